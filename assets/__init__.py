@@ -1,0 +1,1 @@
+"""Data files only: default weights, directions and the report template."""

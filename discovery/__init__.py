@@ -1,0 +1,1 @@
+"""Direction discovery: deformators, reconstructors, training and picking."""

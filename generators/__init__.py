@@ -1,0 +1,1 @@
+"""Generators: images from latents, one protocol, every pretrained model."""

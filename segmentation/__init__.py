@@ -1,0 +1,1 @@
+"""Segmentation: masks from image pairs, the U-Net, its training and its measures."""

@@ -1,0 +1,116 @@
+"""Self-describing artefacts (one safetensors file: tensors, kind, card) and checkpoints that resume."""
+
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from toolkit.errors import UserError
+from toolkit.files import existing_file, replacing
+
+Tensors = dict[str, torch.Tensor]
+
+
+def save_artefact(path: Path, kind: str, tensors: Mapping[str, torch.Tensor], card: Mapping[str, Any]) -> None:
+    """Write one safetensors file whose metadata holds `kind` and the JSON `card` (how it was made)."""
+    # safetensors refuses views and channels-last memory, hence the plain copies.
+    plain = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
+    with replacing(path) as temporary:
+        save_file(plain, temporary, metadata={"kind": kind, "card": json.dumps(card, allow_nan=False)})
+
+
+def load_artefact(path: Path, kind: str) -> tuple[Tensors, dict[str, Any]]:
+    """Return (tensors, card) of an artefact; UserError when it is another kind of file, damaged or not finite."""
+    found, tensors, card = _read_safetensors(path, kind)
+    if found != kind:
+        is_what = f"a {found} artefact" if found else "a safetensors file without a toolkit card"
+        raise UserError(f"{path} is {is_what}, but a {kind} is needed")
+    require_finite(tensors, path)
+    return tensors, card
+
+
+def artefact_kind(path: Path) -> str | None:
+    """Return the kind written in an artefact, or None when `path` is no artefact of this toolkit."""
+    try:
+        with safe_open(path, framework="pt") as handle:
+            return (handle.metadata() or {}).get("kind")
+    except (SafetensorError, OSError):
+        return None
+
+
+def _read_safetensors(path: Path, what: str) -> tuple[str | None, Tensors, dict[str, Any]]:
+    existing_file(path, what)
+    try:
+        with safe_open(path, framework="pt") as handle:
+            metadata = handle.metadata() or {}
+            tensors = {name: handle.get_tensor(name) for name in handle.keys()}  # noqa: SIM118 (not a dict)
+        return metadata.get("kind"), tensors, json.loads(metadata.get("card", "{}"))
+    except (SafetensorError, ValueError, OSError) as error:
+        raise UserError(f"{path} is not a whole safetensors file ({error}); make or download it again") from error
+
+
+def save_checkpoint(path: Path, state: Mapping[str, Any]) -> None:
+    """Write a resumable state (tensors, numbers, strings, nested dicts and lists) whole or not at all."""
+    with replacing(path) as temporary:
+        torch.save(dict(state), temporary)
+
+
+def load_pickled(path: Path, what: str) -> Any:
+    """Return what a `.pt`/`.pth` file holds, read with `weights_only=True`; UserError for anything else."""
+    existing_file(path, what)
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch raises half a dozen kinds, all with many lines of advice to load unsafely
+        reason = str(error).strip().splitlines()[0][:160] if str(error).strip() else type(error).__name__
+        raise UserError(
+            f"cannot read {path} as {what}: it is damaged, cut short, or no plain weights file ({reason}); "
+            "make or download it again"
+        ) from error
+
+
+def load_state_file(path: Path, what: str) -> Tensors:
+    """Return the flat name-to-tensor dictionary in a `.pth`, `.pt` or `.safetensors` file from outside."""
+    if Path(path).suffix == ".safetensors":
+        return _read_safetensors(path, what)[1]
+    state = load_pickled(path, what)
+    if not isinstance(state, Mapping) or not all(isinstance(value, torch.Tensor) for value in state.values()):
+        raise UserError(f"{path} holds no flat table of tensors, but {what} is one; save a state dict")
+    return dict(state)
+
+
+def match_state(
+    state: Tensors, shapes: Mapping[str, Iterable[int]], path: Path, what: str, optional: Iterable[str] = ()
+) -> None:
+    """Check that `state` has exactly the names and shapes of `shapes`, all finite; UserError naming what differs.
+
+    Names in `optional` may be absent.
+    """
+    missing = sorted(set(shapes) - set(state) - set(optional))
+    surplus = sorted(set(state) - set(shapes))
+    if missing or surplus:
+        parts = [f"{word}: {_shortened(names)}" for word, names in (("missing", missing), ("unknown", surplus)) if names]
+        raise UserError(f"{path} does not fit {what}: {'; '.join(parts)}; check that it is the right file")
+    wrong = [
+        f"{name} is {list(state[name].shape)}, expected {list(shape)}"
+        for name, shape in shapes.items()
+        if name in state and list(state[name].shape) != list(shape)
+    ]
+    if wrong:
+        raise UserError(f"{path} does not fit {what}: {_shortened(wrong)}; check that it is the right file")
+    require_finite(state, path)
+
+
+def require_finite(tensors: Mapping[str, torch.Tensor], path: Path) -> None:
+    """Raise UserError naming the first tensors that hold NaN or infinite values."""
+    bad = [name for name, t in tensors.items() if t.is_floating_point() and not bool(torch.isfinite(t).all())]
+    if bad:
+        raise UserError(f"{path} holds NaN or infinite numbers in {_shortened(bad)}; make or download it again")
+
+
+def _shortened(names: list[str], most: int = 4) -> str:
+    shown = ", ".join(names[:most])
+    return shown if len(names) <= most else f"{shown} and {len(names) - most} more"
