@@ -1,0 +1,50 @@
+"""The typer app: one command per file, heavy imports only inside the commands."""
+
+import sys
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from cli import train_generator
+from toolkit import __version__
+from toolkit.errors import UserError
+
+
+class _Commands(TyperGroup):
+    """Prints errors a user can fix as one line and exits with 2."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except UserError as error:
+            typer.echo(f"error: {error}", err=True)
+            raise typer.Exit(2) from error
+
+
+app = typer.Typer(
+    cls=_Commands,
+    invoke_without_command=True,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for _name, _command in (("train-generator", train_generator.train_generator),):
+    app.command(_name)(_command)
+
+
+@app.callback()
+def common(
+    version: Annotated[bool, typer.Option("--version", help="Print the version and end.")] = False,
+) -> None:
+    """Find the directions of a GAN's latent space and turn one into a segmentation network, without labels."""
+    if version:
+        typer.echo(f"toolkit {__version__}")
+        raise typer.Exit
+
+
+def main() -> None:
+    """Run the command line."""
+    app(prog_name="toolkit")
+    sys.exit(0)

@@ -1,0 +1,95 @@
+"""What people see while they wait: a bar with rate and remaining time, and plain lines where there is no screen."""
+
+import signal
+import time
+from collections.abc import Iterable, Iterator
+from types import FrameType
+from typing import TypeVar
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+console = Console(highlight=False, soft_wrap=True)
+T = TypeVar("T")
+_PLAIN_SECONDS = 20.0
+
+
+class Bar:
+    """A progress bar on a terminal; elsewhere a line every 20 seconds."""
+
+    def __init__(self, label: str, total: int, done: int = 0, unit: str = "steps") -> None:
+        self.label, self.total, self.done, self.unit = label, total, done, unit
+        self.first = done
+        self.started = self.spoke = time.monotonic()
+        self.note = ""
+        self.rich: Progress | None = None
+        if console.is_terminal:
+            self.rich = Progress(
+                TextColumn("{task.description}"),
+                BarColumn(),
+                MofNCompleteColumn(),
+                TextColumn("{task.fields[rate]}"),
+                TimeElapsedColumn(),
+                TimeRemainingColumn(),
+                TextColumn("{task.fields[note]}"),
+                console=console,
+            )
+            self.task = self.rich.add_task(label, total=total, completed=done, rate="", note="")
+
+    def __enter__(self) -> "Bar":
+        if self.rich:
+            self.rich.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        if self.rich:
+            self.rich.stop()
+
+    def advance(self, count: int = 1, note: str | None = None) -> None:
+        """Move on by `count`; `note` stands behind the bar until the next one."""
+        self.done += count
+        self.note = self.note if note is None else note
+        now = time.monotonic()
+        rate = (self.done - self.first) / max(now - self.started, 1e-9)
+        if self.rich:
+            self.rich.update(self.task, completed=self.done, rate=f"{rate:.1f} {self.unit}/s", note=self.note)
+        elif now - self.spoke > _PLAIN_SECONDS or self.done >= self.total:
+            self.spoke = now
+            left = (self.total - self.done) / max(rate, 1e-9)
+            console.print(
+                f"{self.label}: {self.done}/{self.total}, {rate:.1f} {self.unit}/s, {_clock(left)} left  {self.note}"
+            )
+
+    def over(self, items: Iterable[T]) -> Iterator[T]:
+        """Yield the items, moving on by one after each."""
+        for item in items:
+            yield item
+            self.advance()
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes // 60}:{minutes % 60:02}:{rest:02}" if minutes >= 60 else f"{minutes}:{rest:02}"
+
+
+class StopRequest:
+    """True once Ctrl-C or SIGTERM came, so that a loop can save its state between two steps and end."""
+
+    def __init__(self) -> None:
+        self.came = False
+
+    def __enter__(self) -> "StopRequest":
+        self.before = {number: signal.signal(number, self._note) for number in (signal.SIGINT, signal.SIGTERM)}
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        for number, handler in self.before.items():
+            signal.signal(number, handler)
+
+    def __bool__(self) -> bool:
+        return self.came
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        if self.came:  # a second Ctrl-C means at once
+            raise KeyboardInterrupt
+        self.came = True

@@ -1,0 +1,212 @@
+"""Training a compact generator on photos: hinge loss, spectral norm, differentiable augmentation, weight average.
+
+The loop is a Python generator that yields a small value a step; logging, checkpoints and pictures belong to the caller.
+"""
+
+import copy
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+from torch.nn.utils.parametrizations import spectral_norm
+
+from generators.augmentation import NUM_UNIFORMS, augmented
+from generators.compact import CompactNetwork, CompactShape
+from generators.settings import GeneratorSettings
+from toolkit.engine import Engine
+from toolkit.streams import Stream
+
+_STREAMS = ("photos", "mirror", "latents", "augment-critic", "augment-generator")
+_GROUP = 8
+
+
+class Discriminator(nn.Module):
+    """Images (B, 3, S, S) -> scores (B,). Spectrally normalised, pooled between stages.
+
+    The first convolution sees the picture folded to half its side with four times the channels, and stages shrink by
+    pooling: on CPUs the backward pass of strided and full-size convolutions is what costs most.
+    """
+
+    def __init__(self, image_size: int, width: int) -> None:
+        super().__init__()
+        stages: list[nn.Module] = [nn.PixelUnshuffle(2), _normed(12, width), nn.SiLU()]
+        channels, side = width, image_size // 2
+        while side > 4:
+            wider = min(4 * width, channels * 2)
+            stages += [nn.AvgPool2d(2), _normed(channels, wider), nn.SiLU()]
+            channels, side = wider, side // 2
+        self.stages = nn.Sequential(*stages)
+        self.last = _normed(channels + 1, channels)
+        self.score = spectral_norm(nn.Linear(channels * side * side, 1))
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        features = self.stages(images.to(memory_format=torch.channels_last))
+        features = F.silu(self.last(_with_spread(features)))
+        return self.score(features.flatten(1)).squeeze(1).float()
+
+
+def _normed(inputs: int, outputs: int) -> nn.Module:
+    return spectral_norm(nn.Conv2d(inputs, outputs, 3, padding=1))
+
+
+def _with_spread(features: torch.Tensor) -> torch.Tensor:
+    """Append each group's standard deviation as a channel (Karras et al. 2018, section 3): it shows lost variety."""
+    groups = features.float().unflatten(0, (-1, min(_GROUP, len(features))))
+    spread = (groups.var(dim=1, unbiased=False) + 1e-8).sqrt().mean(dim=(1, 2, 3))
+    spread = spread.repeat_interleave(groups.shape[1])[:, None, None, None]
+    return torch.cat([features, spread.expand(-1, 1, *features.shape[2:]).to(features.dtype)], dim=1)
+
+
+@dataclass
+class TrainingState:
+    """Everything a run needs to go on: networks, optimisers, step and the positions of the random streams."""
+
+    network: CompactNetwork
+    average: CompactNetwork
+    critic: Discriminator
+    network_optimiser: torch.optim.Optimizer
+    critic_optimiser: torch.optim.Optimizer
+    streams: dict[str, Stream]
+    step: int = 0
+
+    @classmethod
+    def start(cls, settings: GeneratorSettings, engine: Engine) -> "TrainingState":
+        """Return the state before the first step, weights drawn from the settings' seed."""
+        shape = CompactShape(settings.image_size, settings.latent_dim, settings.width)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(settings.seed)
+            network = CompactNetwork(shape).to(engine.device, memory_format=torch.channels_last)
+            critic = Discriminator(settings.image_size, settings.critic_width)
+            critic = critic.to(engine.device, memory_format=torch.channels_last)
+        average = copy.deepcopy(network).requires_grad_(False).eval()
+        betas = (0.0, 0.99)
+        return cls(
+            network,
+            average,
+            critic,
+            torch.optim.Adam(network.parameters(), settings.generator_rate, betas=betas, foreach=True),
+            torch.optim.Adam(critic.parameters(), settings.critic_rate, betas=betas, foreach=True),
+            {name: Stream(settings.seed, name) for name in _STREAMS},
+        )
+
+    def _parts(self) -> dict[str, Any]:
+        return {
+            "network": self.network,
+            "average": self.average,
+            "critic": self.critic,
+            "network_optimiser": self.network_optimiser,
+            "critic_optimiser": self.critic_optimiser,
+        }
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the state as plain values and tensors."""
+        parts = {name: part.state_dict() for name, part in self._parts().items()}
+        return {**parts, "streams": {n: s.position for n, s in self.streams.items()}, "step": self.step}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take up a saved state."""
+        for name, part in self._parts().items():
+            part.load_state_dict(state[name])
+        for name, position in state["streams"].items():
+            self.streams[name].position = position
+        self.step = state["step"]
+
+
+@dataclass(frozen=True)
+class Step:
+    """Figures of one training step: hinge losses, and the critic's mean score of photos and of fakes."""
+
+    step: int
+    critic_loss: torch.Tensor
+    generator_loss: torch.Tensor
+    real_score: torch.Tensor
+    fake_score: torch.Tensor
+
+
+def train(
+    state: TrainingState, photos: torch.Tensor, settings: GeneratorSettings, engine: Engine
+) -> Iterator[Step]:
+    """Train until `settings.steps`, yielding after each step; photos are uint8 (N, 3, S, S) on the CPU.
+
+    One batch of fakes serves both updates of a step, which saves a generator pass.
+    """
+    while state.step < settings.steps:
+        _set_rates(state, settings)
+        real = _photo_batch(state, photos, settings, engine)
+        z = state.streams["latents"].normal(settings.batch, settings.latent_dim).to(engine.device)
+        with engine.autocast():
+            fake = state.network(z)
+        critic_loss, real_score, fake_score = _critic_update(state, real, fake.detach(), settings, engine)
+        generator_loss = _generator_update(state, fake, settings, engine)
+        _average_weights(state, settings)
+        state.step += 1
+        yield Step(state.step, critic_loss, generator_loss, real_score, fake_score)
+
+
+def _set_rates(state: TrainingState, settings: GeneratorSettings) -> None:
+    left = (settings.steps - state.step) / settings.steps
+    factor = 1.0 if left >= settings.rate_decay else 0.1 + 0.9 * left / settings.rate_decay
+    for optimiser, rate in (
+        (state.network_optimiser, settings.generator_rate),
+        (state.critic_optimiser, settings.critic_rate),
+    ):
+        for group in optimiser.param_groups:
+            group["lr"] = rate * factor
+
+
+def _photo_batch(
+    state: TrainingState, photos: torch.Tensor, settings: GeneratorSettings, engine: Engine
+) -> torch.Tensor:
+    chosen = photos[state.streams["photos"].integers(settings.batch, len(photos))].to(engine.device)
+    images = chosen.float() / 127.5 - 1
+    if settings.mirror:
+        flip = state.streams["mirror"].uniform(settings.batch, 1).to(engine.device)[:, :, None, None] < 0.5
+        images = torch.where(flip, images.flip(-1), images)
+    return images
+
+
+def _shown(images: torch.Tensor, stream: Stream, settings: GeneratorSettings) -> torch.Tensor:
+    return augmented(images, stream.uniform(len(images), NUM_UNIFORMS)) if settings.augment else images
+
+
+def _critic_update(
+    state: TrainingState, real: torch.Tensor, fake: torch.Tensor, settings: GeneratorSettings, engine: Engine
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    images = _shown(torch.cat([real, fake]), state.streams["augment-critic"], settings)
+    with engine.autocast():
+        real_scores, fake_scores = state.critic(images).chunk(2)
+    loss = F.relu(1 - real_scores).mean() + F.relu(1 + fake_scores).mean()
+    state.critic_optimiser.zero_grad()
+    loss.backward()
+    state.critic_optimiser.step()
+    return loss.detach(), real_scores.detach().mean(), fake_scores.detach().mean()
+
+
+def _generator_update(
+    state: TrainingState, fake: torch.Tensor, settings: GeneratorSettings, engine: Engine
+) -> torch.Tensor:
+    state.critic.requires_grad_(False)
+    with engine.autocast():
+        loss = -state.critic(_shown(fake, state.streams["augment-generator"], settings)).mean()
+    state.network_optimiser.zero_grad()
+    loss.backward()
+    state.network_optimiser.step()
+    state.critic.requires_grad_(True)
+    return loss.detach()
+
+
+@torch.no_grad()
+def _average_weights(state: TrainingState, settings: GeneratorSettings) -> None:
+    seen = (state.step + 1) * settings.batch
+    # Early on the half-life is a twentieth of what was seen, so that the first noise is forgotten (EDM2, appendix).
+    half_life = min(settings.ema_images, 0.05 * seen)
+    weight = 1 - 0.5 ** (settings.batch / half_life)
+    torch._foreach_lerp_(list(state.average.parameters()), list(state.network.parameters()), weight)
+    for kept, new in zip(state.average.buffers(), state.network.buffers(), strict=True):
+        if kept.is_floating_point():
+            kept.lerp_(new, weight)
+        else:
+            kept.copy_(new)

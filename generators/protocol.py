@@ -1,0 +1,70 @@
+"""What a generator is to the rest of the toolkit."""
+
+from dataclasses import dataclass
+from typing import Protocol, Self, runtime_checkable
+
+import torch
+
+from toolkit.streams import Stream
+
+
+@dataclass(frozen=True)
+class Latents:
+    """Points in the space where directions live, and the classes that go with them.
+
+    z (B, D) float32; y (B,) int64 where the generator is conditional, else None. A shifted copy keeps y, so an image
+    and its twin always show the same class.
+    """
+
+    z: torch.Tensor
+    y: torch.Tensor | None = None
+
+    def __len__(self) -> int:
+        return len(self.z)
+
+    def __getitem__(self, rows: slice | torch.Tensor) -> "Latents":
+        return Latents(self.z[rows], None if self.y is None else self.y[rows])
+
+    def to(self, device: torch.device) -> Self:
+        """Return the same latents on `device`."""
+        return type(self)(self.z.to(device), None if self.y is None else self.y.to(device))
+
+    def shifted(self, shift: torch.Tensor) -> Self:
+        """Return z + shift with the same classes; shift (B, D) or (D,)."""
+        return type(self)(self.z + shift, self.y)
+
+    @staticmethod
+    def cat(parts: "list[Latents]") -> "Latents":
+        """Return the latents of all parts in order."""
+        classes = [part.y for part in parts if part.y is not None]
+        return Latents(torch.cat([part.z for part in parts]), torch.cat(classes) if classes else None)
+
+
+@runtime_checkable
+class Generator(Protocol):
+    """Images from latents. Any object with these members is one; nothing has to be inherited."""
+
+    name: str
+    latent_dim: int
+    image_size: int
+
+    def sample(self, count: int, rng: Stream, truncation: float | None = None) -> Latents:
+        """Return `count` latents on the CPU from the stream's next rows."""
+        ...
+
+    def __call__(self, latents: Latents) -> torch.Tensor:
+        """Return images (B, 3, H, W) in [-1, 1] on the device of the latents."""
+        ...
+
+    def to(self, device: torch.device) -> Self:
+        """Return the generator on `device`."""
+        ...
+
+
+def render_twins(
+    generator: Generator, latents: Latents, shift: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return images (B, 3, H, W) before and after adding `shift` ((B, D) or (D,)), rendered in one batch."""
+    images = generator(Latents.cat([latents, latents.shifted(shift)]))
+    before, after = images.chunk(2)
+    return before, after

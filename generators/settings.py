@@ -1,0 +1,32 @@
+"""Settings of generator training. No torch here: the command line reads the defaults from it."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from toolkit.settings import Settings, setting
+
+
+@dataclass(frozen=True)
+class GeneratorSettings(Settings):
+    """How a generator is trained on a folder of photos."""
+
+    kind: ClassVar[str] = "train-generator"
+
+    steps: int = setting(30_000, "training steps, one batch of photos each", minimum=1)
+    batch: int = setting(32, "photos in a batch", minimum=8)
+    image_size: int = setting(64, "picture side in pixels: 32, 64 or 128", minimum=8)
+    latent_dim: int = setting(64, "length of the latent vector", minimum=1)
+    width: int = setting(64, "channels of the generator's last stage", minimum=4)
+    critic_width: int = setting(64, "channels of the discriminator's first stage", minimum=4)
+    generator_rate: float = setting(2e-4, "Adam learning rate of the generator", above=0)
+    critic_rate: float = setting(2e-4, "Adam learning rate of the discriminator", above=0)
+    rate_decay: float = setting(
+        0.3, "share of the steps, at the end, over which both rates fall linearly to a tenth", minimum=0, maximum=1
+    )
+    ema_images: float = setting(10_000, "half-life of the weight average, in images", above=0)
+    augment: bool = setting(True, "differentiable augmentation: colour, translation, cutout")
+    mirror: bool = setting(True, "show half of the photos mirrored")
+    seed: int = setting(0, "names every random draw", minimum=0)
+    log_every: int = setting(50, "steps between logged figures", minimum=1)
+    grid_every: int = setting(1000, "steps between sample grids", minimum=1)
+    checkpoint_every: int = setting(500, "steps between checkpoints", minimum=1)

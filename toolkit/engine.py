@@ -1,0 +1,65 @@
+"""Where and how tensors are computed: device, precision and threads, chosen once at the edge."""
+
+import contextlib
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+
+import torch
+
+from toolkit.errors import UserError
+
+DEVICES = ("auto", "cpu", "cuda", "mps")
+PRECISIONS = ("auto", "fp32", "bf16")
+
+
+@dataclass(frozen=True)
+class Engine:
+    """A device and the precision of its matrix products."""
+
+    device: torch.device
+    bf16: bool
+
+    def autocast(self) -> AbstractContextManager:
+        """Return a context in which convolutions and matrix products run in bfloat16, or one that does nothing."""
+        if not self.bf16:
+            return contextlib.nullcontext()
+        return torch.autocast(self.device.type, dtype=torch.bfloat16)
+
+    def describe(self) -> str:
+        """Return a few words for run records, such as `cpu, bf16, 2 threads`."""
+        return f"{self.device}, {'bf16' if self.bf16 else 'fp32'}, {torch.get_num_threads()} threads"
+
+
+def choose_engine(device: str = "auto", precision: str = "fp32") -> Engine:
+    """Return the engine for names from DEVICES (or `cuda:1`) and PRECISIONS.
+
+    `auto` takes the first of cuda, mps, cpu that is there, and bf16 where the hardware multiplies it faster.
+    UserError when the device is not there.
+    """
+    name = device if device != "auto" else _best_device()
+    if name.split(":")[0] not in DEVICES or not _available(name):
+        raise UserError(f"no device {device!r} on this machine; use --device cpu, or auto")
+    if precision not in PRECISIONS:
+        raise UserError(f"precision {precision!r} is unknown; choose one of {', '.join(PRECISIONS)}")
+    bf16 = precision == "bf16" or (precision == "auto" and _multiplies_bf16(name))
+    return Engine(torch.device(name), bf16)
+
+
+def _best_device() -> str:
+    return next(name for name in ("cuda", "mps", "cpu") if _available(name))
+
+
+def _available(name: str) -> bool:
+    kind, _, index = name.partition(":")
+    if kind == "cuda":
+        return torch.cuda.is_available() and (not index or int(index) < torch.cuda.device_count())
+    if kind == "mps":
+        return torch.backends.mps.is_available()
+    return kind == "cpu" and not index
+
+
+def _multiplies_bf16(name: str) -> bool:
+    if name.startswith("cuda"):
+        return torch.cuda.is_bf16_supported()
+    probes = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+    return name == "cpu" and any(getattr(torch.cpu, probe, lambda: False)() for probe in probes)

@@ -1,0 +1,85 @@
+"""Photos and masks on disk: found, named, and read right whatever the format."""
+
+import warnings
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from toolkit.errors import UserError
+from toolkit.files import replacing
+
+PHOTO_ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".avif")
+_WIDE_MODES = ("I", "F", "I;16", "I;16B", "I;16L")
+
+
+def list_photos(folder: Path) -> list[Path]:
+    """Return every photo below `folder`, sorted by path; UserError when there is none."""
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise UserError(f"no folder at {folder}; name a folder of photos ({', '.join(PHOTO_ENDINGS)})")
+    found = sorted(p for p in folder.rglob("*") if p.suffix.lower() in PHOTO_ENDINGS and p.is_file())
+    if not found:
+        raise UserError(f"no photos below {folder}; it should hold files ending in {', '.join(PHOTO_ENDINGS)}")
+    return found
+
+
+def _opened(path: Path) -> Image.Image:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # a stray EXIF field is no reason to trouble anybody
+            with Image.open(path) as image:
+                image.load()
+                return ImageOps.exif_transpose(image)
+    except FileNotFoundError as error:
+        raise UserError(f"no photo at {path}; check the path") from error
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise UserError(f"cannot read the photo {path} ({error}); repair or remove the file") from error
+
+
+def _eight_bit(image: Image.Image) -> Image.Image:
+    # Pillow's own conversion saturates 16-bit greys at 255 instead of scaling them.
+    if image.mode not in _WIDE_MODES:
+        return image
+    values = np.asarray(image, np.float64)
+    ceiling = 65535.0 if values.max(initial=0) > 255 else 255.0
+    if image.mode == "F" and values.max(initial=0) <= 1:
+        ceiling = 1.0
+    return Image.fromarray((values / ceiling * 255).round().clip(0, 255).astype(np.uint8))
+
+
+def read_photo(path: Path, ground: tuple[int, int, int] = (255, 255, 255)) -> np.ndarray:
+    """Return a photo as uint8 (H, W, 3), turned upright by its EXIF tag.
+
+    Grey, palette, CMYK and 16-bit pictures are converted, transparency is laid over `ground`. UserError names a
+    file that cannot be read whole.
+    """
+    image = _eight_bit(_opened(path))
+    if image.mode in ("LA", "PA", "RGBA", "La", "RGBa") or "transparency" in image.info:
+        image = image.convert("RGBA")
+        base = Image.new("RGBA", image.size, (*ground, 255))
+        image = Image.alpha_composite(base, image)
+    return np.asarray(image.convert("RGB"))
+
+
+def read_gray(path: Path) -> np.ndarray:
+    """Return a picture's first channel as uint8 (H, W): a mask, or a grey-level prediction."""
+    image = _eight_bit(_opened(path))
+    return np.asarray(image.convert("RGB"))[..., 0]
+
+
+def read_mask(path: Path, threshold: float = 0.5) -> np.ndarray:
+    """Return a mask as bool (H, W): the first channel of its RGB picture, at least `threshold` of full white."""
+    return read_gray(path) >= threshold * 255
+
+
+def read_square(path: Path, size: int) -> np.ndarray:
+    """Return uint8 (size, size, 3): the photo's centre square, area-averaged down (or resized up) to `size`."""
+    image = Image.fromarray(read_photo(path))
+    return np.asarray(ImageOps.fit(image, (size, size), Image.Resampling.LANCZOS))
+
+
+def write_picture(path: Path, pixels: np.ndarray) -> None:
+    """Write uint8 (H, W, 3) or (H, W) pixels as an image whose format is told by the file's ending."""
+    with replacing(path) as temporary:
+        Image.fromarray(pixels).save(temporary, **({"quality": 92} if temporary.suffix == ".jpg" else {}))

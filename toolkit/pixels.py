@@ -1,0 +1,87 @@
+"""The one place where pixel ranges change, and where pictures are put together.
+
+Inside the toolkit images are float (B, 3, H, W) in [-1, 1]; on disk and on screen they are uint8 (H, W, 3).
+"""
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+GREEN = (0, 255, 0)
+_LUMA = (0.2989, 0.5870, 0.1140)
+
+
+def gray(images: torch.Tensor) -> torch.Tensor:
+    """Return brightness (B, H, W) of images (B, 3, H, W), same range, ITU-R 601 weights as the original's."""
+    red, green, blue = images.unbind(dim=1)
+    return _LUMA[0] * red + _LUMA[1] * green + _LUMA[2] * blue
+
+
+def from_bytes(pixels: np.ndarray) -> torch.Tensor:
+    """Return float32 (..., 3, H, W) in [-1, 1] from uint8 (..., H, W, 3); 0 maps to -1 and 255 to 1."""
+    return torch.from_numpy(np.ascontiguousarray(pixels)).movedim(-1, -3).float() / 127.5 - 1
+
+
+def to_bytes(images: torch.Tensor) -> np.ndarray:
+    """Return uint8 (..., H, W, 3) from float (..., 3, H, W); values outside [-1, 1] are clamped, then rounded."""
+    scaled = (images.detach().float().clamp(-1, 1) + 1) * 127.5
+    return scaled.round().to(torch.uint8).movedim(-3, -1).cpu().numpy()
+
+
+def resize(images: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
+    """Return (B, C, h, w) images resized bilinearly, with anti-aliasing when they shrink."""
+    if tuple(images.shape[-2:]) == tuple(size):
+        return images
+    return F.interpolate(images, size=size, mode="bilinear", align_corners=False, antialias=True)
+
+
+def shorter_side(height: int, width: int, target: int) -> tuple[int, int]:
+    """Return (height, width) with the shorter side `target` and the longer one scaled alike, rounded down."""
+    if height <= width:
+        return target, int(target * width / height)
+    return int(target * height / width), target
+
+
+def grid(pictures: np.ndarray, columns: int | None = None, gap: int = 2, ground: int = 255) -> np.ndarray:
+    """Return one (H', W', 3) uint8 picture holding pictures (N, H, W, 3) row by row with `gap` pixels between."""
+    count, height, width, _ = pictures.shape
+    columns = columns or math.ceil(math.sqrt(count))
+    rows = math.ceil(count / columns)
+    sheet = np.full((rows * (height + gap) - gap, columns * (width + gap) - gap, 3), ground, np.uint8)
+    for index, picture in enumerate(pictures):
+        top, left = index // columns * (height + gap), index % columns * (width + gap)
+        sheet[top : top + height, left : left + width] = picture
+    return sheet
+
+
+def stack_rows(rows: Sequence[np.ndarray], gap: int = 6, ground: int = 255) -> np.ndarray:
+    """Return pictures (H, W, 3) set below one another on a ground as wide as the widest."""
+    width = max(row.shape[1] for row in rows)
+    parts: list[np.ndarray] = []
+    for row in rows:
+        padded = np.full((row.shape[0], width, 3), ground, np.uint8)
+        padded[:, : row.shape[1]] = row
+        parts += [padded, np.full((gap, width, 3), ground, np.uint8)]
+    return np.concatenate(parts[:-1])
+
+
+def overlay(pictures: np.ndarray, masks: np.ndarray, colour: tuple[int, int, int] = GREEN) -> np.ndarray:
+    """Return uint8 pictures (..., H, W, 3) with the foreground of masks (..., H, W) tinted half `colour`.
+
+    The mask's outline is drawn in the full colour, so that it stays visible on grounds of that colour.
+    """
+    masks = np.asarray(masks, bool)
+    tinted = pictures.copy()
+    tinted[masks] = (0.55 * pictures[masks] + 0.45 * np.array(colour)).astype(np.uint8)
+    padded = np.pad(masks, [(0, 0)] * (masks.ndim - 2) + [(1, 1), (1, 1)], mode="edge")
+    inner = padded[..., :-2, 1:-1] & padded[..., 2:, 1:-1] & padded[..., 1:-1, :-2] & padded[..., 1:-1, 2:]
+    tinted[masks & ~inner] = colour
+    return tinted
+
+
+def mask_picture(masks: np.ndarray) -> np.ndarray:
+    """Return masks (..., H, W) as black and white uint8 pictures (..., H, W, 3)."""
+    return np.repeat((np.asarray(masks, bool) * np.uint8(255))[..., None], 3, axis=-1)

@@ -1,0 +1,154 @@
+"""The run folder: what one command did, so that it can be read, resumed and run again.
+
+    config.toml      the resolved settings
+    run.json         kind, command line, versions, device, times
+    metrics.jsonl    one JSON object a logged step
+    tensorboard/     the same numbers for TensorBoard
+    checkpoint.pt    the resumable state while the run is under way
+    result.json      the figures, written last: its presence says the run is done
+"""
+
+import datetime
+import json
+import platform
+import shlex
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from toolkit import __version__
+from toolkit.artefacts import load_pickled, save_checkpoint
+from toolkit.errors import UserError
+from toolkit.files import read_json, writable_folder, write_json, write_text
+from toolkit.settings import Settings, read_toml
+
+
+class RunFolder:
+    """One command's folder. Opening it again with the same settings resumes; with others it is refused."""
+
+    def __init__(self, path: Path, kind: str) -> None:
+        self.path = Path(path)
+        self.kind = kind
+        self._board: Any = None
+
+    @classmethod
+    def open(
+        cls, path: Path, settings: Settings, inputs: Mapping[str, str], engine: str, extendable: tuple[str, ...] = ()
+    ) -> "RunFolder":
+        """Return the run folder at `path`, made or taken up again.
+
+        `inputs` names what the run reads besides its settings (generator, photos ...), as text. UserError when the
+        folder holds a run of another kind, or of other settings or inputs; those in `extendable` may change.
+        """
+        run = cls(path, settings.kind)
+        described = {**settings.as_dict(), **inputs}
+        if (run.path / "run.json").exists():
+            run._require_same(described, extendable)
+            previous = read_json(run.path / "run.json")
+        elif run.path.is_dir() and any(run.path.iterdir()):
+            raise UserError(f"{path} holds other files and no run; choose an empty or new folder with --out")
+        else:
+            previous = {"started": _now(), "resumed": []}
+        writable_folder(run.path)
+        if "kind" in previous:
+            previous["resumed"] = [*previous.get("resumed", []), _now()]
+        settings.save(run.path / "config.toml")
+        write_json(
+            run.path / "run.json",
+            {
+                "kind": settings.kind,
+                "inputs": dict(inputs),
+                "command": shlex.join(["toolkit", *sys.argv[1:]]),
+                "toolkit": __version__,
+                "python": platform.python_version(),
+                "torch": _torch_version(),
+                "machine": platform.machine(),
+                "engine": engine,
+                "started": previous["started"],
+                "resumed": previous["resumed"],
+            },
+        )
+        return run
+
+    def _require_same(self, described: dict[str, Any], extendable: tuple[str, ...]) -> None:
+        before = read_json(self.path / "run.json")
+        if before.get("kind") != self.kind:
+            raise UserError(f"{self.path} holds a {before.get('kind')} run, not {self.kind}; choose another --out")
+        old = {**read_toml(self.path / "config.toml"), **before.get("inputs", {})}
+        changed = [
+            f"{name} was {old.get(name)!r}, now {value!r}"
+            for name, value in described.items()
+            if old.get(name) != value and name not in extendable
+        ]
+        if changed:
+            raise UserError(f"{self.path} holds a run with {'; '.join(changed)}; repeat that command or choose another --out")
+
+    @property
+    def checkpoint(self) -> Path:
+        """Return the path of the resumable state."""
+        return self.path / "checkpoint.pt"
+
+    @property
+    def result(self) -> dict[str, Any] | None:
+        """Return the figures of a finished run, or None while it is under way."""
+        path = self.path / "result.json"
+        return read_json(path) if path.exists() else None
+
+    def load_checkpoint(self) -> dict[str, Any] | None:
+        """Return the saved state, or None at the start; log lines past its step are dropped."""
+        if not self.checkpoint.exists():
+            self._keep_log_until(-1)
+            return None
+        state = load_pickled(self.checkpoint, "the checkpoint")
+        self._keep_log_until(state["step"])
+        return state
+
+    def save_checkpoint(self, state: Mapping[str, Any]) -> None:
+        """Write the resumable state; it has to hold `step`."""
+        if self._board is not None:
+            self._board.flush()
+        save_checkpoint(self.checkpoint, state)
+
+    def log(self, step: int, **values: float) -> None:
+        """Append one line to metrics.jsonl and the same scalars to TensorBoard."""
+        with (self.path / "metrics.jsonl").open("a", encoding="utf-8") as handle:
+            handle.write(json.dumps({"step": step, **values}) + "\n")
+        if self._board is None:
+            from torch.utils.tensorboard import SummaryWriter
+
+            self._board = SummaryWriter(str(self.path / "tensorboard"))
+        for name, value in values.items():
+            self._board.add_scalar(name, value, step)
+
+    def metrics(self) -> list[dict[str, float]]:
+        """Return the logged lines in order; a last line cut short by a crash is left out."""
+        path = self.path / "metrics.jsonl"
+        lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+        return [json.loads(line) for line in lines if line.endswith("}")]
+
+    def finish(self, result: Mapping[str, Any]) -> None:
+        """Write result.json, which marks the run as done."""
+        self.close()
+        write_json(self.path / "result.json", dict(result))
+
+    def close(self) -> None:
+        """Let go of the log writers."""
+        if self._board is not None:
+            self._board.close()
+            self._board = None
+
+    def _keep_log_until(self, step: int) -> None:
+        kept = [line for line in self.metrics() if line["step"] <= step]
+        if (self.path / "metrics.jsonl").exists():
+            write_text(self.path / "metrics.jsonl", "".join(json.dumps(line) + "\n" for line in kept))
+
+
+def _now() -> str:
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+
+
+def _torch_version() -> str:
+    import torch
+
+    return torch.__version__

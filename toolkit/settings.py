@@ -1,0 +1,106 @@
+"""Settings: frozen dataclasses whose fields carry their help, unit and range, checked when they are made.
+
+This module imports neither torch nor numpy, so that the command line can show defaults at once.
+"""
+
+import dataclasses
+import json
+import math
+import tomllib
+import typing
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+from toolkit.errors import UserError
+from toolkit.files import write_text
+
+
+def setting(
+    default: Any,
+    help: str,  # noqa: A002 (the word typer uses for it)
+    *,
+    minimum: float | None = None,
+    above: float | None = None,
+    maximum: float | None = None,
+    choices: tuple[str, ...] | None = None,
+) -> Any:
+    """Return a dataclass field with a help text and a range: at least `minimum`, more than `above`, at most `maximum`."""
+    metadata = {"help": help, "minimum": minimum, "above": above, "maximum": maximum, "choices": choices}
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """Base of all settings: checks every field's type and range on construction, reads and writes TOML."""
+
+    kind: ClassVar[str] = "settings"
+
+    def __post_init__(self) -> None:
+        hints = typing.get_type_hints(type(self))
+        for field in dataclasses.fields(self):
+            value = _coerced(field.name, getattr(self, field.name), hints[field.name])
+            object.__setattr__(self, field.name, value)
+            _check_range(field.name, value, field.metadata)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the values by name."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any], source: str = "the settings") -> Self:
+        """Return settings with these values; UserError naming a field that does not exist."""
+        names = [field.name for field in dataclasses.fields(cls)]
+        unknown = sorted(set(values) - set(names))
+        if unknown:
+            raise UserError(f"{source} holds unknown settings {', '.join(unknown)}; known are {', '.join(names)}")
+        return cls(**values)
+
+    def save(self, path: Path) -> None:
+        """Write the values as TOML with each field's help as a comment; `None` is written as a commented line."""
+        lines = [f"# {self.kind} settings; run again with --config {Path(path).name}"]
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            lines.append(f"\n# {field.metadata.get('help', '')}")
+            lines.append(f"# {field.name} = (not set)" if value is None else f"{field.name} = {json.dumps(value)}")
+        write_text(path, "\n".join(lines) + "\n")
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """Return the table in a TOML file; UserError when it is missing or is not TOML."""
+    try:
+        return tomllib.loads(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror or error}") from error
+    except ValueError as error:
+        raise UserError(f"{path} is not a TOML settings file ({error}); write lines like steps = 100") from error
+
+
+def _coerced(name: str, value: Any, hint: Any) -> Any:
+    kinds = typing.get_args(hint) or (hint,)
+    if value is None and type(None) in kinds:
+        return value
+    if float in kinds and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    plain = tuple(kind for kind in kinds if isinstance(kind, type) and kind is not type(None))
+    if isinstance(value, bool) is (bool in plain) and isinstance(value, plain):
+        return value
+    expected = " or ".join(kind.__name__ for kind in plain)
+    raise UserError(f"{name} is {value!r}, but has to be {expected}")
+
+
+def _check_range(name: str, value: Any, limits: Any) -> None:
+    if value is None or isinstance(value, bool):
+        return
+    flag = "--" + name.replace("_", "-")
+    if limits.get("choices") and value not in limits["choices"]:
+        raise UserError(f"{flag} is {value!r}; choose one of {', '.join(limits['choices'])}")
+    if not isinstance(value, int | float):
+        return
+    if not math.isfinite(value):
+        raise UserError(f"{flag} is {value}, but has to be a finite number")
+    if limits.get("minimum") is not None and value < limits["minimum"]:
+        raise UserError(f"{flag} is {value}, but has to be at least {limits['minimum']}")
+    if limits.get("above") is not None and value <= limits["above"]:
+        raise UserError(f"{flag} is {value}, but has to be more than {limits['above']}")
+    if limits.get("maximum") is not None and value > limits["maximum"]:
+        raise UserError(f"{flag} is {value}, but has to be at most {limits['maximum']}")
