@@ -1,0 +1,25 @@
+"""Shared test pieces."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+GOLDEN = Path(__file__).parent / "golden"
+
+
+@pytest.fixture
+def golden():
+    """Return a loader of golden arrays: golden("biggan") -> dict of numpy arrays."""
+
+    def load(name: str) -> dict[str, np.ndarray]:
+        with np.load(GOLDEN / f"{name}_seed0.npz", allow_pickle=False) as arrays:
+            return dict(arrays)
+
+    return load
+
+
+@pytest.fixture(autouse=True)
+def _two_threads_same_numbers():
+    torch.manual_seed(0)

@@ -1,0 +1,123 @@
+"""The direction set: the one value in which discovery and segmentation meet, in memory or as a file."""
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from toolkit.artefacts import load_artefact, save_artefact
+from toolkit.errors import UserError
+
+KIND = "direction set"
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The direction chosen for segmentation: its index, the sign that darkens the background, the shift length."""
+
+    index: int
+    sign: int
+    alpha: float
+
+
+@dataclass(frozen=True)
+class DirectionSet:
+    """K directions of one generator's latent space.
+
+    vectors (K, D) float32 of unit length; names, one a direction; `scores` holds named columns of K numbers;
+    `choice` is what `toolkit pick` chose, or None; `card` tells how the set was made.
+    """
+
+    vectors: torch.Tensor
+    generator: str
+    method: str
+    names: tuple[str, ...] = ()
+    scores: dict[str, list[float]] = field(default_factory=dict)
+    choice: Choice | None = None
+    card: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        vectors = self.vectors.detach().float().cpu()
+        lengths = vectors.norm(dim=1, keepdim=True)
+        if vectors.dim() != 2 or not bool(torch.isfinite(vectors).all()) or bool((lengths == 0).any()):
+            raise UserError(f"directions have shape {list(vectors.shape)}; K finite vectors of length > 0 are needed")
+        object.__setattr__(self, "vectors", vectors / lengths)
+        names = self.names or tuple(f"direction_{i}" for i in range(len(vectors)))
+        if len(names) != len(vectors) or len(set(names)) != len(names):
+            raise UserError(f"{len(names)} names for {len(vectors)} directions; each direction needs a name of its own")
+        object.__setattr__(self, "names", tuple(names))
+
+    def __len__(self) -> int:
+        return len(self.vectors)
+
+    def index_of(self, key: str | int) -> int:
+        """Return the index of a direction given by number or name; UserError naming what there is."""
+        text = str(key)
+        if text in self.names:
+            return self.names.index(text)
+        if text.isdigit() and int(text) < len(self):
+            return int(text)
+        shown = ", ".join(self.names[:6]) + (" ..." if len(self) > 6 else "")
+        raise UserError(f"no direction {text!r}; there are {len(self)}: 0 to {len(self) - 1}, or by name {shown}")
+
+    def shift(self, index: int, alpha: float) -> torch.Tensor:
+        """Return the latent shift (D,) of length |alpha| along direction `index`."""
+        return self.vectors[index] * alpha
+
+    def chosen_shift(self) -> torch.Tensor:
+        """Return the shift (D,) of the chosen direction, sign and length; UserError before `toolkit pick` ran."""
+        if self.choice is None:
+            raise UserError("no direction of this set is chosen; run toolkit pick on it, or give --direction and --alpha")
+        return self.shift(self.choice.index, self.choice.sign * self.choice.alpha)
+
+    def renamed(self, labels: dict[str, int]) -> "DirectionSet":
+        """Return the set with `labels` (name -> index) in place of the old names."""
+        names = list(self.names)
+        for name, index in labels.items():
+            if not 0 <= index < len(self):
+                raise UserError(f"label {name!r} is for direction {index}, but there are {len(self)}")
+            names[index] = name
+        return replace(self, names=tuple(names))
+
+    def save(self, path: Path) -> None:
+        """Write the set as one artefact."""
+        choice = None if self.choice is None else vars(self.choice)
+        card = {
+            **self.card,
+            "generator": self.generator,
+            "method": self.method,
+            "names": list(self.names),
+            "scores": self.scores,
+            "choice": choice,
+        }
+        save_artefact(path, KIND, {"vectors": self.vectors}, card)
+
+    @classmethod
+    def load(cls, path: Path) -> "DirectionSet":
+        """Return the set in an artefact, or in a run folder's `directions.safetensors`; UserError if it is neither."""
+        path = Path(path)
+        if path.is_dir():
+            path = path / "directions.safetensors"
+        tensors, card = load_artefact(path, KIND)
+        try:
+            choice = card.pop("choice")
+            return cls(
+                tensors["vectors"],
+                card.pop("generator"),
+                card.pop("method"),
+                tuple(card.pop("names")),
+                card.pop("scores"),
+                None if choice is None else Choice(**choice),
+                card,
+            )
+        except (KeyError, TypeError) as error:
+            raise UserError(f"{path} lacks parts of a direction set ({error}); discover again") from error
+
+    def require_dim(self, latent_dim: int, generator: str) -> None:
+        """Raise UserError when the set belongs to a latent space of another size."""
+        if self.vectors.shape[1] != latent_dim:
+            raise UserError(
+                f"directions of {self.generator} have {self.vectors.shape[1]} numbers, but the latents of {generator} "
+                f"have {latent_dim}; use the generator they were found on"
+            )
