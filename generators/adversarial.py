@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 from torch.nn.utils.parametrizations import spectral_norm
+from torch.nn.utils.parametrize import register_parametrization
 
 from generators.augmentation import NUM_UNIFORMS, augmented
 from generators.compact import CompactNetwork, CompactShape
@@ -21,6 +22,8 @@ from toolkit.streams import Stream
 
 _STREAMS = ("photos", "mirror", "latents", "augment-critic", "augment-generator")
 _GROUP = 8
+# SiLU halves small signals; without this gain normalised layers fade them to nothing and the critic stays at chance.
+_GAIN = 2.0
 
 
 class Discriminator(nn.Module):
@@ -48,8 +51,15 @@ class Discriminator(nn.Module):
         return self.score(features.flatten(1)).squeeze(1).float()
 
 
+class _Scaled(nn.Module):
+    def forward(self, weight: torch.Tensor) -> torch.Tensor:
+        return _GAIN * weight
+
+
 def _normed(inputs: int, outputs: int) -> nn.Module:
-    return spectral_norm(nn.Conv2d(inputs, outputs, 3, padding=1))
+    conv = spectral_norm(nn.Conv2d(inputs, outputs, 3, padding=1))
+    register_parametrization(conv, "weight", _Scaled())
+    return conv
 
 
 def _with_spread(features: torch.Tensor) -> torch.Tensor:

@@ -19,7 +19,7 @@ class GeneratorSettings(Settings):
     width: int = setting(64, "channels of the generator's last stage", minimum=4)
     critic_width: int = setting(64, "channels of the discriminator's first stage", minimum=4)
     generator_rate: float = setting(2e-4, "Adam learning rate of the generator", above=0)
-    critic_rate: float = setting(2e-4, "Adam learning rate of the discriminator", above=0)
+    critic_rate: float = setting(4e-4, "Adam learning rate of the discriminator", above=0)
     rate_decay: float = setting(
         0.3, "share of the steps, at the end, over which both rates fall linearly to a tenth", minimum=0, maximum=1
     )
