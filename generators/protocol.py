@@ -1,10 +1,14 @@
 """What a generator is to the rest of the toolkit."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol, Self, runtime_checkable
 
+import numpy as np
 import torch
 
+from toolkit.errors import UserError
+from toolkit.files import existing_file
 from toolkit.streams import Stream
 
 
@@ -68,3 +72,21 @@ def render_twins(
     images = generator(Latents.cat([latents, latents.shifted(shift)]))
     before, after = images.chunk(2)
     return before, after
+
+
+def load_latents(path: Path, latent_dim: int) -> torch.Tensor:
+    """Return the latents (N, D) float32 in a `.npy` file.
+
+    UserError when it is missing, no array, of another shape than (N, latent_dim), empty or not finite.
+    """
+    existing_file(path, "latents file (.npy)")
+    try:
+        array = np.load(path, allow_pickle=False)
+    except (ValueError, OSError, EOFError) as error:
+        raise UserError(f"cannot read {path} as a .npy array ({error}); save it with numpy.save") from error
+    if not isinstance(array, np.ndarray) or array.ndim != 2 or array.shape[1] != latent_dim or not len(array):
+        shape = getattr(array, "shape", "several arrays")
+        raise UserError(f"{path} has shape {shape}, but latents of shape (N, {latent_dim}) are needed")
+    if not np.issubdtype(array.dtype, np.number) or not np.isfinite(array).all():
+        raise UserError(f"{path} holds values that are no finite numbers; make it again")
+    return torch.from_numpy(array.astype(np.float32))

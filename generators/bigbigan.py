@@ -1,0 +1,110 @@
+"""Generators of the BigGAN family: BigBiGAN (Donahue & Simonyan 2019) and class-conditional BigGAN."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Self
+
+import torch
+
+from generators.biggan import BIGBIGAN, BIGGAN_128, BigGANNetwork, BigGANShape, infer_shape, published_shapes
+from generators.protocol import Latents
+from toolkit.artefacts import Tensors, load_state_file, match_state
+from toolkit.errors import UserError
+from toolkit.streams import Stream
+
+
+class BigBiGAN:
+    """The unconditional generator (see generators.protocol): every latent is rendered as class 0.
+
+    In the published weights all classes share one embedding, so the class makes no difference.
+    """
+
+    name = "bigbigan"
+
+    def __init__(self, network: BigGANNetwork) -> None:
+        self.network = network
+        self.latent_dim = network.shape.dim_z
+        self.image_size = network.shape.resolution
+
+    def sample(self, count: int, rng: Stream, truncation: float | None = None) -> Latents:
+        """Return `count` latents from N(0, I), restricted to +-`truncation` if given."""
+        return Latents(rng.normal(count, self.latent_dim, truncation))
+
+    def __call__(self, latents: Latents) -> torch.Tensor:
+        """Return images (B, 3, S, S) in [-1, 1]; gradients reach the latents."""
+        return self.network(latents.z, torch.zeros(len(latents), dtype=torch.long, device=latents.z.device))
+
+    def to(self, device: torch.device) -> Self:
+        """Return the generator on `device`."""
+        self.network.to(device)
+        return self
+
+
+class ConditionalBigGAN:
+    """The class-conditional generator (see generators.protocol), drawing from `classes` (empty: all).
+
+    UserError when a class is not one of the network's.
+    """
+
+    name = "biggan"
+
+    def __init__(self, network: BigGANNetwork, classes: Sequence[int] = ()) -> None:
+        count = network.shape.num_classes
+        wrong = [index for index in classes if not 0 <= index < count]
+        if wrong:
+            raise UserError(f"class {wrong[0]} is unknown; this generator has classes 0 to {count - 1}")
+        self.network = network
+        self.classes = tuple(classes) or tuple(range(count))
+        self.latent_dim = network.shape.dim_z
+        self.image_size = network.shape.resolution
+
+    def sample(self, count: int, rng: Stream, truncation: float | None = None) -> Latents:
+        """Return `count` latents from N(0, I), cut at +-`truncation` if given, each with a drawn class."""
+        # Drawn from `rng` itself, the classes would make sample i depend on the batch size.
+        picks = Stream(rng.seed, f"{rng.name}:class", rng.position).integers(count, len(self.classes))
+        return Latents(rng.normal(count, self.latent_dim, truncation), torch.tensor(self.classes)[picks])
+
+    def __call__(self, latents: Latents) -> torch.Tensor:
+        """Return images (B, 3, S, S) in [-1, 1]; gradients reach the latents.
+
+        UserError for latents without classes.
+        """
+        if latents.y is None:
+            raise UserError(
+                "these latents have no classes, but biggan needs one a latent; draw them from it with sample"
+            )
+        return self.network(latents.z, latents.y)
+
+    def to(self, device: torch.device) -> Self:
+        """Return the generator on `device`."""
+        self.network.to(device)
+        return self
+
+
+def load_bigbigan(path: Path) -> BigBiGAN:
+    """Return the generator in a published-layout file (`BigBiGAN_x1.pth`, or .safetensors), of any width.
+
+    UserError when the file is missing, damaged, not finite or has other entries; unused `sv0` may be absent.
+    """
+    shape, state = _read_published(path, BIGBIGAN, "BigBiGAN weights")
+    return BigBiGAN(BigGANNetwork(shape, {**state, "shared.weight": state["shared.weight"][:1]}))
+
+
+def load_biggan(path: Path, classes: Sequence[int] = ()) -> ConditionalBigGAN:
+    """Return the class-conditional generator in a published-layout file, drawing from `classes` (empty: all).
+
+    UserError as for `load_bigbigan`, and for an unknown class.
+    """
+    shape, state = _read_published(path, BIGGAN_128, "BigGAN weights")
+    return ConditionalBigGAN(BigGANNetwork(shape, state), classes)
+
+
+def _read_published(path: Path, preset: BigGANShape, what: str) -> tuple[BigGANShape, Tensors]:
+    state = load_state_file(path, what)
+    try:
+        shape = infer_shape(state, preset)
+    except UserError as error:
+        raise UserError(f"{path} does not fit {what}: {error}") from error
+    sizes = published_shapes(shape)
+    match_state(state, sizes, path, what, optional=[name for name in sizes if name.endswith(".sv0")])
+    return shape, state

@@ -1,0 +1,61 @@
+"""Generators by name or by file: the one table the command line needs."""
+
+from importlib.resources import files
+from pathlib import Path
+
+from generators.protocol import Generator
+from toolkit.artefacts import artefact_kind
+from toolkit.errors import UserError
+
+DEFAULT = "flowers64"
+
+
+def shipped_file(name: str) -> Path:
+    """Return the path of a file shipped in `assets`, from a wheel as from an editable install."""
+    return Path(str(files("assets"))) / name
+
+
+def shipped_generators() -> list[str]:
+    """Return the names of the generators whose weights are shipped."""
+    return sorted(path.stem for path in shipped_file("generators").glob("*.safetensors"))
+
+
+def open_generator(name: str, weights: Path | None = None) -> Generator:
+    """Return the generator called `name`: scene, bigbigan (needs `weights`), a shipped name, a file or a run folder.
+
+    UserError saying what there is when nothing fits.
+    """
+    if weights is not None and name != "bigbigan":
+        raise UserError(
+            f"--weights goes with --generator bigbigan, not {name}; give the file itself as --generator"
+        )
+    if name == "scene":
+        from generators.scene import SceneGenerator
+
+        return SceneGenerator()
+    if name == "bigbigan":
+        if weights is None:
+            raise UserError("--generator bigbigan needs its weights; give --weights BigBiGAN_x1.pth")
+        from generators.bigbigan import load_bigbigan
+
+        return load_bigbigan(weights)
+    from generators.compact import load_compact
+
+    if name in shipped_generators():
+        return load_compact(shipped_file("generators") / f"{name}.safetensors")
+    path = Path(name)
+    if path.is_dir():
+        path = path / "generator.safetensors"
+    if path.is_file():
+        return _open_file(path)
+    known = ", ".join(["scene", "bigbigan", *shipped_generators()])
+    raise UserError(f"no generator {name!r}; choose one of {known}, or name a generator file or run folder")
+
+
+def _open_file(path: Path) -> Generator:
+    from generators.bigbigan import load_bigbigan
+    from generators.compact import load_compact
+
+    if path.suffix in (".pth", ".pt") or artefact_kind(path) is None:
+        return load_bigbigan(path)
+    return load_compact(path)

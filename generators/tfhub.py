@@ -1,0 +1,95 @@
+"""The variables of the TF-Hub module bigbigan-resnet50/1 as a state dict in the published torch layout.
+
+Names and layouts are those of the conversion of anvoynov/BigGANsAreWatching (2021): weights come from their
+moving averages, spectral-norm vectors and statistics as they are.
+"""
+
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+
+from toolkit.artefacts import Tensors
+from toolkit.errors import UserError
+
+_PREFIX = "GenEncWrapper/Generator/"
+_AVERAGE = "/ema_0.9999"
+_NUM_CLASSES = 1000
+_NUM_BLOCKS = 5
+_ATTENTION_BLOCK = 3
+_FIRST_PIXELS = 16
+
+
+def convert_tf_variables(variables: Mapping[str, np.ndarray]) -> Tensors:
+    """Return the published-layout state, without the unused `sv0`, from variables named as in the hub module.
+
+    Names start with `GenEncWrapper/Generator/`; others and those not needed are ignored. Any width is taken.
+    UserError naming the first variable that is missing.
+    """
+    source = _Variables(variables)
+    chunk = source["GenZ/G_linear/w" + _AVERAGE].shape[0]
+    state = {"shared.weight": source["linear/w" + _AVERAGE].repeat(_NUM_CLASSES, 1)}
+    first = source.linear("GenZ/G_linear", bias=True)
+    # TF orders the rows (height, width, channel), torch (channel, height, width).
+    by_row = {"weight": 0, "bias": 0, "u0": 1}
+    state |= {f"linear.{part}": _channels_first(first[part], axis) for part, axis in by_row.items()}
+    for i in range(_NUM_BLOCKS):
+        block = f"GBlock_{i}" if i else "GBlock"
+        for theirs, ours in {"conv0": "conv1", "conv1": "conv2", "conv_sc": "conv_sc"}.items():
+            state |= _prefixed(f"blocks.{i}.0.{ours}", source.conv(f"{block}/{theirs}", bias=True))
+        for theirs, ours in {"BatchNorm": "bn1", "BatchNorm_1": "bn2"}.items():
+            state |= _prefixed(f"blocks.{i}.0.{ours}", source.conditional_norm(f"{block}/{theirs}", chunk))
+    for theirs, ours in {"theta": "theta", "phi": "phi", "g": "g", "o_conv": "o"}.items():
+        state |= _prefixed(f"blocks.{_ATTENTION_BLOCK}.1.{ours}", source.conv(f"attention/{theirs}"))
+    state[f"blocks.{_ATTENTION_BLOCK}.1.gamma"] = source["attention/gamma" + _AVERAGE].reshape(())
+    state["output_layer.0.gain"] = source["BatchNorm/scale" + _AVERAGE].flatten()
+    state["output_layer.0.bias"] = source["BatchNorm/offset" + _AVERAGE].flatten()
+    state |= _prefixed("output_layer.0", source.statistics("BatchNorm"))
+    state |= _prefixed("output_layer.2", source.conv("conv_2d", bias=True))
+    return {name: tensor.contiguous() for name, tensor in state.items()}
+
+
+class _Variables:
+    """TF variables by their name under the generator, layer by layer in torch's axis order."""
+
+    def __init__(self, variables: Mapping[str, np.ndarray]) -> None:
+        self.variables = variables
+
+    def __getitem__(self, name: str) -> torch.Tensor:
+        full = _PREFIX + name
+        if full not in self.variables:
+            raise UserError(
+                f"the TF variable {full} is missing; give the variables of the hub module bigbigan-resnet50/1"
+            )
+        return torch.from_numpy(np.array(self.variables[full], dtype=np.float32))
+
+    def conv(self, layer: str, bias: bool = False) -> Tensors:
+        return self._layer(layer, (3, 2, 0, 1), bias)
+
+    def linear(self, layer: str, bias: bool = False) -> Tensors:
+        return self._layer(layer, (1, 0), bias)
+
+    def _layer(self, layer: str, axes: tuple[int, ...], bias: bool) -> Tensors:
+        weight = self[f"{layer}/w{_AVERAGE}"].permute(axes)
+        tensors = {"weight": weight, "u0": self[f"{layer}/u0"].reshape(1, -1)}
+        return tensors | ({"bias": self[f"{layer}/b{_AVERAGE}"].flatten()} if bias else {})
+
+    def conditional_norm(self, name: str, chunk: int) -> Tensors:
+        tensors = self.statistics(name)
+        for theirs, ours in {"scale": "gain", "offset": "bias"}.items():
+            layer = self.linear(f"{name}/{theirs}")
+            # TF conditions on [latent chunk, class embedding], torch on [class embedding, latent chunk].
+            layer["weight"] = layer["weight"].roll(-chunk, dims=1)
+            tensors |= _prefixed(ours, layer)
+        return tensors
+
+    def statistics(self, name: str) -> Tensors:
+        return {f"stored_{part}": self[f"{name}/accumulated_{part}"].flatten() for part in ("mean", "var")}
+
+
+def _prefixed(prefix: str, tensors: Tensors) -> Tensors:
+    return {f"{prefix}.{name}": tensor for name, tensor in tensors.items()}
+
+
+def _channels_first(tensor: torch.Tensor, axis: int) -> torch.Tensor:
+    return tensor.unflatten(axis, (_FIRST_PIXELS, -1)).transpose(axis, axis + 1).flatten(axis, axis + 1)

@@ -1,0 +1,189 @@
+import hashlib
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from conftest import GOLDEN
+from golden_fill import fill_value, noise_input
+
+from generators.bigbigan import BigBiGAN, ConditionalBigGAN
+from generators.biggan import (
+    BIGBIGAN,
+    BIGGAN_128,
+    BigGANNetwork,
+    BigGANShape,
+    infer_shape,
+    published_shapes,
+    spectral_sigma,
+)
+from generators.protocol import Generator, Latents, render_twins
+from toolkit.errors import UserError
+from toolkit.streams import Stream
+
+TINY = BigGANShape(
+    resolution=32,
+    ch=4,
+    dim_z=12,
+    shared_dim=6,
+    num_classes=5,
+    bn_eps=1e-4,
+    sn_eps=1e-4,
+    attention_resolution=16,
+)
+
+
+def filled(shape):
+    return {name: torch.from_numpy(fill_value(0, name, size)) for name, size in published_shapes(shape).items()}
+
+
+@pytest.fixture(scope="module")
+def state():
+    return filled(BIGBIGAN)
+
+
+@pytest.fixture(scope="module")
+def bigbigan(state):
+    return BigBiGAN(BigGANNetwork(BIGBIGAN, state))
+
+
+@pytest.fixture
+def tiny_state():
+    return filled(TINY)
+
+
+def as_tensors(arrays, *names):
+    return [torch.from_numpy(arrays[name]) for name in names]
+
+
+def test_published_layout_is_that_of_the_original():
+    with (GOLDEN / "bigbigan_x1_state_dict.json").open() as handle:
+        original = {name: tuple(size) for name, size in json.load(handle).items()}
+    ours = published_shapes(BIGBIGAN)
+    assert ours == original
+    assert len(ours) == 166
+    assert sum(int(np.prod(size)) for size in ours.values()) == 70_497_632
+    assert published_shapes(BIGGAN_128) == ours
+
+
+def test_fill_has_its_fingerprints(state, golden):
+    weight = state["linear.weight"].numpy()
+    np.testing.assert_allclose(weight.flat[:3], [0.11404735, 0.16927737, 0.15947874], atol=1e-8)
+    assert hashlib.sha256(weight.tobytes()).hexdigest()[:16] == "d5a44adc6b76211e"
+    z = noise_input(0, "biggan_z", (2, 120))
+    assert hashlib.sha256(z.tobytes()).hexdigest()[:16] == "21dd67ac459db647"
+    np.testing.assert_array_equal(z, golden("biggan")["z"])
+
+
+def test_sigmas_are_the_originals(state, golden):
+    arrays = golden("biggan")
+    ours = [
+        float(spectral_sigma(state[f"{name}.weight"], state[f"{name}.u0"], BIGBIGAN.sn_eps))
+        for name in arrays["sn_names"]
+    ]
+    np.testing.assert_allclose(ours, arrays["sn_sigma"], rtol=2e-6)
+
+
+def test_bigbigan_images_and_layers_are_the_originals(bigbigan, golden):
+    arrays = golden("biggan")
+    z, direction, out, out_shifted = as_tensors(arrays, "z", "direction", "out", "out_shifted")
+    network = bigbigan.network
+    layers = [*network.blocks[:4], network.after[3], network.blocks[4], network.to_rgb]
+    seen = []
+    hooks = [layer.register_forward_hook(lambda _layer, _given, h: seen.append(h[:2].clone())) for layer in layers]
+    with torch.no_grad():
+        before, after = render_twins(bigbigan, Latents(z), float(arrays["r"]) * direction)
+    for hook in hooks:
+        hook.remove()
+    torch.testing.assert_close(before, out, atol=1e-5, rtol=0)
+    torch.testing.assert_close(after, out_shifted, atol=1e-5, rtol=0)
+    stats = [[float(h.mean()), float(h.std(correction=0)), *h.flatten()[:6].tolist()] for h in seen]
+    np.testing.assert_allclose(stats, arrays["layer_stats"][1:], atol=2e-5, rtol=2e-5)
+
+
+def test_conditional_images_are_the_originals(state, golden):
+    arrays = golden("biggan_conditional")
+    assert (BIGGAN_128.bn_eps, BIGGAN_128.sn_eps) == (float(arrays["bn_eps"]), float(arrays["sn_eps"]))
+    z, classes, out = as_tensors(arrays, "z", "classes", "out")
+    with torch.no_grad():
+        images = ConditionalBigGAN(BigGANNetwork(BIGGAN_128, state))(Latents(z, classes))
+    torch.testing.assert_close(images, out, atol=1e-5, rtol=0)
+
+
+def test_bigbigan_is_a_generator_of_truncated_normal_latents(bigbigan):
+    assert isinstance(bigbigan, Generator)
+    assert (bigbigan.name, bigbigan.latent_dim, bigbigan.image_size) == ("bigbigan", 120, 128)
+    latents = bigbigan.sample(64, Stream(0, "z"), truncation=0.5)
+    assert latents.y is None
+    assert latents.z.shape == (64, 120)
+    assert 0.49 < latents.z.abs().max() <= 0.5
+    assert bigbigan.sample(64, Stream(0, "z")).z.std() == pytest.approx(1, abs=0.02)
+
+
+@pytest.mark.parametrize("resolution", [32, 64])
+def test_other_resolutions_run_and_the_batch_does_not_matter(resolution):
+    shape = replace(TINY, resolution=resolution, ch=8, attention_resolution=64)
+    assert any(".1.gamma" in name for name in published_shapes(shape)) == (resolution == 64)
+    generator = BigBiGAN(BigGANNetwork(shape, filled(shape)))
+    z = generator.sample(5, Stream(0, "z")).z
+    together = generator(Latents(z))
+    assert together.shape == (5, 3, resolution, resolution)
+    assert together.std() > 0.1
+    assert together.abs().max() <= 1
+    one_by_one = torch.cat([generator(Latents(row[None])) for row in z])
+    torch.testing.assert_close(one_by_one, together, atol=1e-5, rtol=0)
+
+
+def test_latent_is_rounded_down_to_equal_chunks():
+    assert replace(TINY, dim_z=15).dim_z == 12
+    assert replace(TINY, dim_z=15).chunk == 3
+    assert replace(BIGBIGAN, resolution=64, dim_z=128).dim_z == 125
+
+
+def test_gradient_reaches_every_part_of_z_and_is_right(tiny_state):
+    network = BigGANNetwork(TINY, tiny_state).double()
+    z = torch.randn(2, 12, dtype=torch.float64, requires_grad=True)
+    y = torch.tensor([1, 4])
+    weights = torch.randn(2, 3, 32, 32, dtype=torch.float64)
+
+    def loss(latents):
+        return (network(latents, y) * weights).sum()
+
+    (gradient,) = torch.autograd.grad(loss(z), z)
+    assert (gradient != 0).all()
+    step = 1e-4 * torch.randn(2, 12, dtype=torch.float64)  # images are float32, hence no smaller step
+    with torch.no_grad():
+        difference = (loss(z + step) - loss(z - step)) / 2
+    assert float((gradient * step).sum()) == pytest.approx(float(difference), rel=1e-2)  # the step may cross a kink
+    assert not any(tensor.requires_grad for tensor in network.state_dict(keep_vars=True).values())
+
+
+def test_bfloat16_stays_close(tiny_state):
+    generator = BigBiGAN(BigGANNetwork(TINY, tiny_state))
+    latents = generator.sample(4, Stream(0, "z"))
+    with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16):
+        images = generator(latents)
+    assert images.dtype == torch.float32
+    assert (images - generator(latents)).abs().mean() < 0.02
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        ({"resolution": 48}, "no BigGAN of 48 px is known; choose a resolution of 32, 64, 128"),
+        ({"dim_z": 3}, "a number a latent chunk"),
+        ({"ch": 1}, "attention needs 8 channels"),
+    ],
+)
+def test_impossible_shapes_are_refused(change, text):
+    with pytest.raises(UserError, match=text):
+        replace(TINY, **change)
+
+
+@pytest.mark.parametrize("shape", [TINY, replace(TINY, resolution=64, attention_resolution=None), BIGBIGAN])
+def test_sizes_are_told_by_the_tensors(shape):
+    state = {name: torch.empty(size, device="meta") for name, size in published_shapes(shape).items()}
+    found = infer_shape(state, BIGBIGAN)
+    assert found == shape
+    assert published_shapes(found) == published_shapes(shape)
