@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from cli import train_generator
+from cli import demo, discover, evaluate, pick, predict, render_gif, sample, segment, train_generator
 from toolkit import __version__
 from toolkit.errors import UserError
 
@@ -30,7 +30,18 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for _name, _command in (("train-generator", train_generator.train_generator),):
+_COMMANDS = {
+    "demo": demo.demo,
+    "sample": sample.sample,
+    "discover": discover.discover,
+    "pick": pick.pick,
+    "render-gif": render_gif.render_gif,
+    "segment": segment.segment,
+    "eval": evaluate.evaluate,
+    "predict": predict.predict,
+    "train-generator": train_generator.train_generator,
+}
+for _name, _command in _COMMANDS.items():
     app.command(_name)(_command)
 
 

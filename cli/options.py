@@ -51,7 +51,8 @@ def with_settings(settings_class: type[Settings]) -> Callable[[Callable[..., Any
             inspect.Parameter.KEYWORD_ONLY,
             default=None,
             annotation=Annotated[
-                Path | None, typer.Option(help="TOML file of settings, as saved in a run folder.", rich_help_panel=panel)
+                Path | None,
+                typer.Option(help="TOML file of settings, as saved in a run folder.", rich_help_panel=panel),
             ],
         )
         context = inspect.Parameter("context", inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context)

@@ -46,7 +46,12 @@ def train_generator(
             state.load_state_dict(saved)
             console.print(f"resuming at step {state.step}")
         _train(state, pixels, settings, engine, run)
-        card = {"name": name, "photos": len(paths), "seen": settings.steps * settings.batch, **settings.as_dict()}
+        card = {
+            "name": name,
+            "photos": len(paths),
+            "seen": settings.steps * settings.batch,
+            **settings.as_dict(),
+        }
         _save(state, card, out / "generator.safetensors")
         run.finish({"photos": len(paths), "steps": state.step, "images": state.step * settings.batch})
     else:
@@ -69,7 +74,11 @@ def _read_all(paths: list[Path], size: int) -> "torch.Tensor":
 
 
 def _train(
-    state: "TrainingState", pixels: "torch.Tensor", settings: GeneratorSettings, engine: "Engine", run: "RunFolder"
+    state: "TrainingState",
+    pixels: "torch.Tensor",
+    settings: GeneratorSettings,
+    engine: "Engine",
+    run: "RunFolder",
 ) -> None:
     from generators.adversarial import train
 

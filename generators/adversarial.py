@@ -136,9 +136,7 @@ class Step:
     fake_score: torch.Tensor
 
 
-def train(
-    state: TrainingState, photos: torch.Tensor, settings: GeneratorSettings, engine: Engine
-) -> Iterator[Step]:
+def train(state: TrainingState, photos: torch.Tensor, settings: GeneratorSettings, engine: Engine) -> Iterator[Step]:
     """Train until `settings.steps`, yielding after each step; photos are uint8 (N, 3, S, S) on the CPU.
 
     One batch of fakes serves both updates of a step, which saves a generator pass.

@@ -40,9 +40,7 @@ class BigGANShape:
             raise UserError(f"no BigGAN of {self.resolution} px is known; choose a resolution of {known}")
         object.__setattr__(self, "dim_z", self.chunk * (self.num_blocks + 1))
         if min(self.ch, self.dim_z, self.shared_dim, self.num_classes) < 1:
-            raise UserError(
-                f"a BigGAN needs sizes of at least 1 and a number a latent chunk, but this is {self}"
-            )
+            raise UserError(f"a BigGAN needs sizes of at least 1 and a number a latent chunk, but this is {self}")
         if self.attention_block is not None and self.blocks[self.attention_block][1] < 8:
             raise UserError(
                 f"attention needs 8 channels, but ch {self.ch} gives fewer; use a larger ch or no attention"
@@ -103,9 +101,7 @@ def published_shapes(shape: BigGANShape) -> dict[str, tuple[int, ...]]:
             }.items():
                 normed(f"blocks.{i}.1.{name}", (*ends, 1, 1), bias=False)
     last = shape.blocks[-1][1]
-    sizes.update(
-        {f"output_layer.0.{part}": (last,) for part in ("gain", "bias", "stored_mean", "stored_var")}
-    )
+    sizes.update({f"output_layer.0.{part}": (last,) for part in ("gain", "bias", "stored_mean", "stored_var")})
     normed("output_layer.2", (3, last, 3, 3))
     return sizes
 

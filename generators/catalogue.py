@@ -26,9 +26,7 @@ def open_generator(name: str, weights: Path | None = None) -> Generator:
     UserError saying what there is when nothing fits.
     """
     if weights is not None and name != "bigbigan":
-        raise UserError(
-            f"--weights goes with --generator bigbigan, not {name}; give the file itself as --generator"
-        )
+        raise UserError(f"--weights goes with --generator bigbigan, not {name}; give the file itself as --generator")
     if name == "scene":
         from generators.scene import SceneGenerator
 

@@ -102,9 +102,7 @@ class CompactGenerator:
 
     def save(self, path: Path) -> None:
         """Write the generator as one artefact."""
-        save_artefact(
-            path, KIND, self.network.state_dict(), {**self.card, "shape": asdict(self.network.shape)}
-        )
+        save_artefact(path, KIND, self.network.state_dict(), {**self.card, "shape": asdict(self.network.shape)})
 
 
 def load_compact(path: Path) -> CompactGenerator:

@@ -65,9 +65,7 @@ class Generator(Protocol):
         ...
 
 
-def render_twins(
-    generator: Generator, latents: Latents, shift: torch.Tensor
-) -> tuple[torch.Tensor, torch.Tensor]:
+def render_twins(generator: Generator, latents: Latents, shift: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Return images (B, 3, H, W) before and after adding `shift` ((B, D) or (D,)), rendered in one batch."""
     images = generator(Latents.cat([latents, latents.shifted(shift)]))
     before, after = images.chunk(2)

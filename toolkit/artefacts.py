@@ -1,6 +1,7 @@
 """Self-describing artefacts (one safetensors file: tensors, kind, card) and checkpoints that resume."""
 
 import json
+import warnings
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -19,8 +20,12 @@ def save_artefact(path: Path, kind: str, tensors: Mapping[str, torch.Tensor], ca
     """Write one safetensors file whose metadata holds `kind` and the JSON `card` (how it was made)."""
     # safetensors refuses views and channels-last memory, hence the plain copies.
     plain = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
+    metadata = {"kind": kind, "card": json.dumps(card, allow_nan=False)}
     with replacing(path) as temporary:
-        save_file(plain, temporary, metadata={"kind": kind, "card": json.dumps(card, allow_nan=False)})
+        try:
+            save_file(plain, temporary, metadata=metadata)
+        except SafetensorError as error:  # what it makes of a full disk
+            raise OSError(str(error)) from error
 
 
 def load_artefact(path: Path, kind: str) -> tuple[Tensors, dict[str, Any]]:
@@ -29,6 +34,8 @@ def load_artefact(path: Path, kind: str) -> tuple[Tensors, dict[str, Any]]:
     if found != kind:
         is_what = f"a {found} artefact" if found else "a safetensors file without a toolkit card"
         raise UserError(f"{path} is {is_what}, but a {kind} is needed")
+    if not isinstance(card, dict):
+        raise UserError(f"{path} holds no table of how it was made; make or download it again")
     require_finite(tensors, path)
     return tensors, card
 
@@ -56,28 +63,44 @@ def _read_safetensors(path: Path, what: str) -> tuple[str | None, Tensors, dict[
 def save_checkpoint(path: Path, state: Mapping[str, Any]) -> None:
     """Write a resumable state (tensors, numbers, strings, nested dicts and lists) whole or not at all."""
     with replacing(path) as temporary:
-        torch.save(dict(state), temporary)
+        with temporary.open("wb") as handle:
+            try:
+                torch.save(dict(state), handle)
+            except RuntimeError as error:
+                if isinstance(error.__context__, OSError):  # torch hides a full disk behind a line of its own
+                    raise error.__context__ from error
+                raise
 
 
 def load_pickled(path: Path, what: str) -> Any:
     """Return what a `.pt`/`.pth` file holds, read with `weights_only=True`; UserError for anything else."""
     existing_file(path, what)
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch raises half a dozen kinds, all with many lines of advice to load unsafely
-        reason = str(error).strip().splitlines()[0][:160] if str(error).strip() else type(error).__name__
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of unusual pickles, which it then reads or refuses
+            return torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch raises half a dozen kinds
         raise UserError(
-            f"cannot read {path} as {what}: it is damaged, cut short, or no plain weights file ({reason}); "
+            f"cannot read {path} as {what}: it is damaged, cut short, or no plain weights file ({_reason(error)}); "
             "make or download it again"
         ) from error
 
 
+def _reason(error: Exception) -> str:
+    text = str(error).strip()
+    if text.startswith("Weights only load failed"):  # torch goes on with how to load it unsafely
+        return "it is no pickle of tensors and plain values alone"
+    return text.splitlines()[0][:160] if text else type(error).__name__
+
+
 def load_state_file(path: Path, what: str) -> Tensors:
     """Return the flat name-to-tensor dictionary in a `.pth`, `.pt` or `.safetensors` file from outside."""
-    if Path(path).suffix == ".safetensors":
+    if Path(path).suffix.lower() == ".safetensors":
         return _read_safetensors(path, what)[1]
     state = load_pickled(path, what)
-    if not isinstance(state, Mapping) or not all(isinstance(value, torch.Tensor) for value in state.values()):
+    if not isinstance(state, Mapping) or not all(
+        isinstance(name, str) and isinstance(value, torch.Tensor) for name, value in state.items()
+    ):
         raise UserError(f"{path} holds no flat table of tensors, but {what} is one; save a state dict")
     return dict(state)
 
@@ -92,7 +115,9 @@ def match_state(
     missing = sorted(set(shapes) - set(state) - set(optional))
     surplus = sorted(set(state) - set(shapes))
     if missing or surplus:
-        parts = [f"{word}: {_shortened(names)}" for word, names in (("missing", missing), ("unknown", surplus)) if names]
+        parts = [
+            f"{word}: {_shortened(names)}" for word, names in (("missing", missing), ("unknown", surplus)) if names
+        ]
         raise UserError(f"{path} does not fit {what}: {'; '.join(parts)}; check that it is the right file")
     wrong = [
         f"{name} is {list(state[name].shape)}, expected {list(shape)}"

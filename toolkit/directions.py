@@ -39,14 +39,17 @@ class DirectionSet:
 
     def __post_init__(self) -> None:
         vectors = self.vectors.detach().float().cpu()
-        lengths = vectors.norm(dim=1, keepdim=True)
-        if vectors.dim() != 2 or not bool(torch.isfinite(vectors).all()) or bool((lengths == 0).any()):
+        lengths = vectors.norm(dim=-1, keepdim=True)
+        if vectors.dim() != 2 or not len(vectors) or not bool((torch.isfinite(lengths) & (lengths > 0)).all()):
             raise UserError(f"directions have shape {list(vectors.shape)}; K finite vectors of length > 0 are needed")
-        object.__setattr__(self, "vectors", vectors / lengths)
+        # Unit vectors are left as they are, so that a set read from its file equals the one written, bit for bit.
+        object.__setattr__(self, "vectors", vectors / torch.where((lengths - 1).abs() < 1e-6, 1.0, lengths))
         names = self.names or tuple(f"direction_{i}" for i in range(len(vectors)))
         if len(names) != len(vectors) or len(set(names)) != len(names):
             raise UserError(f"{len(names)} names for {len(vectors)} directions; each direction needs a name of its own")
         object.__setattr__(self, "names", tuple(names))
+        if self.choice is not None and not 0 <= self.choice.index < len(vectors):
+            raise UserError(f"direction {self.choice.index} is chosen, but there are {len(vectors)}; pick again")
 
     def __len__(self) -> int:
         return len(self.vectors)
@@ -56,7 +59,7 @@ class DirectionSet:
         text = str(key)
         if text in self.names:
             return self.names.index(text)
-        if text.isdigit() and int(text) < len(self):
+        if text.isdecimal() and int(text) < len(self):
             return int(text)
         shown = ", ".join(self.names[:6]) + (" ..." if len(self) > 6 else "")
         raise UserError(f"no direction {text!r}; there are {len(self)}: 0 to {len(self) - 1}, or by name {shown}")
@@ -68,7 +71,9 @@ class DirectionSet:
     def chosen_shift(self) -> torch.Tensor:
         """Return the shift (D,) of the chosen direction, sign and length; UserError before `toolkit pick` ran."""
         if self.choice is None:
-            raise UserError("no direction of this set is chosen; run toolkit pick on it, or give --direction and --alpha")
+            raise UserError(
+                "no direction of this set is chosen; run toolkit pick on it, or give --direction and --alpha"
+            )
         return self.shift(self.choice.index, self.choice.sign * self.choice.alpha)
 
     def renamed(self, labels: dict[str, int]) -> "DirectionSet":

@@ -50,16 +50,17 @@ def _best_device() -> str:
 
 
 def _available(name: str) -> bool:
-    kind, _, index = name.partition(":")
+    kind, colon, index = name.partition(":")
     if kind == "cuda":
-        return torch.cuda.is_available() and (not index or int(index) < torch.cuda.device_count())
+        there = not colon or (index.isdecimal() and int(index) < torch.cuda.device_count())
+        return there and torch.cuda.is_available()
     if kind == "mps":
-        return torch.backends.mps.is_available()
-    return kind == "cpu" and not index
+        return not colon and torch.backends.mps.is_available()
+    return name == "cpu"
 
 
 def _multiplies_bf16(name: str) -> bool:
     if name.startswith("cuda"):
-        return torch.cuda.is_bf16_supported()
+        return torch.cuda.is_bf16_supported(including_emulation=False)
     probes = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
     return name == "cpu" and any(getattr(torch.cpu, probe, lambda: False)() for probe in probes)

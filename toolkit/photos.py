@@ -10,15 +10,16 @@ from toolkit.errors import UserError
 from toolkit.files import replacing
 
 PHOTO_ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".avif")
-_WIDE_MODES = ("I", "F", "I;16", "I;16B", "I;16L")
+_WIDE_MODES = ("I", "F", "I;16", "I;16B", "I;16L", "I;16N")
+_SEE_THROUGH_MODES = ("LA", "PA", "RGBA", "La", "RGBa")
 
 
 def list_photos(folder: Path) -> list[Path]:
-    """Return every photo below `folder`, sorted by path; UserError when there is none."""
+    """Return every photo below `folder`, sorted by path, hidden files left out; UserError when there is none."""
     folder = Path(folder)
     if not folder.is_dir():
         raise UserError(f"no folder at {folder}; name a folder of photos ({', '.join(PHOTO_ENDINGS)})")
-    found = sorted(p for p in folder.rglob("*") if p.suffix.lower() in PHOTO_ENDINGS and p.is_file())
+    found = sorted(p for p in folder.rglob("[!.]*") if p.suffix.lower() in PHOTO_ENDINGS and p.is_file())
     if not found:
         raise UserError(f"no photos below {folder}; it should hold files ending in {', '.join(PHOTO_ENDINGS)}")
     return found

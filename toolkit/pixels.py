@@ -22,7 +22,8 @@ def gray(images: torch.Tensor) -> torch.Tensor:
 
 def from_bytes(pixels: np.ndarray) -> torch.Tensor:
     """Return float32 (..., 3, H, W) in [-1, 1] from uint8 (..., H, W, 3); 0 maps to -1 and 255 to 1."""
-    return torch.from_numpy(np.ascontiguousarray(pixels)).movedim(-1, -3).float() / 127.5 - 1
+    writable = np.require(pixels, requirements=["C", "W"])  # Pillow's arrays are not, which torch warns of
+    return torch.from_numpy(writable).movedim(-1, -3).float() / 127.5 - 1
 
 
 def to_bytes(images: torch.Tensor) -> np.ndarray:

@@ -1,11 +1,11 @@
 """The run folder: what one command did, so that it can be read, resumed and run again.
 
-    config.toml      the resolved settings
-    run.json         kind, command line, versions, device, times
-    metrics.jsonl    one JSON object a logged step
-    tensorboard/     the same numbers for TensorBoard
-    checkpoint.pt    the resumable state while the run is under way
-    result.json      the figures, written last: its presence says the run is done
+config.toml      the resolved settings
+run.json         kind, command line, versions, device, times
+metrics.jsonl    one JSON object a logged step
+tensorboard/     the same numbers for TensorBoard
+checkpoint.pt    the resumable state while the run is under way
+result.json      the figures, written last: its presence says the run is done
 """
 
 import datetime
@@ -31,10 +31,16 @@ class RunFolder:
         self.path = Path(path)
         self.kind = kind
         self._board: Any = None
+        self._resumed_at: int | None = None
 
     @classmethod
     def open(
-        cls, path: Path, settings: Settings, inputs: Mapping[str, str], engine: str, extendable: tuple[str, ...] = ()
+        cls,
+        path: Path,
+        settings: Settings,
+        inputs: Mapping[str, str],
+        engine: str,
+        extendable: tuple[str, ...] = (),
     ) -> "RunFolder":
         """Return the run folder at `path`, made or taken up again.
 
@@ -77,12 +83,14 @@ class RunFolder:
             raise UserError(f"{self.path} holds a {before.get('kind')} run, not {self.kind}; choose another --out")
         old = {**read_toml(self.path / "config.toml"), **before.get("inputs", {})}
         changed = [
-            f"{name} was {old.get(name)!r}, now {value!r}"
-            for name, value in described.items()
-            if old.get(name) != value and name not in extendable
+            f"{name} was {old.get(name)!r}, now {described.get(name)!r}"
+            for name in {**described, **old}
+            if old.get(name) != described.get(name) and name not in extendable
         ]
         if changed:
-            raise UserError(f"{self.path} holds a run with {'; '.join(changed)}; repeat that command or choose another --out")
+            raise UserError(
+                f"{self.path} holds a run with {'; '.join(changed)}; repeat that command or choose another --out"
+            )
 
     @property
     def checkpoint(self) -> Path:
@@ -101,7 +109,10 @@ class RunFolder:
             self._keep_log_until(-1)
             return None
         state = load_pickled(self.checkpoint, "the checkpoint")
+        if not isinstance(state, dict) or "step" not in state:
+            raise UserError(f"{self.checkpoint} holds no state of a run; delete it to start again")
         self._keep_log_until(state["step"])
+        self._resumed_at = state["step"]
         return state
 
     def save_checkpoint(self, state: Mapping[str, Any]) -> None:
@@ -117,7 +128,9 @@ class RunFolder:
         if self._board is None:
             from torch.utils.tensorboard import SummaryWriter
 
-            self._board = SummaryWriter(str(self.path / "tensorboard"))
+            # What was logged after the checkpoint comes a second time; TensorBoard hides the first.
+            purge = None if self._resumed_at is None else self._resumed_at + 1
+            self._board = SummaryWriter(str(self.path / "tensorboard"), purge_step=purge)
         for name, value in values.items():
             self._board.add_scalar(name, value, step)
 

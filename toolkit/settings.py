@@ -24,7 +24,7 @@ def setting(
     maximum: float | None = None,
     choices: tuple[str, ...] | None = None,
 ) -> Any:
-    """Return a dataclass field with a help text and a range: at least `minimum`, more than `above`, at most `maximum`."""
+    """Return a dataclass field with a help text and a range: >= `minimum`, > `above`, <= `maximum`."""
     metadata = {"help": help, "minimum": minimum, "above": above, "maximum": maximum, "choices": choices}
     return dataclasses.field(default=default, metadata=metadata)
 
@@ -61,8 +61,13 @@ class Settings:
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
             lines.append(f"\n# {field.metadata.get('help', '')}")
-            lines.append(f"# {field.name} = (not set)" if value is None else f"{field.name} = {json.dumps(value)}")
+            lines.append(f"# {field.name} = (not set)" if value is None else f"{field.name} = {_as_toml(value)}")
         write_text(path, "\n".join(lines) + "\n")
+
+
+def _as_toml(value: Any) -> str:
+    # JSON's strings and numbers are TOML's, but for surrogate pairs and the one control character JSON lets through.
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def read_toml(path: Path) -> dict[str, Any]:

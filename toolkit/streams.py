@@ -36,10 +36,10 @@ class Stream:
 
         This is true truncation (the density cut at +-t and renormalised), not scaling. UserError unless t > 0.
         """
+        if truncation is not None and not truncation > 0:
+            raise UserError(f"truncation is {truncation}, but has to be above 0; leave it away for none")
         uniform = self.uniform(count, width).numpy()
         if truncation is not None:
-            if not truncation > 0:
-                raise UserError(f"truncation is {truncation}, but has to be above 0; leave it away for none")
             low = ndtr(-truncation)
             uniform = low + uniform * (1 - 2 * low)
         return torch.from_numpy(ndtri(uniform).astype(np.float32))
@@ -57,6 +57,7 @@ class Stream:
         digest = hashlib.sha256(f"{self.seed}:{self.name}:{width}".encode()).digest()
         bits = np.random.Philox(key=np.frombuffer(digest[:16], dtype=np.uint64))
         bits.advance(self.position * pitch)
-        raw = bits.random_raw(count * pitch * _PER_COUNTER).reshape(count, -1)[:, :width]
-        # The top 53 bits make a float64; the half step keeps 0 and 1 out, where the normal quantile is infinite.
-        return ((raw >> np.uint64(11)).astype(np.float64) + 0.5) * 2.0**-53
+        raw = bits.random_raw(count * pitch * _PER_COUNTER).reshape(count, pitch * _PER_COUNTER)[:, :width]
+        # The top 53 bits make a float64; the half step keeps 0 out, the minimum 1 (to which the last step rounds):
+        # the normal quantile is infinite at both.
+        return np.minimum(((raw >> np.uint64(11)).astype(np.float64) + 0.5) * 2.0**-53, 1 - 2.0**-53)

@@ -1,0 +1,133 @@
+"""toolkit discover: directions of a generator's latent space."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cli.options import DeviceOption, GeneratorOption, PrecisionOption, WeightsOption, with_settings
+from cli.progress import Bar, StopRequest, console
+from discovery.settings import DiscoverySettings
+
+_FRAMES_A_SIDE = 5
+
+if TYPE_CHECKING:
+    from discovery.training import DiscoveryState
+    from generators.protocol import Generator
+    from toolkit.directions import DirectionSet
+    from toolkit.engine import Engine
+    from toolkit.runs import RunFolder
+
+
+@with_settings(DiscoverySettings)
+def discover(
+    settings: DiscoverySettings,
+    out: Annotated[Path, typer.Option(help="Run folder; the same command again resumes it.")],
+    generator: GeneratorOption = "flowers64",
+    weights: WeightsOption = None,
+    device: DeviceOption = "auto",
+    precision: PrecisionOption = "auto",
+) -> None:
+    """Learn directions of a latent space: a deformator trained against a shift reconstructor."""
+    from cli.sources import generator_inputs
+    from generators.catalogue import open_generator
+    from toolkit.engine import choose_engine
+
+    engine = choose_engine(device, precision)
+    opened = open_generator(generator, weights).to(engine.device)
+    discover_into(out, opened, settings, engine, generator_inputs(generator, weights))
+    console.print(f"wrote {out / 'directions.safetensors'}, {out / 'charts'}")
+    console.print(f"next: toolkit pick {out}")
+
+
+def discover_into(
+    out: Path, generator: "Generator", settings: DiscoverySettings, engine: "Engine", source: dict[str, str]
+) -> "DirectionSet":
+    """Return the directions of the run in `out`, after starting it, taking it up again or finding it finished."""
+    from discovery.training import DiscoveryState
+    from toolkit.directions import DirectionSet
+    from toolkit.runs import RunFolder
+
+    run = RunFolder.open(out, settings, source, engine.describe())
+    if run.result is not None:
+        console.print(f"{out} is finished already")
+        return DirectionSet.load(out)
+    state = DiscoveryState.start(generator, settings, engine)
+    saved = run.load_checkpoint()
+    if saved is not None:
+        state.load_state_dict(saved)
+        console.print(f"resuming at step {state.step}")
+    _train(state, generator, settings, engine, run)
+    return finish(state, generator, settings, engine, run, source)
+
+
+def _train(
+    state: "DiscoveryState",
+    generator: "Generator",
+    settings: DiscoverySettings,
+    engine: "Engine",
+    run: "RunFolder",
+) -> None:
+    from discovery.training import discover as train
+
+    with Bar("discovering", settings.steps, state.step) as bar, StopRequest() as stop:
+        for step in train(state, generator, settings, engine):
+            last = step.step == settings.steps
+            bar.advance()
+            if step.step % settings.log_every == 0 or last:
+                figures = {
+                    "loss": float(step.loss),
+                    "label_loss": float(step.label_loss),
+                    "shift_loss": float(step.shift_loss),
+                    "accuracy": float(step.accuracy),
+                }
+                run.log(step.step, **figures)
+                bar.advance(0, f"loss {figures['loss']:.3f}, accuracy {figures['accuracy']:.2f}")
+            if step.step % settings.chart_every == 0 and not last:
+                draw_charts(state, generator, settings, engine, run.path / "charts" / f"step_{step.step:06}")
+            if step.step % settings.checkpoint_every == 0 or last or stop:
+                run.save_checkpoint(state.state_dict())
+            if stop and not last:
+                run.close()
+                console.print(f"stopped at step {step.step}; the same command goes on from there")
+                raise typer.Exit(130)
+
+
+def draw_charts(
+    state: "DiscoveryState",
+    generator: "Generator",
+    settings: DiscoverySettings,
+    engine: "Engine",
+    folder: Path,
+) -> None:
+    """Write the chart pages of the directions as they are now."""
+    from discovery.charts import offsets, write_charts
+
+    # The deformator's own walks, not its directions: those of fc and proj are bent.
+    walks = state.deformator.walks(offsets(settings.shift_scale, _FRAMES_A_SIDE).to(engine.device))
+    names = [f"direction_{index}" for index in range(len(walks))]
+    write_charts(folder, generator, walks, names, seed=settings.seed)
+
+
+def finish(
+    state: "DiscoveryState",
+    generator: "Generator",
+    settings: DiscoverySettings,
+    engine: "Engine",
+    run: "RunFolder",
+    source: dict[str, str],
+) -> "DirectionSet":
+    """Validate, write the direction set and its charts, close the run and return the set."""
+    from discovery.annotations import write_annotations
+    from discovery.training import direction_set, validate
+
+    accuracy = validate(state, generator, settings, engine, settings.validation_batches)
+    card = {"source": source, "steps": state.step, "rca": accuracy, "settings": settings.as_dict()}
+    found = direction_set(state, generator, settings, card)
+    draw_charts(state, generator, settings, engine, run.path / "charts")
+    if not (run.path / "human_annotation.txt").exists():
+        write_annotations(run.path / "human_annotation.txt", {})
+    found.save(run.path / "directions.safetensors")
+    run.finish({"directions": len(found), "steps": state.step, "rca": accuracy})
+    console.print(f"{len(found)} directions; reconstruction accuracy (RCA) {accuracy:.3f}, chance {1 / len(found):.3f}")
+    return found

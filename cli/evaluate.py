@@ -1,0 +1,129 @@
+"""toolkit eval: a segmenter, or anybody's maps, measured against masks."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from cli.options import DeviceOption, require, with_settings
+from cli.progress import Bar, console
+from segmentation.evaluation_settings import EvaluationSettings
+
+if TYPE_CHECKING:
+    from segmentation.evaluation import Evaluation
+
+_SHOWN = ("iou", "accuracy", "max_f", "mae", "s_measure", "max_e", "weighted_f")
+
+
+@with_settings(EvaluationSettings)
+def evaluate(
+    settings: EvaluationSettings,
+    masks: Annotated[list[Path], typer.Option(help="Folder of masks; once per data set.")],
+    out: Annotated[Path, typer.Option(help="Folder for result.json, per-image CSV files and pictures of cases.")],
+    model: Annotated[Path | None, typer.Option(help="Segmenter: run folder, artefact or published U-Net file.")] = None,
+    images: Annotated[list[Path] | None, typer.Option(help="Folder of photos, in the order of --masks.")] = None,
+    predictions: Annotated[
+        list[Path] | None, typer.Option(help="Folder of grey-level maps instead of --model and --images.")
+    ] = None,
+    name: Annotated[list[str] | None, typer.Option(help="Name of each data set in the results.")] = None,
+    protocol: Annotated[str, typer.Option(help="float, or original (the published 8-bit path).")] = "float",
+    refine: Annotated[bool, typer.Option("--refine/--no-refine", help="Guided filter on the photo's edges.")] = False,
+    device: DeviceOption = "auto",
+) -> None:
+    """Measure a segmenter on photos with masks, or grey-level maps against masks."""
+    require(
+        (model is None) != (predictions is None),
+        "eval measures either --model with --images, or --predictions; give one of the two",
+    )
+    folders = images if model is not None else predictions
+    require(
+        folders is not None and len(folders) == len(masks),
+        f"{len(masks)} --masks but {len(folders or [])} "
+        f"{'--images' if model is not None else '--predictions'}; give one for each data set",
+    )
+    from toolkit.files import writable_folder, write_json
+
+    names = _names(name, folders or [], masks)
+    evaluations = _evaluations(model, folders or [], masks, names, settings, protocol, refine, device)
+    writable_folder(out)
+    results = [_measure(evaluation, out) for evaluation in evaluations]
+    write_json(out / "result.json", {"model": str(model) if model else None, "datasets": results})
+    _show(results)
+    console.print(f"wrote {out / 'result.json'}, a CSV and a picture of cases for each data set")
+    if model is not None:
+        console.print(f"next: toolkit predict YOUR_PHOTOS --model {model} --out predictions")
+
+
+def _names(given: list[str] | None, folders: list[Path], masks: list[Path]) -> list[str]:
+    generic = ("images", "masks", "predictions", "photos", "gt")
+    found = given or [
+        (folder if folder.name not in generic else folder.resolve().parent).name or mask.name
+        for folder, mask in zip(folders, masks, strict=True)
+    ]
+    require(len(found) == len(masks), f"{len(found)} --name for {len(masks)} data sets; give one for each")
+    require(len(set(found)) == len(found), f"data sets are named {', '.join(found)}; give each its own --name")
+    for one in found:
+        require(bool(one) and "/" not in one, f"--name {one!r} cannot name a file; use letters and digits")
+    return found
+
+
+def _evaluations(
+    model: Path | None,
+    folders: list[Path],
+    masks: list[Path],
+    names: list[str],
+    settings: EvaluationSettings,
+    protocol: str,
+    refine: bool,
+    device: str,
+) -> "list[Evaluation]":
+    from segmentation.evaluation import evaluate as measured
+    from segmentation.evaluation import evaluate_predictions
+    from segmentation.pairs import pair_folders
+    from segmentation.protocols import MEANINGS
+    from segmentation.segmenter import Segmenter
+    from toolkit.engine import choose_engine
+
+    require(protocol in MEANINGS, f"protocol {protocol!r} is unknown; choose one of {', '.join(MEANINGS)}")
+    if model is None:
+        triples = zip(folders, masks, names, strict=True)
+        found = [evaluate_predictions(folder, mask, one, settings) for folder, mask, one in triples]
+    else:
+        segmenter = Segmenter.load(model).to(choose_engine(device).device)
+        meaning = MEANINGS[protocol] + ("; refined by a guided filter" if refine else "")
+        found = [
+            measured(
+                pair_folders(folder, mask, settings.ignore_unpaired),
+                lambda photo: segmenter.probability(photo, protocol, refine),
+                one,
+                meaning,
+                settings,
+            )
+            for folder, mask, one in zip(folders, masks, names, strict=True)
+        ]
+    for evaluation in found:
+        for note in evaluation.pairs.notes():
+            console.print(f"{evaluation.dataset}: {note}")
+    return found
+
+
+def _measure(evaluation: "Evaluation", out: Path) -> dict[str, Any]:
+    from segmentation.evaluation import cases_picture, rows_csv
+    from toolkit.files import write_text
+    from toolkit.photos import write_picture
+
+    with Bar(evaluation.dataset, len(evaluation), unit="images") as bar:
+        for _ in bar.over(evaluation):
+            pass
+    write_text(out / f"{evaluation.dataset}.csv", rows_csv(evaluation.rows()))
+    write_picture(out / f"{evaluation.dataset}_cases.png", cases_picture(evaluation))
+    return evaluation.result()
+
+
+def _show(results: list[dict[str, Any]]) -> None:
+    from rich.table import Table
+
+    table = Table("data set", "images", *_SHOWN, box=None)
+    for result in results:
+        table.add_row(result["dataset"], str(result["images"]), *(f"{result['measures'][name]:.3f}" for name in _SHOWN))
+    console.print(table)

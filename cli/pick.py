@@ -1,0 +1,162 @@
+"""toolkit pick: the direction that darkens the background, and why."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cli.options import DeviceOption, PrecisionOption, WeightsOption, require, with_settings
+from cli.progress import Bar, console
+from discovery.settings import PickSettings
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from discovery.picker import Candidate
+    from generators.protocol import Generator
+    from toolkit.directions import DirectionSet
+    from toolkit.engine import Engine
+
+_SHOWN = 8
+
+
+@with_settings(PickSettings)
+def pick(
+    settings: PickSettings,
+    directions: Annotated[Path, typer.Argument(help="Direction set, or the run folder that holds it.")],
+    choose: Annotated[str | None, typer.Option(help="Choose this direction yourself, by number or name.")] = None,
+    alpha: Annotated[
+        float | None, typer.Option(help="With --choose: shift length, negative for the other way.")
+    ] = None,
+    generator: Annotated[str | None, typer.Option(help="Generator, if not the one recorded in the set.")] = None,
+    weights: WeightsOption = None,
+    device: DeviceOption = "auto",
+    precision: PrecisionOption = "auto",
+) -> None:
+    """Rank all directions as background darkeners, choose one, and show why."""
+    require((choose is None) == (alpha is None), "--choose and --alpha go together; give both or neither")
+    from cli.sources import generator_of
+    from discovery.annotations import read_annotations
+    from toolkit.directions import Choice, DirectionSet
+    from toolkit.engine import choose_engine
+
+    engine = choose_engine(device, precision)
+    path = directions / "directions.safetensors" if directions.is_dir() else directions
+    found = DirectionSet.load(path)
+    labels = path.parent / "human_annotation.txt"
+    if labels.exists():
+        found = found.renamed(read_annotations(labels))
+    if choose is not None and alpha is not None:
+        require(alpha != 0, "--alpha is 0, which shifts nothing; give a length")
+        from dataclasses import replace
+
+        choice = Choice(found.index_of(choose), 1 if alpha > 0 else -1, abs(alpha))
+        replace(found, choice=choice).save(path)
+        console.print(f"wrote {path}: chose {found.names[choice.index]}, {alpha:+.2f}")
+    else:
+        opened = generator_of(found, generator, weights).to(engine.device)
+        picked, finalists, _ = pick_direction(opened, found, settings, engine)
+        save_pick(path, picked, finalists, opened, settings, engine)
+        show_table(picked, finalists)
+        console.print(f"wrote {path}, {path.parent / 'pick.json'}, {path.parent / 'pick.png'}")
+    console.print(
+        f"next: toolkit render-gif {directions} --out direction.gif; toolkit segment {directions} --out segmenter"
+    )
+
+
+def pick_direction(
+    generator: "Generator", directions: "DirectionSet", settings: PickSettings, engine: "Engine"
+) -> "tuple[DirectionSet, list[Candidate], list[Candidate]]":
+    """Return the set with scores and choice, the finalists, and every direction's best candidate, best first."""
+    from discovery.picker import best_of_each, chosen, rank, with_operator_scores
+
+    with Bar("judging", len(directions), unit="directions") as bar:
+        ranked = best_of_each(list(bar.over(rank(generator, directions, settings, engine))))
+    finalists = with_operator_scores(generator, directions, ranked, settings, engine)
+    return chosen(directions, ranked, finalists), finalists, ranked
+
+
+def save_pick(
+    path: Path,
+    picked: "DirectionSet",
+    finalists: "list[Candidate]",
+    generator: "Generator",
+    settings: PickSettings,
+    engine: "Engine",
+) -> None:
+    """Write pick.json and pick.png beside the set, then the set itself."""
+    from dataclasses import asdict
+
+    from discovery.picker import FIGURES
+    from toolkit.files import write_json
+    from toolkit.photos import write_picture
+
+    candidates = [{**asdict(c), "name": picked.names[c.index]} for c in finalists]
+    write_json(
+        path.parent / "pick.json",
+        {
+            "settings": settings.as_dict(),
+            "figures": FIGURES,
+            "candidates": candidates,
+            "scores": picked.scores,
+        },
+    )
+    write_picture(path.parent / "pick.png", candidates_picture(generator, picked, finalists[:_SHOWN], settings, engine))
+    picked.save(path)
+
+
+def show_table(picked: "DirectionSet", finalists: "list[Candidate]") -> None:
+    """Print the finalists and their figures."""
+    from rich.table import Table
+
+    columns = ["border", "centre", "inside", "pass_rate", "area", "border_share", "stability", "separation", "operator"]
+    table = Table("direction", "sign", "alpha", "score", *columns, box=None)
+    for c in finalists:
+        figures = [
+            f"{c.figures[name]:+.2f}" if name in ("border", "centre", "inside") else f"{c.figures[name]:.2f}"
+            for name in columns
+        ]
+        table.add_row(picked.names[c.index], f"{c.sign:+d}", f"{c.alpha:.1f}", f"{c.score:.3f}", *figures)
+    console.print(table)
+    best = finalists[0]
+    console.print(
+        f"chose {picked.names[best.index]}, {best.sign * best.alpha:+.1f}: the border changes by "
+        f"{best.figures['border']:+.2f}, the centre by {best.figures['centre']:+.2f} (range -1 to 1), "
+        f"{best.figures['pass_rate']:.0%} of the masks pass"
+    )
+    if best.score < 0.2:
+        console.print(
+            "warning: no direction darkens the background convincingly; look at pick.png, discover longer, or choose "
+            "one yourself with --choose"
+        )
+
+
+def candidates_picture(
+    generator: "Generator",
+    directions: "DirectionSet",
+    candidates: "list[Candidate]",
+    settings: PickSettings,
+    engine: "Engine",
+    columns: int = 10,
+) -> "np.ndarray":
+    """Return a picture with three rows a candidate: images, shifted images, masks over the images."""
+    import numpy as np
+    import torch
+
+    from discovery.charts import labelled
+    from discovery.picker import judged_latents
+    from generators.protocol import render_twins
+    from toolkit.masks import large_components, lighting
+    from toolkit.pixels import grid, overlay, stack_rows, to_bytes
+
+    latents = judged_latents(generator, settings)[:columns].to(engine.device)
+    rows = []
+    for c in candidates:
+        shift = directions.shift(c.index, c.sign * c.alpha).to(engine.device)
+        with torch.inference_mode():
+            before, after = render_twins(generator, latents, shift)
+        masks = large_components(lighting(before, after)).cpu().numpy()
+        pictures = to_bytes(before)
+        block = grid(np.concatenate([pictures, to_bytes(after), overlay(pictures, masks)]), columns)
+        rows.append(labelled(block, f"{directions.names[c.index]}  {c.sign * c.alpha:+.1f}  score {c.score:.3f}"))
+    return stack_rows(rows)

@@ -1,0 +1,91 @@
+"""toolkit render-gif: an animation along a direction."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cli.options import DeviceOption, PrecisionOption, SeedOption, WeightsOption, require
+from cli.progress import Bar, console
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+
+    from generators.protocol import Generator, Latents
+    from toolkit.engine import Engine
+
+
+def render_gif(
+    directions: Annotated[Path, typer.Argument(help="Direction set, or the run folder that holds it.")],
+    out: Annotated[Path, typer.Option(help="A .gif, .webp or .mp4 file.")],
+    direction: Annotated[str | None, typer.Option(help="Number or name; the chosen one if left away.")] = None,
+    reach: Annotated[float | None, typer.Option(help="Walk from -reach to +reach; default: the chosen length.")] = None,
+    frames: Annotated[int, typer.Option(help="Frames of one way.", min=2)] = 31,
+    fps: Annotated[float, typer.Option(help="Frames a second.", min=0.5, max=50)] = 20.0,
+    samples: Annotated[int, typer.Option(help="Latents shown side by side.", min=1)] = 8,
+    columns: Annotated[int | None, typer.Option(help="Columns of the grid.", min=1)] = None,
+    size: Annotated[int | None, typer.Option(help="Side of one picture in pixels.", min=16)] = None,
+    loop: Annotated[bool, typer.Option("--there-and-back/--one-way", help="Walk back too.")] = True,
+    mask: Annotated[bool, typer.Option("--mask/--no-mask", help="Tint what gets lighter along the walk.")] = False,
+    generator: Annotated[str | None, typer.Option(help="Generator, if not the one recorded in the set.")] = None,
+    weights: WeightsOption = None,
+    seed: SeedOption = 0,
+    device: DeviceOption = "auto",
+    precision: PrecisionOption = "fp32",
+) -> None:
+    """Animate images along a direction."""
+    from toolkit.animation import ENDINGS, require_video, write_animation
+    from toolkit.files import writable_file
+
+    writable_file(out, ENDINGS)
+    if out.suffix.lower() == ".mp4":
+        require_video()
+    from cli.sources import generator_of, resolve_shift
+    from toolkit.directions import DirectionSet
+    from toolkit.engine import choose_engine
+    from toolkit.streams import Stream
+
+    engine = choose_engine(device, precision)
+    found = DirectionSet.load(directions)
+    index, length, _ = resolve_shift(found, direction, reach if direction is None else (reach or 6.0))
+    require(length != 0, "--reach is 0, so nothing would move; give a length")
+    opened = generator_of(found, generator, weights).to(engine.device)
+    latents = opened.sample(samples, Stream(seed, "render-gif"))
+    path = walk(opened, latents, found.shift(index, length), frames, size, mask, engine, columns or min(samples, 4))
+    write_animation(out, path + path[-2:0:-1] if loop else path, fps)
+    console.print(f"wrote {out}: {found.names[index]} of {found.generator}, from {-length:+.1f} to {length:+.1f}")
+    console.print(f"next: toolkit segment {directions} --out segmenter")
+
+
+def walk(
+    generator: "Generator",
+    latents: "Latents",
+    shift: "torch.Tensor",
+    count: int,
+    size: int | None,
+    mask: bool,
+    engine: "Engine",
+    columns: int,
+) -> "list[np.ndarray]":
+    """Return uint8 frames (H, W, 3) from -shift to +shift, a grid of all latents; `mask` tints what got lighter."""
+    import torch
+
+    from toolkit.masks import large_components, lighting
+    from toolkit.pixels import grid, overlay, resize, to_bytes
+
+    placed, shift = latents.to(engine.device), shift.to(engine.device)
+    frames: list[np.ndarray] = []
+    with Bar("rendering", count, unit="frames") as bar, torch.inference_mode(), engine.autocast():
+        start = generator(placed).float()
+        for position in bar.over(torch.linspace(-1, 1, count).tolist()):
+            images = generator(placed.shifted(shift * position)).float()
+            lit = large_components(lighting(start, images)) if position > 0 else None
+            if size is not None:
+                images = resize(images, (size, size))
+            pictures = to_bytes(images)
+            if mask and lit is not None:
+                scaled = resize(lit[:, None].float(), tuple(images.shape[-2:]))[:, 0] > 0.5
+                pictures = overlay(pictures, scaled.cpu().numpy())
+            frames.append(grid(pictures, columns))
+    return frames

@@ -1,0 +1,67 @@
+"""toolkit sample: images from latents."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cli.options import DeviceOption, GeneratorOption, PrecisionOption, SeedOption, WeightsOption
+from cli.progress import Bar, console
+
+if TYPE_CHECKING:
+    from generators.protocol import Generator, Latents
+
+
+def sample(
+    out: Annotated[Path, typer.Option(help="A .png grid or .npy array (N, 3, H, W) float32 in [-1, 1].")],
+    generator: GeneratorOption = "flowers64",
+    weights: WeightsOption = None,
+    latents: Annotated[Path | None, typer.Option(help="A .npy array (N, D) of latents instead of random ones.")] = None,
+    count: Annotated[int, typer.Option(help="How many images.", min=1)] = 64,
+    seed: SeedOption = 0,
+    truncation: Annotated[float | None, typer.Option(help="Restrict random latents to +- this.")] = None,
+    batch: Annotated[int, typer.Option(help="Images rendered at a time.", min=1)] = 32,
+    device: DeviceOption = "auto",
+    precision: PrecisionOption = "fp32",
+) -> None:
+    """Draw images from a generator."""
+    from toolkit.files import writable_file
+
+    writable_file(out, (".png", ".npy"))
+    import numpy as np
+    import torch
+
+    from generators.catalogue import open_generator
+    from toolkit.engine import choose_engine
+    from toolkit.files import replacing
+    from toolkit.photos import write_picture
+    from toolkit.pixels import grid, to_bytes
+
+    engine = choose_engine(device, precision)
+    opened = open_generator(generator, weights).to(engine.device)
+    points = _latents(opened, latents, count, seed, truncation)
+    parts = []
+    with Bar("sampling", len(points), unit="images") as bar, torch.inference_mode(), engine.autocast():
+        for start in range(0, len(points), batch):
+            rows = points[start : start + batch]
+            parts.append(opened(rows.to(engine.device)).float().cpu())
+            bar.advance(len(rows))
+    images = torch.cat(parts)
+    if out.suffix.lower() == ".npy":
+        with replacing(out) as temporary:
+            np.save(temporary, images.numpy())
+    else:
+        write_picture(out, grid(to_bytes(images)))
+    console.print(f"wrote {out}: {len(images)} images of {opened.name}, {images.shape[-2]}x{images.shape[-1]}")
+    console.print(f"next: toolkit discover --generator {generator} --out directions")
+
+
+def _latents(generator: "Generator", path: Path | None, count: int, seed: int, truncation: float | None) -> "Latents":
+    from generators.protocol import Latents, load_latents
+    from toolkit.streams import Stream
+
+    if path is None:
+        return generator.sample(count, Stream(seed, "sample"), truncation)
+    drawn = generator.sample(1, Stream(seed, "sample"))
+    z = load_latents(path, generator.latent_dim)
+    return Latents(z, None if drawn.y is None else generator.sample(len(z), Stream(seed, "sample")).y)

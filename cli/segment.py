@@ -1,0 +1,188 @@
+"""toolkit segment: a segmentation network from a generator and a direction."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from cli.options import DeviceOption, PrecisionOption, WeightsOption, require, with_settings
+from cli.progress import Bar, StopRequest, console
+from segmentation.settings import SegmentationSettings
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+
+    from generators.protocol import Generator
+    from segmentation.training import SegmentationState
+    from toolkit.engine import Engine
+    from toolkit.runs import RunFolder
+
+
+@with_settings(SegmentationSettings)
+def segment(
+    settings: SegmentationSettings,
+    directions: Annotated[Path, typer.Argument(help="Direction set, or the run folder that holds it.")],
+    out: Annotated[Path, typer.Option(help="Run folder; the same command again resumes it.")],
+    direction: Annotated[str | None, typer.Option(help="Number or name; the chosen one if left away.")] = None,
+    alpha: Annotated[float | None, typer.Option(help="Shift length; negative for the other way.")] = None,
+    generator: Annotated[str | None, typer.Option(help="Generator, if not the one recorded in the set.")] = None,
+    weights: WeightsOption = None,
+    embeddings: Annotated[Path | None, typer.Option(help="A .npy array (N, D) of latents of real photos.")] = None,
+    images: Annotated[Path | None, typer.Option(help="Real photos to validate on; with --masks.")] = None,
+    masks: Annotated[Path | None, typer.Option(help="Their masks; they measure and never train.")] = None,
+    device: DeviceOption = "auto",
+    precision: PrecisionOption = "auto",
+) -> None:
+    """Train a U-Net on synthetic images and the masks a direction gives."""
+    require((images is None) == (masks is None), "--images and --masks go together; give both or neither")
+    from cli.sources import generator_of, resolve_shift
+    from generators.protocol import load_latents
+    from segmentation.pairs import pair_folders
+    from toolkit.directions import DirectionSet
+    from toolkit.engine import choose_engine
+    from toolkit.files import sha256_of
+
+    engine = choose_engine(device, precision)
+    found = DirectionSet.load(directions)
+    index, length, shift = resolve_shift(found, direction, alpha)
+    opened = generator_of(found, generator, weights).to(engine.device)
+    pairs = None if images is None or masks is None else pair_folders(images, masks)
+    latents = None if embeddings is None else load_latents(embeddings, opened.latent_dim)
+    inputs = {"generator": opened.name, "direction": found.names[index], "alpha": f"{length:g}"}
+    if embeddings is not None:
+        inputs["embeddings"] = f"{embeddings.resolve()} {sha256_of(embeddings)[:12]}"
+    segment_into(out, opened, shift, settings, engine, inputs, latents, pairs)
+    console.print(f"wrote {out / 'segmenter.safetensors'}, {out / 'synthetic.png'}")
+    console.print(f"next: toolkit predict photo.jpg --model {out} --out predictions")
+
+
+def segment_into(
+    out: Path,
+    generator: "Generator",
+    shift: "torch.Tensor",
+    settings: SegmentationSettings,
+    engine: "Engine",
+    inputs: dict[str, str],
+    latents: "torch.Tensor | None" = None,
+    pairs: Any = None,
+) -> "RunFolder":
+    """Return the finished run in `out`, after starting it, taking it up again or finding it finished."""
+    from segmentation.synthesis import latent_source
+    from segmentation.training import SegmentationState
+    from toolkit.runs import RunFolder
+
+    source = latent_source(generator, settings, latents)
+    run = RunFolder.open(out, settings, inputs, engine.describe())
+    if run.result is not None:
+        console.print(f"{out} is finished already")
+        return run
+    state = SegmentationState.start(generator, shift, settings, engine, source)
+    saved = run.load_checkpoint()
+    if saved is not None:
+        state.load_state_dict(saved)
+        console.print(f"resuming at step {state.step}")
+    else:
+        draw_samples(generator, shift.to(engine.device), settings, state, out / "synthetic.png")
+    train_segmenter(state, settings, engine, run, None if pairs is None else _photo_iou(pairs, generator.image_size))
+    finish(state, settings, run, generator, inputs)
+    return run
+
+
+def draw_samples(
+    generator: "Generator",
+    shift: "torch.Tensor",
+    settings: SegmentationSettings,
+    state: "SegmentationState",
+    path: Path,
+    count: int = 24,
+) -> "np.ndarray":
+    """Write and return a picture of synthetic images above their masks, and print what the filters do."""
+    import numpy as np
+
+    from segmentation.synthesis import MaskSynthesizer
+    from toolkit.photos import write_picture
+    from toolkit.pixels import grid, overlay, stack_rows, to_bytes
+
+    synthesizer = MaskSynthesizer(generator, shift, settings, state.synthesizer.source, name="picture")
+    batch = synthesizer.batch(count)
+    pictures, masks = to_bytes(batch.images), batch.masks.cpu().numpy()
+    rows = [
+        grid(np.concatenate([pictures[i : i + 12], overlay(pictures[i : i + 12], masks[i : i + 12])]), 12)
+        for i in range(0, count, 12)
+    ]
+    sheet = stack_rows(rows)
+    write_picture(path, sheet)
+    console.print(f"synthetic pairs: {synthesizer.acceptance.describe()}; mean mask area {masks.mean():.2f}")
+    return sheet
+
+
+def train_segmenter(
+    state: "SegmentationState",
+    settings: SegmentationSettings,
+    engine: "Engine",
+    run: "RunFolder",
+    photo_iou: Any = None,
+) -> None:
+    """Train to the end with progress, logs and checkpoints; on Ctrl-C save and leave with status 130."""
+    from segmentation.training import train
+
+    with Bar("training", settings.steps, state.step) as bar, StopRequest() as stop:
+        for step in train(state, settings, engine):
+            last = step.step == settings.steps
+            bar.advance()
+            figures: dict[str, float] = {}
+            if step.step % settings.log_every == 0 or last:
+                figures = {"loss": float(step.loss), "rate": step.rate}
+            if step.validation is not None:
+                figures |= {f"synthetic_{name}": value for name, value in vars(step.validation).items()}
+                if photo_iou is not None:
+                    figures |= photo_iou(state.network)
+            if figures:
+                run.log(step.step, **figures)
+                bar.advance(0, ", ".join(f"{n} {v:.3f}" for n, v in figures.items() if n != "rate"))
+            if step.step % settings.checkpoint_every == 0 or last or stop:
+                run.save_checkpoint(state.state_dict())
+            if stop and not last:
+                run.close()
+                console.print(f"stopped at step {step.step}; the same command goes on from there")
+                raise typer.Exit(130)
+
+
+def _photo_iou(pairs: Any, image_size: int) -> Any:
+    """Return a function network -> figures on real photos, drawn with the network in evaluation mode."""
+
+    def measure(network: Any) -> dict[str, float]:
+        from segmentation.evaluation import evaluate
+        from segmentation.protocols import predict_float
+
+        network.eval()
+        device = next(network.parameters()).device
+        result = evaluate(pairs, lambda photo: predict_float(network, photo, image_size, device), "photos", "float")
+        measures = result.result()["measures"]
+        network.train()
+        return {
+            "photo_iou": measures["iou"],
+            "photo_accuracy": measures["accuracy"],
+            "photo_max_f": measures["max_f"],
+        }
+
+    return measure
+
+
+def finish(
+    state: "SegmentationState",
+    settings: SegmentationSettings,
+    run: "RunFolder",
+    generator: "Generator",
+    source: dict[str, Any],
+) -> None:
+    """Write the segmenter and the figures, and close the run."""
+    from segmentation.segmenter import Segmenter
+
+    last = run.metrics()[-1]
+    figures = {name: value for name, value in last.items() if name.startswith(("synthetic_", "photo_"))}
+    card = {"source": source, "steps": state.step, "settings": settings.as_dict(), "figures": figures}
+    Segmenter(state.network.cpu(), generator.image_size, card).save(run.path / "segmenter.safetensors")
+    acceptance = state.synthesizer.acceptance
+    run.finish({**source, "steps": state.step, **figures, "drawn": acceptance.drawn, "rejected": acceptance.rejected})

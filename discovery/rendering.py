@@ -1,0 +1,24 @@
+"""Rendering many latents in batches of bounded size."""
+
+from collections.abc import Iterator
+
+import torch
+
+from generators.protocol import Generator, Latents
+
+_PIXELS = 64 * 128 * 128
+
+
+@torch.no_grad()
+def rendered(generator: Generator, latents: Latents) -> Iterator[tuple[slice, torch.Tensor]]:
+    """Yield (rows, images of these rows) for all latents, a million pixels at a time, without gradients."""
+    batch = max(1, _PIXELS // generator.image_size**2)
+    for start in range(0, len(latents), batch):
+        rows = slice(start, min(start + batch, len(latents)))
+        yield rows, generator(latents[rows])
+
+
+def every_shift(latents: Latents, shifts: torch.Tensor) -> Latents:
+    """Return M * N latents: all N of `latents` moved by the first of shifts (M, D), then by the next."""
+    z = (latents.z[None] + shifts[:, None]).flatten(0, 1)
+    return Latents(z, None if latents.y is None else latents.y.repeat(len(shifts)))

@@ -1,0 +1,72 @@
+"""Settings of direction discovery. No torch here: the command line reads the defaults from it."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from toolkit.errors import UserError
+from toolkit.settings import Settings, setting
+
+DEFORMATOR_NAMES = ("fc", "linear", "id", "ortho", "proj", "random")
+RECONSTRUCTOR_NAMES = ("resnet", "lenet")
+SHIFT_DISTRIBUTIONS = ("uniform", "normal")
+
+
+@dataclass(frozen=True)
+class DiscoverySettings(Settings):
+    """How directions are discovered; the defaults are those of Voynov & Babenko (ICML 2020)."""
+
+    kind: ClassVar[str] = "discover"
+
+    steps: int = setting(100_000, "training steps, one batch of image pairs each", minimum=1)
+    batch: int = setting(32, "image pairs in a batch", minimum=2)
+    directions: int | None = setting(
+        None, "how many directions to look for; not set: as many as latent numbers", minimum=2
+    )
+    deformator: str = setting("ortho", "how a direction's number becomes a latent shift", choices=DEFORMATOR_NAMES)
+    random_init: bool = setting(True, "start the deformator at random instead of near the latent axes")
+    reconstructor: str = setting(
+        "resnet", "network that tells which shift lies between two images", choices=RECONSTRUCTOR_NAMES
+    )
+    reconstructor_size: int | None = setting(
+        None, "side in pixels to which the reconstructor shrinks both images; not set: full size", minimum=32
+    )
+    shift_scale: float = setting(6.0, "largest shift (its deviation if normal), in latent units", above=0)
+    min_shift: float = setting(0.5, "smallest shift, in latent units", minimum=0)
+    shift_distribution: str = setting("uniform", "distribution of the shift", choices=SHIFT_DISTRIBUTIONS)
+    deformator_rate: float = setting(1e-4, "Adam learning rate of the deformator", above=0)
+    reconstructor_rate: float = setting(1e-4, "Adam learning rate of the reconstructor", above=0)
+    label_weight: float = setting(1.0, "weight of the cross entropy of the direction's number", minimum=0)
+    shift_weight: float = setting(0.25, "weight of the absolute error of the shift", minimum=0)
+    truncation: float | None = setting(None, "cut the latents' distribution at plus and minus this", above=0)
+    seed: int = setting(0, "names every random draw", minimum=0)
+    log_every: int = setting(10, "steps between logged figures", minimum=1)
+    chart_every: int = setting(1000, "steps between charts", minimum=1)
+    checkpoint_every: int = setting(500, "steps between checkpoints", minimum=1)
+    validation_batches: int = setting(100, "batches over which the accuracy is measured", minimum=1)
+
+
+@dataclass(frozen=True)
+class PickSettings(Settings):
+    """How directions are ranked."""
+
+    kind: ClassVar[str] = "pick"
+
+    samples: int = setting(48, "latents every direction is judged on", minimum=4)
+    shortest: float = setting(1.5, "shortest shift tried, in units of the latent space", above=0)
+    longest: float = setting(6.0, "longest shift tried", above=0)
+    lengths: int = setting(4, "number of shift lengths tried between them", minimum=1)
+    finalists: int = setting(10, "directions that the operator score is computed for", minimum=1)
+    truncation: float | None = setting(None, "restrict latents to +- this", above=0)
+    seed: int = setting(0, "names the latents", minimum=0)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.longest < self.shortest:
+            raise UserError(f"--longest is {self.longest}, below --shortest {self.shortest}; swap them")
+
+    def alphas(self) -> list[float]:
+        """Return the shift lengths in rising order."""
+        if self.lengths == 1:
+            return [self.longest]
+        step = (self.longest - self.shortest) / (self.lengths - 1)
+        return [self.shortest + step * i for i in range(self.lengths)]

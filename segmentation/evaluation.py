@@ -1,0 +1,172 @@
+"""Predictions measured against masks: image by image, then figures, rows and pictures of the data set."""
+
+import csv
+import io
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from segmentation.evaluation_settings import EvaluationSettings
+from segmentation.measures import BETA_SQUARED, DEFINITIONS, stretched
+from segmentation.pairs import Pair, Pairs, pair_folders, read_truth
+from segmentation.scores import Tally, score_image
+from toolkit.errors import UserError
+from toolkit.photos import read_gray, read_photo
+from toolkit.pixels import from_bytes, grid, mask_picture, overlay, resize, stack_rows, to_bytes
+
+Predictor = Callable[[np.ndarray], np.ndarray]
+
+
+@dataclass(frozen=True)
+class Scored:
+    """One image that was measured: its pair, and its figures by name."""
+
+    pair: Pair
+    figures: dict[str, float]
+
+
+@dataclass
+class Evaluation:
+    """An evaluation under way: iterate over it to measure image after image, then ask for the results.
+
+    It holds one image at a time and 2 KB of figures for each image measured. Asking for results measures
+    first whatever is still to be measured.
+    """
+
+    dataset: str
+    pairs: Pairs
+    predict: Predictor
+    protocol: str
+    settings: EvaluationSettings = field(default_factory=EvaluationSettings)
+    read: Callable[[Path], np.ndarray] = read_photo
+    tally: Tally = field(default_factory=Tally)
+    empty_truths: int = 0
+
+    def __len__(self) -> int:
+        return len(self.pairs)
+
+    def __iter__(self) -> Iterator[Scored]:
+        while len(self.tally) < len(self.pairs):
+            pair = self.pairs[len(self.tally)]
+            _, probability, truth = self.maps(pair)
+            scores = score_image(probability, truth, self.settings.threshold, self.settings.stretch)
+            self.empty_truths += not truth.any()
+            self.tally.add(scores)
+            yield Scored(pair, scores.figures)
+
+    def maps(self, pair: Pair) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return a pair's picture uint8 (H, W, 3), probability (H, W) in [0, 1] and truth (H, W) bool."""
+        picture = self.read(pair.image)
+        size = (picture.shape[0], picture.shape[1])
+        truth = read_truth(pair, size, self.settings.mask_threshold, self.settings.resize_masks)
+        return picture, self.predict(picture), truth
+
+    def result(self) -> dict[str, Any]:
+        """Return what `result.json` holds: data set, number of images, measures, definitions, protocol."""
+        self._finish()
+        return {
+            "dataset": self.dataset,
+            "images": len(self.pairs),
+            "empty_masks": self.empty_truths,
+            "images_without_mask": len(self.pairs.unpaired_images),
+            "masks_without_image": len(self.pairs.extra_masks),
+            "measures": self.tally.summary(),
+            "best_threshold": self.tally.best_threshold,
+            "definitions": DEFINITIONS,
+            "protocol": {
+                "prediction": self.protocol,
+                "beta_squared": BETA_SQUARED,
+                **self.settings.as_dict(),
+            },
+        }
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Return one row an image: its name, its figures, and `f` at the data set's best threshold."""
+        self._finish()
+        figures = zip(self.pairs, self.tally.figures, self.tally.best_f(), strict=True)
+        return [{"name": pair.name, **row, "f": f} for pair, row, f in figures]
+
+    def _finish(self) -> None:
+        for _ in self:
+            pass
+
+
+def evaluate(
+    pairs: Pairs, predict: Predictor, dataset: str, protocol: str, settings: EvaluationSettings | None = None
+) -> Evaluation:
+    """Return the evaluation of `predict`, photo uint8 (H, W, 3) -> probability (H, W) in [0, 1], on pairs.
+
+    Nothing is measured yet: iterate for progress, or ask for the result at once. `protocol` is the sentence
+    on how `predict` predicts that the result carries. UserError when there are no pairs.
+    """
+    if not pairs:
+        raise UserError("there are no images to evaluate; name a folder of images and one of masks")
+    return Evaluation(dataset, pairs, predict, protocol, settings or EvaluationSettings())
+
+
+def evaluate_predictions(
+    predictions: Path, masks: Path, dataset: str = "", settings: EvaluationSettings | None = None
+) -> Evaluation:
+    """Return the evaluation of a folder of grey-level maps (black 0, white 1) against a folder of masks.
+
+    `dataset` is the mask folder's name unless given. UserError as from `pair_folders`.
+    """
+    settings = settings or EvaluationSettings()
+    pairs = pair_folders(predictions, masks, settings.ignore_unpaired)
+    name = dataset or Path(masks).resolve().name
+    return Evaluation(name, pairs, _level_probability, "grey levels of picture files / 255", settings, _read_map)
+
+
+def _read_map(path: Path) -> np.ndarray:
+    return np.repeat(read_gray(path)[..., None], 3, axis=-1)
+
+
+def _level_probability(picture: np.ndarray) -> np.ndarray:
+    return picture[..., 0] / 255
+
+
+def rows_csv(rows: Sequence[dict[str, Any]]) -> str:
+    """Return rows as comma-separated text with a header line, figures with six decimals."""
+    text = io.StringIO()
+    table = csv.writer(text, lineterminator="\n")
+    table.writerow(rows[0])
+    table.writerows([f"{cell:.6f}" if isinstance(cell, float) else cell for cell in row.values()] for row in rows)
+    return text.getvalue()
+
+
+def choose_cases(evaluation: Evaluation, each: int = 2) -> dict[str, list[Pair]]:
+    """Return up to `each` best, median and worst pairs by IoU, best first, no pair twice."""
+    ious = [row["iou"] for row in evaluation.rows()]
+    order = sorted(range(len(ious)), key=lambda index: (-ious[index], index))
+    middle = max(0, (len(order) - each) // 2)
+    wanted = {"best": order[:each], "median": order[middle : middle + each], "worst": order[-each:]}
+    chosen: dict[str, list[Pair]] = {}
+    seen: set[int] = set()
+    for kind, indices in wanted.items():
+        chosen[kind] = [evaluation.pairs[index] for index in indices if index not in seen]
+        seen.update(indices)
+    return chosen
+
+
+def cases_picture(evaluation: Evaluation, each: int = 2, height: int = 160) -> np.ndarray:
+    """Return a uint8 (H, W, 3) picture of best, median and worst cases, a row each, `height` pixels high.
+
+    A row shows the photo (or predicted map), the truth, the probability, and the mask at the threshold drawn
+    over the photo. The chosen cases are predicted anew.
+    """
+    chosen = choose_cases(evaluation, each)
+    return stack_rows([_case_row(evaluation, pair, height) for pairs in chosen.values() for pair in pairs])
+
+
+def _case_row(evaluation: Evaluation, pair: Pair, height: int) -> np.ndarray:
+    picture, probability, truth = evaluation.maps(pair)
+    if evaluation.settings.stretch:
+        probability = stretched(probability)
+    levels = np.repeat((probability * 255).round().astype(np.uint8)[..., None], 3, axis=-1)
+    drawn = overlay(picture, probability >= evaluation.settings.threshold)
+    panels = np.stack([picture, mask_picture(truth), levels, drawn])
+    width = max(1, round(picture.shape[1] * height / picture.shape[0]))
+    return grid(to_bytes(resize(from_bytes(panels), (height, width))), columns=4, gap=4)

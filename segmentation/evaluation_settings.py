@@ -1,0 +1,21 @@
+"""Settings of evaluation. No torch here: the command line reads the defaults from it."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from toolkit.settings import Settings, setting
+
+
+@dataclass(frozen=True)
+class EvaluationSettings(Settings):
+    """What counts as foreground in predictions and masks, and what is done with files that do not fit."""
+
+    kind: ClassVar[str] = "eval"
+
+    threshold: float = setting(0.5, "probability from which a pixel is foreground", minimum=0, maximum=1)
+    mask_threshold: float = setting(
+        0.5, "brightness of a mask, as a share of full white, from which a pixel is foreground", above=0, maximum=1
+    )
+    stretch: bool = setting(False, "move each map's range to 0..1 before all measures, as PySODMetrics does")
+    resize_masks: bool = setting(False, "bring masks to the size of their images (nearest neighbours)")
+    ignore_unpaired: bool = setting(False, "leave out images without a mask")

@@ -1,0 +1,23 @@
+"""The guided filter (He, Sun & Tang 2010, "Guided Image Filtering"): a map follows the edges of a photo."""
+
+import numpy as np
+from scipy.ndimage import uniform_filter
+
+
+def guided_filter(guide: np.ndarray, source: np.ndarray, radius: int, epsilon: float) -> np.ndarray:
+    """Return `source` (H, W) redrawn as locally linear in `guide` (H, W), float32; both in [0, 1].
+
+    Windows are squares of 2 * radius + 1 pixels; `epsilon` is the guide's variance below which a window
+    counts as flat and is only smoothed (section 3.1, equations 5, 6 and 8). The result is clipped to [0, 1].
+    """
+    guide, source = guide.astype(np.float64), source.astype(np.float64)
+
+    def mean(values: np.ndarray) -> np.ndarray:
+        return uniform_filter(values, 2 * radius + 1, mode="reflect")
+
+    mean_guide, mean_source = mean(guide), mean(source)
+    covariance = mean(guide * source) - mean_guide * mean_source
+    variance = mean(guide * guide) - mean_guide**2
+    slope = covariance / (variance + epsilon)
+    intercept = mean_source - slope * mean_guide
+    return (mean(slope) * guide + mean(intercept)).clip(0, 1).astype(np.float32)

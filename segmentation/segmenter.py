@@ -1,0 +1,143 @@
+"""A trained network with everything needed to use it on a photo of any size; the only place that resizes."""
+
+import copy
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from segmentation.guided_filter import guided_filter
+from segmentation.protocols import predict_float, predict_original
+from segmentation.unet import SMALLEST_SIDE, UNet
+from toolkit.artefacts import artefact_kind, load_artefact, load_state_file, match_state, save_artefact
+from toolkit.errors import UserError
+from toolkit.pixels import from_bytes, gray
+
+KIND = "segmenter"
+PUBLISHED_SIZE = 128  # the published networks were trained on BigBiGAN's 128 pixel images
+
+Predictor = Callable[[UNet, np.ndarray, int, torch.device], np.ndarray]
+PROTOCOLS: dict[str, Predictor] = {"float": predict_float, "original": predict_original}
+
+_LONGEST_TO_SHORTEST = 8  # a longer strip is padded, or its network input would grow without bound
+_EDGE_REACH = 1.0  # radius of the edge refinement in pixels of the network's input; more frays thin things
+_EDGE_EPSILON = 1e-3
+
+
+@dataclass(frozen=True)
+class Segmenter:
+    """A U-Net, the side in pixels of the images it was trained on, and a card that tells how it was made.
+
+    The network is copied, so that a segmenter made during training leaves the training alone.
+    """
+
+    network: UNet
+    image_size: int
+    card: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.image_size < SMALLEST_SIDE:
+            raise UserError(
+                f"the segmenter's image size is {self.image_size}, but the U-Net needs at least {SMALLEST_SIDE}; "
+                "train on larger images"
+            )
+        network = copy.deepcopy(self.network).eval().requires_grad_(False)
+        object.__setattr__(self, "network", network.to(memory_format=torch.channels_last))
+
+    @property
+    def device(self) -> torch.device:
+        """Return where the network computes."""
+        return next(self.network.parameters()).device
+
+    def to(self, device: torch.device) -> "Segmenter":
+        """Return the segmenter on `device`."""
+        self.network.to(device)
+        return self
+
+    def probability(self, photo: np.ndarray, protocol: str = "float", refine: bool = False) -> np.ndarray:
+        """Return the foreground probability (H, W) float32 in [0, 1] of a photo, uint8 (H, W, 3) of any size.
+
+        The network sees the photo with its shorter side at `image_size`. Protocol "float" keeps full precision,
+        "original" goes through 8 bits as the published evaluation does; `refine` lets the result follow the
+        photo's edges at full resolution. UserError for another protocol or something that is no photo.
+        """
+        if protocol not in PROTOCOLS:
+            raise UserError(f"protocol {protocol!r} is unknown; choose one of {', '.join(PROTOCOLS)}")
+        if photo.dtype != np.uint8 or photo.ndim != 3 or photo.shape[2] != 3 or photo.size == 0:
+            raise UserError(f"a photo is {photo.dtype} {list(photo.shape)}; uint8 [height, width, 3] is needed")
+        photo = np.require(photo, requirements="W")  # Pillow's arrays are read-only, which torch warns of
+        height, width = photo.shape[:2]
+        shown = _without_strips(photo)
+        found = PROTOCOLS[protocol](self.network, shown, self.image_size, self.device)
+        found = found[:height, :width]
+        return self._refined(photo, found) if refine else found
+
+    def mask(
+        self, photo: np.ndarray, threshold: float = 0.5, protocol: str = "float", refine: bool = False
+    ) -> np.ndarray:
+        """Return the mask (H, W) bool of a photo: probability at least `threshold`."""
+        return self.probability(photo, protocol, refine) >= threshold
+
+    def _refined(self, photo: np.ndarray, probability: np.ndarray) -> np.ndarray:
+        guide = (gray(from_bytes(photo)[None])[0].numpy() + 1) / 2
+        radius = max(1, round(_EDGE_REACH * min(probability.shape) / self.image_size))
+        return guided_filter(guide, probability, radius, _EDGE_EPSILON)
+
+    def save(self, path: Path, half: bool = False) -> None:
+        """Write the segmenter as one artefact; `half` stores convolutions in 16 bits, at half the size."""
+        tensors = {
+            name: tensor.half() if half and tensor.dim() > 1 else tensor
+            for name, tensor in self.network.state_dict().items()
+        }
+        save_artefact(path, KIND, tensors, {**self.card, "image_size": self.image_size, "width": self.network.width})
+
+    @classmethod
+    def load(cls, path: Path) -> "Segmenter":
+        """Return the segmenter in an artefact, a run folder's `segmenter.safetensors`, or published weights.
+
+        UserError when the file is neither, damaged, or does not fit.
+        """
+        path = Path(path)
+        if path.is_dir():
+            path = path / "segmenter.safetensors"
+        if path.is_file() and artefact_kind(path) is None:
+            return load_published(path)
+        tensors, card = load_artefact(path, KIND)
+        image_size = card.pop("image_size", None)
+        if not isinstance(image_size, int):
+            raise UserError(f"{path} does not tell the image size of its network; train it again")
+        card.pop("width", None)
+        return cls(_network_from(tensors, path), image_size, card)
+
+
+def load_published(path: Path, image_size: int = PUBLISHED_SIZE) -> Segmenter:
+    """Return a segmenter from a plain state dict of the U-Net, such as the published `u_net_imagenet.pth`.
+
+    The width and the way of upsampling are read off the shapes. UserError when the file is something else.
+    """
+    tensors = load_state_file(path, "U-Net weights")
+    return Segmenter(_network_from(tensors, path), image_size, {"published": Path(path).name})
+
+
+def _network_from(tensors: dict[str, torch.Tensor], path: Path) -> UNet:
+    first = tensors.get("outc.conv.weight")
+    if first is None or first.dim() != 4:
+        raise UserError(f"{path} holds no U-Net weights: outc.conv.weight is missing; check that it is the right file")
+    with torch.device("meta"):
+        network = UNet(width=first.shape[1], bilinear="up1.up.weight" not in tensors)
+    shapes = {name: tensor.shape for name, tensor in network.state_dict().items()}
+    match_state(tensors, shapes, path, f"a U-Net of width {network.width}")
+    network = network.to_empty(device="cpu")
+    network.load_state_dict(tensors)
+    return network
+
+
+def _without_strips(photo: np.ndarray) -> np.ndarray:
+    """Return the photo with its shorter side padded, repeating the edge, to an eighth of the longer one."""
+    height, width = photo.shape[:2]
+    least = -(-max(height, width) // _LONGEST_TO_SHORTEST)
+    tall, wide = max(0, least - height), max(0, least - width)
+    return np.pad(photo, [(0, tall), (0, wide), (0, 0)], mode="edge") if tall or wide else photo

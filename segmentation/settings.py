@@ -1,0 +1,63 @@
+"""Settings of segmentation training. No torch here: the command line reads the defaults from it."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from toolkit.errors import UserError
+from toolkit.settings import Settings, setting
+
+
+@dataclass(frozen=True)
+class SegmentationSettings(Settings):
+    """How masks are made from pairs of generated images, and how a U-Net is trained on them."""
+
+    kind: ClassVar[str] = "segment"
+
+    steps: int = setting(12_000, "training steps, one batch of synthetic pairs each", minimum=1)
+    batch: int = setting(95, "synthetic pairs in a batch", minimum=2)
+    rate: float = setting(1e-3, "Adam learning rate at the start", above=0)
+    rate_decay: float = setting(0.2, "factor on the learning rate every --decay-every steps", above=0, maximum=1)
+    decay_every: int = setting(8000, "steps between two drops of the learning rate", minimum=1)
+    width: int = setting(64, "channels of the U-Net's first stage", minimum=1)
+    mask_rule: str = setting(
+        "lighting",
+        "how a pair becomes a mask (the shift brightens it; bright after the shift)",
+        choices=("lighting", "mean_thr"),
+    )
+    connected_components: bool = setting(True, "drop components that are small beside a mask's largest one")
+    component_ratio: float = setting(
+        0.2,
+        "area, as a share of the largest component's, above which a component stays",
+        minimum=0,
+        maximum=0.99,
+    )
+    area_filter: bool = setting(True, "drop samples whose foreground is too large or too small")
+    max_area: float = setting(
+        0.5, "foreground share of the image below which a sample is kept; 1 or more for no bound", above=0
+    )
+    min_area: float = setting(
+        0.0,
+        "foreground share of the image from which a sample is kept; 0 keeps empty masks",
+        minimum=0,
+        maximum=1,
+    )
+    histogram_filter: bool = setting(True, "drop samples whose shifted image has fewer than two histogram peaks")
+    z_noise: float = setting(0.0, "standard deviation of the noise added to embeddings", minimum=0)
+    truncation: float | None = setting(None, "bound on the numbers of random latents; not set for none", above=0)
+    augment: bool = setting(False, "mirror, crop and recolour the synthetic pairs")
+    max_attempts: int = setting(
+        100, "renderings of --batch latents after which an unfilled batch is given up", minimum=1
+    )
+    seed: int = setting(0, "names every random draw", minimum=0)
+    log_every: int = setting(10, "steps between logged figures", minimum=1)
+    validate_every: int = setting(500, "steps between validations on held-out synthetic pairs", minimum=1)
+    validation_count: int = setting(1000, "synthetic pairs held out for validation; 0 for none", minimum=0)
+    checkpoint_every: int = setting(500, "steps between checkpoints", minimum=1)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.area_filter and self.min_area >= self.max_area:
+            raise UserError(
+                f"--min-area is {self.min_area} and --max-area {self.max_area}: no mask can pass; "
+                "let --min-area be the smaller one"
+            )

@@ -1,0 +1,210 @@
+"""Images with masks, made by a generator and one shift of its latent space."""
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+
+from generators.protocol import Generator, Latents, render_twins
+from segmentation.settings import SegmentationSettings
+from toolkit.errors import UserError
+from toolkit.masks import MASK_RULES, area_within, large_components, multimodal
+from toolkit.streams import Stream
+
+
+class LatentSource(Protocol):
+    """Where the latents of synthetic images come from."""
+
+    def draw(self, count: int, rng: Stream) -> Latents:
+        """Return `count` latents on the CPU from the stream's next rows."""
+        ...
+
+
+@dataclass(frozen=True)
+class PriorSource:
+    """Latents as the generator itself draws them, restricted to +-`truncation` if given."""
+
+    generator: Generator
+    truncation: float | None = None
+
+    def draw(self, count: int, rng: Stream) -> Latents:
+        """Return `count` latents on the CPU from the stream's next rows."""
+        return self.generator.sample(count, rng, self.truncation)
+
+
+@dataclass(frozen=True)
+class EmbeddingSource:
+    """Rows of `embeddings` (N, D) drawn with replacement, plus `noise` * N(0, I), without classes."""
+
+    embeddings: torch.Tensor
+    noise: float = 0.0
+
+    def draw(self, count: int, rng: Stream) -> Latents:
+        """Return `count` latents on the CPU from the stream's next rows."""
+        # A stream of its own for the noise: row i has to meet noise i whatever the batch size.
+        noises = Stream(rng.seed, f"{rng.name}-noise", rng.position)
+        z = self.embeddings[rng.integers(count, len(self.embeddings))]
+        if self.noise > 0:
+            z = z + self.noise * noises.normal(count, z.shape[1])
+        return Latents(z)
+
+
+def latent_source(
+    generator: Generator, settings: SegmentationSettings, embeddings: torch.Tensor | None = None
+) -> LatentSource:
+    """Return the source the settings ask for: the embeddings if given, else the generator's own prior.
+
+    UserError for a setting that the source has no use for.
+    """
+    if embeddings is None:
+        if settings.z_noise > 0:
+            raise UserError("--z-noise is added to embeddings, but none are given; name their file or leave it away")
+        return PriorSource(generator, settings.truncation)
+    if settings.truncation is not None:
+        raise UserError("--truncation bounds random latents, but embeddings are given; leave one of the two away")
+    return EmbeddingSource(embeddings, settings.z_noise)
+
+
+@dataclass(frozen=True)
+class SyntheticBatch:
+    """Images (B, 3, H, W) in [-1, 1] and their masks (B, H, W) bool, in the order of their latents."""
+
+    images: torch.Tensor
+    masks: torch.Tensor
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, rows: slice | torch.Tensor) -> "SyntheticBatch":
+        return SyntheticBatch(self.images[rows], self.masks[rows])
+
+    def cloned(self) -> "SyntheticBatch":
+        """Return a copy with memory of its own: a slice would keep, and save, all it was cut from."""
+        return SyntheticBatch(self.images.clone(), self.masks.clone())
+
+    @staticmethod
+    def cat(parts: "list[SyntheticBatch]") -> "SyntheticBatch":
+        """Return the samples of all parts in order."""
+        return SyntheticBatch(torch.cat([p.images for p in parts]), torch.cat([p.masks for p in parts]))
+
+
+@dataclass(frozen=True)
+class Acceptance:
+    """How many samples were drawn and accepted, and how many each filter (in this order) rejected first."""
+
+    drawn: int
+    accepted: int
+    rejected: dict[str, int]
+
+    @property
+    def share(self) -> float:
+        """Return the accepted share of the drawn samples; 0 before any was drawn."""
+        return self.accepted / self.drawn if self.drawn else 0.0
+
+    def describe(self) -> str:
+        """Return a line such as `accepted 61 of 95; rejected: area 30, histogram 4`."""
+        parts = ", ".join(f"{name} {count}" for name, count in self.rejected.items())
+        return f"accepted {self.accepted} of {self.drawn}; rejected: {parts or 'no filter is on'}"
+
+
+class MaskSynthesizer:
+    """Batches of images with masks: latents drawn, rendered twice, masked, filtered and refilled.
+
+    Accepted samples come in the order of their latents and none is thrown away, so sample i of a seed is the
+    same whatever the batch size. `shift` (D,) decides the device.
+    """
+
+    def __init__(
+        self,
+        generator: Generator,
+        shift: torch.Tensor,
+        settings: SegmentationSettings,
+        source: LatentSource,
+        name: str = "synthesis",
+    ) -> None:
+        if tuple(shift.shape) != (generator.latent_dim,):
+            raise UserError(
+                f"the shift has shape {list(shift.shape)}, but latents of {generator.name} have "
+                f"{generator.latent_dim} numbers; use a direction of this generator"
+            )
+        self.generator = generator
+        self.shift = shift
+        self.settings = settings
+        self.source = source
+        self.rule = MASK_RULES[settings.mask_rule]
+        self.stream = Stream(settings.seed, name)
+        self._kept: SyntheticBatch | None = None
+        self._counts: Counter[str] = Counter()
+
+    @property
+    def acceptance(self) -> Acceptance:
+        """Return the statistics since the first sample."""
+        return self._acceptance(self._counts)
+
+    def batch(self, count: int) -> SyntheticBatch:
+        """Return the next `count` accepted samples, on the device of the shift.
+
+        UserError naming what the filters rejected when `max_attempts` renderings of `count` latents do not suffice.
+        """
+        before = self._counts.copy()
+        parts = [] if self._kept is None else [self._kept]
+        attempts = 0
+        while sum(map(len, parts)) < count:
+            if attempts == self.settings.max_attempts:
+                self._give_up(count, sum(map(len, parts)), self._counts - before)
+            parts.append(self._attempt(count))
+            attempts += 1
+        filled = SyntheticBatch.cat(parts)
+        self._kept = filled[count:].cloned() if len(filled) > count else None
+        return filled[:count]
+
+    @torch.no_grad()
+    def _attempt(self, count: int) -> SyntheticBatch:
+        latents = self.source.draw(count, self.stream).to(self.shift.device)
+        before, after = render_twins(self.generator, latents, self.shift)
+        masks = self.rule(before, after)
+        if self.settings.connected_components:
+            masks = large_components(masks, self.settings.component_ratio)
+        accepted = torch.ones(count, dtype=torch.bool, device=masks.device)
+        for name, passes in self._filters(masks, after).items():
+            self._counts[name] += int((accepted & ~passes).sum())
+            accepted &= passes
+        self._counts["drawn"] += count
+        self._counts["accepted"] += int(accepted.sum())
+        return SyntheticBatch(before, masks)[accepted]
+
+    def _filters(self, masks: torch.Tensor, after: torch.Tensor) -> dict[str, torch.Tensor]:
+        verdicts = {}
+        if self.settings.area_filter:
+            verdicts["area"] = area_within(masks, self.settings.min_area, self.settings.max_area)
+        if self.settings.histogram_filter:
+            verdicts["histogram"] = multimodal(after)
+        return verdicts
+
+    def _acceptance(self, counts: Counter[str]) -> Acceptance:
+        filters = {"area": self.settings.area_filter, "histogram": self.settings.histogram_filter}
+        rejected = {name: counts[name] for name, active in filters.items() if active}
+        return Acceptance(counts["drawn"], counts["accepted"], rejected)
+
+    def _give_up(self, count: int, filled: int, counts: Counter[str]) -> None:
+        raise UserError(
+            f"only {filled} of {count} samples after {self.settings.max_attempts} attempts "
+            f"({self._acceptance(counts).describe()}); try another direction or alpha, or ease that filter"
+        )
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the stream's position, the surplus of accepted samples and the counts, on the CPU."""
+        kept = self._kept
+        surplus = None if kept is None else {"images": kept.images.cpu(), "masks": kept.masks.cpu()}
+        return {"position": self.stream.position, "surplus": surplus, "counts": dict(self._counts)}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take up a saved state."""
+        self.stream.position = state["position"]
+        self._counts = Counter(state["counts"])
+        surplus = state["surplus"]
+        device = self.shift.device
+        self._kept = (
+            None if surplus is None else SyntheticBatch(surplus["images"].to(device), surplus["masks"].to(device))
+        )

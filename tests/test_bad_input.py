@@ -1,0 +1,190 @@
+"""What a user can put right: one clear line, exit status 2, and earlier results left as they were."""
+
+import numpy as np
+import pytest
+import torch
+from cli_runs import DISCOVER, SEGMENT, ran, refused
+
+from generators.scene import SceneGenerator
+from toolkit.directions import Choice, DirectionSet
+from toolkit.photos import write_picture
+from toolkit.pixels import mask_picture, to_bytes
+from toolkit.streams import Stream
+
+
+@pytest.fixture
+def directions(tmp_path):
+    path = tmp_path / "directions.safetensors"
+    vectors = torch.eye(16)[:3]
+    source = {"source": {"generator": "scene"}}
+    DirectionSet(vectors, "scene", "known", ("a", "b", "c"), choice=Choice(0, 1, 3.0), card=source).save(path)
+    return path
+
+
+@pytest.fixture
+def photos(tmp_path):
+    generator = SceneGenerator(image_size=32)
+    latents = generator.sample(3, Stream(0, "photos"))
+    for index, (picture, mask) in enumerate(zip(to_bytes(generator(latents)), generator.masks(latents), strict=True)):
+        write_picture(tmp_path / "images" / f"{index}.jpg", picture)
+        write_picture(tmp_path / "masks" / f"{index}.png", mask_picture(mask.numpy()))
+    return tmp_path
+
+
+_TINY = ("--steps", "2", "--batch", "8", "--width", "8", "--critic-width", "8", "--image-size", "32")
+
+
+def test_wrong_file_type(tmp_path):
+    path = tmp_path / "weights.pth"
+    path.write_text("<!doctype html><html>not found</html>")
+    message = refused("sample", "--generator", "bigbigan", "--weights", path, "--out", tmp_path / "x.png")
+    assert "weights.pth" in message
+    assert not (tmp_path / "x.png").exists()
+
+
+def test_a_file_of_another_kind(directions, tmp_path):
+    message = refused("predict", tmp_path, "--model", directions, "--out", tmp_path / "p")
+    assert "direction set" in message or "no photos" in message
+
+
+def test_truncated_direction_set(directions, tmp_path):
+    directions.write_bytes(directions.read_bytes()[:-40])
+    assert "not a whole safetensors file" in refused("pick", directions)
+
+
+def test_truncated_checkpoint_names_itself_and_stays(tmp_path):
+    run = tmp_path / "run"
+    ran("discover", "--generator", "scene", "--out", run, *DISCOVER)
+    (run / "result.json").unlink()
+    checkpoint = run / "checkpoint.pt"
+    cut = checkpoint.read_bytes()[:1000]
+    checkpoint.write_bytes(cut)
+    message = refused("discover", "--generator", "scene", "--out", run, *DISCOVER)
+    assert "checkpoint.pt" in message
+    assert checkpoint.read_bytes() == cut
+    assert (run / "directions.safetensors").exists()
+
+
+def test_missing_keys_are_named(tmp_path):
+    torch.save({"linear.weight": torch.zeros(4, 4)}, tmp_path / "w.pth")
+    message = refused("sample", "--generator", "bigbigan", "--weights", tmp_path / "w.pth", "--out", tmp_path / "x.png")
+    assert "w.pth" in message
+
+
+def test_nan_weights(directions):
+    found = DirectionSet.load(directions)
+    from toolkit.artefacts import load_artefact, save_artefact
+
+    tensors, card = load_artefact(directions, "direction set")
+    tensors["vectors"][1, 2] = float("nan")
+    save_artefact(directions, "direction set", tensors, card)
+    assert len(found) == 3
+    assert "NaN" in refused("pick", directions)
+
+
+def test_empty_photo_folder(tmp_path):
+    (tmp_path / "photos").mkdir()
+    assert "no photos below" in refused("train-generator", tmp_path / "photos", "--out", tmp_path / "run", *_TINY)
+    assert not (tmp_path / "run").exists()
+
+
+def test_one_corrupt_jpeg_is_named(photos):
+    broken = photos / "images" / "1.jpg"
+    broken.write_bytes(broken.read_bytes()[:200])
+    assert "1.jpg" in refused("train-generator", photos / "images", "--out", photos / "run", *_TINY)
+    assert not (photos / "run").exists()
+
+
+def test_masks_of_another_size(photos, segmenter):
+    write_picture(photos / "masks" / "2.png", np.zeros((16, 40), np.uint8))
+    message = refused(
+        "eval", "--model", segmenter, "--images", photos / "images", "--masks", photos / "masks", "--out", photos / "e"
+    )
+    assert "40 x 16" in message
+    assert "32 x 32" in message
+    assert not (photos / "e" / "result.json").exists()
+
+
+def test_photos_without_masks(photos, segmenter):
+    (photos / "masks" / "2.png").unlink()
+    arguments = ("eval", "--model", segmenter, "--images", photos / "images", "--masks", photos / "masks")
+    assert "2.jpg" in refused(*arguments, "--out", photos / "e")
+    assert "left out 1 images without a mask" in ran(*arguments, "--out", photos / "e", "--ignore-unpaired")
+
+
+@pytest.mark.parametrize("place", ["/proc/nowhere/run", "file"])
+def test_output_folder_that_takes_nothing(tmp_path, place):
+    (tmp_path / "file").write_text("mine")
+    out = tmp_path / place  # an absolute place replaces tmp_path
+    assert "cannot write" in refused("discover", "--generator", "scene", "--out", out, *DISCOVER)
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+def test_unknown_direction(directions, tmp_path):
+    message = refused("render-gif", directions, "--direction", "sky", "--out", tmp_path / "x.gif")
+    assert "no direction 'sky'" in message
+    assert "a, b, c" in message
+
+
+def test_direction_without_length(directions, tmp_path):
+    assert "--alpha" in refused("segment", directions, "--direction", "b", "--out", tmp_path / "s", *SEGMENT)
+
+
+@pytest.mark.parametrize("command", ["discover", "segment", "train-generator"])
+def test_negative_steps(command, directions, tmp_path):
+    given = {"discover": (), "segment": (directions,), "train-generator": (tmp_path,)}[command]
+    message = refused(command, *given, "--out", tmp_path / "run", "--steps", "-5")
+    assert message == "--steps is -5, but has to be at least 1"
+    assert not (tmp_path / "run").exists()
+
+
+def test_unknown_generator_says_what_there_is(tmp_path):
+    message = refused("sample", "--generator", "nope", "--out", tmp_path / "x.png")
+    assert "scene" in message
+    assert "bigbigan" in message
+
+
+def test_latents_of_another_length(tmp_path):
+    np.save(tmp_path / "z.npy", np.zeros((2, 5), np.float32))
+    message = refused("sample", "--generator", "scene", "--latents", tmp_path / "z.npy", "--out", tmp_path / "x.png")
+    assert "(N, 16)" in message
+
+
+def test_embeddings_that_are_missing_are_never_replaced(directions, tmp_path):
+    arguments = ("segment", directions, "--out", tmp_path / "s", *SEGMENT)
+    assert "z.npy" in refused(*arguments, "--embeddings", tmp_path / "z.npy")
+    assert not (tmp_path / "s").exists()
+
+
+def test_filters_that_reject_everything_say_which(directions, tmp_path):
+    message = refused(
+        "segment", directions, "--out", tmp_path / "s", *SEGMENT, "--min-area", "0.49", "--max-attempts", "2"
+    )
+    assert "area" in message
+
+
+def test_output_name_without_a_known_ending(directions, tmp_path):
+    assert ".gif" in refused("render-gif", directions, "--out", tmp_path / "x.avi")
+
+
+def test_settings_file_with_an_unknown_name(tmp_path):
+    (tmp_path / "c.toml").write_text("stepps = 3\n")
+    message = refused("discover", "--generator", "scene", "--out", tmp_path / "r", "--config", tmp_path / "c.toml")
+    assert "stepps" in message
+
+
+def test_no_device(tmp_path):
+    if torch.cuda.is_available():
+        pytest.skip("there is a cuda device here")
+    message = refused("sample", "--generator", "scene", "--out", tmp_path / "x.png", "--device", "cuda")
+    assert "--device cpu" in message
+
+
+@pytest.fixture(scope="module")
+def segmenter(tmp_path_factory):
+    from segmentation.segmenter import Segmenter
+    from segmentation.unet import UNet
+
+    path = tmp_path_factory.mktemp("model") / "segmenter.safetensors"
+    Segmenter(UNet(width=4), 32).save(path)
+    return path

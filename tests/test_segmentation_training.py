@@ -1,0 +1,154 @@
+"""Training the U-Net on synthetic pairs: it learns, resumes bit for bit, and validates in passing."""
+
+import dataclasses
+
+import pytest
+import torch
+from seg_toy import DiscGenerator, contrast_shift
+
+from segmentation.augmentation import NUM_UNIFORMS, augmented
+from segmentation.settings import SegmentationSettings
+from segmentation.synthesis import PriorSource, SyntheticBatch
+from segmentation.training import SegmentationState, rate_at, train, validate
+from toolkit.artefacts import load_pickled, save_checkpoint
+from toolkit.engine import choose_engine
+
+ENGINE = choose_engine("cpu")
+SETTINGS = SegmentationSettings(
+    steps=120,
+    batch=8,
+    width=4,
+    rate=5e-3,
+    decay_every=90,
+    validate_every=60,
+    validation_count=20,
+    max_area=0.3,
+)
+
+
+def start(settings=SETTINGS):
+    generator = DiscGenerator()
+    return SegmentationState.start(generator, contrast_shift(), settings, ENGINE, PriorSource(generator))
+
+
+def test_the_network_learns_the_discs():
+    steps = list(train(start(), SETTINGS, ENGINE))
+    assert [step.step for step in steps] == list(range(1, 121))
+    assert [step.step for step in steps if step.validation] == [60, 120]
+    assert steps[-1].loss < 0.3 * steps[0].loss
+    assert steps[-1].validation.iou > 0.9
+    assert steps[-1].validation.accuracy > 0.98
+    assert steps[89].rate == SETTINGS.rate
+    assert steps[90].rate == pytest.approx(SETTINGS.rate * 0.2)
+
+
+@pytest.mark.parametrize("augment", [False, True])
+def test_stop_and_resume_equal_no_stop(tmp_path, augment):
+    settings = dataclasses.replace(SETTINGS, steps=12, validate_every=4, augment=augment)
+    straight = start(settings)
+    unbroken = [(s.loss.item(), s.validation) for s in train(straight, settings, ENGINE)]
+    first = start(settings)
+    broken = []
+    for step in train(first, settings, ENGINE):
+        broken.append((step.loss.item(), step.validation))
+        if step.step == 6:
+            save_checkpoint(tmp_path / "checkpoint.pt", first.state_dict())
+            break
+    second = start(dataclasses.replace(settings))
+    second.load_state_dict(load_pickled(tmp_path / "checkpoint.pt", "the checkpoint"))
+    broken += [(s.loss.item(), s.validation) for s in train(second, settings, ENGINE)]
+    assert broken == unbroken
+    for name, tensor in straight.network.state_dict().items():
+        assert torch.equal(tensor, second.network.state_dict()[name]), name
+
+
+def test_validation_uses_evaluation_mode_and_leaves_the_network_as_it_was():
+    state = start()
+    list(zip(range(3), train(state, SETTINGS, ENGINE), strict=False))
+    before = {name: tensor.clone() for name, tensor in state.network.state_dict().items()}
+    first = validate(state.network, state.held_out, ENGINE)
+    assert state.network.training
+    assert all(torch.equal(tensor, before[name]) for name, tensor in state.network.state_dict().items())
+    assert validate(state.network, state.held_out, ENGINE) == first
+    batch_sizes = [len(batch) for batch in state.held_out]
+    assert batch_sizes == [8, 8, 4]
+
+
+def test_held_out_samples_are_other_samples():
+    state = start()
+    trained_on = state.synthesizer.batch(20).images
+    held_out = torch.cat([batch.images for batch in state.held_out])
+    distances = (trained_on[:, None] - held_out[None]).abs().mean(dim=(2, 3, 4))
+    assert distances.min() > 1e-3
+
+
+def test_validation_figures_of_a_network_that_sees_nothing():
+    state = start()
+    torch.nn.init.zeros_(state.network.outc.conv.weight)
+    state.network.outc.conv.bias.data = torch.tensor([20.0, -20.0])
+    found = validate(state.network, state.held_out, ENGINE)
+    share = torch.cat([batch.masks for batch in state.held_out]).float().mean()
+    assert found.iou == 0
+    assert found.accuracy == pytest.approx(1 - share.item(), abs=1e-6)
+    assert found.loss == pytest.approx(40 * share.item(), rel=1e-5)
+
+
+def test_no_validation_when_none_is_asked_for():
+    settings = dataclasses.replace(SETTINGS, steps=2, validate_every=1, validation_count=0)
+    assert [step.validation for step in train(start(settings), settings, ENGINE)] == [None, None]
+
+
+def test_exactly_the_asked_number_of_updates_happens():
+    settings = dataclasses.replace(SETTINGS, steps=3, validation_count=0)
+    state = start(settings)
+    list(train(state, settings, ENGINE))
+    assert {int(entry["step"]) for entry in state.optimiser.state.values()} == {3}
+    assert list(train(state, settings, ENGINE)) == []
+
+
+def test_bf16_learns_too():
+    engine = choose_engine("cpu", "bf16")
+    settings = dataclasses.replace(SETTINGS, steps=3, validate_every=3)
+    state = start(settings)
+    steps = list(train(state, settings, engine))
+    assert steps[-1].loss.dtype == torch.float32
+    assert torch.isfinite(steps[-1].loss)
+
+
+def test_the_rate_falls_like_a_staircase():
+    settings = SegmentationSettings()
+    rates = [rate_at(step, settings) for step in (0, 7999, 8000, 11_999)]
+    assert rates == pytest.approx([1e-3, 1e-3, 2e-4, 2e-4])
+
+
+def pairs(count=16):
+    generator = DiscGenerator()
+    state = start()
+    batch = state.synthesizer.batch(count)
+    assert generator.image_size == batch.images.shape[-1]
+    return batch
+
+
+def test_augmentation_in_the_middle_of_its_ranges_only_mirrors():
+    batch = pairs()
+    uniforms = torch.full((len(batch), NUM_UNIFORMS), 0.5)
+    uniforms[:, 1] = 1.0  # the whole picture
+    still = augmented(batch, uniforms)
+    torch.testing.assert_close(still.images, batch.images, atol=1e-5, rtol=0)
+    assert torch.equal(still.masks, batch.masks)
+    uniforms[:, 0] = 0.2
+    mirrored = augmented(batch, uniforms)
+    torch.testing.assert_close(mirrored.images, batch.images.flip(-1), atol=1e-5, rtol=0)
+    assert torch.equal(mirrored.masks, batch.masks.flip(-1))
+
+
+def test_augmentation_keeps_masks_on_their_things():
+    batch = pairs()
+    view = augmented(batch, torch.rand(len(batch), NUM_UNIFORMS, dtype=torch.float64))
+    assert isinstance(view, SyntheticBatch)
+    assert view.masks.dtype == torch.bool
+    assert view.images.abs().max() <= 1
+    assert view.masks.float().mean() > 1.2 * batch.masks.float().mean()  # crops enlarge
+    for image, mask in zip(view.images, view.masks, strict=True):
+        if mask.any() and not mask.all():
+            assert image[0][mask].mean() > image[0][~mask].mean()

@@ -1,0 +1,175 @@
+"""The segmenter: files that come back as they were, photos of any size, and edges that are followed."""
+
+import numpy as np
+import pytest
+import torch
+from conftest import GOLDEN
+from golden_fill import fill_state_dict
+
+from segmentation.guided_filter import guided_filter
+from segmentation.segmenter import PROTOCOLS, Segmenter, load_published
+from segmentation.unet import UNet
+from toolkit.artefacts import save_artefact
+from toolkit.errors import UserError
+from toolkit.photos import read_photo
+
+
+def photo(height, width, seed=0):
+    return np.random.default_rng(seed).integers(0, 256, (height, width, 3), np.uint8)
+
+
+@pytest.fixture
+def segmenter():
+    network = fill_state_dict(UNet(width=4), 0)
+    return Segmenter(network, 32, {"generator": "disc", "direction": "contrast", "figures": {"iou": 0.9}})
+
+
+def test_a_saved_segmenter_comes_back_as_it_was(segmenter, tmp_path):
+    segmenter.save(tmp_path / "segmenter.safetensors")
+    for path in (tmp_path / "segmenter.safetensors", tmp_path):
+        loaded = Segmenter.load(path)
+        assert (loaded.image_size, loaded.network.width, loaded.card) == (32, 4, segmenter.card)
+        assert np.array_equal(loaded.probability(photo(40, 50)), segmenter.probability(photo(40, 50)))
+
+
+def test_half_precision_files_are_half_as_large_and_nearly_equal(segmenter, tmp_path):
+    segmenter.save(tmp_path / "whole.safetensors")
+    segmenter.save(tmp_path / "half.safetensors", half=True)
+    loaded = Segmenter.load(tmp_path / "half.safetensors")
+    assert {p.dtype for p in loaded.network.parameters()} == {torch.float32}
+    sizes = [(tmp_path / f"{name}.safetensors").stat().st_size for name in ("half", "whole")]
+    assert sizes[0] < 0.65 * sizes[1]
+    difference = loaded.probability(photo(40, 50)) - segmenter.probability(photo(40, 50))
+    assert 0 < np.abs(difference).max() < 0.02
+
+
+@pytest.mark.parametrize("ending", ["pth", "safetensors"])
+@pytest.mark.parametrize(("width", "bilinear"), [(4, True), (6, False)])
+def test_published_weights_are_read_whatever_their_width(tmp_path, ending, width, bilinear):
+    network = fill_state_dict(UNet(width=width, bilinear=bilinear), 0)
+    path = tmp_path / f"u_net.{ending}"
+    if ending == "pth":
+        torch.save(network.state_dict(), path)
+    else:
+        from safetensors.torch import save_file
+
+        save_file(network.state_dict(), path)
+    loaded = Segmenter.load(path)
+    assert (loaded.image_size, loaded.network.width) == (128, width)
+    assert load_published(path, 64).image_size == 64
+    for name, tensor in network.state_dict().items():
+        assert torch.equal(loaded.network.state_dict()[name], tensor)
+
+
+def test_files_that_are_no_segmenter_are_refused(tmp_path):
+    with pytest.raises(UserError, match="no segmenter at"):
+        Segmenter.load(tmp_path / "none.safetensors")
+    save_artefact(tmp_path / "other.safetensors", "direction set", {"vectors": torch.ones(1)}, {})
+    with pytest.raises(UserError, match="is a direction set artefact, but a segmenter is needed"):
+        Segmenter.load(tmp_path / "other.safetensors")
+    save_artefact(tmp_path / "bare.safetensors", "segmenter", UNet(width=2).state_dict(), {})
+    with pytest.raises(UserError, match="does not tell the image size"):
+        Segmenter.load(tmp_path / "bare.safetensors")
+    torch.save({"weight": torch.ones(3)}, tmp_path / "other.pth")
+    with pytest.raises(UserError, match=r"outc\.conv\.weight is missing"):
+        Segmenter.load(tmp_path / "other.pth")
+    state = UNet(width=2).state_dict()
+    del state["inc.double_conv.0.weight"]
+    torch.save(state, tmp_path / "cut.pth")
+    with pytest.raises(UserError, match=r"does not fit a U-Net of width 2: missing: inc\.double_conv\.0\.weight"):
+        Segmenter.load(tmp_path / "cut.pth")
+    (tmp_path / "broken.pth").write_bytes(b"PK nothing")
+    with pytest.raises(UserError, match="cannot read"):
+        Segmenter.load(tmp_path / "broken.pth")
+
+
+@pytest.mark.parametrize("protocol", sorted(PROTOCOLS))
+@pytest.mark.parametrize("size", [(1, 1), (1, 400), (7, 5), (32, 32), (33, 90), (300, 17)])
+def test_any_photo_gets_a_probability_of_its_own_size(segmenter, protocol, size):
+    for refine in (False, True):
+        found = segmenter.probability(photo(*size), protocol, refine)
+        assert found.shape == size
+        assert found.dtype == np.float32
+        assert found.min() >= 0
+        assert found.max() <= 1
+
+
+def test_a_photo_of_the_networks_size_is_not_resized(segmenter):
+    shown = photo(32, 48)
+    images = torch.from_numpy(shown).permute(2, 0, 1)[None].float() / 127.5 - 1
+    with torch.no_grad():
+        expected = segmenter.network(images).softmax(dim=1)[0, 1].numpy()
+    np.testing.assert_allclose(segmenter.probability(shown), expected, atol=1e-6)
+    np.testing.assert_allclose(segmenter.probability(shown, "original"), expected, atol=0.1)
+    assert np.array_equal(segmenter.mask(shown, 0.7), segmenter.probability(shown) >= 0.7)
+
+
+def test_the_original_protocol_equals_the_original(golden):
+    g = golden("evaluation")
+    network = fill_state_dict(UNet(), 0)
+    network.outc.conv.bias.data[1] += float(g["bias_shift"])
+    segmenter = Segmenter(network, 128)
+    for index in range(2):
+        name = str(g[f"file_{index}"])
+        shown = read_photo(GOLDEN / "eval_seed0" / "images" / name.rsplit("/", 1)[-1])
+        found = segmenter.probability(shown, "original")
+        codes = np.round(found * 255).astype(int)
+        assert np.abs(codes - g[f"prob_u8_{index}"].astype(int)).max() <= 1
+
+
+def test_what_is_no_photo_is_refused(segmenter):
+    for wrong in (np.zeros((4, 4, 3)), np.zeros((4, 4), np.uint8), np.zeros((0, 4, 3), np.uint8)):
+        with pytest.raises(UserError, match=r"uint8 \[height, width, 3\] is needed"):
+            segmenter.probability(wrong)
+    with pytest.raises(UserError, match="protocol 'fast' is unknown; choose one of float, original"):
+        segmenter.probability(photo(32, 32), "fast")
+    with pytest.raises(UserError, match="image size is 8, but the U-Net needs at least 16;"):
+        Segmenter(UNet(width=2), 8)
+
+
+def test_the_guided_filter_returns_what_already_follows_the_guide():
+    guide = np.random.default_rng(0).random((40, 50))
+    np.testing.assert_allclose(guided_filter(guide, guide, 3, 1e-9), guide, atol=1e-6)
+    np.testing.assert_allclose(guided_filter(guide, 0.2 + 0.5 * guide, 3, 1e-9), 0.2 + 0.5 * guide, atol=1e-6)
+
+
+def test_the_guided_filter_equals_its_formula_in_one_window():
+    generator = np.random.default_rng(1)
+    guide, source = generator.random((9, 9)), generator.random((9, 9))
+    radius, epsilon = 1, 0.01
+    slopes, intercepts = np.empty((9, 9)), np.empty((9, 9))
+    for row in range(1, 8):
+        for column in range(1, 8):
+            window = (slice(row - 1, row + 2), slice(column - 1, column + 2))
+            covariance = np.cov(guide[window].ravel(), source[window].ravel(), bias=True)
+            slopes[row, column] = covariance[0, 1] / (covariance[0, 0] + epsilon)
+            intercepts[row, column] = source[window].mean() - slopes[row, column] * guide[window].mean()
+    centre = (slice(3, 6), slice(3, 6))
+    expected = slopes[centre].mean() * guide[4, 4] + intercepts[centre].mean()
+    assert guided_filter(guide, source, radius, epsilon)[4, 4] == pytest.approx(expected, abs=1e-6)
+
+
+def test_the_guided_filter_sharpens_a_blocky_mask():
+    rows, columns = np.mgrid[:96, :96]
+    truth = (rows - 48) ** 2 + (columns - 48) ** 2 < 30**2
+    guide = np.where(truth, 0.8, 0.3)
+    blocks = truth[4::8, 4::8].repeat(8, axis=0).repeat(8, axis=1)
+    refined = guided_filter(guide, blocks, 8, 1e-3) >= 0.5
+    assert (blocks != truth).sum() > 200
+    assert (refined != truth).sum() < 0.1 * (blocks != truth).sum()
+
+
+def test_read_only_photos_are_taken_and_left_as_they_are(segmenter):
+    shown = photo(40, 50)
+    before = shown.copy()
+    shown.flags.writeable = False
+    for protocol in PROTOCOLS:
+        segmenter.probability(shown, protocol, refine=True)
+    assert np.array_equal(shown, before)
+
+
+def test_a_segmenter_made_during_training_leaves_the_training_alone():
+    network = UNet(width=2).train()
+    Segmenter(network, 32)
+    assert network.training
+    assert all(p.requires_grad for p in network.parameters())

@@ -1,0 +1,100 @@
+"""The U-Net against the original's numbers: names, logits, and three training steps."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from conftest import GOLDEN
+from golden_fill import decode, fill_state_dict
+from torch import nn
+
+from segmentation.settings import SegmentationSettings
+from segmentation.synthesis import SyntheticBatch
+from segmentation.training import rate_at, update
+from segmentation.unet import UNet
+from toolkit.engine import choose_engine
+from toolkit.errors import UserError
+
+
+@pytest.fixture(scope="module")
+def network():
+    return fill_state_dict(UNet(), 0).eval()
+
+
+def test_names_and_shapes_are_the_published_ones(network):
+    expected = json.loads((GOLDEN / "unet_state_dict.json").read_text())
+    found = {name: list(tensor.shape) for name, tensor in network.state_dict().items()}
+    shapes = {name: entry["shape"] if isinstance(entry, dict) else entry for name, entry in expected.items()}
+    assert found == shapes
+    assert sum(p.numel() for p in network.parameters()) == 13_395_394
+
+
+def test_logits_equal_the_original(network, golden):
+    g = golden("unet")
+    with torch.no_grad():
+        logits = network(torch.from_numpy(decode(g["x64"])))
+        odd = network(torch.from_numpy(decode(g["xodd"])))
+    np.testing.assert_allclose(logits.numpy(), g["logits64"], atol=2e-5, rtol=0)
+    np.testing.assert_allclose(odd.numpy(), g["logits_odd"], atol=2e-5, rtol=0)
+    probability = 1 - logits.softmax(dim=1)[:, 0]
+    np.testing.assert_allclose(probability.numpy(), g["prob64"], atol=2e-5, rtol=0)
+
+
+def test_transposed_convolutions_equal_the_original(golden):
+    g = golden("unet")
+    network = fill_state_dict(UNet(bilinear=False), 0).eval()
+    assert sum(p.numel() for p in network.parameters()) == 14_788_994
+    with torch.no_grad():
+        logits = network(torch.from_numpy(decode(g["x64"][:1])))
+    np.testing.assert_allclose(logits.numpy(), g["logits64_transposed_conv"], atol=2e-5, rtol=0)
+
+
+@pytest.mark.parametrize("size", [(16, 16), (17, 31), (40, 16)])
+def test_any_size_from_16_gives_logits_of_that_size(size):
+    with torch.no_grad():
+        assert UNet(width=2).eval()(torch.zeros(1, 3, *size)).shape == (1, 2, *size)
+
+
+def test_a_smaller_image_is_refused():
+    with pytest.raises(UserError, match="16 x 15 pixels, but needs at least 16"):
+        UNet(width=2)(torch.zeros(1, 3, 16, 15))
+
+
+class Training:
+    """The two parts of a segmentation state that an update touches."""
+
+    def __init__(self) -> None:
+        self.network = fill_state_dict(UNet(), 0).train()
+        self.optimiser = torch.optim.Adam(self.network.parameters(), 1e-3, foreach=True)
+
+
+def test_three_training_steps_equal_the_original(golden):
+    g = golden("unet_train")
+    state = Training()
+    batch = SyntheticBatch(torch.from_numpy(decode(g["x"])), torch.from_numpy(g["y"]).bool())
+    settings = SegmentationSettings(rate=1e-3, rate_decay=0.2, decay_every=2)
+    engine = choose_engine("cpu")
+    losses = []
+    for step in range(3):
+        losses.append(update(state, batch, rate_at(step, settings), engine).item())
+        if step == 0:
+            _compare_gradients(state.network, g)
+    np.testing.assert_allclose([rate_at(step, settings) for step in range(3)], g["lrs"], rtol=1e-12)
+    np.testing.assert_allclose(losses, g["losses"], atol=1e-4)
+    np.testing.assert_allclose(state.network.outc.conv.bias.detach(), g["outc_bias_after"], atol=1e-5)
+    norm = state.network.inc.double_conv[1]
+    # Adam turns that noise in the biases' gradients into steps of full length: 0.1 * (0.001 + 0.002) at most.
+    np.testing.assert_allclose(norm.running_mean, g["inc_bn_running_mean_after"], atol=3.1e-4)
+    np.testing.assert_allclose(norm.running_var, g["inc_bn_running_var_after"], atol=1e-5)
+
+
+def _compare_gradients(network: nn.Module, g: dict[str, np.ndarray]) -> None:
+    expected = dict(zip(g["grad_names"].tolist(), g["grad_norms"].tolist(), strict=True))
+    norms = {name: p.grad.norm().item() for name, p in network.named_parameters()}
+    assert set(norms) == set(expected)
+    # A bias in front of a batch norm has no gradient but rounding noise.
+    checked = [name for name in expected if expected[name] >= 1e-5]
+    assert len(checked) == 56
+    np.testing.assert_allclose([norms[n] for n in checked], [expected[n] for n in checked], rtol=1e-3)
+    np.testing.assert_allclose(network.outc.conv.weight.grad, g["grad_outc_weight"], atol=1e-5)

@@ -1,0 +1,83 @@
+"""From pairs of images to masks, and which masks are fit to train on (Voynov et al. 2021 and their code).
+
+A rule turns (before, after), both (B, 3, H, W) in [-1, 1], into masks (B, H, W) bool. A filter returns, for
+each sample of a batch, whether it is kept. No function here changes what it is given.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from scipy import ndimage
+
+from toolkit.pixels import gray
+
+MaskRule = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+
+_BINS = 12
+_IN_PLANE = np.zeros((3, 3, 3), bool)  # neighbours above, below, beside and diagonal, none in another mask
+_IN_PLANE[1] = True
+
+
+def lighting(before: torch.Tensor, after: torch.Tensor) -> torch.Tensor:
+    """Return masks (B, H, W) of the pixels that the shift makes brighter."""
+    return gray(before) < gray(after)
+
+
+def mean_thr(before: torch.Tensor, after: torch.Tensor) -> torch.Tensor:
+    """Return masks (B, H, W) of the pixels brighter than their image's mean after the shift."""
+    brightness = gray(after)
+    return brightness > brightness.mean(dim=(1, 2), keepdim=True)
+
+
+MASK_RULES: dict[str, MaskRule] = {"lighting": lighting, "mean_thr": mean_thr}
+
+
+def large_components(masks: torch.Tensor, ratio: float = 0.2) -> torch.Tensor:
+    """Return masks (B, H, W) without 8-connected components of at most `ratio` times the largest one's area.
+
+    Labelled on the CPU in one call for the batch; an empty mask stays empty. The device is that of `masks`.
+    """
+    labels, count = ndimage.label(masks.cpu().numpy(), structure=_IN_PLANE)
+    areas = np.bincount(labels.ravel(), minlength=count + 1)
+    areas[0] = 0
+    foreground = np.flatnonzero(labels)
+    owners = np.zeros(count + 1, np.intp)  # the mask that each component lies in
+    owners[labels.ravel()[foreground]] = foreground // labels[0].size
+    largest = np.ones(len(labels), np.intp)
+    np.maximum.at(largest, owners, areas)
+    stays = areas / largest[owners] > ratio
+    stays[0] = False
+    return torch.from_numpy(stays[labels]).to(masks.device)
+
+
+def area_within(masks: torch.Tensor, minimum: float = 0.0, maximum: float = 0.5) -> torch.Tensor:
+    """Return (B,) bool: the foreground share is at least `minimum` and below `maximum` (>= 1: no bound)."""
+    pixels = masks[0].numel()
+    areas = masks.flatten(1).sum(dim=1)
+    kept = areas >= minimum * pixels
+    return kept if maximum >= 1 else kept & (areas < maximum * pixels)
+
+
+def histogram_peaks(images: torch.Tensor) -> torch.Tensor:
+    """Return (B,) int64: the number of maxima in the smoothed 12-bin histogram of all values of an image.
+
+    The histogram spans [-1, 1] and leaves out values beyond; three bins are added up for smoothing. A bin is a
+    maximum when neither neighbour is higher, so each bin of a plateau counts, empty stretches included, as in
+    the original.
+    """
+    values = images.flatten(1)
+    bins = ((values + 1) * (_BINS / 2)).long().clamp_(0, _BINS - 1)
+    bins = torch.where(values.abs() <= 1, bins, _BINS)  # one more bin for what lies outside
+    bins += torch.arange(len(values), device=values.device)[:, None] * (_BINS + 1)
+    counts = torch.bincount(bins.flatten(), minlength=len(values) * (_BINS + 1)).view(-1, _BINS + 1)
+    bare = F.pad(counts[:, :_BINS], (1, 1))
+    smooth = bare[:, :-2] + bare[:, 1:-1] + bare[:, 2:]
+    beside = F.pad(smooth, (1, 1), value=-1)
+    return ((smooth >= beside[:, :-2]) & (smooth >= beside[:, 2:])).sum(dim=1)
+
+
+def multimodal(images: torch.Tensor) -> torch.Tensor:
+    """Return (B,) bool: the histogram has at least two peaks, as a thing on a ground of another shade has."""
+    return histogram_peaks(images) >= 2
