@@ -1,14 +1,18 @@
 """The typer app: one command per file, heavy imports only inside the commands."""
 
 import sys
+from collections.abc import Callable
 from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
-from cli import demo, discover, evaluate, pick, predict, render_gif, sample, segment, train_generator
+from cli import demo, discover, evaluate, label, pick, predict, render_gif, sample, segment, train_generator
 from toolkit import __version__
 from toolkit.errors import UserError
+
+# typer carries its own copy of click in some versions and imports click in others; this names the class in both.
+_USAGE_ERROR: Any = typer.BadParameter.__base__
 
 
 class _Commands(TyperGroup):
@@ -20,6 +24,9 @@ class _Commands(TyperGroup):
         except UserError as error:
             typer.echo(f"error: {error}", err=True)
             raise typer.Exit(2) from error
+        except _USAGE_ERROR as error:
+            typer.echo(f"error: {error.format_message()}; see --help", err=True)
+            raise typer.Exit(2) from error
 
 
 app = typer.Typer(
@@ -30,11 +37,12 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-_COMMANDS = {
+_COMMANDS: dict[str, Callable[..., Any]] = {
     "demo": demo.demo,
     "sample": sample.sample,
     "discover": discover.discover,
     "pick": pick.pick,
+    "label": label.label,
     "render-gif": render_gif.render_gif,
     "segment": segment.segment,
     "eval": evaluate.evaluate,

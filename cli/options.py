@@ -69,7 +69,7 @@ def with_settings(settings_class: type[Settings]) -> Callable[[Callable[..., Any
         parameters = [context, *keyword, *flags, config]
         run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
         run.__annotations__ = {p.name: p.annotation for p in parameters}
-        del run.__wrapped__  # type: ignore[attr-defined]  # typer would follow it to the bare command
+        del run.__wrapped__  # typer would follow it to the bare command
         return run
 
     return decorate

@@ -35,15 +35,15 @@ def pick(
 ) -> None:
     """Rank all directions as background darkeners, choose one, and show why."""
     require((choose is None) == (alpha is None), "--choose and --alpha go together; give both or neither")
-    from cli.sources import generator_of
+    from cli.sources import annotations_beside, direction_file, generator_of
     from discovery.annotations import read_annotations
     from toolkit.directions import Choice, DirectionSet
     from toolkit.engine import choose_engine
 
     engine = choose_engine(device, precision)
-    path = directions / "directions.safetensors" if directions.is_dir() else directions
+    path = direction_file(directions)
     found = DirectionSet.load(path)
-    labels = path.parent / "human_annotation.txt"
+    labels = annotations_beside(path)
     if labels.exists():
         found = found.renamed(read_annotations(labels))
     if choose is not None and alpha is not None:

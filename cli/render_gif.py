@@ -85,7 +85,7 @@ def walk(
                 images = resize(images, (size, size))
             pictures = to_bytes(images)
             if mask and lit is not None:
-                scaled = resize(lit[:, None].float(), tuple(images.shape[-2:]))[:, 0] > 0.5
+                scaled = resize(lit[:, None].float(), (images.shape[-2], images.shape[-1]))[:, 0] > 0.5
                 pictures = overlay(pictures, scaled.cpu().numpy())
             frames.append(grid(pictures, columns))
     return frames

@@ -31,6 +31,7 @@ def sample(
     import numpy as np
     import torch
 
+    from cli.sources import generator_flags
     from generators.catalogue import open_generator
     from toolkit.engine import choose_engine
     from toolkit.files import replacing
@@ -53,7 +54,7 @@ def sample(
     else:
         write_picture(out, grid(to_bytes(images)))
     console.print(f"wrote {out}: {len(images)} images of {opened.name}, {images.shape[-2]}x{images.shape[-1]}")
-    console.print(f"next: toolkit discover --generator {generator} --out directions")
+    console.print(f"next: toolkit discover {generator_flags(generator, weights)} --out directions")
 
 
 def _latents(generator: "Generator", path: Path | None, count: int, seed: int, truncation: float | None) -> "Latents":

@@ -13,6 +13,16 @@ if TYPE_CHECKING:
     from toolkit.directions import DirectionSet
 
 
+def direction_file(path: Path) -> Path:
+    """Return the direction set's file for a run folder, or the file itself."""
+    return path / "directions.safetensors" if path.is_dir() else path
+
+
+def annotations_beside(path: Path) -> Path:
+    """Return where the labels of the set in `path` are written, as lines `index: label`."""
+    return path.parent / "human_annotation.txt"
+
+
 def generator_inputs(name: str, weights: Path | None) -> dict[str, str]:
     """Return what a run records about its generator: names as they are, files by absolute path."""
     path = Path(name)
@@ -20,6 +30,11 @@ def generator_inputs(name: str, weights: Path | None) -> dict[str, str]:
     if weights is not None:
         inputs["weights"] = str(weights.resolve())
     return inputs
+
+
+def generator_flags(name: str, weights: Path | None) -> str:
+    """Return the flags that name the same generator in the next command."""
+    return f"--generator {name}" + (f" --weights {weights}" if weights else "")
 
 
 def generator_of(directions: "DirectionSet", name: str | None, weights: Path | None) -> "Generator":

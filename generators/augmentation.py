@@ -28,7 +28,8 @@ def _coloured(images: torch.Tensor, uniforms: torch.Tensor) -> torch.Tensor:
 def _translated(images: torch.Tensor, uniforms: torch.Tensor) -> torch.Tensor:
     side = images.shape[-1]
     reach = side // 8
-    offsets = (uniforms * (2 * reach + 1)).floor().long()  # 0 .. 2 * reach
+    # Rounded to float32 a uniform number can be 1, hence the maximum.
+    offsets = (uniforms * (2 * reach + 1)).floor().long().clamp_max(2 * reach)
     padded = F.pad(images, (reach,) * 4)
     steps = torch.arange(side, device=images.device)
     rows, columns = offsets[:, 0, None] + steps, offsets[:, 1, None] + steps
@@ -39,7 +40,7 @@ def _translated(images: torch.Tensor, uniforms: torch.Tensor) -> torch.Tensor:
 def _cutout(images: torch.Tensor, uniforms: torch.Tensor) -> torch.Tensor:
     side = images.shape[-1]
     half = side // 4
-    centres = (uniforms * (side + 1)).floor()
+    centres = (uniforms * (side + 1)).floor().clamp_max(side)
     steps = torch.arange(side, device=images.device)
     inside = ((steps - centres[:, :, None]) >= -half) & ((steps - centres[:, :, None]) < half)
     hole = inside[:, 0, :, None] & inside[:, 1, None, :]

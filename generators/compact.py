@@ -5,6 +5,7 @@ the latent; what it leaves out is the second convolution and the shortcut of eac
 last doubling is a pixel shuffle (Shi et al. 2016), since features at full size took half of the training time.
 """
 
+import itertools
 import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -31,6 +32,14 @@ class CompactShape:
     latent_dim: int = 64
     width: int = 64
 
+    def __post_init__(self) -> None:
+        sizes = (self.image_size, self.latent_dim, self.width)
+        whole = all(isinstance(size, int) and size > 0 for size in sizes)
+        if not whole or self.image_size < 8 or self.image_size & (self.image_size - 1):
+            raise UserError(
+                f"a compact network of {self} cannot be built; its side has to be 8, 16, 32, 64 ..., the rest 1 or more"
+            )
+
     def channels(self) -> list[int]:
         """Return the channels at sides 4, 8, ... image_size / 2."""
         stages = int(math.log2(self.image_size // 8))
@@ -50,6 +59,7 @@ class LatentBatchNorm(nn.Module):
             nn.init.zeros_(layer.bias)
 
     def forward(self, features: torch.Tensor, z: torch.Tensor) -> torch.Tensor:
+        """Return features (B, C, H, W), normalised and modulated by z (B, D)."""
         normed = self.norm(features)
         return normed * (1 + self.gain(z))[:, :, None, None] + self.bias(z)[:, :, None, None]
 
@@ -63,12 +73,13 @@ class CompactNetwork(nn.Module):
         channels = shape.channels()
         self.linear = nn.Linear(shape.latent_dim, channels[0] * 16)
         self.first_norm = LatentBatchNorm(channels[0], shape.latent_dim)
-        pairs = list(zip(channels, channels[1:], strict=False))
+        pairs = list(itertools.pairwise(channels))
         self.convs = nn.ModuleList(nn.Conv2d(a, b, 3, padding=1, bias=False) for a, b in pairs)
         self.norms = nn.ModuleList(LatentBatchNorm(b, shape.latent_dim) for _, b in pairs)
         self.to_rgb = nn.Conv2d(channels[-1], 12, 3, padding=1)
 
     def forward(self, z: torch.Tensor) -> torch.Tensor:
+        """Return images (B, 3, S, S) in [-1, 1] of z (B, D)."""
         features = self.linear(z).unflatten(1, (-1, 4, 4)).to(memory_format=torch.channels_last)
         features = F.silu(self.first_norm(features, z))
         for conv, norm in zip(self.convs, self.norms, strict=True):
@@ -112,6 +123,8 @@ def load_compact(path: Path) -> CompactGenerator:
         shape = CompactShape(**card["shape"])
     except (KeyError, TypeError) as error:
         raise UserError(f"{path} names no network sizes ({error}); train or download it again") from error
+    if not isinstance(card.get("name"), str):
+        raise UserError(f"{path} names no generator; train or download it again")
     network = CompactNetwork(shape)
     match_state(tensors, {name: t.shape for name, t in network.state_dict().items()}, path, "its own card")
     network.load_state_dict(tensors)

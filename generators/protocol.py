@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, Self, runtime_checkable
+from zipfile import BadZipFile
 
 import numpy as np
 import torch
@@ -80,11 +81,13 @@ def load_latents(path: Path, latent_dim: int) -> torch.Tensor:
     existing_file(path, "latents file (.npy)")
     try:
         array = np.load(path, allow_pickle=False)
-    except (ValueError, OSError, EOFError) as error:
+    except (ValueError, OSError, EOFError, BadZipFile) as error:
         raise UserError(f"cannot read {path} as a .npy array ({error}); save it with numpy.save") from error
     if not isinstance(array, np.ndarray) or array.ndim != 2 or array.shape[1] != latent_dim or not len(array):
         shape = getattr(array, "shape", "several arrays")
         raise UserError(f"{path} has shape {shape}, but latents of shape (N, {latent_dim}) are needed")
-    if not np.issubdtype(array.dtype, np.number) or not np.isfinite(array).all():
+    real = np.issubdtype(array.dtype, np.floating) or np.issubdtype(array.dtype, np.integer)
+    latents = torch.from_numpy(array.astype(np.float64)).float() if real else None
+    if latents is None or not bool(torch.isfinite(latents).all()):
         raise UserError(f"{path} holds values that are no finite numbers; make it again")
-    return torch.from_numpy(array.astype(np.float32))
+    return latents

@@ -68,7 +68,8 @@ class SceneGenerator:
         return self._cover(self._factors(latents)) > 0.5
 
     def _factors(self, latents: Latents) -> torch.Tensor:
-        return latents.z.float() @ self._mixing
+        with torch.autocast(latents.z.device.type, enabled=False):  # the oracle stays exact
+            return latents.z.float() @ self._mixing
 
     def _axes(self, factors: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         steps = (torch.arange(self.image_size, device=factors.device) + 0.5) * (2 / self.image_size) - 1

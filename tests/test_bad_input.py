@@ -173,6 +173,12 @@ def test_settings_file_with_an_unknown_name(tmp_path):
     assert "stepps" in message
 
 
+def test_a_value_that_is_no_number_and_a_flag_that_is_none(tmp_path):
+    assert "--steps" in refused("discover", "--out", tmp_path / "r", "--steps", "many")
+    assert "--stepps" in refused("discover", "--out", tmp_path / "r", "--stepps", "3")
+    assert "--out" in refused("discover")
+
+
 def test_no_device(tmp_path):
     if torch.cuda.is_available():
         pytest.skip("there is a cuda device here")

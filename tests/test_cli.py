@@ -113,6 +113,13 @@ def test_labels_in_the_annotation_file_become_names(discovered):
     assert found.choice == Choice(3, 1, 2.0)
 
 
+def test_label_names_a_direction_in_both_files(discovered):
+    ran("label", discovered, "4", "sharper petals")
+    assert DirectionSet.load(discovered).names[4] == "sharper_petals"
+    assert "4: sharper_petals" in (discovered / "human_annotation.txt").read_text()
+    assert "no direction 'nowhere'" in refused("label", discovered, "nowhere", "x")
+
+
 @pytest.mark.parametrize("ending", ["gif", "webp"])
 def test_render_gif(true_set, tmp_path, ending):
     path = tmp_path / f"walk.{ending}"

@@ -1,7 +1,9 @@
-"""Animations written without flicker: one palette for all frames, or a true-colour format."""
+"""Animations written without flicker: one palette for all frames, or a format that loses nothing."""
 
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -53,7 +55,7 @@ def _write_webp(path: Path, frames: Sequence[np.ndarray], fps: float) -> None:
         append_images=pictures[1:],
         duration=round(1000 / fps),
         loop=0,
-        quality=90,
+        lossless=True,  # lossy frames differ where nothing moves; the file gets as large as the GIF
     )
 
 
@@ -62,17 +64,13 @@ def _write_mp4(path: Path, frames: Sequence[np.ndarray], fps: float) -> None:
     import imageio.v2 as imageio
 
     # Most players need even sides; imageio would otherwise resize to multiples of 16.
-    even = [np.pad(f, ((0, f.shape[0] % 2), (0, f.shape[1] % 2), (0, 0)), mode="edge") for f in frames]
-    with imageio.get_writer(path, fps=fps, codec="libx264", quality=9, macro_block_size=1) as writer:
-        for frame in even:
-            writer.append_data(frame)
+    even: list[Any] = [np.pad(f, ((0, f.shape[0] % 2), (0, f.shape[1] % 2), (0, 0)), mode="edge") for f in frames]
+    imageio.mimwrite(path, even, fps=fps, codec="libx264", quality=9, macro_block_size=1)
 
 
 def require_video() -> None:
     """Raise UserError when MP4 files cannot be written here."""
-    try:
-        import imageio_ffmpeg  # noqa: F401
-    except ImportError as error:
+    if find_spec("imageio_ffmpeg") is None:
         raise UserError(
             "MP4 needs the video extra: pip install 'latent-segmentation-toolkit[video]'; or name a .gif or .webp"
-        ) from error
+        )

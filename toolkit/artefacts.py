@@ -62,14 +62,13 @@ def _read_safetensors(path: Path, what: str) -> tuple[str | None, Tensors, dict[
 
 def save_checkpoint(path: Path, state: Mapping[str, Any]) -> None:
     """Write a resumable state (tensors, numbers, strings, nested dicts and lists) whole or not at all."""
-    with replacing(path) as temporary:
-        with temporary.open("wb") as handle:
-            try:
-                torch.save(dict(state), handle)
-            except RuntimeError as error:
-                if isinstance(error.__context__, OSError):  # torch hides a full disk behind a line of its own
-                    raise error.__context__ from error
-                raise
+    with replacing(path) as temporary, temporary.open("wb") as handle:
+        try:
+            torch.save(dict(state), handle)
+        except RuntimeError as error:
+            if isinstance(error.__context__, OSError):  # torch hides a full disk behind a line of its own
+                raise error.__context__ from error
+            raise
 
 
 def load_pickled(path: Path, what: str) -> Any:

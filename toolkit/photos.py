@@ -1,7 +1,9 @@
 """Photos and masks on disk: found, named, and read right whatever the format."""
 
 import warnings
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image, ImageOps
@@ -25,16 +27,16 @@ def list_photos(folder: Path) -> list[Path]:
     return found
 
 
-def _opened(path: Path) -> Image.Image:
+def _read(path: Path, as_wanted: Callable[[Image.Image], Image.Image]) -> np.ndarray:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # a stray EXIF field is no reason to trouble anybody
             with Image.open(path) as image:
                 image.load()
-                return ImageOps.exif_transpose(image)
+                return np.array(as_wanted(_eight_bit(ImageOps.exif_transpose(image))))
     except FileNotFoundError as error:
         raise UserError(f"no photo at {path}; check the path") from error
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+    except Exception as error:  # for damaged files Pillow's decoders raise ten kinds, RuntimeError and TypeError too
         raise UserError(f"cannot read the photo {path} ({error}); repair or remove the file") from error
 
 
@@ -42,9 +44,11 @@ def _eight_bit(image: Image.Image) -> Image.Image:
     # Pillow's own conversion saturates 16-bit greys at 255 instead of scaling them.
     if image.mode not in _WIDE_MODES:
         return image
-    values = np.asarray(image, np.float64)
-    ceiling = 65535.0 if values.max(initial=0) > 255 else 255.0
-    if image.mode == "F" and values.max(initial=0) <= 1:
+    values = np.nan_to_num(np.asarray(image, np.float64))
+    top = values.max(initial=0)
+    # Masks are often stored as 0 and 255, whatever the type.
+    ceiling = 255.0 if top <= 255 else max(65535.0, top)
+    if image.mode == "F" and top <= 1:
         ceiling = 1.0
     return Image.fromarray((values / ceiling * 255).round().clip(0, 255).astype(np.uint8))
 
@@ -55,18 +59,19 @@ def read_photo(path: Path, ground: tuple[int, int, int] = (255, 255, 255)) -> np
     Grey, palette, CMYK and 16-bit pictures are converted, transparency is laid over `ground`. UserError names a
     file that cannot be read whole.
     """
-    image = _eight_bit(_opened(path))
-    if image.mode in ("LA", "PA", "RGBA", "La", "RGBa") or "transparency" in image.info:
-        image = image.convert("RGBA")
-        base = Image.new("RGBA", image.size, (*ground, 255))
-        image = Image.alpha_composite(base, image)
-    return np.asarray(image.convert("RGB"))
+
+    def laid_over_ground(image: Image.Image) -> Image.Image:
+        if image.mode in _SEE_THROUGH_MODES or "transparency" in image.info:
+            base = Image.new("RGBA", image.size, (*ground, 255))
+            image = Image.alpha_composite(base, image.convert("RGBA"))
+        return image.convert("RGB")
+
+    return _read(path, laid_over_ground)
 
 
 def read_gray(path: Path) -> np.ndarray:
     """Return a picture's first channel as uint8 (H, W): a mask, or a grey-level prediction."""
-    image = _eight_bit(_opened(path))
-    return np.asarray(image.convert("RGB"))[..., 0]
+    return _read(path, lambda image: image.convert("RGB"))[..., 0]
 
 
 def read_mask(path: Path, threshold: float = 0.5) -> np.ndarray:
@@ -75,7 +80,7 @@ def read_mask(path: Path, threshold: float = 0.5) -> np.ndarray:
 
 
 def read_square(path: Path, size: int) -> np.ndarray:
-    """Return uint8 (size, size, 3): the photo's centre square, area-averaged down (or resized up) to `size`."""
+    """Return uint8 (size, size, 3): the photo's centre square, brought to `size` by Lanczos."""
     image = Image.fromarray(read_photo(path))
     return np.asarray(ImageOps.fit(image, (size, size), Image.Resampling.LANCZOS))
 
@@ -83,4 +88,5 @@ def read_square(path: Path, size: int) -> np.ndarray:
 def write_picture(path: Path, pixels: np.ndarray) -> None:
     """Write uint8 (H, W, 3) or (H, W) pixels as an image whose format is told by the file's ending."""
     with replacing(path) as temporary:
-        Image.fromarray(pixels).save(temporary, **({"quality": 92} if temporary.suffix == ".jpg" else {}))
+        quality: dict[str, Any] = {"quality": 92} if temporary.suffix.lower() in (".jpg", ".jpeg") else {}
+        Image.fromarray(pixels).save(temporary, **quality)

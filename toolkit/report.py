@@ -2,7 +2,7 @@
 
 import base64
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
@@ -73,7 +73,9 @@ class Report:
         write_text(path, page.render(report=self, version=__version__))
 
 
-def curve_picture(series: dict[str, tuple[Sequence[float], Sequence[float]]], x_label: str, y_label: str) -> np.ndarray:
+def curve_picture(
+    series: Mapping[str, tuple[Sequence[float], Sequence[float]]], x_label: str, y_label: str
+) -> np.ndarray:
     """Return a line plot, uint8 (H, W, 3), of named series (x values, y values)."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure

@@ -31,7 +31,7 @@ class RunFolder:
         self.path = Path(path)
         self.kind = kind
         self._board: Any = None
-        self._resumed_at: int | None = None
+        self._kept_until: int | None = None
 
     @classmethod
     def open(
@@ -112,7 +112,6 @@ class RunFolder:
         if not isinstance(state, dict) or "step" not in state:
             raise UserError(f"{self.checkpoint} holds no state of a run; delete it to start again")
         self._keep_log_until(state["step"])
-        self._resumed_at = state["step"]
         return state
 
     def save_checkpoint(self, state: Mapping[str, Any]) -> None:
@@ -129,7 +128,7 @@ class RunFolder:
             from torch.utils.tensorboard import SummaryWriter
 
             # What was logged after the checkpoint comes a second time; TensorBoard hides the first.
-            purge = None if self._resumed_at is None else self._resumed_at + 1
+            purge = None if self._kept_until is None else self._kept_until + 1
             self._board = SummaryWriter(str(self.path / "tensorboard"), purge_step=purge)
         for name, value in values.items():
             self._board.add_scalar(name, value, step)
@@ -152,6 +151,7 @@ class RunFolder:
             self._board = None
 
     def _keep_log_until(self, step: int) -> None:
+        self._kept_until = step
         kept = [line for line in self.metrics() if line["step"] <= step]
         if (self.path / "metrics.jsonl").exists():
             write_text(self.path / "metrics.jsonl", "".join(json.dumps(line) + "\n" for line in kept))
