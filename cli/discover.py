@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 @with_settings(DiscoverySettings)
 def discover(
     settings: DiscoverySettings,
-    out: Annotated[Path, typer.Option(help="Run folder; the same command again resumes it.")],
+    out: Annotated[Path, typer.Option(help="Run folder; the same command again resumes it, more --steps go on.")],
     generator: GeneratorOption = "flowers64",
     weights: WeightsOption = None,
     device: DeviceOption = "auto",
@@ -48,8 +48,8 @@ def discover_into(
     from toolkit.directions import DirectionSet
     from toolkit.runs import RunFolder
 
-    run = RunFolder.open(out, settings, source, engine.describe())
-    if run.result is not None:
+    run = RunFolder.open(out, settings, source, engine.describe(), extendable=("steps",))
+    if run.result is not None and run.result["steps"] >= settings.steps:
         console.print(f"{out} is finished already")
         return DirectionSet.load(out)
     state = DiscoveryState.start(generator, settings, engine)

@@ -1,6 +1,7 @@
 """What people see while they wait: a bar with rate and remaining time, and plain lines where there is no screen."""
 
 import signal
+import sys
 import time
 from collections.abc import Iterable, Iterator
 from types import FrameType
@@ -16,7 +17,8 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-console = Console(highlight=False, soft_wrap=True)
+# In a file or a pipe there is no width to fit; rich would assume 80 columns and cut tables.
+console = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 160)
 T = TypeVar("T")
 _PLAIN_SECONDS = 20.0
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 def segment(
     settings: SegmentationSettings,
     directions: Annotated[Path, typer.Argument(help="Direction set, or the run folder that holds it.")],
-    out: Annotated[Path, typer.Option(help="Run folder; the same command again resumes it.")],
+    out: Annotated[Path, typer.Option(help="Run folder; the same command again resumes it, more --steps go on.")],
     direction: Annotated[str | None, typer.Option(help="Number or name; the chosen one if left away.")] = None,
     alpha: Annotated[float | None, typer.Option(help="Shift length; negative for the other way.")] = None,
     generator: Annotated[str | None, typer.Option(help="Generator, if not the one recorded in the set.")] = None,
@@ -73,8 +73,8 @@ def segment_into(
     from toolkit.runs import RunFolder
 
     source = latent_source(generator, settings, latents)
-    run = RunFolder.open(out, settings, inputs, engine.describe())
-    if run.result is not None:
+    run = RunFolder.open(out, settings, inputs, engine.describe(), extendable=("steps",))
+    if run.result is not None and run.result["steps"] >= settings.steps:
         console.print(f"{out} is finished already")
         return run
     state = SegmentationState.start(generator, shift, settings, engine, source)

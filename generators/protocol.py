@@ -78,16 +78,18 @@ def load_latents(path: Path, latent_dim: int) -> torch.Tensor:
 
     UserError when it is missing, no array, of another shape than (N, latent_dim), empty or not finite.
     """
-    existing_file(path, "latents file (.npy)")
+    path = existing_file(path, "latents file (.npy)")
     try:
-        array = np.load(path, allow_pickle=False)
+        with path.open("rb") as handle:
+            array = np.load(handle, allow_pickle=False)
     except (ValueError, OSError, EOFError, BadZipFile) as error:
         raise UserError(f"cannot read {path} as a .npy array ({error}); save it with numpy.save") from error
     if not isinstance(array, np.ndarray) or array.ndim != 2 or array.shape[1] != latent_dim or not len(array):
         shape = getattr(array, "shape", "several arrays")
         raise UserError(f"{path} has shape {shape}, but latents of shape (N, {latent_dim}) are needed")
     real = np.issubdtype(array.dtype, np.floating) or np.issubdtype(array.dtype, np.integer)
-    latents = torch.from_numpy(array.astype(np.float64)).float() if real else None
-    if latents is None or not bool(torch.isfinite(latents).all()):
+    with np.errstate(over="ignore"):
+        array = array.astype(np.float32) if real else np.full(1, np.nan)
+    if not np.isfinite(array).all():
         raise UserError(f"{path} holds values that are no finite numbers; make it again")
-    return latents
+    return torch.from_numpy(array)

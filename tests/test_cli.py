@@ -70,6 +70,14 @@ def test_discover_again_says_it_is_finished(discovered):
     assert (discovered / "directions.safetensors").read_bytes() == before
 
 
+def test_more_steps_go_on_from_the_finished_run(tmp_path):
+    short = ("discover", "--generator", "scene", "--out", tmp_path / "a", *DISCOVER, "--steps")
+    ran(*short, "4")
+    assert "resuming at step 4" in ran(*short, "8")
+    ran("discover", "--generator", "scene", "--out", tmp_path / "b", *DISCOVER)
+    assert DirectionSet.load(tmp_path / "a").vectors.equal(DirectionSet.load(tmp_path / "b").vectors)
+
+
 def test_discover_refuses_a_folder_of_other_settings(discovered):
     message = refused("discover", "--generator", "scene", "--out", discovered, *DISCOVER, "--seed", "9")
     assert "seed was 0, now 9" in message

@@ -25,13 +25,16 @@ def names(folder):
     return sorted(path.name for path in folder.iterdir())
 
 
+def breaks_off(temporary, error):
+    temporary.write_text("half of the n")
+    raise error
+
+
 def test_a_failure_leaves_the_old_file_and_no_other(tmp_path):
     path = tmp_path / "note.txt"
     write_text(path, "old")
     with pytest.raises(ZeroDivisionError), replacing(path) as temporary:
-        temporary.write_text("half of the n")
-        assert path.read_text() == "old"
-        _ = 1 / 0
+        breaks_off(temporary, ZeroDivisionError)
     assert path.read_text() == "old"
     assert names(tmp_path) == ["note.txt"]
 
@@ -40,8 +43,7 @@ def test_an_interruption_leaves_the_old_file_and_no_other(tmp_path):
     path = tmp_path / "note.txt"
     write_text(path, "old")
     with pytest.raises(KeyboardInterrupt), replacing(path) as temporary:
-        temporary.write_text("new")
-        raise KeyboardInterrupt
+        breaks_off(temporary, KeyboardInterrupt)
     assert path.read_text() == "old"
     assert names(tmp_path) == ["note.txt"]
 
@@ -64,7 +66,7 @@ def test_writing_nothing_is_an_error_not_an_empty_file(tmp_path):
 
 
 def test_a_user_error_inside_passes_unchanged(tmp_path):
-    with pytest.raises(UserError, match="^mine$"), replacing(tmp_path / "note.txt"):
+    with pytest.raises(UserError, match=r"^mine$"), replacing(tmp_path / "note.txt"):
         raise UserError("mine")
 
 
@@ -144,7 +146,7 @@ def test_a_file_to_write_needs_a_place(tmp_path):
 
 
 def test_a_file_to_read_has_to_be_there(tmp_path):
-    with pytest.raises(UserError, match="no latents file at .*; check the path"):
+    with pytest.raises(UserError, match=r"no latents file at .*; check the path"):
         existing_file(tmp_path / "a.npy", "latents file")
     with pytest.raises(UserError, match="is a folder, but latents file is a file; name the file itself"):
         existing_file(tmp_path, "latents file")

@@ -63,24 +63,25 @@ _RUNS = {
         "directions.safetensors",
         "direction set",
         lambda folder: (
-            "discover", "--generator", "scene", "--steps", "120", "--batch", "8", "--directions", "6", "--reconstructor",
-            "lenet", "--validation-batches", "2", "--checkpoint-every", "5", "--log-every", "1",
+            "discover", "--generator", "scene", "--steps", "120", "--batch", "8", "--directions", "6",
+            "--reconstructor", "lenet", "--validation-batches", "2", "--checkpoint-every", "5", "--log-every", "1",
         ),
     ),
     "segment": (
         "segmenter.safetensors",
         "segmenter",
         lambda folder: (
-            "segment", folder / "d.safetensors", "--steps", "100", "--batch", "8", "--width", "4", "--validation-count",
-            "8", "--validate-every", "50", "--checkpoint-every", "5", "--log-every", "1", "--augment",
+            "segment", folder / "d.safetensors", "--steps", "100", "--batch", "8", "--width", "4",
+            "--validation-count", "8", "--validate-every", "50", "--checkpoint-every", "5", "--log-every", "1", "--augment",
         ),
     ),
     "train-generator": (
         "generator.safetensors",
         "compact generator",
         lambda folder: (
-            "train-generator", folder / "photos", "--steps", "120", "--batch", "8", "--width", "8", "--critic-width", "8",
-            "--image-size", "32", "--latent-dim", "8", "--grid-every", "60", "--checkpoint-every", "5", "--log-every", "1",
+            "train-generator", folder / "photos", "--steps", "120", "--batch", "8", "--width", "8",
+            "--critic-width", "8", "--image-size", "32", "--latent-dim", "8", "--grid-every", "60",
+            "--checkpoint-every", "5", "--log-every", "1",
         ),
     ),
 }  # fmt: skip

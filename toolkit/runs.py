@@ -10,6 +10,7 @@ result.json      the figures, written last: its presence says the run is done
 
 import datetime
 import json
+import math
 import platform
 import shlex
 import sys
@@ -121,7 +122,16 @@ class RunFolder:
         save_checkpoint(self.checkpoint, state)
 
     def log(self, step: int, **values: float) -> None:
-        """Append one line to metrics.jsonl and the same scalars to TensorBoard."""
+        """Append one line to metrics.jsonl and the same scalars to TensorBoard.
+
+        UserError when a figure is no finite number: the run has diverged, and going on would only waste time.
+        """
+        broken = [name for name, value in values.items() if not math.isfinite(value)]
+        if broken:
+            raise UserError(
+                f"{', '.join(broken)} became NaN or infinite at step {step}: the run diverged; start anew in another "
+                "--out with lower learning rates or --precision fp32"
+            )
         with (self.path / "metrics.jsonl").open("a", encoding="utf-8") as handle:
             handle.write(json.dumps({"step": step, **values}) + "\n")
         if self._board is None:

@@ -1,0 +1,1 @@
+"""Measurements of speed, run by hand; nothing here is timed by the tests."""

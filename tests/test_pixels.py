@@ -1,0 +1,149 @@
+"""Pixel ranges, and pictures put together, on cases one can solve in the head."""
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from toolkit.pixels import from_bytes, gray, grid, mask_picture, overlay, resize, shorter_side, stack_rows, to_bytes
+
+LEVELS = np.arange(256, dtype=np.uint8)
+GREEN = [0, 255, 0]
+
+
+def test_all_levels_go_there_and_back():
+    pixels = LEVELS.reshape(16, 16, 1).repeat(3, axis=2)
+    assert np.array_equal(to_bytes(from_bytes(pixels)), pixels)
+    assert np.array_equal(to_bytes(from_bytes(pixels[None])), pixels[None])
+
+
+def test_the_ends_and_the_order_of_channels():
+    images = from_bytes(np.array([[[0, 255, 51]]], np.uint8))
+    assert images.shape == (3, 1, 1)
+    assert images.dtype == torch.float32
+    assert images.flatten().tolist() == pytest.approx([-1, 1, -0.6])
+
+
+def test_values_outside_the_range_are_clamped_and_do_not_wrap():
+    images = torch.tensor([-1e9, -1.01, 1.01, 3.0, 1e9]).expand(3, 1, 5)
+    assert to_bytes(images)[0, :, 0].tolist() == [0, 0, 255, 255, 255]
+
+
+def test_values_between_levels_are_rounded():
+    step = 2 / 255
+    images = (torch.tensor([-1 + 0.4 * step, -1 + 0.6 * step, 1 - 0.4 * step, 1 - 0.6 * step])).expand(3, 1, 4)
+    assert to_bytes(images)[0, :, 0].tolist() == [0, 1, 255, 254]
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float64])
+def test_other_precisions(dtype):
+    images = torch.tensor([-1.0, 0.5, 1.0], dtype=dtype).expand(3, 1, 3)
+    assert to_bytes(images)[0, :, 0].tolist() == [0, 191, 255]
+
+
+def test_gradients_do_not_hinder():
+    assert to_bytes(torch.zeros(3, 1, 1, requires_grad=True)).tolist() == [[[128, 128, 128]]]
+
+
+def test_arrays_that_may_not_be_written_to_are_read_and_left_alone():
+    pixels = np.asarray(Image.new("RGB", (2, 2), (255, 0, 0)))
+    pixels.flags.writeable = False
+    images = from_bytes(pixels)
+    images += 1
+    assert pixels[0, 0].tolist() == [255, 0, 0]
+
+
+def test_strided_arrays():
+    pixels = LEVELS[:24].reshape(2, 4, 3)
+    assert torch.equal(from_bytes(pixels[:, ::-1]), from_bytes(pixels).flip(-1))
+
+
+def test_brightness():
+    primaries = torch.eye(3).view(3, 3, 1, 1)
+    assert gray(primaries).flatten().tolist() == pytest.approx([0.2989, 0.5870, 0.1140])
+    assert gray(torch.ones(1, 3, 2, 2)).shape == (1, 2, 2)
+    assert gray(-torch.ones(1, 3, 1, 1)).item() == pytest.approx(-0.9999)
+
+
+def test_resizing_to_the_same_size_changes_nothing():
+    images = torch.rand(2, 3, 5, 7)
+    assert resize(images, (5, 7)) is images
+
+
+def test_resizing_a_flat_picture_keeps_it_flat():
+    for size in ((3, 9), (20, 4)):
+        resized = resize(torch.full((1, 3, 8, 8), 0.3), size)
+        assert resized.shape == (1, 3, *size)
+        torch.testing.assert_close(resized, torch.full((1, 3, *size), 0.3))
+
+
+def test_shrinking_averages():
+    checks = torch.tensor([[1.0, -1.0], [-1.0, 1.0]]).repeat(8, 8)[None, None]
+    assert resize(checks, (4, 4)).abs().max() < 0.05
+
+
+@pytest.mark.parametrize(
+    ("size", "target", "expected"),
+    [((100, 200), 50, (50, 100)), ((200, 100), 50, (100, 50)), ((3, 5), 4, (4, 6)), ((7, 7), 4, (4, 4))],
+)
+def test_the_shorter_side(size, target, expected):
+    assert shorter_side(*size, target) == expected
+
+
+def flat(value, height=1, width=1):
+    return np.full((height, width, 3), value, np.uint8)
+
+
+def test_a_grid_of_two():
+    pictures = np.stack([flat(10), flat(20)])
+    assert grid(pictures, 2, gap=1)[..., 0].tolist() == [[10, 255, 20]]
+    assert grid(pictures, 1, gap=1, ground=0)[..., 0].tolist() == [[10], [0], [20]]
+    assert grid(pictures, 2, gap=0)[..., 0].tolist() == [[10, 20]]
+
+
+def test_a_grid_fills_row_by_row_and_leaves_the_rest_empty():
+    pictures = np.stack([flat(value) for value in (1, 2, 3)])
+    assert grid(pictures, gap=0)[..., 0].tolist() == [[1, 2], [3, 255]]  # as square as it gets
+    assert grid(pictures, 4, gap=0)[..., 0].tolist() == [[1, 2, 3, 255]]
+
+
+def test_rows_below_one_another():
+    sheet = stack_rows([flat(1, 1, 3), flat(2, 2, 1)], gap=1)
+    assert sheet[..., 0].tolist() == [[1, 1, 1], [255, 255, 255], [2, 255, 255], [2, 255, 255]]
+    assert stack_rows([flat(1), flat(2)], gap=0)[..., 0].tolist() == [[1], [2]]
+
+
+def test_an_overlay_of_two_pixels():
+    pictures = np.array([[[100, 100, 100], [100, 100, 100]]], np.uint8)
+    none = overlay(pictures, np.array([[False, False]]))
+    assert np.array_equal(none, pictures)
+    one = overlay(pictures, np.array([[True, False]]))
+    assert one.tolist() == [[GREEN, [100, 100, 100]]]  # a pixel at the edge of the mask is its outline
+    both = overlay(pictures, np.array([[True, True]]))
+    assert both.tolist() == [[[55, 169, 55]] * 2]  # 0.55 of it, 0.45 of green; no outline along the picture's border
+    assert pictures.tolist() == [[[100, 100, 100]] * 2]
+
+
+def test_an_overlay_has_its_outline_inside_the_mask():
+    mask = np.zeros((5, 5), bool)
+    mask[1:4, 1:4] = True
+    drawn = overlay(flat(0, 5, 5), mask, (255, 0, 0))
+    outline = mask.copy()
+    outline[2, 2] = False
+    assert (drawn[outline] == [255, 0, 0]).all()
+    assert drawn[2, 2].tolist() == [114, 0, 0]
+    assert not drawn[~mask].any()
+
+
+def test_overlays_of_many_pictures_are_those_of_each():
+    rng = np.random.default_rng(0)
+    pictures = rng.integers(0, 256, (3, 6, 7, 3), dtype=np.uint8)
+    masks = rng.random((3, 6, 7)) > 0.5
+    each = [overlay(picture, mask) for picture, mask in zip(pictures, masks, strict=True)]
+    assert np.array_equal(overlay(pictures, masks), np.stack(each))
+
+
+def test_masks_as_pictures():
+    assert mask_picture(np.array([[True, False]])).tolist() == [[[255] * 3, [0] * 3]]
+    assert mask_picture(np.ones((2, 3, 4), bool)).shape == (2, 3, 4, 3)
+    assert mask_picture(np.array([[1, 0]])).dtype == np.uint8

@@ -1,0 +1,240 @@
+"""The run folder: taken up again by the same command, refused to any other, and its logs fit its checkpoint."""
+
+import dataclasses
+import json
+import os
+from typing import ClassVar
+
+import pytest
+import torch
+
+from toolkit.errors import UserError
+from toolkit.files import read_json
+from toolkit.runs import RunFolder
+from toolkit.settings import Settings, setting
+
+
+@dataclasses.dataclass(frozen=True)
+class Example(Settings):
+    kind: ClassVar[str] = "example"
+
+    steps: int = setting(10, "steps to take", minimum=1)
+    rate: float = setting(0.1, "learning rate", above=0)
+    bound: float | None = setting(None, "bound", above=0)
+
+
+class Other(Example):
+    kind: ClassVar[str] = "other"
+
+
+INPUTS = {"generator": "flowers64"}
+
+
+def opened(path, settings=None, inputs=INPUTS, **options) -> RunFolder:
+    return RunFolder.open(path, settings or Example(), inputs, "cpu, fp32, 1 threads", **options)
+
+
+def refusal(*arguments, **options) -> str:
+    with pytest.raises(UserError) as caught:
+        opened(*arguments, **options)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+@pytest.fixture
+def out(tmp_path):
+    return tmp_path / "out"
+
+
+def test_a_new_run_writes_down_what_it_is(out):
+    run = opened(out)
+    record = read_json(out / "run.json")
+    assert (record["kind"], record["inputs"], record["engine"]) == ("example", INPUTS, "cpu, fp32, 1 threads")
+    assert record["torch"] == torch.__version__
+    assert record["command"].startswith("toolkit")
+    assert record["resumed"] == []
+    assert "rate = 0.1" in (out / "config.toml").read_text()
+    assert run.result is None
+    assert run.metrics() == []
+    assert run.load_checkpoint() is None
+
+
+def test_the_same_settings_take_it_up_again(out):
+    opened(out)
+    started = read_json(out / "run.json")["started"]
+    opened(out)
+    opened(out)
+    record = read_json(out / "run.json")
+    assert record["started"] == started
+    assert len(record["resumed"]) == 2
+
+
+def test_a_run_of_another_kind_is_refused(out):
+    opened(out)
+    assert refusal(out, Other()) == f"{out} holds a example run, not other; choose another --out"
+
+
+@pytest.mark.parametrize(
+    ("settings", "inputs", "text"),
+    [
+        (Example(rate=0.2), INPUTS, "rate was 0.1, now 0.2"),
+        (Example(bound=1.0), INPUTS, "bound was None, now 1.0"),
+        (Example(steps=11, rate=0.2), INPUTS, "steps was 10, now 11; rate was 0.1, now 0.2"),
+        (Example(), {"generator": "scene"}, "generator was 'flowers64', now 'scene'"),
+        (Example(), {}, "generator was 'flowers64', now None"),
+        (Example(), {**INPUTS, "photos": "p"}, "photos was None, now 'p'"),
+    ],
+)
+def test_other_settings_or_inputs_are_refused(out, settings, inputs, text):
+    opened(out)
+    before = {path.name: path.read_bytes() for path in out.iterdir()}
+    expected = f"{out} holds a run with {text}; repeat that command or choose another --out"
+    assert refusal(out, settings, inputs) == expected
+    assert {path.name: path.read_bytes() for path in out.iterdir()} == before
+
+
+def test_a_setting_that_may_be_extended(out):
+    opened(out)
+    opened(out, Example(steps=20), extendable=("steps",))
+    assert "steps = 20" in (out / "config.toml").read_text()
+    assert "rate was" in refusal(out, Example(steps=20, rate=0.2), extendable=("steps",))
+
+
+def test_a_folder_with_other_files_is_refused(out):
+    out.mkdir()
+    (out / "thesis.tex").write_text("x")
+    assert refusal(out) == f"{out} holds other files and no run; choose an empty or new folder with --out"
+    assert [path.name for path in out.iterdir()] == ["thesis.tex"]
+
+
+def test_places_that_take_nothing(out):
+    out.write_text("x")
+    assert "it is a file" in refusal(out)
+    assert "cannot write into" in refusal(out / "below")
+    if os.path.isdir("/proc/self"):
+        assert "cannot write into" in refusal("/proc/no-such-folder")
+
+
+def test_a_damaged_record_is_named(out):
+    opened(out)
+    (out / "run.json").write_text('{"kind": ')
+    assert "run.json is not a JSON file" in refusal(out)
+    (out / "run.json").write_text("{}")
+    assert "holds a None run, not example" in refusal(out)
+
+
+def logged(out, steps, scale=1.0):
+    run = opened(out)
+    run.load_checkpoint()
+    for step in steps:
+        run.log(step, loss=step * scale, rate=0.5)
+    return run
+
+
+def test_the_log_reads_back(out):
+    run = logged(out, [1, 2])
+    run.close()
+    assert run.metrics() == [{"step": 1, "loss": 1.0, "rate": 0.5}, {"step": 2, "loss": 2.0, "rate": 0.5}]
+
+
+def test_resuming_drops_what_was_logged_after_the_checkpoint(out):
+    run = logged(out, [1, 2])
+    run.save_checkpoint({"step": 2, "x": torch.ones(3)})
+    run.log(3, loss=3.0, rate=0.5)
+    run.log(4, loss=4.0, rate=0.5)
+    run.close()
+
+    again = opened(out)
+    state = again.load_checkpoint()
+    assert state is not None
+    assert state["step"] == 2
+    assert torch.equal(state["x"], torch.ones(3))
+    assert [line["step"] for line in again.metrics()] == [1, 2]
+    again.log(3, loss=30.0, rate=0.5)
+    again.close()
+    assert [line["loss"] for line in again.metrics()] == [1.0, 2.0, 30.0]
+
+
+def test_without_a_checkpoint_the_log_starts_afresh(out):
+    logged(out, [1, 2]).close()
+    again = opened(out)
+    assert again.load_checkpoint() is None
+    assert again.metrics() == []
+
+
+@pytest.mark.parametrize("rest", ['{"step": 3, "lo', '{"step": 3, "loss": 1.', "{", '{"step": 3, "loss": 3.0}'])
+def test_a_last_line_cut_short_does_no_harm(out, rest):
+    run = logged(out, [1, 2])
+    run.save_checkpoint({"step": 3})
+    run.close()
+    with (out / "metrics.jsonl").open("a") as handle:
+        handle.write(rest)
+    again = opened(out)
+    whole = [1, 2, 3] if rest.endswith("}") else [1, 2]
+    assert [line["step"] for line in again.metrics()] == whole
+    again.load_checkpoint()
+    again.log(4, loss=4.0)
+    again.close()
+    assert [line["step"] for line in again.metrics()] == [*whole, 4]
+    assert all(json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines())
+
+
+def test_a_damaged_checkpoint_is_named_and_stays(out):
+    run = opened(out)
+    run.save_checkpoint({"step": 2, "x": torch.ones(1000)})
+    content = run.checkpoint.read_bytes()[:-200]
+    run.checkpoint.write_bytes(content)
+    with pytest.raises(UserError, match=r"cannot read .*checkpoint\.pt as the checkpoint: it is damaged"):
+        opened(out).load_checkpoint()
+    assert run.checkpoint.read_bytes() == content
+
+
+@pytest.mark.parametrize("state", [{"x": 1}, [1, 2]])
+def test_a_checkpoint_of_something_else(out, state):
+    run = opened(out)
+    torch.save(state, run.checkpoint)
+    with pytest.raises(UserError, match=r"checkpoint\.pt holds no state of a run; delete it to start again"):
+        run.load_checkpoint()
+
+
+def test_the_result_says_that_it_is_done(out):
+    run = logged(out, [1])
+    assert run.result is None
+    run.finish({"iou": 0.75, "steps": 1})
+    assert run.result == {"iou": 0.75, "steps": 1}
+    assert opened(out).result == {"iou": 0.75, "steps": 1}
+
+
+def scalars(out, name):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    board = EventAccumulator(str(out / "tensorboard"))
+    board.Reload()
+    return [(event.step, event.value) for event in board.Scalars(name)]
+
+
+def test_tensorboard_reads_the_same_numbers(out):
+    logged(out, [1, 2, 5]).finish({})
+    assert scalars(out, "loss") == [(1, 1.0), (2, 2.0), (5, 5.0)]
+    assert scalars(out, "rate") == [(1, 0.5), (2, 0.5), (5, 0.5)]
+
+
+@pytest.mark.parametrize("checkpoint", [2, None])
+def test_tensorboard_forgets_what_was_logged_after_the_checkpoint(out, checkpoint):
+    run = logged(out, [1, 2])
+    if checkpoint is not None:
+        run.save_checkpoint({"step": checkpoint})
+    run.log(3, loss=3.0)
+    run.log(4, loss=4.0)
+    run.close()
+    again = logged(out, [3] if checkpoint else [1, 2, 3], scale=10.0)
+    again.close()
+    assert scalars(out, "loss") == [(line["step"], line["loss"]) for line in again.metrics()]
+    assert scalars(out, "loss")[-1] == (3, 30.0)
+
+
+def test_a_diverged_run_is_told_at_once(tmp_path):
+    run = opened(tmp_path / "run", Example())
+    with pytest.raises(UserError, match=r"loss became NaN or infinite at step 3"):
+        run.log(3, loss=float("nan"), rate=1.0)
+    assert run.metrics() == []
