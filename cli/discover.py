@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cli.options import DeviceOption, GeneratorOption, PrecisionOption, WeightsOption, with_settings
-from cli.progress import Bar, StopRequest, console
+from cli.progress import console
+from cli.training import drive
 from discovery.settings import DiscoverySettings
 
 _FRAMES_A_SIDE = 5
 
 if TYPE_CHECKING:
-    from discovery.training import DiscoveryState
+    from discovery.training import DiscoveryState, Step
     from generators.protocol import Generator
     from toolkit.directions import DirectionSet
     from toolkit.engine import Engine
@@ -70,27 +71,16 @@ def _train(
 ) -> None:
     from discovery.training import discover as train
 
-    with Bar("discovering", settings.steps, state.step) as bar, StopRequest() as stop:
-        for step in train(state, generator, settings, engine):
-            last = step.step == settings.steps
-            bar.advance()
-            if step.step % settings.log_every == 0 or last:
-                figures = {
-                    "loss": float(step.loss),
-                    "label_loss": float(step.label_loss),
-                    "shift_loss": float(step.shift_loss),
-                    "accuracy": float(step.accuracy),
-                }
-                run.log(step.step, **figures)
-                bar.advance(0, f"loss {figures['loss']:.3f}, accuracy {figures['accuracy']:.2f}")
-            if step.step % settings.chart_every == 0 and not last:
-                draw_charts(state, generator, settings, engine, run.path / "charts" / f"step_{step.step:06}")
-            if step.step % settings.checkpoint_every == 0 or last or stop:
-                run.save_checkpoint(state.state_dict())
-            if stop and not last:
-                run.close()
-                console.print(f"stopped at step {step.step}; the same command goes on from there")
-                raise typer.Exit(130)
+    def attend(step: "Step", last: bool) -> str | None:
+        if step.step % settings.chart_every == 0 and not last:
+            draw_charts(state, generator, settings, engine, run.path / "charts" / f"step_{step.step:06}")
+        if step.step % settings.log_every != 0 and not last:
+            return None
+        figures = {name: float(value) for name, value in vars(step).items() if name != "step"}
+        run.log(step.step, **figures)
+        return f"loss {figures['loss']:.3f}, accuracy {figures['accuracy']:.2f}"
+
+    drive("discovering", train(state, generator, settings, engine), state, settings, run, attend)
 
 
 def draw_charts(

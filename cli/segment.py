@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cli.options import DeviceOption, PrecisionOption, WeightsOption, require, with_settings
-from cli.progress import Bar, StopRequest, console
+from cli.progress import console
+from cli.training import drive
 from segmentation.settings import SegmentationSettings
 
 if TYPE_CHECKING:
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     import torch
 
     from generators.protocol import Generator
-    from segmentation.training import SegmentationState
+    from segmentation.training import SegmentationState, Step
     from toolkit.engine import Engine
     from toolkit.runs import RunFolder
 
@@ -104,7 +105,9 @@ def draw_samples(
     from toolkit.photos import write_picture
     from toolkit.pixels import grid, overlay, stack_rows, to_bytes
 
-    synthesizer = MaskSynthesizer(generator, shift, settings, state.synthesizer.source, name="picture")
+    synthesizer = MaskSynthesizer(
+        generator, shift, settings, state.synthesizer.source, "picture", state.synthesizer.engine
+    )
     batch = synthesizer.batch(count)
     pictures, masks = to_bytes(batch.images), batch.masks.cpu().numpy()
     rows = [
@@ -127,26 +130,20 @@ def train_segmenter(
     """Train to the end with progress, logs and checkpoints; on Ctrl-C save and leave with status 130."""
     from segmentation.training import train
 
-    with Bar("training", settings.steps, state.step) as bar, StopRequest() as stop:
-        for step in train(state, settings, engine):
-            last = step.step == settings.steps
-            bar.advance()
-            figures: dict[str, float] = {}
-            if step.step % settings.log_every == 0 or last:
-                figures = {"loss": float(step.loss), "rate": step.rate}
-            if step.validation is not None:
-                figures |= {f"synthetic_{name}": value for name, value in vars(step.validation).items()}
-                if photo_iou is not None:
-                    figures |= photo_iou(state.network)
-            if figures:
-                run.log(step.step, **figures)
-                bar.advance(0, ", ".join(f"{n} {v:.3f}" for n, v in figures.items() if n != "rate"))
-            if step.step % settings.checkpoint_every == 0 or last or stop:
-                run.save_checkpoint(state.state_dict())
-            if stop and not last:
-                run.close()
-                console.print(f"stopped at step {step.step}; the same command goes on from there")
-                raise typer.Exit(130)
+    def attend(step: "Step", last: bool) -> str | None:
+        figures: dict[str, float] = {}
+        if step.step % settings.log_every == 0 or last:
+            figures = {"loss": float(step.loss), "rate": step.rate}
+        if step.validation is not None:
+            figures |= {f"synthetic_{name}": value for name, value in vars(step.validation).items()}
+            if photo_iou is not None:
+                figures |= photo_iou(state.network)
+        if not figures:
+            return None
+        run.log(step.step, **figures)
+        return ", ".join(f"{name} {value:.3f}" for name, value in figures.items() if name != "rate")
+
+    drive("training", train(state, settings, engine), state, settings, run, attend)
 
 
 def _photo_iou(pairs: Any, image_size: int) -> Any:

@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cli.options import DeviceOption, PrecisionOption, require, with_settings
-from cli.progress import Bar, StopRequest, console
+from cli.progress import Bar, console
+from cli.training import drive
 from generators.settings import GeneratorSettings
 
 if TYPE_CHECKING:
     import torch
 
-    from generators.adversarial import TrainingState
+    from generators.adversarial import Step, TrainingState
     from toolkit.engine import Engine
     from toolkit.runs import RunFolder
 
@@ -82,27 +83,16 @@ def _train(
 ) -> None:
     from generators.adversarial import train
 
-    with Bar("training", settings.steps, state.step) as bar, StopRequest() as stop:
-        for step in train(state, pixels, settings, engine):
-            bar.advance()
-            last = step.step == settings.steps
-            if step.step % settings.log_every == 0 or last:
-                figures = {
-                    "critic_loss": step.critic_loss.item(),
-                    "generator_loss": step.generator_loss.item(),
-                    "real_score": step.real_score.item(),
-                    "fake_score": step.fake_score.item(),
-                }
-                run.log(step.step, **figures)
-                bar.advance(0, f"critic {figures['critic_loss']:.2f}, generator {figures['generator_loss']:.2f}")
-            if step.step % settings.grid_every == 0 or last:
-                _draw_samples(state, run.path / "samples" / f"{step.step:07}.png", engine)
-            if step.step % settings.checkpoint_every == 0 or last or stop:
-                run.save_checkpoint(state.state_dict())
-            if stop and not last:
-                run.close()
-                console.print(f"stopped at step {step.step}; the same command goes on from there")
-                raise typer.Exit(130)
+    def attend(step: "Step", last: bool) -> str | None:
+        if step.step % settings.grid_every == 0 or last:
+            _draw_samples(state, run.path / "samples" / f"{step.step:07}.png", engine)
+        if step.step % settings.log_every != 0 and not last:
+            return None
+        figures = {name: float(value) for name, value in vars(step).items() if name != "step"}
+        run.log(step.step, **figures)
+        return f"critic {figures['critic_loss']:.2f}, generator {figures['generator_loss']:.2f}"
+
+    drive("training", train(state, pixels, settings, engine), state, settings, run, attend)
 
 
 def _draw_samples(state: "TrainingState", path: Path, engine: "Engine") -> None:

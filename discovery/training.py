@@ -20,6 +20,7 @@ from generators.protocol import Generator, Latents, render_twins
 from toolkit.directions import DirectionSet
 from toolkit.engine import Engine
 from toolkit.errors import UserError
+from toolkit.state import ResumableState, Stateful
 from toolkit.streams import Stream
 
 _STREAMS = ("latents", "directions", "shifts")
@@ -27,7 +28,7 @@ _LENET_SIDE = 32
 
 
 @dataclass
-class DiscoveryState:
+class DiscoveryState(ResumableState):
     """Everything a run needs to go on: networks, optimisers, step and the positions of the random streams.
 
     `deformator_optimiser` is None for the kinds that learn nothing (id, random).
@@ -70,8 +71,9 @@ class DiscoveryState:
             {name: Stream(settings.seed, f"discover-{name}") for name in _STREAMS},
         )
 
-    def _parts(self) -> dict[str, Any]:
-        parts: dict[str, Any] = {
+    def parts(self) -> dict[str, Stateful]:
+        """Return networks and optimisers by the name they are saved under."""
+        parts: dict[str, Stateful] = {
             "deformator": self.deformator,
             "reconstructor": self.reconstructor,
             "reconstructor_optimiser": self.reconstructor_optimiser,
@@ -79,19 +81,6 @@ class DiscoveryState:
         if self.deformator_optimiser is not None:
             parts["deformator_optimiser"] = self.deformator_optimiser
         return parts
-
-    def state_dict(self) -> dict[str, Any]:
-        """Return the state as plain values and tensors."""
-        parts = {name: part.state_dict() for name, part in self._parts().items()}
-        return {**parts, "streams": {n: s.position for n, s in self.streams.items()}, "step": self.step}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take up a saved state."""
-        for name, part in self._parts().items():
-            part.load_state_dict(state[name])
-        for name, position in state["streams"].items():
-            self.streams[name].position = position
-        self.step = state["step"]
 
 
 @dataclass(frozen=True)

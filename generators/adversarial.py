@@ -6,7 +6,6 @@ The loop is a Python generator that yields a small value a step; logging, checkp
 import copy
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -18,6 +17,7 @@ from generators.augmentation import NUM_UNIFORMS, augmented
 from generators.compact import CompactNetwork, CompactShape
 from generators.settings import GeneratorSettings
 from toolkit.engine import Engine
+from toolkit.state import ResumableState, Stateful
 from toolkit.streams import Stream
 
 _STREAMS = ("photos", "mirror", "latents", "augment-critic", "augment-generator")
@@ -73,7 +73,7 @@ def _with_spread(features: torch.Tensor) -> torch.Tensor:
 
 
 @dataclass
-class TrainingState:
+class TrainingState(ResumableState):
     """Everything a run needs to go on: networks, optimisers, step and the positions of the random streams."""
 
     network: CompactNetwork
@@ -104,7 +104,8 @@ class TrainingState:
             {name: Stream(settings.seed, name) for name in _STREAMS},
         )
 
-    def _parts(self) -> dict[str, Any]:
+    def parts(self) -> dict[str, Stateful]:
+        """Return networks and optimisers by the name they are saved under."""
         return {
             "network": self.network,
             "average": self.average,
@@ -112,19 +113,6 @@ class TrainingState:
             "network_optimiser": self.network_optimiser,
             "critic_optimiser": self.critic_optimiser,
         }
-
-    def state_dict(self) -> dict[str, Any]:
-        """Return the state as plain values and tensors."""
-        parts = {name: part.state_dict() for name, part in self._parts().items()}
-        return {**parts, "streams": {n: s.position for n, s in self.streams.items()}, "step": self.step}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take up a saved state."""
-        for name, part in self._parts().items():
-            part.load_state_dict(state[name])
-        for name, position in state["streams"].items():
-            self.streams[name].position = position
-        self.step = state["step"]
 
 
 @dataclass(frozen=True)

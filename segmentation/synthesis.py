@@ -8,6 +8,7 @@ import torch
 
 from generators.protocol import Generator, Latents, render_twins
 from segmentation.settings import SegmentationSettings
+from toolkit.engine import Engine
 from toolkit.errors import UserError
 from toolkit.masks import MASK_RULES, area_within, large_components, multimodal
 from toolkit.streams import Stream
@@ -113,6 +114,7 @@ class MaskSynthesizer:
 
     Accepted samples come in the order of their latents and none is thrown away, so sample i of a seed is the
     same whatever the batch size. `shift` (D,) decides the device.
+    With a bf16 `engine` the images are rendered in it: on flowers64 0.2 % of the mask pixels then differ.
     """
 
     def __init__(
@@ -122,6 +124,7 @@ class MaskSynthesizer:
         settings: SegmentationSettings,
         source: LatentSource,
         name: str = "synthesis",
+        engine: Engine | None = None,
     ) -> None:
         if tuple(shift.shape) != (generator.latent_dim,):
             raise UserError(
@@ -132,6 +135,7 @@ class MaskSynthesizer:
         self.shift = shift
         self.settings = settings
         self.source = source
+        self.engine = engine or Engine(shift.device, bf16=False)
         self.rule = MASK_RULES[settings.mask_rule]
         self.stream = Stream(settings.seed, name)
         self._kept: SyntheticBatch | None = None
@@ -162,7 +166,8 @@ class MaskSynthesizer:
     @torch.no_grad()
     def _attempt(self, count: int) -> SyntheticBatch:
         latents = self.source.draw(count, self.stream).to(self.shift.device)
-        before, after = render_twins(self.generator, latents, self.shift)
+        with self.engine.autocast():
+            before, after = (images.float() for images in render_twins(self.generator, latents, self.shift))
         masks = self.rule(before, after)
         if self.settings.connected_components:
             masks = large_components(masks, self.settings.component_ratio)

@@ -74,11 +74,11 @@ class SegmentationState:
         # Channels last halves the time of a bf16 forward pass on CPUs; a first convolution passes it on.
         network = network.to(engine.device).to(memory_format=torch.channels_last)
         generator, shift = generator.to(engine.device), shift.to(engine.device)
-        held_out = MaskSynthesizer(generator, shift, settings, source, name="validation")
+        held_out = MaskSynthesizer(generator, shift, settings, source, "validation", engine)
         return cls(
             network,
             torch.optim.Adam(network.parameters(), settings.rate, foreach=True),
-            MaskSynthesizer(generator, shift, settings, source, name="training"),
+            MaskSynthesizer(generator, shift, settings, source, "training", engine),
             HeldOut(held_out, settings.validation_count, settings.batch),
             Stream(settings.seed, "views"),
         )

@@ -72,7 +72,8 @@ _RUNS = {
         "segmenter",
         lambda folder: (
             "segment", folder / "d.safetensors", "--steps", "100", "--batch", "8", "--width", "4",
-            "--validation-count", "8", "--validate-every", "50", "--checkpoint-every", "5", "--log-every", "1", "--augment",
+            "--validation-count", "8", "--validate-every", "50", "--checkpoint-every", "5",
+            "--log-every", "1", "--augment",
         ),
     ),
     "train-generator": (
