@@ -21,7 +21,7 @@ from toolkit.pixels import gray
 from toolkit.streams import Stream
 
 FIGURES = {
-    "border": "mean brightness change at the border (darker is negative), as all below of samples that pass the filters",
+    "border": "mean brightness change at the border, darker is negative; this and the rest on samples that pass",
     "centre": "mean brightness change in the centre",
     "inside": "mean brightness change inside the mask",
     "pass_rate": "share of samples whose mask passes the filters and is not empty",

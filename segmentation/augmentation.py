@@ -7,29 +7,30 @@ from segmentation.synthesis import SyntheticBatch
 from toolkit.pixels import gray
 
 NUM_UNIFORMS = 10  # random numbers used per sample
-_SMALLEST_CROP = 0.5  # side of the smallest crop, as a share of the image's
+_ZOOM = 1.6  # largest factor by which things grow or shrink
 
 
 def augmented(batch: SyntheticBatch, uniforms: torch.Tensor) -> SyntheticBatch:
     """Return the batch changed by uniforms (B, NUM_UNIFORMS) in (0, 1), images still in [-1, 1].
 
-    Half of the samples are mirrored; a crop of 0.5 to 1 of each side is enlarged to the whole. Contrast and
-    saturation are scaled by 0.6 to 1.4, brightness moves by up to 0.3, each colour channel by up to 0.1.
-    Masks follow the geometry, nearest pixel.
+    Half of the samples are mirrored; things grow or shrink by up to 1.6, log-uniformly, and what a shrunken picture
+    leaves open is filled by its reflection. Contrast and saturation are scaled by 0.6 to 1.4, brightness moves by up
+    to 0.3, each colour channel by up to 0.1. Masks follow the geometry, nearest pixel.
     """
     uniforms = uniforms.to(batch.images)
     grid = _views(uniforms[:, :4], batch.images.shape)
-    images = F.grid_sample(batch.images, grid, mode="bilinear", padding_mode="border", align_corners=False)
+    images = F.grid_sample(batch.images, grid, mode="bilinear", padding_mode="reflection", align_corners=False)
     masks = F.grid_sample(
-        batch.masks[:, None].to(grid), grid, mode="nearest", padding_mode="border", align_corners=False
+        batch.masks[:, None].to(grid), grid, mode="nearest", padding_mode="reflection", align_corners=False
     )
     return SyntheticBatch(_recoloured(images, uniforms[:, 4:]), masks[:, 0] > 0.5)
 
 
 def _views(uniforms: torch.Tensor, shape: torch.Size) -> torch.Tensor:
     mirror = torch.where(uniforms[:, 0] < 0.5, -1.0, 1.0)
-    scale = _SMALLEST_CROP + (1 - _SMALLEST_CROP) * uniforms[:, 1]
-    offset = (1 - scale)[:, None] * (2 * uniforms[:, 2:4] - 1)
+    # Photos show their things smaller than generators do; shrinking teaches the network that they may be.
+    scale = _ZOOM ** (2 * uniforms[:, 1] - 1)
+    offset = (1 - scale).abs()[:, None] * (2 * uniforms[:, 2:4] - 1)
     matrices = uniforms.new_zeros(len(uniforms), 2, 3)
     matrices[:, 0, 0] = mirror * scale
     matrices[:, 1, 1] = scale
