@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def render_gif(
-    directions: Annotated[Path, typer.Argument(help="Direction set, or the run folder that holds it.")],
+    directions: Annotated[Path, typer.Argument(help="Direction set, the run folder that holds it, or a shipped name.")],
     out: Annotated[Path, typer.Option(help="A .gif, .webp or .mp4 file.")],
     direction: Annotated[str | None, typer.Option(help="Number or name; the chosen one if left away.")] = None,
     reach: Annotated[float | None, typer.Option(help="Walk from -reach to +reach; default: the chosen length.")] = None,
@@ -41,13 +41,12 @@ def render_gif(
     writable_file(out, ENDINGS)
     if out.suffix.lower() == ".mp4":
         require_video()
-    from cli.sources import generator_of, resolve_shift
-    from toolkit.directions import DirectionSet
+    from cli.sources import generator_of, open_directions, resolve_shift
     from toolkit.engine import choose_engine
     from toolkit.streams import Stream
 
     engine = choose_engine(device, precision)
-    found = DirectionSet.load(directions)
+    found = open_directions(directions)
     index, length, _ = resolve_shift(found, direction, reach if direction is None else (reach or 6.0))
     require(length != 0, "--reach is 0, so nothing would move; give a length")
     opened = generator_of(found, generator, weights).to(engine.device)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 @with_settings(SegmentationSettings)
 def segment(
     settings: SegmentationSettings,
-    directions: Annotated[Path, typer.Argument(help="Direction set, or the run folder that holds it.")],
+    directions: Annotated[Path, typer.Argument(help="Direction set, the run folder that holds it, or a shipped name.")],
     out: Annotated[Path, typer.Option(help="Run folder; the same command again resumes it, more --steps go on.")],
     direction: Annotated[str | None, typer.Option(help="Number or name; the chosen one if left away.")] = None,
     alpha: Annotated[float | None, typer.Option(help="Shift length; negative for the other way.")] = None,
@@ -37,15 +37,14 @@ def segment(
 ) -> None:
     """Train a U-Net on synthetic images and the masks a direction gives."""
     require((images is None) == (masks is None), "--images and --masks go together; give both or neither")
-    from cli.sources import generator_of, resolve_shift
+    from cli.sources import generator_of, open_directions, resolve_shift
     from generators.protocol import load_latents
     from segmentation.pairs import pair_folders
-    from toolkit.directions import DirectionSet
     from toolkit.engine import choose_engine
     from toolkit.files import sha256_of
 
     engine = choose_engine(device, precision)
-    found = DirectionSet.load(directions)
+    found = open_directions(directions)
     index, length, shift = resolve_shift(found, direction, alpha)
     opened = generator_of(found, generator, weights).to(engine.device)
     pairs = None if images is None or masks is None else pair_folders(images, masks)

@@ -18,6 +18,15 @@ def direction_file(path: Path) -> Path:
     return path / "directions.safetensors" if path.is_dir() else path
 
 
+def open_directions(path: Path) -> "DirectionSet":
+    """Return the direction set in a run folder or file, or the shipped one of that name."""
+    from generators.catalogue import shipped_file
+    from toolkit.directions import DirectionSet
+
+    shipped = shipped_file("directions") / f"{path.name}.safetensors"
+    return DirectionSet.load(shipped if not path.exists() and shipped.is_file() else path)
+
+
 def annotations_beside(path: Path) -> Path:
     """Return where the labels of the set in `path` are written, as lines `index: label`."""
     return path.parent / "human_annotation.txt"

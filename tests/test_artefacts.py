@@ -289,3 +289,9 @@ def test_the_metadata_is_plain_json(artefact):
         metadata = handle.metadata()
     assert metadata["kind"] == KIND
     assert json.loads(metadata["card"])["name"] == "flowers"
+
+
+def test_artefacts_are_readable_as_other_files_are(tmp_path):
+    save_artefact(tmp_path / "a.safetensors", "thing", {"x": torch.zeros(1)}, {})
+    (tmp_path / "plain").touch()
+    assert (tmp_path / "a.safetensors").stat().st_mode == (tmp_path / "plain").stat().st_mode
