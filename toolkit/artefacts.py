@@ -8,10 +8,10 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 
 from toolkit.errors import UserError
-from toolkit.files import existing_file, replacing
+from toolkit.files import existing_file, replacing, write_bytes
 
 Tensors = dict[str, torch.Tensor]
 
@@ -21,11 +21,8 @@ def save_artefact(path: Path, kind: str, tensors: Mapping[str, torch.Tensor], ca
     # safetensors refuses views and channels-last memory, hence the plain copies.
     plain = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
     metadata = {"kind": kind, "card": json.dumps(card, allow_nan=False)}
-    with replacing(path) as temporary:
-        try:
-            save_file(plain, temporary, metadata=metadata)
-        except SafetensorError as error:  # what it makes of a full disk
-            raise OSError(str(error)) from error
+    # Serialised here rather than by safetensors' own writer, whose files only their owner can read.
+    write_bytes(path, save(plain, metadata=metadata))
 
 
 def load_artefact(path: Path, kind: str) -> tuple[Tensors, dict[str, Any]]:

@@ -4,7 +4,6 @@ import contextlib
 import hashlib
 import json
 import os
-import stat
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,10 +22,7 @@ def replacing(path: Path) -> Iterator[Path]:
     temporary = path.with_name(f".{path.stem}.{os.getpid()}.tmp{path.suffix}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.touch()
-        usual_mode = stat.S_IMODE(temporary.stat().st_mode)
         yield temporary
-        temporary.chmod(usual_mode)  # safetensors makes files that only their owner can read
         with temporary.open("r+b") as handle:  # Windows syncs only what is open for writing
             os.fsync(handle.fileno())
         os.replace(temporary, path)
