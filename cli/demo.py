@@ -35,6 +35,7 @@ def demo(
 ) -> None:
     """Run discover, pick, render-gif, segment and predict on a shipped generator, and write report.html."""
     from cli.discover import discover_into
+    from cli.sources import generator_inputs
     from generators.catalogue import open_generator
     from toolkit.engine import choose_engine
     from toolkit.files import writable_folder
@@ -45,7 +46,7 @@ def demo(
     discovery, picking, segmenting = _settings(quick, seed)
     clock = _Clock()
     console.print(f"1/4 discover {discovery.directions} directions of {opened.name}")
-    directions = discover_into(out / "directions", opened, discovery, engine, {"generator": generator})
+    directions = discover_into(out / "directions", opened, discovery, engine, generator_inputs(generator, None))
     clock.lap("discover")
     console.print("2/4 pick the one that darkens the background")
     picked, finalists, gif = _pick(opened, directions, picking, engine, out / "directions")
@@ -139,8 +140,8 @@ def _pick(
     from toolkit.animation import write_animation
     from toolkit.streams import Stream
 
-    picked, finalists, _ = pick_direction(generator, directions, settings, engine)
-    save_pick(folder / "directions.safetensors", picked, finalists, generator, settings, engine)
+    picked, finalists, everything = pick_direction(generator, directions, settings, engine)
+    save_pick(folder / "directions.safetensors", picked, finalists, everything, generator, settings, engine)
     show_table(picked, finalists)
     latents = generator.sample(8, Stream(settings.seed, "render-gif"))
     frames = walk(generator, latents, picked.chosen_shift(), 21, 128, True, engine, 4)
@@ -157,15 +158,11 @@ def _segment(
     folder: Path,
 ) -> "RunFolder":
     from cli.segment import segment_into
+    from cli.sources import shift_inputs
 
-    choice = picked.choice
-    assert choice is not None
-    inputs = {
-        "generator": generator.name,
-        "direction": picked.names[choice.index],
-        "alpha": f"{choice.sign * choice.alpha:g}",
-    }
-    return segment_into(folder, generator, picked.chosen_shift(), settings, engine, inputs)
+    choice, shift = picked.chosen(), picked.chosen_shift()
+    inputs = {"generator": generator.name, **shift_inputs(choice.index, choice.sign * choice.alpha, shift)}
+    return segment_into(folder, generator, shift, settings, engine, inputs, picked.names[choice.index])
 
 
 def _report(
@@ -187,9 +184,12 @@ def _report(
         "space, it gave images with masks, and a U-Net learnt from them.",
     )
     charts = sorted((out / "directions" / "charts").glob("*.png"))
+    page = next(path for path in charts if int(path.stem[-3:]) >= picked.chosen().index)
     section = report.section("Directions")
     section.text(f"{len(picked)} directions were learnt. Each row walks along one of them, for three latents.")
-    section.picture_file(charts[0], "The first page of the direction charts; the red frame is the unshifted image.")
+    section.picture_file(
+        page, f"The page with the picked direction {picked.chosen().index}; the red frame is the unshifted image."
+    )
     _explain_pick(report.section("Why this direction"), picked, finalists, out / "directions" / "pick.png")
     report.section("The picked direction").picture_file(
         gif, "There and back along it. Green: what gets lighter, which is the mask."

@@ -7,7 +7,7 @@ import typer
 
 from cli.options import DeviceOption, GeneratorOption, PrecisionOption, WeightsOption, with_settings
 from cli.progress import console
-from cli.training import drive
+from cli.training import drive, take_up
 from discovery.settings import DiscoverySettings
 
 _FRAMES_A_SIDE = 5
@@ -49,15 +49,12 @@ def discover_into(
     from toolkit.directions import DirectionSet
     from toolkit.runs import RunFolder
 
-    run = RunFolder.open(out, settings, source, engine.describe(), extendable=("steps",))
+    run = RunFolder.open(out, settings, {**source, **engine.identity()}, engine.describe(), extendable=("steps",))
     if run.result is not None and run.result["steps"] >= settings.steps:
         console.print(f"{out} is finished already")
         return DirectionSet.load(out)
     state = DiscoveryState.start(generator, settings, engine)
-    saved = run.load_checkpoint()
-    if saved is not None:
-        state.load_state_dict(saved)
-        console.print(f"resuming at step {state.step}")
+    take_up(state, run)
     _train(state, generator, settings, engine, run)
     return finish(state, generator, settings, engine, run, source)
 
@@ -108,15 +105,22 @@ def finish(
     source: dict[str, str],
 ) -> "DirectionSet":
     """Validate, write the direction set and its charts, close the run and return the set."""
-    from discovery.annotations import write_annotations
+    from discovery.annotations import read_annotations, write_annotations
     from discovery.training import direction_set, validate
 
     accuracy = validate(state, generator, settings, engine, settings.validation_batches)
     card = {"source": source, "steps": state.step, "rca": accuracy, "settings": settings.as_dict()}
     found = direction_set(state, generator, settings, card)
     draw_charts(state, generator, settings, engine, run.path / "charts")
-    if not (run.path / "human_annotation.txt").exists():
-        write_annotations(run.path / "human_annotation.txt", {})
+    labels = run.path / "human_annotation.txt"
+    if labels.exists():
+        found = found.renamed(read_annotations(labels))
+    else:
+        write_annotations(labels, {})
+    for stale in ("pick.json", "pick.csv", "pick.png"):
+        if (run.path / stale).exists():
+            (run.path / stale).unlink()
+            console.print(f"removed {stale}: the directions have moved on since; run toolkit pick again")
     found.save(run.path / "directions.safetensors")
     run.finish({"directions": len(found), "steps": state.step, "rca": accuracy})
     console.print(f"{len(found)} directions; reconstruction accuracy (RCA) {accuracy:.3f}, chance {1 / len(found):.3f}")

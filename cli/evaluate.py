@@ -20,7 +20,9 @@ def evaluate(
     settings: EvaluationSettings,
     masks: Annotated[list[Path], typer.Option(help="Folder of masks; once per data set.")],
     out: Annotated[Path, typer.Option(help="Folder for result.json, per-image CSV files and pictures of cases.")],
-    model: Annotated[Path | None, typer.Option(help="Segmenter: run folder, artefact or published U-Net file.")] = None,
+    model: Annotated[
+        str | None, typer.Option(help="Segmenter: run folder, artefact, published U-Net file or shipped name.")
+    ] = None,
     images: Annotated[list[Path] | None, typer.Option(help="Folder of photos, in the order of --masks.")] = None,
     predictions: Annotated[
         list[Path] | None, typer.Option(help="Folder of grey-level maps instead of --model and --images.")
@@ -44,10 +46,21 @@ def evaluate(
     from toolkit.files import writable_folder, write_json
 
     names = _names(name, folders or [], masks)
+    require(
+        not (out / "run.json").exists(), f"{out} is a run folder with a result.json of its own; choose another --out"
+    )
+    require(
+        model is not None or not (images or refine or protocol != "float"),
+        "--images, --refine and --protocol go with --model; leave them away with --predictions",
+    )
     evaluations = _evaluations(model, folders or [], masks, names, settings, protocol, refine, device)
     writable_folder(out)
-    results = [_measure(evaluation, out) for evaluation in evaluations]
-    write_json(out / "result.json", {"model": str(model) if model else None, "datasets": results})
+    for evaluation in evaluations:
+        with Bar(evaluation.dataset, len(evaluation), unit="images") as bar:
+            for _ in bar.over(evaluation):
+                pass
+    results = [_written(evaluation, out) for evaluation in evaluations]
+    write_json(out / "result.json", {"model": model, "datasets": results})
     _show(results)
     console.print(f"wrote {out / 'result.json'}, a CSV and a picture of cases for each data set")
     if model is not None:
@@ -63,12 +76,12 @@ def _names(given: list[str] | None, folders: list[Path], masks: list[Path]) -> l
     require(len(found) == len(masks), f"{len(found)} --name for {len(masks)} data sets; give one for each")
     require(len(set(found)) == len(found), f"data sets are named {', '.join(found)}; give each its own --name")
     for one in found:
-        require(bool(one) and "/" not in one, f"--name {one!r} cannot name a file; use letters and digits")
+        require(bool(one.strip(". ")) and "/" not in one, f"--name {one!r} cannot name a file; use letters and digits")
     return found
 
 
 def _evaluations(
-    model: Path | None,
+    model: str | None,
     folders: list[Path],
     masks: list[Path],
     names: list[str],
@@ -77,11 +90,11 @@ def _evaluations(
     refine: bool,
     device: str,
 ) -> "list[Evaluation]":
+    from cli.sources import open_segmenter
     from segmentation.evaluation import evaluate as measured
     from segmentation.evaluation import evaluate_predictions
     from segmentation.pairs import pair_folders
     from segmentation.protocols import MEANINGS
-    from segmentation.segmenter import Segmenter
     from toolkit.engine import choose_engine
 
     require(protocol in MEANINGS, f"protocol {protocol!r} is unknown; choose one of {', '.join(MEANINGS)}")
@@ -89,7 +102,7 @@ def _evaluations(
         triples = zip(folders, masks, names, strict=True)
         found = [evaluate_predictions(folder, mask, one, settings) for folder, mask, one in triples]
     else:
-        segmenter = Segmenter.load(model).to(choose_engine(device).device)
+        segmenter = open_segmenter(model).to(choose_engine(device).device)
         meaning = MEANINGS[protocol] + ("; refined by a guided filter" if refine else "")
         found = [
             measured(
@@ -107,14 +120,11 @@ def _evaluations(
     return found
 
 
-def _measure(evaluation: "Evaluation", out: Path) -> dict[str, Any]:
+def _written(evaluation: "Evaluation", out: Path) -> dict[str, Any]:
     from segmentation.evaluation import cases_picture, rows_csv
     from toolkit.files import write_text
     from toolkit.photos import write_picture
 
-    with Bar(evaluation.dataset, len(evaluation), unit="images") as bar:
-        for _ in bar.over(evaluation):
-            pass
     write_text(out / f"{evaluation.dataset}.csv", rows_csv(evaluation.rows()))
     write_picture(out / f"{evaluation.dataset}_cases.png", cases_picture(evaluation))
     return evaluation.result()

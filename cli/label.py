@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from cli.options import require
 from cli.progress import console
 
 
@@ -15,16 +16,27 @@ def label(
 ) -> None:
     """Name a direction, in its set and in human_annotation.txt beside it."""
     from cli.sources import annotations_beside, direction_file
-    from discovery.annotations import read_annotations, write_annotations
+    from discovery.annotations import normalised, read_annotations, write_annotations
     from toolkit.directions import DirectionSet
 
     path = direction_file(directions)
     found = DirectionSet.load(path)
     index = found.index_of(direction)
+    label_name = normalised(name)
+    require(bool(label_name), "the new name is empty; give a word")
+    require(
+        not label_name.isdecimal(), f"the new name is {label_name!r}, which would be taken for a number; use a word"
+    )
+    require(
+        label_name not in found.names or found.names[index] == label_name,
+        f"direction {found.names.index(label_name) if label_name in found.names else ''} is called {label_name!r} "
+        "already; choose another name",
+    )
     labels = annotations_beside(path)
     kept = read_annotations(labels) if labels.exists() else {}
-    kept = {text: number for text, number in kept.items() if number != index} | {name: index}
+    kept = {text: number for text, number in kept.items() if number != index} | {label_name: index}
+    renamed = found.renamed(kept)
     write_annotations(labels, kept)
-    found.renamed(read_annotations(labels)).save(path)
-    console.print(f"wrote {path}, {labels}: direction {index} is {name}")
+    renamed.save(path)
+    console.print(f"wrote {path}, {labels}: direction {index} is {label_name}")
     console.print(f"next: toolkit render-gif {directions} --direction {index} --reach 6 --out direction.gif")

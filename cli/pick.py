@@ -35,7 +35,7 @@ def pick(
 ) -> None:
     """Rank all directions as background darkeners, choose one, and show why."""
     require((choose is None) == (alpha is None), "--choose and --alpha go together; give both or neither")
-    from cli.sources import annotations_beside, direction_file, generator_of
+    from cli.sources import annotations_beside, direction_file, finite_length, generator_of
     from discovery.annotations import read_annotations
     from toolkit.directions import Choice, DirectionSet
     from toolkit.engine import choose_engine
@@ -47,18 +47,18 @@ def pick(
     if labels.exists():
         found = found.renamed(read_annotations(labels))
     if choose is not None and alpha is not None:
-        require(alpha != 0, "--alpha is 0, which shifts nothing; give a length")
+        finite_length("--alpha", alpha)
         from dataclasses import replace
 
         choice = Choice(found.index_of(choose), 1 if alpha > 0 else -1, abs(alpha))
         replace(found, choice=choice).save(path)
         console.print(f"wrote {path}: chose {found.names[choice.index]}, {alpha:+.2f}")
     else:
-        opened = generator_of(found, generator, weights).to(engine.device)
-        picked, finalists, _ = pick_direction(opened, found, settings, engine)
-        save_pick(path, picked, finalists, opened, settings, engine)
+        opened = generator_of(found, generator, weights)[0].to(engine.device)
+        picked, finalists, candidates = pick_direction(opened, found, settings, engine)
+        save_pick(path, picked, finalists, candidates, opened, settings, engine)
         show_table(picked, finalists)
-        console.print(f"wrote {path}, {path.parent / 'pick.json'}, {path.parent / 'pick.png'}")
+        console.print(f"wrote {path}, {path.parent / 'pick.json'}, pick.csv, pick.png")
     console.print(
         f"next: toolkit render-gif {directions} --out direction.gif; toolkit segment {directions} --out segmenter"
     )
@@ -67,28 +67,32 @@ def pick(
 def pick_direction(
     generator: "Generator", directions: "DirectionSet", settings: PickSettings, engine: "Engine"
 ) -> "tuple[DirectionSet, list[Candidate], list[Candidate]]":
-    """Return the set with scores and choice, the finalists, and every direction's best candidate, best first."""
+    """Return the set with scores and choice, the finalists, best first, and every candidate by direction."""
     from discovery.picker import best_of_each, chosen, rank, with_operator_scores
 
     with Bar("judging", len(directions), unit="directions") as bar:
-        ranked = best_of_each(list(bar.over(rank(generator, directions, settings, engine))))
+        everything = list(bar.over(rank(generator, directions, settings, engine)))
+    ranked = best_of_each(everything)
     finalists = with_operator_scores(generator, directions, ranked, settings, engine)
-    return chosen(directions, ranked, finalists), finalists, ranked
+    return chosen(directions, ranked, finalists), finalists, [c for found in everything for c in found]
 
 
 def save_pick(
     path: Path,
     picked: "DirectionSet",
     finalists: "list[Candidate]",
+    everything: "list[Candidate]",
     generator: "Generator",
     settings: PickSettings,
     engine: "Engine",
 ) -> None:
-    """Write pick.json and pick.png beside the set, then the set itself."""
+    """Write pick.json, pick.csv (every direction, sign and length) and pick.png beside the set, then the set itself."""
+    import csv
+    import io
     from dataclasses import asdict
 
     from discovery.picker import FIGURES
-    from toolkit.files import write_json
+    from toolkit.files import write_json, write_text
     from toolkit.photos import write_picture
 
     candidates = [{**asdict(c), "name": picked.names[c.index]} for c in finalists]
@@ -101,6 +105,14 @@ def save_pick(
             "scores": picked.scores,
         },
     )
+    text = io.StringIO()
+    table = csv.writer(text, lineterminator="\n")
+    figures = [name for name in FIGURES if name != "operator"]
+    table.writerow(["direction", "name", "sign", "alpha", "score", *figures])
+    for c in everything:
+        values = [c.alpha, c.score, *(c.figures[name] for name in figures)]
+        table.writerow([c.index, picked.names[c.index], c.sign, *(f"{value:.4f}" for value in values)])
+    write_text(path.parent / "pick.csv", text.getvalue())
     write_picture(path.parent / "pick.png", candidates_picture(generator, picked, finalists[:_SHOWN], settings, engine))
     picked.save(path)
 

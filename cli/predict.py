@@ -71,6 +71,10 @@ def _targets(photos: list[Path], out: Path, kinds: list[str]) -> dict[Path, Path
 
     targets: dict[Path, Path] = {}
     for given in photos:
+        inside = given.is_dir() and out.resolve().is_relative_to(given.resolve())
+        require(
+            not inside, f"--out {out} lies in {given}: the next run would take the masks for photos; choose another"
+        )
         if given.is_dir():
             targets |= {path: out / path.relative_to(given).with_suffix("") for path in list_photos(given)}
         else:

@@ -18,7 +18,7 @@ from rich.progress import (
 )
 
 # In a file or a pipe there is no width to fit; rich would assume 80 columns and cut tables.
-console = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 160)
+console = Console(highlight=False, markup=False, soft_wrap=True, width=None if sys.stdout.isatty() else 160)
 T = TypeVar("T")
 _PLAIN_SECONDS = 20.0
 
@@ -102,3 +102,4 @@ class StopRequest:
         if self.came:  # a second Ctrl-C means at once
             raise KeyboardInterrupt
         self.came = True
+        console.print("stopping after this step; once more to stop at once")

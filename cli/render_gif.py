@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli.options import DeviceOption, PrecisionOption, SeedOption, WeightsOption, require
+from cli.options import DeviceOption, PrecisionOption, SeedOption, WeightsOption
 from cli.progress import Bar, console
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ def render_gif(
     fps: Annotated[float, typer.Option(help="Frames a second.", min=0.5, max=50)] = 20.0,
     samples: Annotated[int, typer.Option(help="Latents shown side by side.", min=1)] = 8,
     columns: Annotated[int | None, typer.Option(help="Columns of the grid.", min=1)] = None,
-    size: Annotated[int | None, typer.Option(help="Side of one picture in pixels.", min=16)] = None,
+    size: Annotated[int | None, typer.Option(help="Side of one picture in pixels.", min=16, max=2048)] = None,
     loop: Annotated[bool, typer.Option("--there-and-back/--one-way", help="Walk back too.")] = True,
     mask: Annotated[bool, typer.Option("--mask/--no-mask", help="Tint what gets lighter along the walk.")] = False,
     generator: Annotated[str | None, typer.Option(help="Generator, if not the one recorded in the set.")] = None,
@@ -47,9 +47,8 @@ def render_gif(
 
     engine = choose_engine(device, precision)
     found = open_directions(directions)
-    index, length, _ = resolve_shift(found, direction, reach if direction is None else (reach or 6.0))
-    require(length != 0, "--reach is 0, so nothing would move; give a length")
-    opened = generator_of(found, generator, weights).to(engine.device)
+    index, length, _ = resolve_shift(found, direction, 6.0 if direction is not None and reach is None else reach)
+    opened = generator_of(found, generator, weights)[0].to(engine.device)
     latents = opened.sample(samples, Stream(seed, "render-gif"))
     path = walk(opened, latents, found.shift(index, length), frames, size, mask, engine, columns or min(samples, 4))
     write_animation(out, path + path[-2:0:-1] if loop else path, fps)

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli.options import DeviceOption, GeneratorOption, PrecisionOption, SeedOption, WeightsOption
+from cli.options import DeviceOption, GeneratorOption, PrecisionOption, SeedOption, WeightsOption, require
 from cli.progress import Bar, console
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ def sample(
     generator: GeneratorOption = "flowers64",
     weights: WeightsOption = None,
     latents: Annotated[Path | None, typer.Option(help="A .npy array (N, D) of latents instead of random ones.")] = None,
-    count: Annotated[int, typer.Option(help="How many images.", min=1)] = 64,
+    count: Annotated[int | None, typer.Option(help="How many images; 64 if left away.", min=1)] = None,
     seed: SeedOption = 0,
     truncation: Annotated[float | None, typer.Option(help="Restrict random latents to +- this.")] = None,
     batch: Annotated[int, typer.Option(help="Images rendered at a time.", min=1)] = 32,
@@ -28,6 +28,10 @@ def sample(
     from toolkit.files import writable_file
 
     writable_file(out, (".png", ".npy"))
+    require(
+        latents is None or (count is None and truncation is None),
+        "--latents says which images; leave --count and --truncation away",
+    )
     import numpy as np
     import torch
 
@@ -40,7 +44,7 @@ def sample(
 
     engine = choose_engine(device, precision)
     opened = open_generator(generator, weights).to(engine.device)
-    points = _latents(opened, latents, count, seed, truncation)
+    points = _latents(opened, latents, count or 64, seed, truncation)
     parts = []
     with Bar("sampling", len(points), unit="images") as bar, torch.inference_mode(), engine.autocast():
         for start in range(0, len(points), batch):

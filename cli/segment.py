@@ -7,7 +7,7 @@ import typer
 
 from cli.options import DeviceOption, PrecisionOption, WeightsOption, require, with_settings
 from cli.progress import console
-from cli.training import drive
+from cli.training import drive, take_up
 from segmentation.settings import SegmentationSettings
 
 if TYPE_CHECKING:
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import torch
 
     from generators.protocol import Generator
+    from segmentation.pairs import Pairs
     from segmentation.training import SegmentationState, Step
     from toolkit.engine import Engine
     from toolkit.runs import RunFolder
@@ -37,7 +38,7 @@ def segment(
 ) -> None:
     """Train a U-Net on synthetic images and the masks a direction gives."""
     require((images is None) == (masks is None), "--images and --masks go together; give both or neither")
-    from cli.sources import generator_of, open_directions, resolve_shift
+    from cli.sources import generator_of, open_directions, resolve_shift, shift_inputs
     from generators.protocol import load_latents
     from segmentation.pairs import pair_folders
     from toolkit.engine import choose_engine
@@ -46,13 +47,14 @@ def segment(
     engine = choose_engine(device, precision)
     found = open_directions(directions)
     index, length, shift = resolve_shift(found, direction, alpha)
-    opened = generator_of(found, generator, weights).to(engine.device)
-    pairs = None if images is None or masks is None else pair_folders(images, masks)
+    opened, inputs = generator_of(found, generator, weights)
+    opened = opened.to(engine.device)
+    pairs = None if images is None or masks is None else _readable(pair_folders(images, masks))
     latents = None if embeddings is None else load_latents(embeddings, opened.latent_dim)
-    inputs = {"generator": opened.name, "direction": found.names[index], "alpha": f"{length:g}"}
+    inputs |= shift_inputs(index, length, shift)
     if embeddings is not None:
         inputs["embeddings"] = f"{embeddings.resolve()} {sha256_of(embeddings)[:12]}"
-    segment_into(out, opened, shift, settings, engine, inputs, latents, pairs)
+    segment_into(out, opened, shift, settings, engine, inputs, found.names[index], latents, pairs)
     console.print(f"wrote {out / 'segmenter.safetensors'}, {out / 'synthetic.png'}")
     console.print(f"next: toolkit predict photo.jpg --model {out} --out predictions")
 
@@ -64,6 +66,7 @@ def segment_into(
     settings: SegmentationSettings,
     engine: "Engine",
     inputs: dict[str, str],
+    direction_name: str,
     latents: "torch.Tensor | None" = None,
     pairs: Any = None,
 ) -> "RunFolder":
@@ -73,19 +76,16 @@ def segment_into(
     from toolkit.runs import RunFolder
 
     source = latent_source(generator, settings, latents)
-    run = RunFolder.open(out, settings, inputs, engine.describe(), extendable=("steps",))
+    run = RunFolder.open(out, settings, {**inputs, **engine.identity()}, engine.describe(), extendable=("steps",))
     if run.result is not None and run.result["steps"] >= settings.steps:
         console.print(f"{out} is finished already")
         return run
     state = SegmentationState.start(generator, shift, settings, engine, source)
-    saved = run.load_checkpoint()
-    if saved is not None:
-        state.load_state_dict(saved)
-        console.print(f"resuming at step {state.step}")
-    else:
+    if not take_up(state, run):
         draw_samples(generator, shift.to(engine.device), settings, state, out / "synthetic.png")
     train_segmenter(state, settings, engine, run, None if pairs is None else _photo_iou(pairs, generator.image_size))
-    finish(state, settings, run, generator, inputs)
+    # The name is told but no part of what the run is: naming a direction must not keep a run from going on.
+    finish(state, settings, run, generator, {**inputs, "direction_name": direction_name})
     return run
 
 
@@ -145,6 +145,17 @@ def train_segmenter(
     drive("training", train(state, settings, engine), state, settings, run, attend)
 
 
+def _readable(pairs: "Pairs") -> "Pairs":
+    """Return the pairs after reading every file once: a broken mask should not end a training hours later."""
+    from segmentation.pairs import read_truth
+    from toolkit.photos import read_photo
+
+    for pair in pairs:
+        height, width = read_photo(pair.image).shape[:2]
+        read_truth(pair, (height, width))
+    return pairs
+
+
 def _photo_iou(pairs: Any, image_size: int) -> Any:
     """Return a function network -> figures on real photos, drawn with the network in evaluation mode."""
 
@@ -176,8 +187,10 @@ def finish(
     """Write the segmenter and the figures, and close the run."""
     from segmentation.segmenter import Segmenter
 
-    last = run.metrics()[-1]
-    figures = {name: value for name, value in last.items() if name.startswith(("synthetic_", "photo_"))}
+    checked = [line for line in run.metrics() if "synthetic_loss" in line][-1:]
+    figures = {
+        name: value for line in checked for name, value in line.items() if name.startswith(("synthetic", "photo"))
+    }
     card = {"source": source, "steps": state.step, "settings": settings.as_dict(), "figures": figures}
     Segmenter(state.network.cpu(), generator.image_size, card).save(run.path / "segmenter.safetensors")
     acceptance = state.synthesizer.acceptance

@@ -1,5 +1,7 @@
 """Opening what commands name: generators, direction sets, and the direction meant by a flag."""
 
+import hashlib
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -33,11 +35,18 @@ def annotations_beside(path: Path) -> Path:
 
 
 def generator_inputs(name: str, weights: Path | None) -> dict[str, str]:
-    """Return what a run records about its generator: names as they are, files by absolute path."""
-    path = Path(name)
-    inputs = {"generator": str(path.resolve()) if path.exists() else name}
-    if weights is not None:
-        inputs["weights"] = str(weights.resolve())
+    """Return what a run records about its generator: names as they are, files by absolute path and digest."""
+    from generators.catalogue import weights_file
+    from toolkit.files import sha256_of
+
+    path = weights_file(name, weights)
+    inputs = {"generator": name}
+    if path is not None:
+        inputs["generator_digest"] = sha256_of(path)[:16]
+        if weights is not None:
+            inputs["weights"] = str(weights.resolve())
+        elif Path(name).exists() and path.resolve().is_relative_to(Path(name).resolve()):
+            inputs["generator"] = str(Path(name).resolve())
     return inputs
 
 
@@ -46,34 +55,53 @@ def generator_flags(name: str, weights: Path | None) -> str:
     return f"--generator {name}" + (f" --weights {weights}" if weights else "")
 
 
-def generator_of(directions: "DirectionSet", name: str | None, weights: Path | None) -> "Generator":
-    """Return the generator a direction set was found on, or the one named instead, after checking that they fit."""
+def generator_of(
+    directions: "DirectionSet", name: str | None, weights: Path | None
+) -> "tuple[Generator, dict[str, str]]":
+    """Return the generator a direction set was found on, or the one named instead, and what runs record about it.
+
+    UserError when the set's latent space has another size.
+    """
     from generators.catalogue import open_generator
 
     if name is None:
         source = directions.card.get("source", {})
-        name = source.get("generator", directions.generator)
+        if not isinstance(source, dict):
+            raise UserError(f"the direction set names its generator as {source!r}; give --generator")
+        name = str(source.get("generator", directions.generator))
         weights = weights or (Path(source["weights"]) if "weights" in source else None)
     generator = open_generator(name, weights)
     directions.require_dim(generator.latent_dim, generator.name)
-    return generator
+    return generator, generator_inputs(name, weights)
+
+
+def finite_length(flag: str, value: float) -> float:
+    """Return a shift length; UserError unless it is a finite number other than 0."""
+    if not math.isfinite(value) or value == 0:
+        raise UserError(f"{flag} is {value:g}, but has to be a finite number other than 0")
+    return value
 
 
 def resolve_shift(
     directions: "DirectionSet", direction: str | None, alpha: float | None
 ) -> tuple[int, float, "torch.Tensor"]:
     """Return (index, signed alpha, shift (D,)) for the flags --direction and --alpha, else for the chosen direction."""
-    if direction is None:
-        choice = directions.choice
-        if choice is None:
-            directions.chosen_shift()  # raises with advice
-            raise AssertionError
-        signed = choice.sign * choice.alpha if alpha is None else alpha * choice.sign
-        return choice.index, signed, directions.shift(choice.index, signed)
-    index = directions.index_of(direction)
-    if alpha is None:
-        raise UserError("--direction needs the shift length too; give --alpha, negative for the other way")
-    return index, alpha, directions.shift(index, alpha)
+    if alpha is not None:
+        finite_length("--alpha", alpha)
+    if direction is not None:
+        index = directions.index_of(direction)
+        if alpha is None:
+            raise UserError("--direction needs the shift length too; give --alpha, negative for the other way")
+        return index, alpha, directions.shift(index, alpha)
+    choice = directions.chosen()
+    signed = choice.sign * (choice.alpha if alpha is None else alpha)
+    return choice.index, signed, directions.shift(choice.index, signed)
+
+
+def shift_inputs(index: int, alpha: float, shift: "torch.Tensor") -> dict[str, str]:
+    """Return what a run records about its shift; the digest tells sets apart whose directions have the same numbers."""
+    digest = hashlib.sha256(shift.cpu().numpy().tobytes()).hexdigest()[:16]
+    return {"direction": str(index), "alpha": f"{alpha:g}", "shift_digest": digest}
 
 
 def open_segmenter(name: str) -> "Segmenter":

@@ -1,5 +1,6 @@
 """toolkit train-generator: a generator from a folder of photos."""
 
+import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -7,7 +8,7 @@ import typer
 
 from cli.options import DeviceOption, PrecisionOption, require, with_settings
 from cli.progress import Bar, console
-from cli.training import drive
+from cli.training import drive, take_up
 from generators.settings import GeneratorSettings
 
 if TYPE_CHECKING:
@@ -38,14 +39,11 @@ def train_generator(
     engine = choose_engine(device, precision)
     paths = list_photos(photos)
     pixels = _read_all(paths, settings.image_size)
-    inputs = {"photos": str(photos), "photo_count": str(len(paths)), "name": name}
-    run = RunFolder.open(out, settings, inputs, engine.describe())
+    inputs = {"photos": str(photos.resolve()), "photos_digest": _digest(paths, photos), "name": name}
+    run = RunFolder.open(out, settings, {**inputs, **engine.identity()}, engine.describe())
     if run.result is None:
         state = TrainingState.start(settings, engine)
-        saved = run.load_checkpoint()
-        if saved is not None:
-            state.load_state_dict(saved)
-            console.print(f"resuming at step {state.step}")
+        take_up(state, run)
         _train(state, pixels, settings, engine, run)
         card = {
             "name": name,
@@ -59,6 +57,12 @@ def train_generator(
         console.print(f"{out} is finished already")
     console.print(f"wrote {out / 'generator.safetensors'}, {out / 'samples'}")
     console.print(f"next: toolkit discover --generator {out / 'generator.safetensors'} --out {out}-directions")
+
+
+def _digest(paths: list[Path], folder: Path) -> str:
+    """Return a digest of the photos' names and sizes, so that a changed folder is noticed when a run goes on."""
+    lines = [f"{path.relative_to(folder)} {path.stat().st_size}" for path in paths]
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
 
 
 def _read_all(paths: list[Path], size: int) -> "torch.Tensor":

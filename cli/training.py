@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 import typer
 
 from cli.progress import Bar, StopRequest, console
+from toolkit.errors import UserError
 
 if TYPE_CHECKING:
     from toolkit.runs import RunFolder
@@ -21,8 +22,26 @@ class _State(Protocol):
 
     def state_dict(self) -> dict[str, Any]: ...
 
+    def load_state_dict(self, state: dict[str, Any]) -> None: ...
+
 
 StepT = TypeVar("StepT", bound=_Step)
+
+
+def take_up(state: _State, run: "RunFolder") -> bool:
+    """Load the run's checkpoint into `state` and tell whether there was one; UserError if it does not fit."""
+    saved = run.load_checkpoint()
+    if saved is None:
+        return False
+    try:
+        state.load_state_dict(saved)
+    except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0][:120]
+        raise UserError(
+            f"{run.checkpoint} does not fit this run ({reason}); delete it to start again, or choose another --out"
+        ) from error
+    console.print(f"resuming at step {state.step}")
+    return True
 
 
 def drive(
@@ -41,7 +60,11 @@ def drive(
     with Bar(label, settings.steps, state.step) as bar, StopRequest() as stop:
         for step in steps:
             last = step.step == settings.steps
-            bar.advance(1, attend(step, last))
+            try:
+                bar.advance(1, attend(step, last))
+            except OSError:  # a picture or log that cannot be written costs no training
+                run.save_checkpoint(state.state_dict())
+                raise
             if step.step % settings.checkpoint_every == 0 or last or stop:
                 run.save_checkpoint(state.state_dict())
             if stop and not last:

@@ -12,10 +12,11 @@ from dataclasses import dataclass, field, replace
 import torch
 
 from discovery.scoring import score_directions
-from discovery.settings import PickSettings
+from discovery.settings import SHORTER, PickSettings
 from generators.protocol import Generator, Latents
 from toolkit.directions import Choice, DirectionSet
 from toolkit.engine import Engine
+from toolkit.errors import UserError
 from toolkit.masks import area_within, large_components, lighting, multimodal
 from toolkit.pixels import gray
 from toolkit.streams import Stream
@@ -27,7 +28,7 @@ FIGURES = {
     "pass_rate": "share of samples whose mask passes the filters and is not empty",
     "area": "mean mask area",
     "border_share": "share of the border that the mask covers",
-    "stability": "IoU of the mask with the one at the next shorter shift",
+    "stability": "IoU of the mask with the one at three quarters of the shift",
     "separation": "share of the colour variance of the unshifted image that the mask explains",
     "operator": "error of the best two affine colour maps, over the size of the change (lower is better)",
 }
@@ -85,7 +86,7 @@ def _along(
 ) -> list[Candidate]:
     alphas = settings.alphas()
     # One step below the shortest serves as its neighbour in the stability figure.
-    reaches = [alphas[0] * 0.75, *alphas]
+    reaches = [alphas[0] * SHORTER, *alphas]
     shifted = [latents.shifted(sign * directions.shift(index, a).to(latents.z)) for a in reaches]
     after = _rendered(generator, Latents.cat(shifted), engine, batch).unflatten(0, (len(reaches), -1))
     masks = torch.stack([large_components(lighting(before, twin)) for twin in after])
@@ -101,7 +102,7 @@ def _judged(
     masks: torch.Tensor,
     shorter: torch.Tensor,
 ) -> Candidate:
-    """Measure a candidate on the samples whose masks pass the filters, since training sees no others."""
+    """Measure a candidate on the samples whose masks pass the area and histogram filters and are not empty."""
     passed = area_within(masks, minimum=_SMALLEST_AREA) & multimodal(after)
     pass_rate = passed.float().mean().item()
     if int(passed.sum()) >= _FEWEST:
@@ -193,7 +194,7 @@ def with_operator_scores(
     finalists = ranked[: settings.finalists]
     latents = judged_latents(generator, settings).to(engine.device)
     shifts = torch.stack([c.sign * directions.shift(c.index, c.alpha) for c in finalists])
-    errors = score_directions(generator, shifts, engine, seed=settings.seed)
+    errors = score_directions(generator, shifts, engine, truncation=settings.truncation, seed=settings.seed)
     before = _rendered(generator, latents, engine, 64)
     scored = []
     for candidate, shift, error in zip(finalists, shifts, errors.tolist(), strict=True):
@@ -207,7 +208,7 @@ def with_operator_scores(
 
 
 def chosen(directions: DirectionSet, ranked: list[Candidate], finalists: list[Candidate]) -> DirectionSet:
-    """Return the set with a score column per figure and the best finalist as its choice."""
+    """Return the set with a score column per figure and the best finalist as its choice; UserError if none will do."""
     final = {c.index: c for c in finalists}
     by_index = {c.index: final.get(c.index, c) for c in ranked}
     ordered = [by_index[i] for i in range(len(directions))]
@@ -217,4 +218,11 @@ def chosen(directions: DirectionSet, ranked: list[Candidate], finalists: list[Ca
         if name != "operator":
             columns[name] = [c.figures[name] for c in ordered]
     best = finalists[0]
-    return replace(directions, scores=columns, choice=Choice(best.index, best.sign, best.alpha))
+    if best.score <= 0:
+        raise UserError(
+            "no direction darkens the background and lightens the rest; discover longer or with more directions, or "
+            "choose one yourself with --choose and --alpha"
+        )
+    return replace(
+        directions, scores={**directions.scores, **columns}, choice=Choice(best.index, best.sign, best.alpha)
+    )

@@ -44,6 +44,17 @@ class DiscoverySettings(Settings):
     checkpoint_every: int = setting(500, "steps between checkpoints", minimum=1)
     validation_batches: int = setting(100, "batches over which the accuracy is measured", minimum=1)
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.min_shift >= self.shift_scale and self.shift_distribution == "uniform":
+            raise UserError(
+                f"--min-shift is {self.min_shift} and --shift-scale {self.shift_scale}: every shift would be as long; "
+                "let --min-shift be the smaller one"
+            )
+
+
+SHORTER = 0.75  # a shift length over the next longer one that is tried
+
 
 @dataclass(frozen=True)
 class PickSettings(Settings):
@@ -52,21 +63,12 @@ class PickSettings(Settings):
     kind: ClassVar[str] = "pick"
 
     samples: int = setting(48, "latents every direction is judged on", minimum=4)
-    shortest: float = setting(1.5, "shortest shift tried, in units of the latent space", above=0)
-    longest: float = setting(6.0, "longest shift tried", above=0)
-    lengths: int = setting(4, "number of shift lengths tried between them", minimum=1)
+    longest: float = setting(6.0, "longest shift tried, in units of the latent space", above=0)
+    lengths: int = setting(4, "number of lengths tried, each three quarters of the one before", minimum=1)
     finalists: int = setting(10, "directions that the operator score is computed for", minimum=1)
     truncation: float | None = setting(None, "restrict latents to +- this", above=0)
     seed: int = setting(0, "names the latents", minimum=0)
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.longest < self.shortest:
-            raise UserError(f"--longest is {self.longest}, below --shortest {self.shortest}; swap them")
-
     def alphas(self) -> list[float]:
         """Return the shift lengths in rising order."""
-        if self.lengths == 1:
-            return [self.longest]
-        step = (self.longest - self.shortest) / (self.lengths - 1)
-        return [self.shortest + step * i for i in range(self.lengths)]
+        return [self.longest * SHORTER**i for i in reversed(range(self.lengths))]

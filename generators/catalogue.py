@@ -20,6 +20,19 @@ def shipped_generators() -> list[str]:
     return sorted(path.stem for path in shipped_file("generators").glob("*.safetensors"))
 
 
+def weights_file(name: str, weights: Path | None = None) -> Path | None:
+    """Return the file the generator `name` would be read from, or None for the closed-form scene and unknown names."""
+    if name == "scene":
+        return None
+    if name == "bigbigan":
+        return weights
+    if name in shipped_generators():
+        return shipped_file("generators") / f"{name}.safetensors"
+    path = Path(name)
+    path = path / "generator.safetensors" if path.is_dir() else path
+    return path if path.is_file() else None
+
+
 def open_generator(name: str, weights: Path | None = None) -> Generator:
     """Return the generator called `name`: scene, bigbigan (needs `weights`), a shipped name, a file or a run folder.
 
@@ -37,15 +50,11 @@ def open_generator(name: str, weights: Path | None = None) -> Generator:
         from generators.bigbigan import load_bigbigan
 
         return load_bigbigan(weights)
-    from generators.compact import load_compact
-
-    if name in shipped_generators():
-        return load_compact(shipped_file("generators") / f"{name}.safetensors")
-    path = Path(name)
-    if path.is_dir():
-        path = path / "generator.safetensors"
-    if path.is_file():
+    path = weights_file(name)
+    if path is not None:
         return _open_file(path)
+    if Path(name).is_dir():
+        raise UserError(f"{name} holds no generator.safetensors; name the run folder of toolkit train-generator")
     known = ", ".join(["scene", "bigbigan", *shipped_generators()])
     raise UserError(f"no generator {name!r}; choose one of {known}, or name a generator file or run folder")
 

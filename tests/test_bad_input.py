@@ -15,7 +15,7 @@ from toolkit.streams import Stream
 @pytest.fixture
 def directions(tmp_path):
     path = tmp_path / "directions.safetensors"
-    vectors = torch.eye(16)[:3]
+    vectors = torch.stack([SceneGenerator().contrast_direction(), *torch.eye(16)[2:4]])
     source = {"source": {"generator": "scene"}}
     DirectionSet(vectors, "scene", "known", ("a", "b", "c"), choice=Choice(0, 1, 3.0), card=source).save(path)
     return path
@@ -42,9 +42,9 @@ def test_wrong_file_type(tmp_path):
     assert not (tmp_path / "x.png").exists()
 
 
-def test_a_file_of_another_kind(directions, tmp_path):
-    message = refused("predict", tmp_path, "--model", directions, "--out", tmp_path / "p")
-    assert "direction set" in message or "no photos" in message
+def test_a_file_of_another_kind(directions, photos, tmp_path):
+    message = refused("predict", photos / "images", "--model", directions, "--out", tmp_path / "p")
+    assert "direction set" in message
 
 
 def test_truncated_direction_set(directions, tmp_path):
@@ -194,3 +194,127 @@ def segmenter(tmp_path_factory):
     path = tmp_path_factory.mktemp("model") / "segmenter.safetensors"
     Segmenter(UNet(width=4), 32).save(path)
     return path
+
+
+def _retouched(directions, vectors):
+    found = DirectionSet.load(directions)
+    DirectionSet(vectors, "scene", "known", found.names, choice=found.choice, card=found.card).save(directions)
+
+
+def test_a_set_of_other_directions_is_not_taken_for_the_same_run(directions, tmp_path):
+    arguments = ("segment", directions, "--out", tmp_path / "s", *SEGMENT, "--steps", "2")
+    ran(*arguments)
+    _retouched(directions, -DirectionSet.load(directions).vectors.flip(0))
+    assert "shift_digest was" in refused(*arguments)
+
+
+def test_a_label_does_not_keep_a_run_from_going_on(directions, tmp_path):
+    arguments = ("segment", directions, "--out", tmp_path / "s", *SEGMENT, "--steps")
+    ran(*arguments, "2")
+    ran("label", directions, "0", "darker")
+    assert "resuming at step 2" in ran(*arguments, "3")
+
+
+def test_eval_into_a_run_folder_is_refused(directions, photos, tmp_path):
+    run = tmp_path / "s"
+    ran("segment", directions, "--out", run, *SEGMENT, "--steps", "2")
+    before = (run / "result.json").read_bytes()
+    folders = ("--images", photos / "images", "--masks", photos / "masks")
+    assert "run folder" in refused("eval", "--model", run, *folders, "--out", run)
+    assert (run / "result.json").read_bytes() == before
+
+
+def test_validation_photos_are_read_before_training(directions, photos, tmp_path):
+    write_picture(photos / "masks" / "2.png", np.zeros((16, 40), np.uint8))
+    folders = ("--images", photos / "images", "--masks", photos / "masks")
+    assert "40 x 16" in refused("segment", directions, "--out", tmp_path / "s", *SEGMENT, *folders)
+    assert not (tmp_path / "s").exists()
+
+
+def test_a_refused_start_does_not_block_the_corrected_command(directions, tmp_path):
+    arguments = ("discover", "--generator", "scene", "--out", tmp_path / "r", *DISCOVER)
+    refused(*arguments, "--directions", "600")
+    ran(*arguments)
+
+
+@pytest.mark.parametrize("alpha", ["0", "nan", "inf"])
+def test_lengths_that_shift_nowhere(alpha, directions, tmp_path):
+    lengths = ("--direction", "0", "--alpha", alpha)
+    assert "--alpha" in refused("segment", directions, *lengths, "--out", tmp_path / "s", *SEGMENT)
+    assert "--alpha" in refused("pick", directions, "--choose", "0", "--alpha", alpha)
+    assert "--alpha" in refused(
+        "render-gif", directions, "--direction", "0", "--reach", alpha, "--out", tmp_path / "x.gif"
+    )
+
+
+@pytest.mark.parametrize("name", ["", "4", "b"])
+def test_labels_that_cannot_be(name, directions):
+    ran("label", directions, "0", "sky")
+    labels = (directions.parent / "human_annotation.txt").read_text()
+    refused("label", directions, "2", name)
+    assert (directions.parent / "human_annotation.txt").read_text() == labels
+
+
+def test_fewer_steps_than_before(tmp_path):
+    arguments = ("discover", "--generator", "scene", "--out", tmp_path / "r", *DISCOVER)
+    ran(*arguments)
+    assert "steps was 8, now 3" in refused(*arguments, "--steps", "3")
+    assert "steps = 8" in (tmp_path / "r" / "config.toml").read_text()
+
+
+@pytest.mark.parametrize("content", [{"step": 1}, {"step": 1, "network": {}}, {"step": "x", "deformator": 3}, [1]])
+def test_checkpoint_of_something_else(content, tmp_path):
+    run = tmp_path / "r"
+    ran("discover", "--generator", "scene", "--out", run, *DISCOVER)
+    (run / "result.json").unlink()
+    torch.save(content, run / "checkpoint.pt")
+    assert "checkpoint.pt" in refused("discover", "--generator", "scene", "--out", run, *DISCOVER)
+
+
+def test_logs_and_results_of_something_else(tmp_path):
+    run = tmp_path / "r"
+    arguments = ("discover", "--generator", "scene", "--out", run, *DISCOVER)
+    ran(*arguments)
+    (run / "result.json").write_text("{}")
+    assert "result.json" in refused(*arguments)
+    (run / "result.json").unlink()
+    (run / "metrics.jsonl").write_bytes(b"\xff\xfe}\n")
+    assert "metrics.jsonl" in refused(*arguments)
+
+
+def test_a_folder_named_like_a_generator_changes_nothing(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "scene").mkdir()
+    ran("discover", "--generator", "scene", "--out", "d", *DISCOVER)
+    ran("pick", "d", "--choose", "1", "--alpha", "2")
+    ran("render-gif", "d", "--frames", "3", "--samples", "1", "--out", "x.gif")
+
+
+def test_brackets_in_names_are_no_markup(directions, tmp_path):
+    ran("label", directions, "0", "[/x]")
+    assert "o[red]ut.png" in ran("sample", "--generator", "scene", "--count", "1", "--out", tmp_path / "o[red]ut.png")
+
+
+def test_flags_that_would_be_ignored(directions, tmp_path):
+    np.save(tmp_path / "z.npy", np.zeros((2, 16), np.float32))
+    sample = ("sample", "--generator", "scene", "--latents", tmp_path / "z.npy", "--out", tmp_path / "x.png")
+    assert "--count" in refused(*sample, "--count", "5")
+    maps = ("eval", "--predictions", tmp_path, "--masks", tmp_path, "--out", tmp_path / "e")
+    assert "--refine" in refused(*maps, "--refine")
+
+
+def test_two_processes_in_one_folder(tmp_path):
+    fcntl = pytest.importorskip("fcntl")
+    run = tmp_path / "r"
+    arguments = ("discover", "--generator", "scene", "--out", run, *DISCOVER)
+    run.mkdir()
+    ran(*arguments)
+    with (run / ".lock").open("w") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        assert "another process" in refused(*arguments)
+
+
+def test_predictions_among_the_photos(photos, segmenter):
+    out = photos / "images" / "out"
+    assert "--out" in refused("predict", photos / "images", "--model", segmenter, "--out", out)
+    assert not out.exists()

@@ -174,7 +174,7 @@ def test_segment_learns_the_scene(segmenter, photos, tmp_path):
 
 def test_segment_writes_pairs_and_figures(segmenter):
     result = json.loads((segmenter / "result.json").read_text())
-    assert result["direction"] == "contrast"
+    assert result["direction_name"] == "contrast"
     assert result["synthetic_iou"] > 0.5
     assert (segmenter / "synthetic.png").exists()
     assert (segmenter / "tensorboard").is_dir()

@@ -58,6 +58,12 @@ def test_picking_twice_gives_the_same():
     assert _pick(generator, directions)[0].scores == _pick(generator, directions)[0].scores
 
 
-def test_settings_in_the_wrong_order_are_refused():
-    with pytest.raises(UserError, match=r"--longest is 2\.0, below --shortest 4\.0"):
-        PickSettings(shortest=4, longest=2)
+def test_lengths_fall_by_a_fixed_ratio():
+    assert PickSettings(longest=4, lengths=3).alphas() == [2.25, 3, 4]
+
+
+def test_no_direction_that_will_do_is_said_and_not_chosen():
+    generator = SceneGenerator(image_size=32)
+    directions = DirectionSet(torch.eye(16)[8:11], "scene", "t")  # numbers beyond the factors change nothing
+    with pytest.raises(UserError, match="no direction darkens"):
+        _pick(generator, directions)

@@ -34,6 +34,13 @@ def opened(path, settings=None, inputs=INPUTS, **options) -> RunFolder:
     return RunFolder.open(path, settings or Example(), inputs, "cpu, fp32, 1 threads", **options)
 
 
+def begun(path) -> None:
+    """Leave a run folder with a step of work in it."""
+    run = opened(path)
+    run.log(1, loss=1.0)
+    run.close()
+
+
 def refusal(*arguments, **options) -> str:
     with pytest.raises(UserError) as caught:
         opened(*arguments, **options)
@@ -86,18 +93,24 @@ def test_a_run_of_another_kind_is_refused(out):
     ],
 )
 def test_other_settings_or_inputs_are_refused(out, settings, inputs, text):
-    opened(out)
-    before = {path.name: path.read_bytes() for path in out.iterdir()}
+    begun(out)
+    before = {path.name: path.read_bytes() for path in out.iterdir() if path.is_file()}
     expected = f"{out} holds a run with {text}; repeat that command or choose another --out"
     assert refusal(out, settings, inputs) == expected
-    assert {path.name: path.read_bytes() for path in out.iterdir()} == before
+    assert {path.name: path.read_bytes() for path in out.iterdir() if path.is_file()} == before
 
 
 def test_a_setting_that_may_be_extended(out):
-    opened(out)
+    begun(out)
     opened(out, Example(steps=20), extendable=("steps",))
     assert "steps = 20" in (out / "config.toml").read_text()
     assert "rate was" in refusal(out, Example(steps=20, rate=0.2), extendable=("steps",))
+
+
+def test_a_refused_start_leaves_nothing_to_protect(out):
+    opened(out).close()
+    opened(out, Example(rate=0.2)).close()
+    assert "rate = 0.2" in (out / "config.toml").read_text()
 
 
 def test_a_folder_with_other_files_is_refused(out):
@@ -116,7 +129,7 @@ def test_places_that_take_nothing(out):
 
 
 def test_a_damaged_record_is_named(out):
-    opened(out)
+    begun(out)
     (out / "run.json").write_text('{"kind": ')
     assert "run.json is not a JSON file" in refusal(out)
     (out / "run.json").write_text("{}")

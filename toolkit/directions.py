@@ -46,7 +46,9 @@ class DirectionSet:
         object.__setattr__(self, "vectors", vectors / torch.where((lengths - 1).abs() < 1e-6, 1.0, lengths))
         names = self.names or tuple(f"direction_{i}" for i in range(len(vectors)))
         if len(names) != len(vectors) or len(set(names)) != len(names):
-            raise UserError(f"{len(names)} names for {len(vectors)} directions; each direction needs a name of its own")
+            twice = next((name for name in names if list(names).count(name) > 1), None)
+            what = f"{len(names)} names" if twice is None else f"the name {twice!r} twice"
+            raise UserError(f"{what} for {len(vectors)} directions; each direction needs a name of its own")
         object.__setattr__(self, "names", tuple(names))
         if self.choice is not None and not 0 <= self.choice.index < len(vectors):
             raise UserError(f"direction {self.choice.index} is chosen, but there are {len(vectors)}; pick again")
@@ -68,13 +70,18 @@ class DirectionSet:
         """Return the latent shift (D,) of length |alpha| along direction `index`."""
         return self.vectors[index] * alpha
 
-    def chosen_shift(self) -> torch.Tensor:
-        """Return the shift (D,) of the chosen direction, sign and length; UserError before `toolkit pick` ran."""
+    def chosen(self) -> Choice:
+        """Return the choice; UserError before `toolkit pick` ran."""
         if self.choice is None:
             raise UserError(
                 "no direction of this set is chosen; run toolkit pick on it, or give --direction and --alpha"
             )
-        return self.shift(self.choice.index, self.choice.sign * self.choice.alpha)
+        return self.choice
+
+    def chosen_shift(self) -> torch.Tensor:
+        """Return the shift (D,) of the chosen direction, sign and length; UserError before `toolkit pick` ran."""
+        choice = self.chosen()
+        return self.shift(choice.index, choice.sign * choice.alpha)
 
     def renamed(self, labels: dict[str, int]) -> "DirectionSet":
         """Return the set with `labels` (name -> index) in place of the old names."""

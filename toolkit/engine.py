@@ -25,6 +25,10 @@ class Engine:
             return contextlib.nullcontext()
         return torch.autocast(self.device.type, dtype=torch.bfloat16)
 
+    def identity(self) -> dict[str, str]:
+        """Return what has to stay the same for a resumed run to equal an unbroken one."""
+        return {"precision": "bf16" if self.bf16 else "fp32"}
+
     def describe(self) -> str:
         """Return a few words for run records, such as `cpu, bf16, 2 threads`."""
         return f"{self.device}, {'bf16' if self.bf16 else 'fp32'}, {torch.get_num_threads()} threads"

@@ -11,6 +11,7 @@ result.json      the figures, written last: its presence says the run is done
 import datetime
 import json
 import math
+import os
 import platform
 import shlex
 import sys
@@ -23,6 +24,8 @@ from toolkit.artefacts import load_pickled, save_checkpoint
 from toolkit.errors import UserError
 from toolkit.files import read_json, writable_folder, write_json, write_text
 from toolkit.settings import Settings, read_toml
+
+_LOCKS: dict[Path, int] = {}  # open lock files of this process, by run folder
 
 
 class RunFolder:
@@ -46,18 +49,23 @@ class RunFolder:
         """Return the run folder at `path`, made or taken up again.
 
         `inputs` names what the run reads besides its settings (generator, photos ...), as text. UserError when the
-        folder holds a run of another kind, or of other settings or inputs; those in `extendable` may change.
+        folder holds a run of another kind, or of other settings or inputs (numbers in `extendable` may grow), and
+        when another process is at work in it.
         """
         run = cls(path, settings.kind)
         described = {**settings.as_dict(), **inputs}
+        started = any((run.path / name).exists() for name in ("checkpoint.pt", "metrics.jsonl", "result.json"))
         if (run.path / "run.json").exists():
-            run._require_same(described, extendable)
-            previous = read_json(run.path / "run.json")
+            previous = run._record_of_this_kind()
+            # A start that was refused before its first step leaves no work to protect.
+            if started:
+                run._require_same(previous, described, extendable)
         elif run.path.is_dir() and any(run.path.iterdir()):
             raise UserError(f"{path} holds other files and no run; choose an empty or new folder with --out")
         else:
             previous = {"started": _now(), "resumed": []}
         writable_folder(run.path)
+        _lock(run.path)
         if "kind" in previous:
             previous["resumed"] = [*previous.get("resumed", []), _now()]
         settings.save(run.path / "config.toml")
@@ -72,21 +80,25 @@ class RunFolder:
                 "torch": _torch_version(),
                 "machine": platform.machine(),
                 "engine": engine,
-                "started": previous["started"],
-                "resumed": previous["resumed"],
+                "started": previous.get("started", _now()),
+                "resumed": previous.get("resumed", []),
             },
         )
         return run
 
-    def _require_same(self, described: dict[str, Any], extendable: tuple[str, ...]) -> None:
+    def _record_of_this_kind(self) -> dict[str, Any]:
         before = read_json(self.path / "run.json")
-        if before.get("kind") != self.kind:
-            raise UserError(f"{self.path} holds a {before.get('kind')} run, not {self.kind}; choose another --out")
+        kind = before.get("kind") if isinstance(before, dict) else None
+        if kind != self.kind:
+            raise UserError(f"{self.path} holds a {kind} run, not {self.kind}; choose another --out")
+        return before
+
+    def _require_same(self, before: dict[str, Any], described: dict[str, Any], extendable: tuple[str, ...]) -> None:
         old = {**read_toml(self.path / "config.toml"), **before.get("inputs", {})}
         changed = [
             f"{name} was {old.get(name)!r}, now {described.get(name)!r}"
             for name in {**described, **old}
-            if old.get(name) != described.get(name) and name not in extendable
+            if old.get(name) != described.get(name) and not (name in extendable and old[name] <= described[name])
         ]
         if changed:
             raise UserError(
@@ -102,7 +114,12 @@ class RunFolder:
     def result(self) -> dict[str, Any] | None:
         """Return the figures of a finished run, or None while it is under way."""
         path = self.path / "result.json"
-        return read_json(path) if path.exists() else None
+        if not path.exists():
+            return None
+        result = read_json(path)
+        if not isinstance(result, dict) or not isinstance(result.get("steps"), int):
+            raise UserError(f"{path} is no result of a {self.kind} run; put it back, or choose another --out")
+        return result
 
     def load_checkpoint(self) -> dict[str, Any] | None:
         """Return the saved state, or None at the start; log lines past its step are dropped."""
@@ -110,7 +127,7 @@ class RunFolder:
             self._keep_log_until(-1)
             return None
         state = load_pickled(self.checkpoint, "the checkpoint")
-        if not isinstance(state, dict) or "step" not in state:
+        if not isinstance(state, dict) or not isinstance(state.get("step"), int):
             raise UserError(f"{self.checkpoint} holds no state of a run; delete it to start again")
         self._keep_log_until(state["step"])
         return state
@@ -146,8 +163,11 @@ class RunFolder:
     def metrics(self) -> list[dict[str, float]]:
         """Return the logged lines in order; a last line cut short by a crash is left out."""
         path = self.path / "metrics.jsonl"
-        lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
-        return [json.loads(line) for line in lines if line.endswith("}")]
+        try:
+            lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+            return [json.loads(line) for line in lines if line.endswith("}")]
+        except ValueError as error:
+            raise UserError(f"{path} is no log of a run ({error}); put it back, or choose another --out") from error
 
     def finish(self, result: Mapping[str, Any]) -> None:
         """Write result.json, which marks the run as done."""
@@ -159,12 +179,36 @@ class RunFolder:
         if self._board is not None:
             self._board.close()
             self._board = None
+        _unlock(self.path)
 
     def _keep_log_until(self, step: int) -> None:
         self._kept_until = step
         kept = [line for line in self.metrics() if line["step"] <= step]
         if (self.path / "metrics.jsonl").exists():
             write_text(self.path / "metrics.jsonl", "".join(json.dumps(line) + "\n" for line in kept))
+
+
+def _lock(folder: Path) -> None:
+    """Keep other processes out of `folder` until `_unlock` or the end of this one, where the system has such locks."""
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        return
+    if folder.resolve() in _LOCKS:
+        return
+    handle = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(handle)
+        raise UserError(f"another process is working in {folder}; wait for it, or choose another --out") from error
+    _LOCKS[folder.resolve()] = handle
+
+
+def _unlock(folder: Path) -> None:
+    handle = _LOCKS.pop(folder.resolve(), None)
+    if handle is not None:
+        os.close(handle)
 
 
 def _now() -> str:
