@@ -6,10 +6,8 @@ the caller.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 
@@ -18,33 +16,9 @@ from segmentation.augmentation import NUM_UNIFORMS, augmented
 from segmentation.settings import SegmentationSettings
 from segmentation.synthesis import LatentSource, MaskSynthesizer, SyntheticBatch
 from segmentation.unet import UNet
+from segmentation.validation import HeldOut, Validation, validate
 from toolkit.engine import Engine
-from toolkit.pixels import from_bytes, to_bytes
 from toolkit.streams import Stream
-
-
-class HeldOut:
-    """Synthetic samples that training never sees: image bytes and masks on the CPU, made at first use.
-
-    Eight bits a value, as in a photo file, so that a thousand samples of 128 pixels fit in 66 MB.
-    """
-
-    def __init__(self, synthesizer: MaskSynthesizer, count: int, batch: int) -> None:
-        self.synthesizer = synthesizer
-        self.count = count
-        self.batch = batch
-
-    @cached_property
-    def _samples(self) -> tuple[np.ndarray, torch.Tensor]:
-        sizes = [min(self.batch, self.count - start) for start in range(0, self.count, self.batch)]
-        parts = [(to_bytes(made.images), made.masks.cpu()) for made in map(self.synthesizer.batch, sizes)]
-        return np.concatenate([pixels for pixels, _ in parts]), torch.cat([masks for _, masks in parts])
-
-    def __iter__(self) -> Iterator[SyntheticBatch]:
-        pixels, masks = self._samples
-        for start in range(0, self.count, self.batch):
-            rows = slice(start, start + self.batch)
-            yield SyntheticBatch(from_bytes(pixels[rows]), masks[rows])
 
 
 @dataclass
@@ -103,15 +77,6 @@ class SegmentationState:
 
 
 @dataclass(frozen=True)
-class Validation:
-    """Figures on held-out synthetic samples in evaluation mode: mean loss, mean IoU, pixel accuracy."""
-
-    loss: float
-    iou: float
-    accuracy: float
-
-
-@dataclass(frozen=True)
 class Step:
     """Figures of one training step; `validation` is there at the steps that validate."""
 
@@ -155,23 +120,3 @@ def update(state: SegmentationState, batch: SyntheticBatch, rate: float, engine:
     loss.backward()
     state.optimiser.step()
     return loss.detach()
-
-
-@torch.no_grad()
-def validate(network: UNet, held_out: HeldOut, engine: Engine) -> Validation:
-    """Return the figures of `network` on the held-out samples; two empty masks count as IoU 1."""
-    network.eval()
-    sums = torch.zeros(3, dtype=torch.float64)
-    for batch in held_out:
-        with engine.autocast():
-            logits = network(batch.images.to(engine.device)).float()
-        truth = batch.masks.to(engine.device)
-        losses = F.cross_entropy(logits, truth.long(), reduction="none").mean(dim=(1, 2))
-        found = logits.argmax(dim=1).bool()
-        hits, either = (found & truth).sum(dim=(1, 2)), (found | truth).sum(dim=(1, 2))
-        ious = torch.where(either > 0, hits / either.clamp_min(1), 1.0)
-        right = (found == truth).float().mean(dim=(1, 2))
-        sums += torch.stack([losses, ious, right]).cpu().double().sum(dim=1)
-    network.train()
-    loss, iou, accuracy = (sums / held_out.count).tolist()
-    return Validation(loss, iou, accuracy)

@@ -1,6 +1,7 @@
 """Training the U-Net on synthetic pairs: it learns, resumes bit for bit, and validates in passing."""
 
 import dataclasses
+import math
 
 import pytest
 import torch
@@ -160,3 +161,37 @@ def test_augmentation_keeps_masks_on_their_things():
     for image, mask in zip(view.images, view.masks, strict=True):
         if mask.any() and not mask.all():
             assert image[0][mask].mean() > image[0][~mask].mean()
+
+
+class _Sure(torch.nn.Module):
+    """Gives every pixel whose red is above zero the foreground probability `p`, every other 1 - p."""
+
+    def __init__(self, p: float) -> None:
+        super().__init__()
+        self.logit = math.log(p / (1 - p))
+
+    def forward(self, images):
+        sign = torch.where(images[:, 0] > 0, 1.0, -1.0)
+        return torch.stack([torch.zeros_like(sign), sign * self.logit], dim=1)
+
+
+def test_validation_figures_of_a_known_network():
+    images = torch.ones(1, 3, 10, 10)
+    images[..., :5] = -1
+    masks = torch.zeros(1, 10, 10, dtype=torch.bool)
+    masks[..., 5:] = True
+    masks[0, 0] ^= True  # a tenth of the pixels is the other way round
+    found = validate(_Sure(0.9), _Held([SyntheticBatch(images, masks)]), ENGINE)
+    assert found.accuracy == pytest.approx(0.9)
+    assert found.iou == pytest.approx(45 / 55)
+    assert found.max_f == pytest.approx(0.9)
+    assert found.calibration_error == pytest.approx(0, abs=1e-6)
+    assert found.loss == pytest.approx(-0.9 * math.log(0.9) - 0.1 * math.log(0.1))
+    too_sure = validate(_Sure(0.99), _Held([SyntheticBatch(images, masks)]), ENGINE)
+    assert too_sure.calibration_error == pytest.approx(0.09, abs=1e-6)
+
+
+class _Held(list):
+    @property
+    def count(self):
+        return sum(map(len, self))
