@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from toolkit.runs import RunFolder
 
 _PHOTO_HEIGHT = 220
+_MASK_RULE = "mean_thr"
 
 
 def demo(
@@ -124,6 +125,7 @@ def _settings(quick: bool, seed: int) -> tuple[DiscoverySettings, PickSettings, 
             rate=2e-3,
             decay_every=280,
             min_area=0.03,
+            mask_rule=_MASK_RULE,
             validate_every=100,
             validation_count=96,
             augment=True,
@@ -138,13 +140,14 @@ def _pick(
     from cli.pick import pick_direction, save_pick, show_table
     from cli.render_gif import walk
     from toolkit.animation import write_animation
+    from toolkit.masks import MASK_RULES
     from toolkit.streams import Stream
 
     picked, finalists, everything = pick_direction(generator, directions, settings, engine)
     save_pick(folder / "directions.safetensors", picked, finalists, everything, generator, settings, engine)
     show_table(picked, finalists)
     latents = generator.sample(8, Stream(settings.seed, "render-gif"))
-    frames = walk(generator, latents, picked.chosen_shift(), 21, 128, True, engine, 4)
+    frames = walk(generator, latents, picked.chosen_shift(), 21, 128, MASK_RULES[_MASK_RULE], engine, 4)
     path = folder.parent / "direction.gif"
     write_animation(path, frames + frames[-2:0:-1], 20)
     return picked, finalists, path
@@ -192,7 +195,7 @@ def _report(
     )
     _explain_pick(report.section("Why this direction"), picked, finalists, out / "directions" / "pick.png")
     report.section("The picked direction").picture_file(
-        gif, "There and back along it. Green: what gets lighter, which is the mask."
+        gif, "There and back along it. Green: the mask, which is what stands out bright once the ground is dark."
     )
     report.section("Synthetic pairs").picture_file(
         out / "segmenter" / "synthetic.png", "Generated images, and below them the masks the direction gives."

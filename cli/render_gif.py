@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli.options import DeviceOption, PrecisionOption, SeedOption, WeightsOption
+from cli.options import DeviceOption, PrecisionOption, SeedOption, WeightsOption, require
 from cli.progress import Bar, console
 
 if TYPE_CHECKING:
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from generators.protocol import Generator, Latents
     from toolkit.engine import Engine
+    from toolkit.masks import MaskRule
 
 
 def render_gif(
@@ -27,7 +28,8 @@ def render_gif(
     columns: Annotated[int | None, typer.Option(help="Columns of the grid.", min=1)] = None,
     size: Annotated[int | None, typer.Option(help="Side of one picture in pixels.", min=16, max=2048)] = None,
     loop: Annotated[bool, typer.Option("--there-and-back/--one-way", help="Walk back too.")] = True,
-    mask: Annotated[bool, typer.Option("--mask/--no-mask", help="Tint what gets lighter along the walk.")] = False,
+    mask: Annotated[bool, typer.Option("--mask/--no-mask", help="Tint the mask that each shift gives.")] = False,
+    mask_rule: Annotated[str, typer.Option(help="With --mask: lighting or mean_thr.")] = "lighting",
     generator: Annotated[str | None, typer.Option(help="Generator, if not the one recorded in the set.")] = None,
     weights: WeightsOption = None,
     seed: SeedOption = 0,
@@ -37,8 +39,10 @@ def render_gif(
     """Animate images along a direction."""
     from toolkit.animation import ENDINGS, require_video, write_animation
     from toolkit.files import writable_file
+    from toolkit.masks import MASK_RULES
 
     writable_file(out, ENDINGS)
+    require(mask_rule in MASK_RULES, f"--mask-rule is {mask_rule!r}; choose one of {', '.join(MASK_RULES)}")
     if out.suffix.lower() == ".mp4":
         require_video()
     from cli.sources import generator_of, open_directions, resolve_shift
@@ -50,7 +54,16 @@ def render_gif(
     index, length, _ = resolve_shift(found, direction, 6.0 if direction is not None and reach is None else reach)
     opened = generator_of(found, generator, weights)[0].to(engine.device)
     latents = opened.sample(samples, Stream(seed, "render-gif"))
-    path = walk(opened, latents, found.shift(index, length), frames, size, mask, engine, columns or min(samples, 4))
+    path = walk(
+        opened,
+        latents,
+        found.shift(index, length),
+        frames,
+        size,
+        MASK_RULES[mask_rule] if mask else None,
+        engine,
+        columns or min(samples, 4),
+    )
     write_animation(out, path + path[-2:0:-1] if loop else path, fps)
     console.print(f"wrote {out}: {found.names[index]} of {found.generator}, from {-length:+.1f} to {length:+.1f}")
     console.print(f"next: toolkit segment {directions} --out segmenter")
@@ -62,14 +75,14 @@ def walk(
     shift: "torch.Tensor",
     count: int,
     size: int | None,
-    mask: bool,
+    rule: "MaskRule | None",
     engine: "Engine",
     columns: int,
 ) -> "list[np.ndarray]":
-    """Return uint8 frames (H, W, 3) from -shift to +shift, a grid of all latents; `mask` tints what got lighter."""
+    """Return uint8 frames (H, W, 3) from -shift to +shift, a grid of all latents; masks by `rule` are tinted."""
     import torch
 
-    from toolkit.masks import large_components, lighting
+    from toolkit.masks import large_components
     from toolkit.pixels import grid, overlay, resize, to_bytes
 
     placed, shift = latents.to(engine.device), shift.to(engine.device)
@@ -78,12 +91,12 @@ def walk(
         start = generator(placed).float()
         for position in bar.over(torch.linspace(-1, 1, count).tolist()):
             images = generator(placed.shifted(shift * position)).float()
-            lit = large_components(lighting(start, images)) if position > 0 else None
+            masks = large_components(rule(start, images)) if rule is not None and position > 0 else None
             if size is not None:
                 images = resize(images, (size, size))
             pictures = to_bytes(images)
-            if mask and lit is not None:
-                scaled = resize(lit[:, None].float(), (images.shape[-2], images.shape[-1]))[:, 0] > 0.5
+            if masks is not None:
+                scaled = resize(masks[:, None].float(), (images.shape[-2], images.shape[-1]))[:, 0] > 0.5
                 pictures = overlay(pictures, scaled.cpu().numpy())
             frames.append(grid(pictures, columns))
     return frames
