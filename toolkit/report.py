@@ -14,6 +14,7 @@ from PIL import Image
 from toolkit import __version__
 from toolkit.files import write_text
 
+_LARGEST_PNG = 500_000  # bytes
 _TYPES = {".gif": "image/gif", ".png": "image/png", ".webp": "image/webp", ".jpg": "image/jpeg"}
 
 
@@ -42,8 +43,14 @@ class Section:
         return self._embedded(buffer.getvalue(), "image/png", caption, round(pixels.shape[1] * zoom))
 
     def picture_file(self, path: Path, caption: str, width: int | None = None) -> "Section":
-        """Add the bytes of a picture or GIF file."""
-        return self._embedded(Path(path).read_bytes(), _TYPES[Path(path).suffix.lower()], caption, width)
+        """Add a picture or GIF file; a PNG of photos too large for a page that people mail is embedded as JPEG."""
+        content, media_type = Path(path).read_bytes(), _TYPES[Path(path).suffix.lower()]
+        if media_type == "image/png" and len(content) > _LARGEST_PNG:
+            buffer = io.BytesIO()
+            with Image.open(path) as picture:
+                picture.convert("RGB").save(buffer, format="JPEG", quality=88)
+            content, media_type = buffer.getvalue(), "image/jpeg"
+        return self._embedded(content, media_type, caption, width)
 
     def _embedded(self, content: bytes, media_type: str, caption: str, width: int | None) -> "Section":
         source = f"data:{media_type};base64,{base64.b64encode(content).decode()}"

@@ -196,7 +196,7 @@ def _lock(folder: Path) -> None:
         return
     if folder.resolve() in _LOCKS:
         return
-    handle = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT)
+    handle = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT, 0o666)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
