@@ -89,7 +89,7 @@ def test_what_are_no_directions(vectors):
 
 @pytest.mark.parametrize("names", [("a",), ("a", "a"), ("a", "b", "c")])
 def test_each_direction_has_a_name_of_its_own(names):
-    with pytest.raises(UserError, match="names for 2 directions; each direction needs a name of its own"):
+    with pytest.raises(UserError, match="for 2 directions; each direction needs a name of its own"):
         DirectionSet(torch.eye(2), "g", "m", names)
 
 
