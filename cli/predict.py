@@ -39,6 +39,8 @@ def predict(
 
     paths = _targets(photos, out, kinds)
     segmenter = open_segmenter(model).to(choose_engine(device).device)
+    if not skip_unreadable:
+        read_photo(next(iter(paths)))  # before anything is made
     writable_folder(out)
     broken: list[str] = []
     with Bar("predicting", len(paths), unit="photos") as bar:

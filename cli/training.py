@@ -62,9 +62,11 @@ def drive(
             last = step.step == settings.steps
             try:
                 bar.advance(1, attend(step, last))
-            except OSError:  # a picture or log that cannot be written costs no training
+            except OSError as error:  # a log that cannot be written costs no training
                 run.save_checkpoint(state.state_dict())
-                raise
+                raise UserError(
+                    f"cannot write into {run.path}: {error.strerror or error}; make room, then repeat the command"
+                ) from error
             if step.step % settings.checkpoint_every == 0 or last or stop:
                 run.save_checkpoint(state.state_dict())
             if stop and not last:

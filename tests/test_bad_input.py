@@ -314,6 +314,29 @@ def test_two_processes_in_one_folder(tmp_path):
         assert "another process" in refused(*arguments)
 
 
+def test_an_unreadable_photo_leaves_no_folder(tmp_path, segmenter):
+    (tmp_path / "x.jpg").write_text("no photo")
+    assert "x.jpg" in refused("predict", tmp_path / "x.jpg", "--model", segmenter, "--out", tmp_path / "o")
+    assert not (tmp_path / "o").exists()
+
+
+def test_a_log_that_cannot_be_written_costs_no_training(tmp_path, monkeypatch):
+    from toolkit.runs import RunFolder
+
+    arguments = ("discover", "--generator", "scene", "--out", tmp_path / "r", *DISCOVER)
+    log = RunFolder.log
+
+    def full_at_five(self, step, **values):
+        if step == 5:
+            raise OSError(28, "No space left on device")
+        log(self, step, **values)
+
+    monkeypatch.setattr(RunFolder, "log", full_at_five)
+    assert "No space left on device" in refused(*arguments)
+    monkeypatch.undo()
+    assert "resuming at step 5" in ran(*arguments)
+
+
 def test_predictions_among_the_photos(photos, segmenter):
     out = photos / "images" / "out"
     assert "--out" in refused("predict", photos / "images", "--model", segmenter, "--out", out)
