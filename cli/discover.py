@@ -7,7 +7,7 @@ import typer
 
 from cli.options import DeviceOption, GeneratorOption, PrecisionOption, WeightsOption, with_settings
 from cli.progress import console
-from cli.training import drive, take_up
+from cli.training import drive, log_figures, take_up
 from discovery.settings import DiscoverySettings
 
 _FRAMES_A_SIDE = 5
@@ -73,8 +73,7 @@ def _train(
             draw_charts(state, generator, settings, engine, run.path / "charts" / f"step_{step.step:06}")
         if step.step % settings.log_every != 0 and not last:
             return None
-        figures = {name: float(value) for name, value in vars(step).items() if name != "step"}
-        run.log(step.step, **figures)
+        figures = log_figures(step, run)
         return f"loss {figures['loss']:.3f}, accuracy {figures['accuracy']:.2f}"
 
     drive("discovering", train(state, generator, settings, engine), state, settings, run, attend)

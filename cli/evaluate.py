@@ -94,16 +94,16 @@ def _evaluations(
     from segmentation.evaluation import evaluate as measured
     from segmentation.evaluation import evaluate_predictions
     from segmentation.pairs import pair_folders
-    from segmentation.protocols import MEANINGS
+    from segmentation.protocols import PROTOCOLS
     from toolkit.engine import choose_engine
 
-    require(protocol in MEANINGS, f"protocol {protocol!r} is unknown; choose one of {', '.join(MEANINGS)}")
+    require(protocol in PROTOCOLS, f"protocol {protocol!r} is unknown; choose one of {', '.join(PROTOCOLS)}")
     if model is None:
         triples = zip(folders, masks, names, strict=True)
         found = [evaluate_predictions(folder, mask, one, settings) for folder, mask, one in triples]
     else:
         segmenter = open_segmenter(model).to(choose_engine(device).device)
-        meaning = MEANINGS[protocol] + ("; refined by a guided filter" if refine else "")
+        meaning = PROTOCOLS[protocol].meaning + ("; refined by a guided filter" if refine else "")
         found = [
             measured(
                 pair_folders(folder, mask, settings.ignore_unpaired),

@@ -15,9 +15,9 @@ def label(
     name: Annotated[str, typer.Argument(help="The name it shall have.")],
 ) -> None:
     """Name a direction, in its set and in human_annotation.txt beside it."""
-    from cli.sources import annotations_beside, direction_file
+    from cli.sources import annotations_beside
     from discovery.annotations import normalised, read_annotations, write_annotations
-    from toolkit.directions import DirectionSet
+    from toolkit.directions import DirectionSet, direction_file
 
     path = direction_file(directions)
     found = DirectionSet.load(path)

@@ -35,9 +35,9 @@ def pick(
 ) -> None:
     """Rank all directions as background darkeners, choose one, and show why."""
     require((choose is None) == (alpha is None), "--choose and --alpha go together; give both or neither")
-    from cli.sources import annotations_beside, direction_file, finite_length, generator_of
+    from cli.sources import annotations_beside, finite_length, generator_of
     from discovery.annotations import read_annotations
-    from toolkit.directions import Choice, DirectionSet
+    from toolkit.directions import Choice, DirectionSet, direction_file
     from toolkit.engine import choose_engine
 
     engine = choose_engine(device, precision)

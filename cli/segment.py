@@ -11,12 +11,14 @@ from cli.training import drive, take_up
 from segmentation.settings import SegmentationSettings
 
 if TYPE_CHECKING:
-    import numpy as np
+    from collections.abc import Callable
+
     import torch
 
     from generators.protocol import Generator
     from segmentation.pairs import Pairs
     from segmentation.training import SegmentationState, Step
+    from segmentation.unet import UNet
     from toolkit.engine import Engine
     from toolkit.runs import RunFolder
 
@@ -68,7 +70,7 @@ def segment_into(
     inputs: dict[str, str],
     direction_name: str,
     latents: "torch.Tensor | None" = None,
-    pairs: Any = None,
+    pairs: "Pairs | None" = None,
 ) -> "RunFolder":
     """Return the finished run in `out`, after starting it, taking it up again or finding it finished."""
     from segmentation.synthesis import latent_source
@@ -83,7 +85,9 @@ def segment_into(
     state = SegmentationState.start(generator, shift, settings, engine, source)
     if not take_up(state, run):
         draw_samples(generator, shift.to(engine.device), settings, state, out / "synthetic.png")
-    train_segmenter(state, settings, engine, run, None if pairs is None else _photo_iou(pairs, generator.image_size))
+    train_segmenter(
+        state, settings, engine, run, None if pairs is None else _photo_figures(pairs, generator.image_size)
+    )
     # The name is told but no part of what the run is: naming a direction must not keep a run from going on.
     finish(state, settings, run, generator, {**inputs, "direction_name": direction_name})
     return run
@@ -96,8 +100,8 @@ def draw_samples(
     state: "SegmentationState",
     path: Path,
     count: int = 24,
-) -> "np.ndarray":
-    """Write and return a picture of synthetic images above their masks, and print what the filters do."""
+) -> None:
+    """Write a picture of synthetic images above their masks, and print what the filters do."""
     import numpy as np
 
     from segmentation.synthesis import MaskSynthesizer
@@ -113,10 +117,8 @@ def draw_samples(
         grid(np.concatenate([pictures[i : i + 12], overlay(pictures[i : i + 12], masks[i : i + 12])]), 12)
         for i in range(0, count, 12)
     ]
-    sheet = stack_rows(rows)
-    write_picture(path, sheet)
+    write_picture(path, stack_rows(rows))
     console.print(f"synthetic pairs: {synthesizer.acceptance.describe()}; mean mask area {masks.mean():.2f}")
-    return sheet
 
 
 def train_segmenter(
@@ -124,7 +126,7 @@ def train_segmenter(
     settings: SegmentationSettings,
     engine: "Engine",
     run: "RunFolder",
-    photo_iou: Any = None,
+    photo_figures: "Callable[[UNet], dict[str, float]] | None" = None,
 ) -> None:
     """Train to the end with progress, logs and checkpoints; on Ctrl-C save and leave with status 130."""
     from segmentation.training import train
@@ -135,8 +137,8 @@ def train_segmenter(
             figures = {"loss": float(step.loss), "rate": step.rate}
         if step.validation is not None:
             figures |= {f"synthetic_{name}": value for name, value in vars(step.validation).items()}
-            if photo_iou is not None:
-                figures |= photo_iou(state.network)
+            if photo_figures is not None:
+                figures |= photo_figures(state.network)
         if not figures:
             return None
         run.log(step.step, **figures)
@@ -156,23 +158,17 @@ def _readable(pairs: "Pairs") -> "Pairs":
     return pairs
 
 
-def _photo_iou(pairs: Any, image_size: int) -> Any:
-    """Return a function network -> figures on real photos, drawn with the network in evaluation mode."""
+def _photo_figures(pairs: "Pairs", image_size: int) -> "Callable[[UNet], dict[str, float]]":
+    """Return a function that measures a network, as it is at that step, on real photos."""
 
-    def measure(network: Any) -> dict[str, float]:
+    def measure(network: "UNet") -> dict[str, float]:
         from segmentation.evaluation import evaluate
-        from segmentation.protocols import predict_float
+        from segmentation.protocols import PROTOCOLS
+        from segmentation.segmenter import Segmenter
 
-        network.eval()
-        device = next(network.parameters()).device
-        result = evaluate(pairs, lambda photo: predict_float(network, photo, image_size, device), "photos", "float")
-        measures = result.result()["measures"]
-        network.train()
-        return {
-            "photo_iou": measures["iou"],
-            "photo_accuracy": measures["accuracy"],
-            "photo_max_f": measures["max_f"],
-        }
+        segmenter = Segmenter(network, image_size)
+        measures = evaluate(pairs, segmenter.probability, "photos", PROTOCOLS["float"].meaning).result()["measures"]
+        return {f"photo_{name}": measures[name] for name in ("iou", "accuracy", "max_f")}
 
     return measure
 

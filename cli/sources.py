@@ -15,18 +15,19 @@ if TYPE_CHECKING:
     from toolkit.directions import DirectionSet
 
 
-def direction_file(path: Path) -> Path:
-    """Return the direction set's file for a run folder, or the file itself."""
-    return path / "directions.safetensors" if path.is_dir() else path
-
-
 def open_directions(path: Path) -> "DirectionSet":
     """Return the direction set in a run folder or file, or the shipped one of that name."""
-    from generators.catalogue import shipped_file
     from toolkit.directions import DirectionSet
 
-    shipped = shipped_file("directions") / f"{path.name}.safetensors"
-    return DirectionSet.load(shipped if not path.exists() and shipped.is_file() else path)
+    return DirectionSet.load(_or_shipped(path, "directions"))
+
+
+def _or_shipped(path: Path, kind: str) -> Path:
+    """Return `path` where there is something at it, else the shipped file of that name and kind if there is one."""
+    from generators.catalogue import shipped_file
+
+    shipped = shipped_file(kind) / f"{path.name}.safetensors"
+    return shipped if not path.exists() and shipped.is_file() else path
 
 
 def annotations_beside(path: Path) -> Path:
@@ -106,11 +107,6 @@ def shift_inputs(index: int, alpha: float, shift: "torch.Tensor") -> dict[str, s
 
 def open_segmenter(name: str) -> "Segmenter":
     """Return the segmenter called `name`: a run folder, an artefact, a published U-Net file, or a shipped name."""
-    from generators.catalogue import shipped_file
     from segmentation.segmenter import Segmenter
 
-    path = Path(name)
-    shipped = shipped_file("segmenters") / f"{name}.safetensors"
-    if not path.exists() and shipped.is_file():
-        path = shipped
-    return Segmenter.load(path)
+    return Segmenter.load(_or_shipped(Path(name), "segmenters"))

@@ -8,7 +8,7 @@ import typer
 
 from cli.options import DeviceOption, PrecisionOption, require, with_settings
 from cli.progress import Bar, console
-from cli.training import drive, take_up
+from cli.training import drive, log_figures, take_up
 from generators.settings import GeneratorSettings
 
 if TYPE_CHECKING:
@@ -92,8 +92,7 @@ def _train(
             _draw_samples(state, run.path / "samples" / f"{step.step:07}.png", engine)
         if step.step % settings.log_every != 0 and not last:
             return None
-        figures = {name: float(value) for name, value in vars(step).items() if name != "step"}
-        run.log(step.step, **figures)
+        figures = log_figures(step, run)
         return f"critic {figures['critic_loss']:.2f}, generator {figures['generator_loss']:.2f}"
 
     drive("training", train(state, pixels, settings, engine), state, settings, run, attend)

@@ -44,6 +44,13 @@ def take_up(state: _State, run: "RunFolder") -> bool:
     return True
 
 
+def log_figures(step: _Step, run: "RunFolder") -> dict[str, float]:
+    """Log every figure of a step and return them by name."""
+    figures = {name: float(value) for name, value in vars(step).items() if name != "step"}
+    run.log(step.step, **figures)
+    return figures
+
+
 def drive(
     label: str,
     steps: Iterable[StepT],

@@ -6,6 +6,7 @@ code).
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -15,11 +16,7 @@ from toolkit.pixels import from_bytes, resize, shorter_side
 
 Network = Callable[[torch.Tensor], torch.Tensor]
 
-MEANINGS = {
-    "float": "whole photo, shorter side resized to the network's size, probability resized back, in float",
-    "original": "whole photo, shorter side resized to the network's size, probability resized back, "
-    "both through 8-bit pictures (BigGANsAreWatching)",
-}
+Predict = Callable[[Network, np.ndarray, int, torch.device], np.ndarray]
 
 
 def predict_float(network: Network, photo: np.ndarray, size: int, device: torch.device) -> np.ndarray:
@@ -93,3 +90,24 @@ def _resized(levels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     if levels.shape[:2] == tuple(size):
         return levels
     return np.array(Image.fromarray(levels).resize((size[1], size[0]), Image.Resampling.BILINEAR))
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """A way of predicting, and the sentence that result files carry about it."""
+
+    predict: Predict
+    meaning: str
+
+
+PROTOCOLS = {
+    "float": Protocol(
+        predict_float,
+        "whole photo, shorter side resized to the network's size, probability resized back, in float",
+    ),
+    "original": Protocol(
+        predict_original,
+        "whole photo, shorter side resized to the network's size, probability resized back, "
+        "both through 8-bit pictures (BigGANsAreWatching)",
+    ),
+}

@@ -1,7 +1,7 @@
 """A trained network with everything needed to use it on a photo of any size; the only place that resizes."""
 
 import copy
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from segmentation.guided_filter import guided_filter
-from segmentation.protocols import predict_float, predict_original
+from segmentation.protocols import PROTOCOLS
 from segmentation.unet import SMALLEST_SIDE, UNet
 from toolkit.artefacts import artefact_kind, load_artefact, load_state_file, match_state, save_artefact
 from toolkit.errors import UserError
@@ -18,9 +18,6 @@ from toolkit.pixels import from_bytes, gray
 
 KIND = "segmenter"
 PUBLISHED_SIZE = 128  # the published networks were trained on BigBiGAN's 128 pixel images
-
-Predictor = Callable[[UNet, np.ndarray, int, torch.device], np.ndarray]
-PROTOCOLS: dict[str, Predictor] = {"float": predict_float, "original": predict_original}
 
 _LONGEST_TO_SHORTEST = 8  # a longer strip is padded, or its network input would grow without bound
 _EDGE_REACH = 1.0  # radius of the edge refinement in pixels of the network's input; more frays thin things
@@ -68,10 +65,9 @@ class Segmenter:
             raise UserError(f"protocol {protocol!r} is unknown; choose one of {', '.join(PROTOCOLS)}")
         if photo.dtype != np.uint8 or photo.ndim != 3 or photo.shape[2] != 3 or photo.size == 0:
             raise UserError(f"a photo is {photo.dtype} {list(photo.shape)}; uint8 [height, width, 3] is needed")
-        photo = np.require(photo, requirements="W")  # Pillow's arrays are read-only, which torch warns of
         height, width = photo.shape[:2]
         shown = _without_strips(photo)
-        found = PROTOCOLS[protocol](self.network, shown, self.image_size, self.device)
+        found = PROTOCOLS[protocol].predict(self.network, shown, self.image_size, self.device)
         found = found[:height, :width]
         return self._refined(photo, found) if refine else found
 

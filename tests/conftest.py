@@ -21,5 +21,5 @@ def golden():
 
 
 @pytest.fixture(autouse=True)
-def _two_threads_same_numbers():
+def _seeded():
     torch.manual_seed(0)

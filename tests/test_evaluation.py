@@ -9,7 +9,7 @@ from segmentation.evaluation import cases_picture, choose_cases, evaluate, evalu
 from segmentation.evaluation_settings import EvaluationSettings
 from segmentation.measures import DEFINITIONS
 from segmentation.pairs import Pairs, pair_folders
-from segmentation.protocols import MEANINGS, predict_float
+from segmentation.protocols import PROTOCOLS, predict_float
 from toolkit.errors import UserError
 from toolkit.files import write_json
 from toolkit.photos import read_gray, read_photo, write_picture
@@ -46,7 +46,7 @@ def test_an_evaluation_streams_images_and_then_sums_them_up(discs):
         shown.append(photo.shape)
         return brightness_of(photo)
 
-    evaluation = evaluate(discs, predict, "discs", MEANINGS["float"])
+    evaluation = evaluate(discs, predict, "discs", PROTOCOLS["float"].meaning)
     assert shown == []
     stream = iter(evaluation)
     assert next(stream).pair.name == "disc_0"
@@ -58,10 +58,10 @@ def test_an_evaluation_streams_images_and_then_sums_them_up(discs):
 
 def test_the_result_carries_measures_definitions_and_protocol(discs, tmp_path):
     settings = EvaluationSettings(threshold=0.6, stretch=True)
-    result = evaluate(discs, brightness_of, "discs", MEANINGS["float"], settings).result()
+    result = evaluate(discs, brightness_of, "discs", PROTOCOLS["float"].meaning, settings).result()
     assert result["dataset"] == "discs"
     assert list(result["measures"]) == list(result["definitions"]) == list(DEFINITIONS)
-    assert result["protocol"]["prediction"] == MEANINGS["float"]
+    assert result["protocol"]["prediction"] == PROTOCOLS["float"].meaning
     assert result["protocol"]["threshold"] == 0.6
     assert result["protocol"]["stretch"] is True
     assert result["protocol"]["beta_squared"] == 0.3

@@ -8,7 +8,7 @@ from golden_fill import fill_state_dict
 from segmentation.evaluation import evaluate
 from segmentation.pairs import pair_folders
 from segmentation.protocols import (
-    MEANINGS,
+    PROTOCOLS,
     centre_crop_pair,
     original_input,
     original_probability,
@@ -62,7 +62,7 @@ def test_the_original_s_probabilities_and_scores_are_reproduced(golden, golden_p
         found.append(predict_original(golden_network, photo, 128, CPU))
         return found[-1]
 
-    measured = evaluate(golden_pairs, predict, "eval_seed0", MEANINGS["original"]).result()["measures"]
+    measured = evaluate(golden_pairs, predict, "eval_seed0", PROTOCOLS["original"].meaning).result()["measures"]
     for index, probability in enumerate(found):
         if f"prob_f32_{index}" in arrays:
             np.testing.assert_allclose(probability, arrays[f"prob_f32_{index}"][0], atol=2e-5)

@@ -12,6 +12,11 @@ from toolkit.errors import UserError
 KIND = "direction set"
 
 
+def direction_file(path: Path) -> Path:
+    """Return the direction set's file for a run folder, or the file itself."""
+    return Path(path) / "directions.safetensors" if Path(path).is_dir() else Path(path)
+
+
 @dataclass(frozen=True)
 class Choice:
     """The direction chosen for segmentation: its index, the sign that darkens the background, the shift length."""
@@ -108,9 +113,7 @@ class DirectionSet:
     @classmethod
     def load(cls, path: Path) -> "DirectionSet":
         """Return the set in an artefact, or in a run folder's `directions.safetensors`; UserError if it is neither."""
-        path = Path(path)
-        if path.is_dir():
-            path = path / "directions.safetensors"
+        path = direction_file(path)
         tensors, card = load_artefact(path, KIND)
         try:
             choice = card.pop("choice")
