@@ -1,16 +1,18 @@
 """Generators of the BigGAN family: BigBiGAN (Donahue & Simonyan 2019) and class-conditional BigGAN."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import torch
 
 from generators.biggan import BIGBIGAN, BIGGAN_128, BigGANNetwork, BigGANShape, infer_shape, published_shapes
 from generators.protocol import Latents
-from toolkit.artefacts import Tensors, load_state_file, match_state
+from toolkit.artefacts import Tensors, artefact_kind, load_artefact, load_state_file, match_state, save_artefact
 from toolkit.errors import UserError
 from toolkit.streams import Stream
+
+KIND = "bigbigan generator"
 
 
 class BigBiGAN:
@@ -19,10 +21,9 @@ class BigBiGAN:
     In the published weights all classes share one embedding, so the class makes no difference.
     """
 
-    name = "bigbigan"
-
-    def __init__(self, network: BigGANNetwork) -> None:
+    def __init__(self, network: BigGANNetwork, name: str = "bigbigan") -> None:
         self.network = network
+        self.name = name
         self.latent_dim = network.shape.dim_z
         self.image_size = network.shape.resolution
 
@@ -82,12 +83,30 @@ class ConditionalBigGAN:
 
 
 def load_bigbigan(path: Path) -> BigBiGAN:
-    """Return the generator in a published-layout file (`BigBiGAN_x1.pth`, or .safetensors), of any width.
+    """Return the generator in an artefact or a published-layout file (`BigBiGAN_x1.pth`, .safetensors), of any width.
 
     UserError when the file is missing, damaged, not finite or has other entries; unused `sv0` may be absent.
     """
-    shape, state = _read_published(path, BIGBIGAN, "BigBiGAN weights")
-    return BigBiGAN(BigGANNetwork(shape, {**state, "shared.weight": state["shared.weight"][:1]}))
+    name = "bigbigan"
+    if artefact_kind(path) == KIND:
+        state, card = load_artefact(path, KIND)
+        name = str(card.get("name", name))
+    else:
+        state = load_state_file(path, "BigBiGAN weights")
+    shape = _fitting_shape(state, BIGBIGAN, path, "BigBiGAN weights")
+    return BigBiGAN(BigGANNetwork(shape, {**state, "shared.weight": state["shared.weight"][:1]}), name)
+
+
+def save_bigbigan(path: Path, state: Tensors, card: Mapping[str, Any], source: Path) -> None:
+    """Write a published-layout state, without the unused `sv0`, as one artefact for `load_bigbigan`.
+
+    UserError naming `source` when the state does not fit, or when its classes differ: it then is no BigBiGAN.
+    """
+    _fitting_shape(state, BIGBIGAN, source, "BigBiGAN weights")
+    classes = state["shared.weight"]
+    if not torch.equal(classes, classes[:1].expand_as(classes)):
+        raise UserError(f"{source} is class-conditional: its {len(classes)} classes differ; BigBiGAN has one for all")
+    save_artefact(path, KIND, {name: t for name, t in state.items() if not name.endswith(".sv0")}, card)
 
 
 def load_biggan(path: Path, classes: Sequence[int] = ()) -> ConditionalBigGAN:
@@ -95,16 +114,16 @@ def load_biggan(path: Path, classes: Sequence[int] = ()) -> ConditionalBigGAN:
 
     UserError as for `load_bigbigan`, and for an unknown class.
     """
-    shape, state = _read_published(path, BIGGAN_128, "BigGAN weights")
+    state = load_state_file(path, "BigGAN weights")
+    shape = _fitting_shape(state, BIGGAN_128, path, "BigGAN weights")
     return ConditionalBigGAN(BigGANNetwork(shape, state), classes)
 
 
-def _read_published(path: Path, preset: BigGANShape, what: str) -> tuple[BigGANShape, Tensors]:
-    state = load_state_file(path, what)
+def _fitting_shape(state: Tensors, preset: BigGANShape, path: Path, what: str) -> BigGANShape:
     try:
         shape = infer_shape(state, preset)
     except UserError as error:
         raise UserError(f"{path} does not fit {what}: {error}") from error
     sizes = published_shapes(shape)
     match_state(state, sizes, path, what, optional=[name for name in sizes if name.endswith(".sv0")])
-    return shape, state
+    return shape

@@ -1,14 +1,22 @@
-"""The variables of the TF-Hub module bigbigan-resnet50/1 as a state dict in the published torch layout.
+"""The generator of the TF-Hub modules bigbigan-resnet50/1 and its kin as a state dict in the published torch layout.
 
 Names and layouts are those of the conversion of anvoynov/BigGANsAreWatching (2021): weights come from their
 moving averages, spectral-norm vectors and statistics as they are.
 """
 
-from collections.abc import Mapping
+import re
+import shutil
+import tarfile
+import tempfile
+import zlib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 import torch
 
+from generators.tfbundle import CheckpointBundle, find_index
 from toolkit.artefacts import Tensors
 from toolkit.errors import UserError
 
@@ -18,13 +26,54 @@ _NUM_CLASSES = 1000
 _NUM_BLOCKS = 5
 _ATTENTION_BLOCK = 3
 _FIRST_PIXELS = 16
+_ARCHIVES = (".tar.gz", ".tgz")
+_CHECKPOINT_FILE = re.compile(r"\w[\w.-]*\.(index|data-\d{5}-of-\d{5})")
+
+
+def is_module(path: Path) -> bool:
+    """Return whether `path` may be a TF-Hub module: a folder, an archive or a checkpoint index."""
+    return Path(path).is_dir() or Path(path).name.endswith((".index", *_ARCHIVES))
+
+
+@contextmanager
+def module_variables(path: Path) -> Iterator[CheckpointBundle]:
+    """Yield the variables of a module: of its folder, its `.tar.gz`, or its `variables.index`.
+
+    An archive's checkpoint lies in a temporary folder meanwhile. UserError when there is no whole checkpoint.
+    """
+    if not Path(path).name.endswith(_ARCHIVES) or Path(path).is_dir():
+        yield CheckpointBundle(find_index(path))
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        _unpack_checkpoint(Path(path), Path(folder))
+        try:
+            bundle = CheckpointBundle(find_index(Path(folder)))
+        except UserError as error:
+            raise UserError(f"{path} holds no whole TensorFlow checkpoint; download the module again") from error
+        yield bundle
+
+
+def _unpack_checkpoint(archive: Path, folder: Path) -> None:
+    try:
+        with tarfile.open(archive) as tar:
+            for member in tar:
+                name = PurePosixPath(member.name).name
+                wanted = member.isfile() and _CHECKPOINT_FILE.fullmatch(name)
+                content = tar.extractfile(member) if wanted else None
+                if content is not None:
+                    # The bare name only: no member leaves the folder, none replaces another.
+                    with (folder / name).open("xb") as handle:
+                        shutil.copyfileobj(content, handle)
+    except (tarfile.TarError, zlib.error, EOFError, OSError) as error:
+        reason = " ".join(str(error).split())
+        raise UserError(f"cannot unpack {archive} ({reason}); download the module again, or name its folder") from error
 
 
 def convert_tf_variables(variables: Mapping[str, np.ndarray]) -> Tensors:
     """Return the published-layout state, without the unused `sv0`, from variables named as in the hub module.
 
-    Names start with `GenEncWrapper/Generator/`; others and those not needed are ignored. Any width is taken.
-    UserError naming the first variable that is missing.
+    Names hold `GenEncWrapper/Generator/`, all behind the same scope (`module/`) or none; others and those not needed
+    are ignored. Any width is taken. UserError naming the first variable that is missing.
     """
     source = _Variables(variables)
     chunk = source["GenZ/G_linear/w" + _AVERAGE].shape[0]
@@ -53,10 +102,14 @@ class _Variables:
     """TF variables by their name under the generator, layer by layer in torch's axis order."""
 
     def __init__(self, variables: Mapping[str, np.ndarray]) -> None:
+        scopes = sorted({name.partition(_PREFIX)[0] for name in variables if _PREFIX in name})
+        if len(scopes) > 1:
+            raise UserError(f"there are generators under {scopes[0]!r} and {scopes[1]!r}; give one module's variables")
+        self.prefix = "".join(scopes) + _PREFIX
         self.variables = variables
 
     def __getitem__(self, name: str) -> torch.Tensor:
-        full = _PREFIX + name
+        full = self.prefix + name
         if full not in self.variables:
             raise UserError(
                 f"the TF variable {full} is missing; give the variables of the hub module bigbigan-resnet50/1"

@@ -4,12 +4,13 @@ from collections.abc import Mapping
 import numpy as np
 import pytest
 import torch
+from bundle_writing import write_bundle
 from golden_fill import tf_fill
 
 from generators.bigbigan import load_bigbigan
 from generators.biggan import BIGBIGAN, BigGANNetwork, published_shapes
 from generators.protocol import Latents
-from generators.tfhub import convert_tf_variables
+from generators.tfhub import convert_tf_variables, module_variables
 from toolkit.errors import UserError
 
 # The widths of the real module (ch 96) and the same ones at ch 8.
@@ -46,9 +47,8 @@ def eight_values(tensor):
     return [flat.sum(), np.abs(flat).sum(), *flat[np.linspace(0, flat.size - 1, 8).astype(int)]]
 
 
-def test_conversion_is_the_originals(golden):
-    arrays = golden("tf_conversion")
-    state = convert_tf_variables(FilledVariables(json.loads(str(arrays["tf_spec_json"]))))
+def assert_is_the_originals(state, arrays):
+    """Compare a converted state with the original converter's result, key by key."""
     names = [name for name in arrays["torch_keys"].tolist() if name not in set(arrays["missing"].tolist())]
     assert sorted(state) == sorted(names)
     assert {name: tuple(tensor.shape) for name, tensor in state.items()} == {
@@ -59,6 +59,16 @@ def test_conversion_is_the_originals(golden):
         ours = eight_values(tensor)
         np.testing.assert_array_equal(ours[2:], expected[name][2:], err_msg=name)
         np.testing.assert_allclose(ours[:2], expected[name][:2], rtol=1e-9, atol=1e-6, err_msg=name)
+
+
+def test_conversion_through_a_checkpoint_file_is_the_originals(golden, tmp_path):
+    arrays = golden("tf_conversion")
+    spec = json.loads(str(arrays["tf_spec_json"]))
+    read = FilledVariables({name: size for name, size in spec.items() if f"{name}/ema_0.9999" not in spec})
+    write_bundle(tmp_path / "variables" / "variables", read, shards=2)
+    with module_variables(tmp_path) as variables:
+        state = convert_tf_variables(variables)
+    assert_is_the_originals(state, arrays)
     with torch.no_grad():
         image = BigGANNetwork(BIGBIGAN, state)(torch.from_numpy(arrays["z"][:1]), torch.tensor([0]))[0]
     # The stored image is float16, whose step is 2**-11 close to 1.
@@ -92,3 +102,16 @@ def test_missing_variable_is_named(name, narrow):
     del narrow.spec[full]
     with pytest.raises(UserError, match=rf"the TF variable {full} is missing; give the variables of the hub module"):
         convert_tf_variables(narrow)
+
+
+@pytest.mark.parametrize("scope", ["module/", "module_1/"])
+def test_scope_around_the_module_makes_no_difference(scope, narrow):
+    state = convert_tf_variables(narrow)
+    scoped = convert_tf_variables({scope + name: narrow[name] for name in narrow})
+    assert all(torch.equal(scoped[name], tensor) for name, tensor in state.items())
+
+
+def test_two_modules_in_one_checkpoint_are_refused(narrow):
+    both = {scope + name: np.zeros(1) for scope in ("module/", "module_1/") for name in narrow}
+    with pytest.raises(UserError, match=r"generators under 'module/' and 'module_1/'; give one module's variables"):
+        convert_tf_variables(both)

@@ -6,10 +6,11 @@ from typing import Any
 
 import torch
 
-from toolkit.artefacts import load_artefact, save_artefact
+from toolkit.artefacts import load_artefact, load_pickled, save_artefact
 from toolkit.errors import UserError
 
 KIND = "direction set"
+_PUBLISHED_LENGTH = 5.0  # by which the published segmentation multiplies the vector, positive side only
 
 
 def direction_file(path: Path) -> Path:
@@ -136,3 +137,18 @@ class DirectionSet:
                 f"directions of {self.generator} have {self.vectors.shape[1]} numbers, but the latents of {generator} "
                 f"have {latent_dim}; use the generator they were found on"
             )
+
+
+def load_published(path: Path) -> DirectionSet:
+    """Return the chosen direction in a published `bg_direction.pth`: one tensor (D,) or (1, D) for BigBiGAN.
+
+    UserError when the file is something else.
+    """
+    held = load_pickled(path, "a published direction")
+    if not isinstance(held, torch.Tensor) or held.dim() not in (1, 2) or held.numel() != held.shape[-1]:
+        what = f"a tensor {list(held.shape)}" if isinstance(held, torch.Tensor) else type(held).__name__
+        raise UserError(f"{path} holds {what}, but a direction is one tensor [D]; check that it is the right file")
+    vector = held.detach().float().reshape(1, -1)
+    alpha = round(_PUBLISHED_LENGTH * float(vector.norm()), 4)
+    card = {"source": {"generator": "bigbigan"}}
+    return DirectionSet(vector, "bigbigan", "published", ("background",), choice=Choice(0, 1, alpha), card=card)

@@ -80,6 +80,19 @@ def read_square(path: Path, size: int) -> np.ndarray:
     return np.asarray(ImageOps.fit(image, (size, size), Image.Resampling.LANCZOS))
 
 
+def read_centre(path: Path, size: int) -> np.ndarray:
+    """Return uint8 (size, size, 3): the photo with its shorter side brought to `size` bilinearly, then its centre.
+
+    To the pixel what torchvision's Resize and CenterCrop make of it, with which the published embeddings were computed.
+    """
+    image = Image.fromarray(read_photo(path))
+    shorter = min(image.size)
+    width, height = (int(size * side / shorter) for side in image.size)
+    left, top = round((width - size) / 2), round((height - size) / 2)
+    resized = image.resize((width, height), Image.Resampling.BILINEAR)
+    return np.asarray(resized.crop((left, top, left + size, top + size)))
+
+
 def write_picture(path: Path, pixels: np.ndarray) -> None:
     """Write uint8 (H, W, 3) or (H, W) pixels as an image whose format is told by the file's ending."""
     with replacing(path) as temporary:

@@ -1,0 +1,214 @@
+"""toolkit convert, and that what it writes opens."""
+
+import io
+import tarfile
+
+import numpy as np
+import pytest
+import torch
+from bundle_writing import write_bundle
+from cli_runs import ran, refused
+from PIL import Image
+from safetensors.torch import save_file
+from test_tfhub import NARROW, FilledVariables
+from tf_writing import module_names, write_generator_module
+
+from generators.biggan import BIGBIGAN, BigGANNetwork, infer_shape
+from generators.catalogue import open_generator
+from generators.protocol import Latents
+from generators.tfhub import convert_tf_variables
+from segmentation.segmenter import Segmenter
+from segmentation.unet import UNet
+from toolkit.artefacts import load_artefact
+from toolkit.directions import DirectionSet
+from toolkit.files import sha256_of
+
+NAMES = {name: [NARROW.get(n, n) for n in shape] for name, shape in module_names().items()}
+
+
+@pytest.fixture(scope="module")
+def state():
+    """The published-layout state of the module, without a detour over files."""
+    return convert_tf_variables(FilledVariables(NAMES))
+
+
+@pytest.fixture(scope="module")
+def module(tmp_path_factory):
+    """A folder like that of the TF-Hub module, at ch 8 and inside a scope."""
+    folder = tmp_path_factory.mktemp("hub") / "bigbigan"
+    filled = FilledVariables(NAMES)
+    write_bundle(folder / "variables" / "variables", {f"module/{name}": filled[name] for name in filled})
+    (folder / "saved_model.pb").write_bytes(b"\x08\x01")
+    return folder
+
+
+def assert_opens_as(path, state):
+    generator = open_generator(str(path))
+    latents = Latents(torch.randn(2, generator.latent_dim))
+    direct = BigGANNetwork(infer_shape(state, BIGBIGAN), state)
+    with torch.no_grad():
+        expected = direct(latents.z, torch.tensor([0, 999]))
+        assert expected.std() > 0.1
+        torch.testing.assert_close(generator(latents), expected, atol=1e-6, rtol=0)
+    assert (generator.latent_dim, generator.image_size) == (120, 128)
+
+
+def test_module_becomes_a_generator_that_opens(module, state, tmp_path):
+    out = tmp_path / "g.safetensors"
+    text = ran("convert", module, "--out", out, "--name", "mine")
+    assert f"reading {len(NAMES)} variables" in text
+    assert "found a BigBiGAN generator: 128x128 pixels, latents of 120 numbers" in text
+    assert f"next: toolkit discover --generator {out} --out directions" in text
+    tensors, card = load_artefact(out, "bigbigan generator")
+    assert set(tensors) == set(state)
+    assert all(torch.equal(tensors[name], tensor) for name, tensor in state.items())
+    files = sorted((module / "variables").iterdir())
+    assert card["sha256"] == {file.name: sha256_of(file) for file in files}
+    assert (card["name"], card["converted_from"]) == ("mine", "TF-Hub module")
+    assert_opens_as(out, state)
+    assert open_generator(str(out)).name == "mine"
+    ran("sample", "--generator", out, "--count", "16", "--out", tmp_path / "s.png")
+    with Image.open(tmp_path / "g.png") as ours, Image.open(tmp_path / "s.png") as sampled:
+        assert np.array_equal(np.asarray(ours), np.asarray(sampled))
+
+
+def test_parameters_are_counted_without_statistics(module, state, tmp_path):
+    trained = [name for name in state if name.rpartition(".")[2] in ("weight", "bias", "gain", "gamma")]
+    count = sum(state[name].numel() for name in trained)
+    assert f"{count:,} parameters" in ran("convert", module, "--out", tmp_path / "g.safetensors")
+
+
+def test_index_and_archive_give_the_same_file_contents(module, state, tmp_path):
+    archive = tmp_path / "module.tar.gz"
+    with tarfile.open(archive, "w:gz") as tar:
+        tar.add(module, ".")
+    for source in (archive, module / "variables" / "variables.index"):
+        ran("convert", source, "--out", tmp_path / "g.safetensors")
+        tensors, card = load_artefact(tmp_path / "g.safetensors", "bigbigan generator")
+        assert all(torch.equal(tensors[name], tensor) for name, tensor in state.items())
+        assert source.name in card["sha256"]
+
+
+def test_members_of_an_archive_stay_in_their_folder(tmp_path):
+    with tarfile.open(tmp_path / "bad.tgz", "w:gz") as tar:
+        for name in ("../../escaped.index", "/tmp/escaped.index/../variables.index"):
+            member = tarfile.TarInfo(name)
+            member.size = 3
+            tar.addfile(member, io.BytesIO(b"abc"))
+        link = tarfile.TarInfo("link.index")
+        link.type, link.linkname = tarfile.SYMTYPE, "/etc/passwd"
+        tar.addfile(link)
+    before = set(tmp_path.parent.rglob("*"))
+    text = refused("convert", tmp_path / "bad.tgz", "--out", tmp_path / "g.safetensors")
+    assert text.endswith("bad.tgz holds no whole TensorFlow checkpoint; download the module again")
+    assert set(tmp_path.parent.rglob("*")) == before
+
+
+@pytest.mark.parametrize("damage", ["cut", "html"])
+def test_damaged_archives_are_refused(damage, module, tmp_path):
+    archive = tmp_path / "module.tar.gz"
+    with tarfile.open(archive, "w:gz") as tar:
+        tar.add(module, ".")
+    whole = archive.read_bytes()
+    archive.write_bytes(whole[: len(whole) // 2] if damage == "cut" else b"<!DOCTYPE html>")
+    text = refused("convert", archive, "--out", tmp_path / "g.safetensors")
+    assert text.startswith(f"cannot unpack {archive} (")
+
+
+def test_checkpoint_of_another_model_is_refused(tmp_path):
+    write_bundle(tmp_path / "variables" / "variables", {"resnet/w": np.zeros(3, np.float32)})
+    text = refused("convert", tmp_path, "--out", tmp_path / "g.safetensors")
+    assert "the TF variable GenEncWrapper/Generator/" in text
+    assert "is missing; give the variables of the hub module" in text
+    assert not (tmp_path / "g.safetensors").exists()
+
+
+@pytest.mark.parametrize("ending", ["pth", "safetensors"])
+def test_published_generator_file_becomes_an_artefact(ending, state, tmp_path):
+    source = tmp_path / f"BigBiGAN_x1.{ending}"
+    with_unused = {**state, "linear.sv0": torch.ones(1)}
+    torch.save(with_unused, source) if ending == "pth" else save_file(with_unused, source)
+    text = ran("convert", source, "--out", tmp_path / "g.safetensors")
+    assert "found a BigBiGAN generator" in text
+    tensors, card = load_artefact(tmp_path / "g.safetensors", "bigbigan generator")
+    assert "linear.sv0" not in tensors
+    assert card == {
+        "name": "bigbigan",
+        "converted_from": "published weights",
+        "sha256": {source.name: sha256_of(source)},
+    }
+    assert_opens_as(tmp_path / "g.safetensors", state)
+
+
+def test_class_conditional_weights_are_refused(state, tmp_path):
+    torch.save({**state, "shared.weight": torch.randn(1000, 128)}, tmp_path / "G_ema.pth")
+    text = refused("convert", tmp_path / "G_ema.pth", "--out", tmp_path / "g.safetensors")
+    assert "G_ema.pth is class-conditional: its 1000 classes differ; BigBiGAN has one for all" in text
+
+
+def test_state_that_is_no_generator_is_refused(tmp_path):
+    torch.save({"fc.weight": torch.zeros(3)}, tmp_path / "resnet.pth")
+    text = refused("convert", tmp_path / "resnet.pth", "--out", tmp_path / "g.safetensors")
+    assert "resnet.pth does not fit BigBiGAN weights: missing: " in text
+
+
+def test_published_segmenter_becomes_an_artefact(tmp_path):
+    network = UNet(width=4)
+    torch.save(network.state_dict(), tmp_path / "u_net_cub.pth")
+    text = ran("convert", tmp_path / "u_net_cub.pth", "--out", tmp_path / "s.safetensors")
+    assert "found a U-Net of width 4" in text
+    found = Segmenter.load(tmp_path / "s.safetensors")
+    photo = np.random.default_rng(0).integers(0, 256, (70, 90, 3), np.uint8)
+    assert np.array_equal(found.mask(photo), Segmenter.load(tmp_path / "u_net_cub.pth").mask(photo))
+    assert found.card["sha256"] == {"u_net_cub.pth": sha256_of(tmp_path / "u_net_cub.pth")}
+    text = refused("convert", tmp_path / "u_net_cub.pth", "--out", tmp_path / "s.safetensors", "--name", "x")
+    assert text == "--name names generators; leave it away"
+
+
+@pytest.mark.parametrize(("shape", "length"), [((120,), 1.0), ((1, 120), 1.0), ((120,), 3.0)])
+def test_published_direction_becomes_a_chosen_one(shape, length, tmp_path):
+    vector = torch.randn(120)
+    vector = vector / vector.norm() * length
+    torch.save(torch.nn.Parameter(vector.reshape(shape)), tmp_path / "bg_direction.pth")
+    text = ran("convert", tmp_path / "bg_direction.pth", "--out", tmp_path / "d.safetensors")
+    assert "found a direction of 120 numbers" in text
+    found = DirectionSet.load(tmp_path / "d.safetensors")
+    torch.testing.assert_close(found.chosen_shift(), 5 * vector, atol=1e-4, rtol=0)
+    assert (found.generator, found.names) == ("bigbigan", ("background",))
+
+
+@pytest.mark.parametrize("held", [torch.zeros(3, 4), torch.tensor(1.0), torch.zeros(120)])
+def test_tensor_that_is_no_direction_is_refused(held, tmp_path):
+    torch.save(held, tmp_path / "bg_direction.pth")
+    text = refused("convert", tmp_path / "bg_direction.pth", "--out", tmp_path / "d.safetensors")
+    assert "direction" in text
+    assert not (tmp_path / "d.safetensors").exists()
+
+
+@pytest.mark.parametrize(
+    ("source", "out", "text"),
+    [
+        ("nowhere", "g.safetensors", "nothing at {}/nowhere; name a TF-Hub module's folder or archive, or a"),
+        ("notes.txt", "g.safetensors", "cannot tell what {}/notes.txt is; name a TF-Hub module's folder"),
+        ("empty", "g.safetensors", "no TensorFlow checkpoint below {}/empty; it should hold variables/variables.index"),
+        ("empty", "g.pth", "cannot tell the format of g.pth: its name should end in .safetensors"),
+        ("own.safetensors", "g.safetensors", "{}/own.safetensors is a direction set artefact of this toolkit already"),
+        ("own.safetensors", "own.safetensors", "--out {}/own.safetensors is the source itself; choose another name"),
+    ],
+)
+def test_what_cannot_be_converted_is_told(source, out, text, tmp_path):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "notes.txt").touch()
+    DirectionSet(torch.eye(2), "scene", "known").save(tmp_path / "own.safetensors")
+    assert refused("convert", tmp_path / source, "--out", tmp_path / out).startswith(text.format(tmp_path))
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_module_written_by_tensorflow_gives_the_direct_images(state, tmp_path):
+    pytest.importorskip("tensorflow")
+    filled = FilledVariables(NAMES)
+    write_generator_module(tmp_path / "module", {name: filled[name] for name in filled})
+    ran("convert", tmp_path / "module", "--out", tmp_path / "g.safetensors")
+    tensors = load_artefact(tmp_path / "g.safetensors", "bigbigan generator")[0]
+    assert all(torch.equal(tensors[name], tensor) for name, tensor in state.items())
+    assert_opens_as(tmp_path / "g.safetensors", state)
