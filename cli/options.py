@@ -17,10 +17,12 @@ GeneratorOption = Annotated[
     str,
     typer.Option(
         "--generator",
-        help="A shipped name (flowers64), scene, bigbigan (with --weights), or a generator file.",
+        help="A shipped name (flowers64), scene, bigbigan (see toolkit weights), or a generator file.",
     ),
 ]
-WeightsOption = Annotated[Path | None, typer.Option(help="Weights file for --generator bigbigan.")]
+WeightsOption = Annotated[
+    Path | None, typer.Option(help="Weights file for --generator bigbigan, if not the one in the cache.")
+]
 DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")]
 PrecisionOption = Annotated[str, typer.Option(help="auto, fp32 or bf16.")]
 SeedOption = Annotated[int, typer.Option(help="Names the random latents.", min=0)]

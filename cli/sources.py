@@ -16,10 +16,11 @@ if TYPE_CHECKING:
 
 
 def open_directions(path: Path) -> "DirectionSet":
-    """Return the direction set in a run folder or file, or the shipped one of that name."""
-    from toolkit.directions import DirectionSet
+    """Return the direction set in a run folder or file, the shipped or published one of that name, or in a `.pth`."""
+    from toolkit.directions import DirectionSet, load_published
 
-    return DirectionSet.load(_or_shipped(path, "directions"))
+    found = or_published(_or_shipped(path, "directions"), "direction")
+    return load_published(found) if found.suffix.lower() in (".pth", ".pt") else DirectionSet.load(found)
 
 
 def _or_shipped(path: Path, kind: str) -> Path:
@@ -28,6 +29,17 @@ def _or_shipped(path: Path, kind: str) -> Path:
 
     shipped = shipped_file(kind) / f"{path.name}.safetensors"
     return shipped if not path.exists() and shipped.is_file() else path
+
+
+def or_published(path: Path, role: str) -> Path:
+    """Return `path`, or the file in the cache where `path` is no file but the name of a published one of that role.
+
+    UserError saying how to get the file while it is not in the cache.
+    """
+    from toolkit.weights import published, required
+
+    entry = None if path.exists() else published().get(str(path))
+    return path if entry is None or entry.role != role else required(entry)
 
 
 def annotations_beside(path: Path) -> Path:
@@ -106,7 +118,28 @@ def shift_inputs(index: int, alpha: float, shift: "torch.Tensor") -> dict[str, s
 
 
 def open_segmenter(name: str) -> "Segmenter":
-    """Return the segmenter called `name`: a run folder, an artefact, a published U-Net file, or a shipped name."""
+    """Return the segmenter called `name`: a run folder, an artefact, a published U-Net file or name, a shipped name."""
     from segmentation.segmenter import Segmenter
 
-    return Segmenter.load(_or_shipped(Path(name), "segmenters"))
+    return Segmenter.load(or_published(_or_shipped(Path(name), "segmenters"), "segmenter"))
+
+
+def encoder_file(name: str | None, generator: str) -> Path:
+    """Return the encoder called `name`: a run folder, a file or a shipped name; without a name, that of `generator`.
+
+    UserError when none is shipped for it and none lies in its run folder.
+    """
+    from generators.catalogue import shipped_file
+
+    if name is not None:
+        path = _or_shipped(Path(name), "encoders")
+        return path / "encoder.safetensors" if path.is_dir() else path
+    shipped = shipped_file("encoders") / f"{generator}.safetensors"
+    folder = Path(generator) if Path(generator).is_dir() else Path(generator).parent
+    for path in [shipped, *([folder / "encoder.safetensors"] if Path(generator).exists() else [])]:
+        if path.is_file():
+            return path
+    raise UserError(
+        f"no encoder comes with {generator}; give --encoder, or make one: toolkit train-encoder --generator "
+        f"{generator} --out encoder"
+    )

@@ -6,6 +6,7 @@ from pathlib import Path
 from generators.protocol import Generator
 from toolkit.artefacts import artefact_kind
 from toolkit.errors import UserError
+from toolkit.weights import cached, find
 
 DEFAULT = "flowers64"
 
@@ -25,7 +26,7 @@ def weights_file(name: str, weights: Path | None = None) -> Path | None:
     if name == "scene":
         return None
     if name == "bigbigan":
-        return weights
+        return weights or cached(find("bigbigan"))
     if name in shipped_generators():
         return shipped_file("generators") / f"{name}.safetensors"
     path = Path(name)
@@ -34,8 +35,9 @@ def weights_file(name: str, weights: Path | None = None) -> Path | None:
 
 
 def open_generator(name: str, weights: Path | None = None) -> Generator:
-    """Return the generator called `name`: scene, bigbigan (needs `weights`), a shipped name, a file or a run folder.
+    """Return the generator called `name`: scene, bigbigan, a shipped name, a file or a run folder.
 
+    `weights` is the file of bigbigan, if not the one that `toolkit weights pull` left in the cache.
     UserError saying what there is when nothing fits.
     """
     if weights is not None and name != "bigbigan":
@@ -45,11 +47,14 @@ def open_generator(name: str, weights: Path | None = None) -> Generator:
 
         return SceneGenerator()
     if name == "bigbigan":
-        if weights is None:
-            raise UserError("--generator bigbigan needs its weights; give --weights BigBiGAN_x1.pth")
         from generators.bigbigan import load_bigbigan
 
-        return load_bigbigan(weights)
+        file = weights_file(name, weights)
+        if file is None:
+            raise UserError(
+                f"--generator bigbigan needs its weights; {find('bigbigan').how_to_get()}, or give --weights FILE"
+            )
+        return load_bigbigan(file)
     path = weights_file(name)
     if path is not None:
         return _open_file(path)
@@ -60,9 +65,10 @@ def open_generator(name: str, weights: Path | None = None) -> Generator:
 
 
 def _open_file(path: Path) -> Generator:
+    from generators.bigbigan import KIND as BIGBIGAN
     from generators.bigbigan import load_bigbigan
     from generators.compact import load_compact
 
-    if path.suffix in (".pth", ".pt") or artefact_kind(path) is None:
+    if path.suffix in (".pth", ".pt") or artefact_kind(path) in (None, BIGBIGAN):
         return load_bigbigan(path)
     return load_compact(path)

@@ -23,3 +23,10 @@ def golden():
 @pytest.fixture(autouse=True)
 def _seeded():
     torch.manual_seed(0)
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(monkeypatch, tmp_path_factory):
+    monkeypatch.setenv("TOOLKIT_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
+    for name in ("TOOLKIT_WEIGHTS", "TOOLKIT_OFFLINE"):
+        monkeypatch.delenv(name, raising=False)

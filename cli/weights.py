@@ -1,0 +1,114 @@
+"""toolkit weights: published generators, directions, embeddings and segmenters by name."""
+
+import math
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cli.progress import Bar, console
+
+if TYPE_CHECKING:
+    from toolkit.fetch import Transfer
+    from toolkit.weights import PublishedFile
+
+app = typer.Typer()
+
+
+@app.callback(invoke_without_command=True)
+def weights(context: typer.Context) -> None:
+    """See which published weights there are, and download them by name."""
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
+
+
+@app.command("list")
+def list_files() -> None:
+    """Show the published files and which of them are in the cache."""
+    from rich.table import Table
+
+    from toolkit.weights import cache_folder, published
+
+    table = Table("name", "role", "size", "in the cache", "file", box=None)
+    for entry in published().values():
+        table.add_row(entry.name, entry.role, entry.size.removeprefix("size "), _presence(entry), entry.file)
+    console.print(table)
+    console.print(f"cache: {cache_folder()}; TOOLKIT_CACHE names another folder")
+    console.print("next: toolkit weights pull NAME")
+
+
+def _presence(entry: "PublishedFile") -> str:
+    if entry.path.exists():
+        return "yes"
+    if not entry.mirrors:
+        return "by hand"
+    part = entry.path.with_name(f"{entry.file}.part")
+    return f"{part.stat().st_size / 1e6:.0f} MB of it" if part.exists() else "no"
+
+
+@app.command()
+def pull(
+    names: Annotated[list[str], typer.Argument(help="Names from toolkit weights list.", metavar="NAME...")],
+    offline: Annotated[
+        bool, typer.Option("--offline", help="Download nothing; say what to do by hand. TOOLKIT_OFFLINE=1 does too.")
+    ] = False,
+) -> None:
+    """Download published files into the cache; a stopped download goes on where it was."""
+    from toolkit.weights import find
+
+    for entry in [find(name) for name in names]:
+        _pull_one(entry, offline)
+        console.print(f"next: {entry.next.replace('{path}', str(entry.path))}")
+
+
+def _pull_one(entry: "PublishedFile", offline: bool) -> None:
+    from toolkit.weights import pull as pull_file
+
+    console.print(f"{entry.name}: {entry.size}; {entry.terms}")
+    with _Meter(entry.name) as meter:
+        try:
+            path = pull_file(entry, meter.transfer(), offline)
+        except KeyboardInterrupt:
+            console.print("stopped; the same command goes on from there")
+            raise typer.Exit(130) from None
+    console.print(f"wrote {path} ({entry.size})" if meter.moved else f"{path} is there already")
+
+
+class _Meter:
+    """The bar of one download in whole megabytes; `moved` once something came."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.moved = False
+        self.bar: Bar | None = None
+
+    def __enter__(self) -> "_Meter":
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        if self.bar is not None:
+            self.bar.__exit__(*exception)
+
+    def transfer(self) -> "Transfer":
+        """Return how to download so that this bar and the screen show it."""
+        from toolkit.fetch import Transfer
+
+        return Transfer(progress=self._show, notice=console.print)
+
+    def _show(self, done: int, total: int | None) -> None:
+        self.moved = True
+        if total is None:
+            return
+        megabytes = math.ceil(done / 1e6)
+        if self.bar is None or megabytes < self.bar.done:  # a mirror that cannot go on starts again
+            self.__exit__()
+            self.bar = Bar(self.name, math.ceil(total / 1e6), megabytes, "MB").__enter__()
+        elif megabytes > self.bar.done:
+            self.bar.advance(megabytes - self.bar.done)
+
+
+@app.command("path")
+def path_of(name: Annotated[str, typer.Argument(help="A name from toolkit weights list.")]) -> None:
+    """Print where a published file lies in the cache, after checking it."""
+    from toolkit.weights import find, required
+
+    console.print(required(find(name)))
