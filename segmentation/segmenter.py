@@ -1,6 +1,7 @@
 """A trained network with everything needed to use it on a photo of any size; the only place that resizes."""
 
 import copy
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,7 +15,7 @@ from segmentation.protocols import PROTOCOLS
 from segmentation.unet import SMALLEST_SIDE, UNet
 from toolkit.artefacts import artefact_kind, load_artefact, load_state_file, match_state, save_artefact
 from toolkit.errors import UserError
-from toolkit.pixels import from_bytes, gray
+from toolkit.pixels import from_bytes, gray, resize, shorter_side
 
 KIND = "segmenter"
 PUBLISHED_SIZE = 128  # the published networks were trained on BigBiGAN's 128 pixel images
@@ -71,6 +72,13 @@ class Segmenter:
         found = found[:height, :width]
         return self._refined(photo, found) if refine else found
 
+    @torch.no_grad()
+    def probabilities(self, images: torch.Tensor) -> torch.Tensor:
+        """Return foreground probabilities (B, H, W) float32 of images (B, 3, H, W) in [-1, 1], as "float" does."""
+        size = (images.shape[-2], images.shape[-1])
+        logits = self.network(resize(images, shorter_side(*size, self.image_size)))
+        return resize(logits.float().softmax(dim=1)[:, 1:], size)[:, 0].clamp(0, 1)
+
     def mask(
         self, photo: np.ndarray, threshold: float = 0.5, protocol: str = "float", refine: bool = False
     ) -> np.ndarray:
@@ -81,6 +89,13 @@ class Segmenter:
         guide = (gray(from_bytes(photo)[None])[0].numpy() + 1) / 2
         radius = max(1, round(_EDGE_REACH * min(probability.shape) / self.image_size))
         return guided_filter(guide, probability, radius, _EDGE_EPSILON)
+
+    def digest(self) -> str:
+        """Return 16 letters that tell its weights from others, for run records."""
+        found = hashlib.sha256()
+        for name, tensor in self.network.state_dict().items():
+            found.update(name.encode() + tensor.detach().cpu().contiguous().numpy().tobytes())
+        return found.hexdigest()[:16]
 
     def save(self, path: Path, half: bool = False) -> None:
         """Write the segmenter as one artefact; `half` stores convolutions in 16 bits, at half the size."""

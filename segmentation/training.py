@@ -42,11 +42,7 @@ class SegmentationState:
         source: LatentSource,
     ) -> "SegmentationState":
         """Return the state before the first step, weights drawn from the settings' seed; shift (D,)."""
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(settings.seed)
-            network = UNet(width=settings.width)
-        # Channels last halves the time of a bf16 forward pass on CPUs; a first convolution passes it on.
-        network = network.to(engine.device).to(memory_format=torch.channels_last)
+        network = fresh_network(settings.width, settings.seed, engine)
         generator, shift = generator.to(engine.device), shift.to(engine.device)
         held_out = MaskSynthesizer(generator, shift, settings, source, "validation", engine)
         return cls(
@@ -97,11 +93,20 @@ def train(state: SegmentationState, settings: SegmentationSettings, engine: Engi
         if settings.augment:
             batch = augmented(batch, state.views.uniform(settings.batch, NUM_UNIFORMS))
         rate = rate_at(state.step, settings)
-        loss = update(state, batch, rate, engine)
+        loss = update(state.network, state.optimiser, batch, rate, engine)
         state.step += 1
         due = state.step % settings.validate_every == 0 or state.step == settings.steps
         validation = validate(state.network, state.held_out, engine) if due and state.held_out.count else None
         yield Step(state.step, loss, rate, validation)
+
+
+def fresh_network(width: int, seed: int, engine: Engine) -> UNet:
+    """Return an untrained U-Net on the engine's device, its weights drawn from `seed`."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        network = UNet(width=width)
+    # Channels last halves the time of a bf16 forward pass on CPUs; a first convolution passes it on.
+    return network.to(engine.device).to(memory_format=torch.channels_last)
 
 
 def rate_at(step: int, settings: SegmentationSettings) -> float:
@@ -109,14 +114,16 @@ def rate_at(step: int, settings: SegmentationSettings) -> float:
     return settings.rate * settings.rate_decay ** (step // settings.decay_every)
 
 
-def update(state: SegmentationState, batch: SyntheticBatch, rate: float, engine: Engine) -> torch.Tensor:
+def update(
+    network: UNet, optimiser: torch.optim.Optimizer, batch: SyntheticBatch, rate: float, engine: Engine
+) -> torch.Tensor:
     """Do one Adam step on the mean cross entropy of a batch's pixels; return the loss from before the step."""
-    for group in state.optimiser.param_groups:
+    for group in optimiser.param_groups:
         group["lr"] = rate
     with engine.autocast():
-        logits = state.network(batch.images)
+        logits = network(batch.images)
     loss = F.cross_entropy(logits.float(), batch.masks.long())
-    state.optimiser.zero_grad()
+    optimiser.zero_grad()
     loss.backward()
-    state.optimiser.step()
+    optimiser.step()
     return loss.detach()

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -58,8 +59,19 @@ class Validation:
     calibration_error: float
 
 
+class Samples(Protocol):
+    """Samples with masks, batch by batch, and how many there are."""
+
+    @property
+    def count(self) -> int:
+        """Return the number of samples."""
+        ...
+
+    def __iter__(self) -> Iterator[SyntheticBatch]: ...
+
+
 @torch.no_grad()
-def validate(network: UNet, held_out: HeldOut, engine: Engine) -> Validation:
+def validate(network: UNet, held_out: Samples, engine: Engine) -> Validation:
     """Return the figures of `network` on the held-out samples; it is left in training mode."""
     network.eval()
     sums, curve = np.zeros(3), np.zeros(1)

@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 
 GREEN = (0, 255, 0)
+RED = (255, 0, 0)
 _LUMA = (0.2989, 0.5870, 0.1140)
 
 

@@ -1,0 +1,211 @@
+"""Self-training: masks follow the photo's own edges, unfit ones are left out, and a student learns from the rest."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+import torch
+from cli_runs import ran, refused
+from PIL import Image
+from seg_toy import DiscGenerator
+
+from segmentation.pseudo_masks import cut_mask, join, probabilities, pseudo_masks, training_set
+from segmentation.segmenter import Segmenter
+from segmentation.self_training import MaskedPhotos, SelfTrainingState, train
+from segmentation.self_training_settings import SelfTrainingSettings
+from segmentation.unet import UNet
+from toolkit.artefacts import load_pickled, save_checkpoint
+from toolkit.engine import choose_engine
+from toolkit.errors import UserError
+from toolkit.pixels import to_bytes
+from toolkit.streams import Stream
+
+ENGINE = choose_engine("cpu")
+SETTINGS = SelfTrainingSettings(
+    rounds=1, steps=60, batch=8, image_size=32, width=4, rate=5e-3, validate_every=30, held_out=0.1
+)
+SIDE = 32
+
+
+def discs(count, seed=0):
+    """Return photos uint8 (N, S, S, 3) of discs, slightly noisy, and their true masks (N, S, S)."""
+    generator = DiscGenerator(SIDE, radius=0.6)
+    latents = generator.sample(count, Stream(seed, "discs"))
+    photos = to_bytes(generator(latents)).astype(int)
+    noise = np.random.default_rng(seed).normal(0, 4, photos.shape)
+    return (photos + noise).clip(0, 255).astype(np.uint8), generator.disc(latents).numpy()
+
+
+def blurred(mask):
+    """Return the probability of somebody who knows a mask roughly, three pixels too large."""
+    grown = mask.astype(np.float32)
+    for _ in range(3):
+        padded = np.pad(grown, 1)
+        grown = np.max([padded[i : i + SIDE, j : j + SIDE] for i in range(3) for j in range(3)], axis=0)
+    return np.where(mask, 0.9, 0.7 * grown).astype(np.float32)
+
+
+def test_the_cut_follows_the_photo_s_edge():
+    photos, truth = discs(6)
+    for photo, mask in zip(photos, truth, strict=True):
+        rough = blurred(mask)
+        before = ((rough >= 0.5) & mask).sum() / ((rough >= 0.5) | mask).sum()
+        cut = cut_mask(photo, rough, SETTINGS)
+        after = (cut & mask).sum() / (cut | mask).sum()
+        assert before < 0.8
+        assert after > 0.95
+
+
+def test_the_cut_is_the_same_twice():
+    photos, truth = discs(1)
+    first = cut_mask(photos[0], blurred(truth[0]), SETTINGS)
+    cut_mask(photos[0][::-1], blurred(truth[0]), SETTINGS)
+    assert np.array_equal(first, cut_mask(photos[0], blurred(truth[0]), SETTINGS))
+
+
+def test_without_a_core_or_without_ground_there_is_nothing_to_cut():
+    photo = discs(1)[0][0]
+    for level in (0.0, 0.5, 1.0):
+        assert not cut_mask(photo, np.full((SIDE, SIDE), level, np.float32), SETTINGS).any()
+
+
+def test_unfit_masks_are_left_out_and_counted():
+    photos, truth = discs(3)
+    found = np.stack([blurred(mask) for mask in truth])
+    found[1] = 0  # nothing found
+    found[2] = np.where(np.arange(SIDE) < 16, 1.0, 0.0)  # half of the photo, up to its border
+    settings = dataclasses.replace(SETTINGS, min_area=0.02, agreement=0.3)
+    made = pseudo_masks(photos, found, settings)
+    assert made.kept.tolist() == [True, False, False]
+    assert made.rejected == {"agreement": 0, "area": 1, "border": 1}
+    assert made.describe() == "kept 1 of 3; left out: agreement 0, area 1, border 1"
+    twice = join([made, made])
+    assert twice.kept.tolist() == [True, False, False] * 2
+    assert twice.rejected == {name: 2 * count for name, count in made.rejected.items()}
+    chosen, masks = training_set(photos, made)
+    assert torch.equal(chosen, torch.from_numpy(photos[:1]).permute(0, 3, 1, 2))
+    assert torch.equal(masks, torch.from_numpy(made.masks[:1]))
+
+
+def test_probabilities_are_the_mean_over_a_photo_and_its_mirror():
+    torch.manual_seed(0)
+    segmenter = Segmenter(UNet(width=4), SIDE)
+    photos = discs(3)[0]
+    found = probabilities(segmenter, photos, ENGINE)
+    mirrored = probabilities(segmenter, np.ascontiguousarray(photos[:, :, ::-1]), ENGINE)
+    np.testing.assert_allclose(found, mirrored[:, :, ::-1], atol=1e-6)
+    straight = segmenter.probability(photos[0])
+    back = segmenter.probability(np.ascontiguousarray(photos[0][:, ::-1]))[:, ::-1]
+    np.testing.assert_allclose(found[0], (straight + back) / 2, atol=1e-6)
+
+
+def masked(count=64):
+    photos, truth = discs(count)
+    return MaskedPhotos(torch.from_numpy(photos).permute(0, 3, 1, 2), torch.from_numpy(truth), SETTINGS.batch)
+
+
+def test_a_student_learns_the_discs():
+    steps = list(train(SelfTrainingState.start(SETTINGS, ENGINE), masked(), SETTINGS, ENGINE))
+    assert [step.step for step in steps if step.validation] == [30, 60]
+    assert steps[-1].validation.iou > 0.8
+    assert steps[35].rate == SETTINGS.rate
+    assert steps[36].rate == pytest.approx(SETTINGS.rate / 5)
+
+
+def test_held_out_photos_are_spread_and_never_trained_on():
+    training, held = masked(40).split(0.1)
+    assert (training.count, held.count) == (36, 4)
+    whole = masked(40)
+    assert torch.equal(held.photos, whole.photos[[0, 10, 20, 30]])
+    assert len(list(training)) == 5
+
+
+def test_too_few_fit_photos_are_refused():
+    with pytest.raises(UserError, match="only 7 photos have masks fit to train on"):
+        masked(7).split(0.0)
+
+
+def test_stop_and_resume_equal_no_stop(tmp_path):
+    settings = dataclasses.replace(SETTINGS, steps=10)
+    straight = SelfTrainingState.start(settings, ENGINE)
+    unbroken = [step.loss.item() for step in train(straight, masked(), settings, ENGINE)]
+    first = SelfTrainingState.start(settings, ENGINE)
+    broken = []
+    for step in train(first, masked(), settings, ENGINE):
+        broken.append(step.loss.item())
+        if step.step == 4:
+            save_checkpoint(tmp_path / "checkpoint.pt", first.state_dict())
+            break
+    second = SelfTrainingState.start(settings, ENGINE)
+    second.load_state_dict(load_pickled(tmp_path / "checkpoint.pt", "the checkpoint"))
+    broken += [step.loss.item() for step in train(second, masked(), settings, ENGINE)]
+    assert broken == unbroken
+    for name, tensor in straight.network.state_dict().items():
+        assert torch.equal(tensor, second.network.state_dict()[name]), name
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"core": 0.05}, "rise in this order"),
+        ({"min_area": 0.7}, "no mask can pass"),
+        ({"agreement": 1.2}, "at most 1"),
+    ],
+)
+def test_settings_that_cannot_work_are_refused(wrong, message):
+    with pytest.raises(UserError, match=message):
+        dataclasses.replace(SETTINGS, **wrong)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Return a folder of disc photos, one of their masks, and a teacher trained on other discs."""
+    photos, truth = discs(40, seed=1)
+    for kind in ("photos", "images", "masks"):
+        (tmp_path / kind).mkdir()
+    for index, (photo, mask) in enumerate(zip(photos, truth, strict=True)):
+        Image.fromarray(photo).save(tmp_path / "photos" / f"{index:02}.png")
+        if index < 4:
+            Image.fromarray(photo).save(tmp_path / "images" / f"{index:02}.png")
+            Image.fromarray(mask.astype(np.uint8) * 255).save(tmp_path / "masks" / f"{index:02}.png")
+    state = SelfTrainingState.start(SETTINGS, ENGINE)
+    list(train(state, masked(), SETTINGS, ENGINE))
+    Segmenter(state.network, SIDE).save(tmp_path / "teacher.safetensors")
+    return tmp_path
+
+
+FLAGS = (
+    "--rounds", 2, "--steps", 30, "--batch", 8, "--image-size", SIDE, "--width", 4, "--rate", 5e-3, "--core", 0.6,
+    "--certain", 0.95, "--ground", 0.2, "--min-area", 0.02, "--agreement", 0.4, "--validate-every", 15, "--held-out",
+    0.1, "--precision", "fp32",
+)  # fmt: skip
+
+
+def test_the_command_trains_two_rounds_measures_and_goes_on(folder):
+    command = ("self-train", folder / "teacher.safetensors", folder / "photos", "--out", folder / "run", *FLAGS)
+    command += ("--images", folder / "images", "--masks", folder / "masks")
+    output = ran(*command)
+    assert "round 2 of 2: masks kept " in output
+    assert f"wrote {folder / 'run' / 'segmenter.safetensors'}" in output
+    result = json.loads((folder / "run" / "result.json").read_text())
+    assert result["photos"] == 40
+    assert result["kept_share"] > 0.5
+    assert result["photo_iou"] > 0.6
+    assert (folder / "run" / "round1" / "masks.png").is_file()
+    student = Segmenter.load(folder / "run")
+    assert student.card["round"] == 2
+    assert "finished already" in ran(*command)
+    # A round that is finished is read again, not trained again.
+    made = (folder / "run" / "round1" / "segmenter.safetensors").stat().st_mtime_ns
+    (folder / "run" / "result.json").unlink()
+    ran(*command)
+    assert (folder / "run" / "round1" / "segmenter.safetensors").stat().st_mtime_ns == made
+    assert Segmenter.load(folder / "run").digest() == student.digest()
+
+
+def test_photos_without_anything_the_teacher_knows_are_refused(folder):
+    for path in (folder / "photos").iterdir():
+        Image.new("RGB", (SIDE, SIDE), (40, 40, 40)).save(path)
+    message = refused("self-train", folder / "teacher.safetensors", folder / "photos", "--out", folder / "run", *FLAGS)
+    assert "only 0 photos have masks fit to train on" in message
