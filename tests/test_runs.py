@@ -107,6 +107,14 @@ def test_a_setting_that_may_be_extended(out):
     assert "rate was" in refusal(out, Example(steps=20, rate=0.2), extendable=("steps",))
 
 
+def test_a_run_older_than_a_setting_had_that_setting_s_default(out):
+    begun(out)
+    config = (out / "config.toml").read_text().replace("rate = 0.1\n", "")
+    (out / "config.toml").write_text(config)
+    assert "rate was 0.1, now 0.2" in refusal(out, Example(rate=0.2))
+    opened(out).close()
+
+
 def test_a_refused_start_leaves_nothing_to_protect(out):
     opened(out).close()
     opened(out, Example(rate=0.2)).close()

@@ -8,6 +8,7 @@ checkpoint.pt    the resumable state while the run is under way
 result.json      the figures, written last: its presence says the run is done
 """
 
+import dataclasses
 import datetime
 import json
 import math
@@ -59,7 +60,7 @@ class RunFolder:
             previous = run._record_of_this_kind()
             # A start that was refused before its first step leaves no work to protect.
             if started:
-                run._require_same(previous, described, extendable)
+                run._require_same(previous, settings, described, extendable)
         elif run.path.is_dir() and any(run.path.iterdir()):
             raise UserError(f"{path} holds other files and no run; choose an empty or new folder with --out")
         else:
@@ -93,8 +94,12 @@ class RunFolder:
             raise UserError(f"{self.path} holds a {kind} run, not {self.kind}; choose another --out")
         return before
 
-    def _require_same(self, before: dict[str, Any], described: dict[str, Any], extendable: tuple[str, ...]) -> None:
-        old = {**read_toml(self.path / "config.toml"), **before.get("inputs", {})}
+    def _require_same(
+        self, before: dict[str, Any], settings: Settings, described: dict[str, Any], extendable: tuple[str, ...]
+    ) -> None:
+        # A setting that came to the toolkit after the run began had its default then.
+        defaults = {field.name: field.default for field in dataclasses.fields(settings)}
+        old = {**defaults, **read_toml(self.path / "config.toml"), **before.get("inputs", {})}
         changed = [
             f"{name} was {old.get(name)!r}, now {described.get(name)!r}"
             for name in {**described, **old}
