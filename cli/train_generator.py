@@ -1,116 +1,187 @@
-"""toolkit train-generator: a generator from a folder of photos."""
+"""toolkit train-generator: a generator, and its encoder where that is the objective, from a folder of photos."""
 
-import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from cli.options import DeviceOption, PrecisionOption, require, with_settings
-from cli.progress import Bar, console
+from cli.photo_folder import photos_digest, read_squares
+from cli.progress import console
 from cli.training import drive, log_figures, take_up
 from generators.settings import GeneratorSettings
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
     import torch
 
     from generators.adversarial import Step, TrainingState
+    from generators.bigbigan_training import BigbiganState, BigbiganStep
+    from generators.encoder import EncoderNetwork
     from toolkit.engine import Engine
     from toolkit.runs import RunFolder
+
+    State = TrainingState | BigbiganState
+
+_RECONSTRUCTED = 128  # photos whose reconstruction is measured
+_OF_ONE_BATCH = ("step", "_loss", "_score")  # figures that say little of the finished generator
 
 
 @with_settings(GeneratorSettings)
 def train_generator(
     settings: GeneratorSettings,
     photos: Annotated[Path, typer.Argument(help="Folder of photos.")],
-    out: Annotated[Path, typer.Option(help="Run folder; the same command again resumes it.")],
+    out: Annotated[Path, typer.Option(help="Run folder; the same command again resumes it, more --steps go on.")],
     name: Annotated[str, typer.Option(help="Name the generator carries in its card.")] = "photos",
+    start: Annotated[
+        Path | None,
+        typer.Option(help="Run folder, checkpoint or generator file whose weights to start from instead of noise."),
+    ] = None,
     device: DeviceOption = "auto",
     precision: PrecisionOption = "auto",
 ) -> None:
-    """Train a generator on a folder of photos."""
-    require(settings.image_size in (32, 64, 128), f"--image-size is {settings.image_size}; choose 32, 64 or 128")
-    require(settings.batch % 8 == 0, f"--batch is {settings.batch}, but has to be a multiple of 8")
-    from generators.adversarial import TrainingState
+    """Train a generator on a folder of photos; with --objective bigbigan its encoder too."""
+    _check(settings)
+    from generators.warm_start import start_from
     from toolkit.engine import choose_engine
     from toolkit.photos import list_photos
     from toolkit.runs import RunFolder
 
     engine = choose_engine(device, precision)
     paths = list_photos(photos)
-    pixels = _read_all(paths, settings.image_size)
-    inputs = {"photos": str(photos.resolve()), "photos_digest": _digest(paths, photos), "name": name}
-    run = RunFolder.open(out, settings, {**inputs, **engine.identity()}, engine.describe())
-    if run.result is None:
-        state = TrainingState.start(settings, engine)
+    state_class, train = _objective(settings)
+    state = state_class.start(settings, engine)
+    if start is not None and not (out / "checkpoint.pt").exists():
+        console.print(f"taking the weights of {', '.join(start_from(state, start))} from {start}")
+    pixels = read_squares(paths, settings.photo_size)
+    inputs = {"photos": str(photos.resolve()), "photos_digest": photos_digest(paths, photos), "name": name}
+    if start is not None:
+        inputs["start"] = str(start.resolve())
+    run = RunFolder.open(out, settings, {**inputs, **engine.identity()}, engine.describe(), extendable=("steps",))
+    if run.result is None or run.result["steps"] < settings.steps:
         take_up(state, run)
-        _train(state, pixels, settings, engine, run)
-        card = {
-            "name": name,
-            "photos": len(paths),
-            "seen": settings.steps * settings.batch,
-            **settings.as_dict(),
-        }
-        _save(state, card, out / "generator.safetensors")
-        run.finish({"photos": len(paths), "steps": state.step, "images": state.step * settings.batch})
+        watch = _Watch(state, pixels, settings, engine, run)
+        drive("training", train(state, pixels, settings, engine), state, settings, run, watch.attend)
+        _finish(state, {"name": name, "photos": len(paths)}, settings, run)
     else:
         console.print(f"{out} is finished already")
-    console.print(f"wrote {out / 'generator.safetensors'}, {out / 'samples'}")
+    console.print(f"wrote {', '.join(str(out / made) for made in _made(settings))}")
     console.print(f"next: toolkit discover --generator {out / 'generator.safetensors'} --out {out}-directions")
 
 
-def _digest(paths: list[Path], folder: Path) -> str:
-    """Return a digest of the photos' names and sizes, so that a changed folder is noticed when a run goes on."""
-    lines = [f"{path.relative_to(folder)} {path.stat().st_size}" for path in paths]
-    return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
+def _check(settings: GeneratorSettings) -> None:
+    size, seen = settings.image_size, settings.photo_size
+    require(size in (32, 64, 128), f"--image-size is {size}; choose 32, 64 or 128")
+    require(settings.batch % 8 == 0, f"--batch is {settings.batch}, but has to be a multiple of 8")
+    require(
+        seen in (size, 2 * size, 4 * size),
+        f"--encoder-size is {seen}, but has to be {size}, {2 * size} or {4 * size}: once, twice or four times "
+        "--image-size",
+    )
+    require(
+        settings.objective == "bigbigan" or settings.encoder_size is None,
+        "--encoder-size goes with --objective bigbigan; leave it away",
+    )
 
 
-def _read_all(paths: list[Path], size: int) -> "torch.Tensor":
-    import numpy as np
-    import torch
+def _objective(settings: GeneratorSettings) -> tuple[Any, "Callable[..., Iterable[Step | BigbiganStep]]"]:
+    """Return the class of the training's state, and its loop."""
+    if settings.objective == "bigbigan":
+        from generators.bigbigan_training import BigbiganState, train_bigbigan
 
-    from toolkit.photos import read_square
+        return BigbiganState, train_bigbigan
+    from generators.adversarial import TrainingState, train
 
-    pixels = np.empty((len(paths), size, size, 3), np.uint8)
-    with Bar("reading photos", len(paths), unit="photos") as bar:
-        for index, path in enumerate(bar.over(paths)):
-            pixels[index] = read_square(path, size)
-    return torch.from_numpy(pixels).permute(0, 3, 1, 2).contiguous()
+    return TrainingState, train
 
 
-def _train(
-    state: "TrainingState",
-    pixels: "torch.Tensor",
-    settings: GeneratorSettings,
-    engine: "Engine",
-    run: "RunFolder",
-) -> None:
-    from generators.adversarial import train
+def _encoder_of(state: "State") -> "EncoderNetwork | None":
+    """Return the averaged encoder, where one is trained."""
+    from generators.bigbigan_training import BigbiganState
 
-    def attend(step: "Step", last: bool) -> str | None:
-        if step.step % settings.grid_every == 0 or last:
-            _draw_samples(state, run.path / "samples" / f"{step.step:07}.png", engine)
-        if step.step % settings.log_every != 0 and not last:
+    return state.encoder_average if isinstance(state, BigbiganState) else None
+
+
+def _made(settings: GeneratorSettings) -> list[str]:
+    encoder = ["encoder.safetensors", "reconstructions"] if settings.objective == "bigbigan" else []
+    return ["generator.safetensors", "samples", *encoder]
+
+
+class _Watch:
+    """What happens beside a training: logged figures, pictures, and quality figures."""
+
+    def __init__(
+        self, state: "State", pixels: "torch.Tensor", settings: GeneratorSettings, engine: "Engine", run: "RunFolder"
+    ) -> None:
+        from generators.compact import CompactGenerator
+        from generators.quality import MIN_PHOTOS, QualityGauge
+
+        self.settings, self.engine, self.run = settings, engine, run
+        self.pixels = pixels
+        self.generator = CompactGenerator(state.average, {"name": "in training"})
+        self.encoder = _encoder_of(state)
+        self.gauge: QualityGauge | None = None
+        if len(pixels) >= MIN_PHOTOS:
+            self.gauge = QualityGauge(pixels, settings.image_size, engine.device)
+        else:
+            console.print(f"no quality figures: they need {MIN_PHOTOS} photos, and there are {len(pixels)}")
+
+    def attend(self, step: "Step | BigbiganStep", last: bool) -> str | None:
+        """Draw, measure and log what is due after a step; return what to show of it."""
+        if step.step % self.settings.grid_every == 0 or last:
+            self._draw_samples(step.step)
+        figures: dict[str, float] = {}
+        if step.step % self.settings.quality_every == 0 or last:
+            figures = self._quality(step.step)
+        if not figures and not last and step.step % self.settings.log_every != 0:
             return None
-        figures = log_figures(step, run)
-        return f"critic {figures['critic_loss']:.2f}, generator {figures['generator_loss']:.2f}"
+        figures = log_figures(step, self.run, **figures)
+        quality = ", swd {swd:.1f} (photos {swd_photos:.1f}), nearest {nearest_ratio:.2f}" if "swd" in figures else ""
+        return ("critic {critic_loss:.2f}, generator {generator_loss:.2f}" + quality).format(**figures)
 
-    drive("training", train(state, pixels, settings, engine), state, settings, run, attend)
+    def _draw_samples(self, step: int) -> None:
+        import torch
+
+        from toolkit.photos import write_picture
+        from toolkit.pixels import grid, to_bytes
+        from toolkit.streams import Stream
+
+        with torch.no_grad():
+            z = self.generator.sample(64, Stream(0, "sample-grid")).to(self.engine.device)
+            write_picture(self.run.path / "samples" / f"{step:07}.png", grid(to_bytes(self.generator(z))))
+
+    def _quality(self, step: int) -> dict[str, float]:
+        """Measure and draw the generator, and its encoder."""
+        from toolkit.photos import write_picture
+
+        figures: dict[str, float] = {}
+        if self.gauge is not None:
+            quality = self.gauge.measure(self.generator, self.engine)
+            figures = quality.figures
+            write_picture(self.run.path / "nearest.png", self.gauge.picture(quality))
+        if self.encoder is not None:
+            from generators.encoder_validation import EncoderValidator
+
+            shown = self.pixels[:: max(1, len(self.pixels) // _RECONSTRUCTED)][:_RECONSTRUCTED]
+            validator = EncoderValidator(
+                self.generator, self.settings.photo_size, (self.pixels, shown), self.engine.device
+            )
+            figures |= validator.figures(self.encoder)
+            write_picture(self.run.path / "reconstructions" / f"{step:07}.png", validator.picture(self.encoder))
+        return figures
 
 
-def _draw_samples(state: "TrainingState", path: Path, engine: "Engine") -> None:
-    import torch
-
-    from toolkit.photos import write_picture
-    from toolkit.pixels import grid, to_bytes
-    from toolkit.streams import Stream
-
-    with torch.no_grad():
-        z = Stream(0, "sample-grid").normal(64, state.average.shape.latent_dim)
-        write_picture(path, grid(to_bytes(state.average(z.to(engine.device)))))
-
-
-def _save(state: "TrainingState", card: dict[str, Any], path: Path) -> None:
+def _finish(state: "State", source: dict[str, Any], settings: GeneratorSettings, run: "RunFolder") -> None:
+    """Write the artefacts and the last figures, and close the run."""
     from generators.compact import CompactGenerator
+    from generators.encoder import Encoder
 
-    CompactGenerator(state.average.cpu(), card).save(path)
+    measured = [line for line in run.metrics() if line["step"] == state.step][-1:]
+    figures = {name: value for line in measured for name, value in line.items() if not name.endswith(_OF_ONE_BATCH)}
+    card = {**source, "seen": state.step * settings.batch, **settings.as_dict()}
+    CompactGenerator(state.average.cpu(), card).save(run.path / "generator.safetensors")
+    encoder = _encoder_of(state)
+    if encoder is not None:
+        Encoder(encoder.cpu(), {"generator": source["name"], **card}).save(run.path / "encoder.safetensors")
+    run.finish({"photos": source["photos"], "steps": state.step, "images": card["seen"], **figures})

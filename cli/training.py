@@ -44,9 +44,9 @@ def take_up(state: _State, run: "RunFolder") -> bool:
     return True
 
 
-def log_figures(step: _Step, run: "RunFolder") -> dict[str, float]:
-    """Log every figure of a step and return them by name."""
-    figures = {name: float(value) for name, value in vars(step).items() if name != "step"}
+def log_figures(step: _Step, run: "RunFolder", **more: float) -> dict[str, float]:
+    """Log every figure of a step, and any `more`, and return them by name."""
+    figures = {name: float(value) for name, value in vars(step).items() if name != "step"} | more
     run.log(step.step, **figures)
     return figures
 

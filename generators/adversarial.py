@@ -4,8 +4,9 @@ The loop is a Python generator that yields a small value a step; logging, checkp
 """
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -20,11 +21,13 @@ from toolkit.engine import Engine
 from toolkit.state import ResumableState, Stateful
 from toolkit.streams import Stream
 
-_STREAMS = ("photos", "mirror", "latents", "augment-critic", "augment-generator")
+STREAMS = ("photos", "mirror", "latents", "augment-critic", "augment-generator")
+_BETAS = (0.0, 0.99)
 _GROUP = 8
 # SiLU and average pooling each fade small signals by about half. Without a gain that makes up for both the normalised
 # critic stays at chance: with 2, photos and fakes scored alike (gap 0.00) after 3,000 steps; with 10, 0.4 apart.
 _GAIN = 8.0
+NetworkT = TypeVar("NetworkT", bound=nn.Module)
 
 
 class Discriminator(nn.Module):
@@ -36,32 +39,45 @@ class Discriminator(nn.Module):
 
     def __init__(self, image_size: int, width: int) -> None:
         super().__init__()
-        stages: list[nn.Module] = [nn.PixelUnshuffle(2), _normed(12, width), nn.SiLU()]
+        stages: list[nn.Module] = [nn.PixelUnshuffle(2), _conv(12, width), nn.SiLU()]
         channels, side = width, image_size // 2
         while side > 4:
             wider = min(4 * width, channels * 2)
-            stages += [nn.AvgPool2d(2), _normed(channels, wider), nn.SiLU()]
+            stages += [nn.AvgPool2d(2), _conv(channels, wider), nn.SiLU()]
             channels, side = wider, side // 2
         self.stages = nn.Sequential(*stages)
-        self.last = _normed(channels + 1, channels)
-        self.score = spectral_norm(nn.Linear(channels * side * side, 1))
+        self.last = _conv(channels + 1, channels)
+        self.num_features = channels * side * side
+        self.score = spectral_norm(nn.Linear(self.num_features, 1))
+
+    def features(self, images: torch.Tensor) -> torch.Tensor:
+        """Return what the score is linear in, (B, num_features), of images (B, 3, S, S) as for `forward`."""
+        features = self.stages(images.to(memory_format=torch.channels_last))
+        return F.silu(self.last(_with_spread(features))).flatten(1)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Return scores (B,) of images (B, 3, S, S) in [-1, 1]; B above 8 is a multiple of 8."""
-        features = self.stages(images.to(memory_format=torch.channels_last))
-        features = F.silu(self.last(_with_spread(features)))
-        return self.score(features.flatten(1)).squeeze(1).float()
+        return self.score(self.features(images)).squeeze(1).float()
 
 
 class _Scaled(nn.Module):
+    def __init__(self, gain: float) -> None:
+        super().__init__()
+        self.gain = gain
+
     def forward(self, weight: torch.Tensor) -> torch.Tensor:
-        return _GAIN * weight
+        return self.gain * weight
 
 
-def _normed(inputs: int, outputs: int) -> nn.Module:
-    conv = spectral_norm(nn.Conv2d(inputs, outputs, 3, padding=1))
-    register_parametrization(conv, "weight", _Scaled())
-    return conv
+def normed(layer: nn.Module, gain: float) -> nn.Module:
+    """Return the layer with its weight kept at spectral norm `gain` (Miyato et al. 2018)."""
+    spectral_norm(layer)
+    register_parametrization(layer, "weight", _Scaled(gain))
+    return layer
+
+
+def _conv(inputs: int, outputs: int) -> nn.Module:
+    return normed(nn.Conv2d(inputs, outputs, 3, padding=1), _GAIN)
 
 
 def _with_spread(features: torch.Tensor) -> torch.Tensor:
@@ -90,18 +106,15 @@ class TrainingState(ResumableState):
         shape = CompactShape(settings.image_size, settings.latent_dim, settings.width)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(settings.seed)
-            network = CompactNetwork(shape).to(engine.device).to(memory_format=torch.channels_last)
-            critic = Discriminator(settings.image_size, settings.critic_width)
-            critic = critic.to(engine.device).to(memory_format=torch.channels_last)
-        average = copy.deepcopy(network).requires_grad_(False).eval()
-        betas = (0.0, 0.99)
+            network = placed(CompactNetwork(shape), engine)
+            critic = placed(Discriminator(settings.image_size, settings.critic_width), engine)
         return cls(
             network,
-            average,
+            averaged(network),
             critic,
-            torch.optim.Adam(network.parameters(), settings.generator_rate, betas=betas, foreach=True),
-            torch.optim.Adam(critic.parameters(), settings.critic_rate, betas=betas, foreach=True),
-            {name: Stream(settings.seed, name) for name in _STREAMS},
+            adam(network, settings.generator_rate),
+            adam(critic, settings.critic_rate),
+            {name: Stream(settings.seed, name) for name in STREAMS},
         )
 
     def parts(self) -> dict[str, Stateful]:
@@ -113,6 +126,21 @@ class TrainingState(ResumableState):
             "network_optimiser": self.network_optimiser,
             "critic_optimiser": self.critic_optimiser,
         }
+
+
+def placed(network: NetworkT, engine: Engine) -> NetworkT:
+    """Return the network on the engine's device, laid out for its convolutions."""
+    return network.to(engine.device).to(memory_format=torch.channels_last)
+
+
+def averaged(network: NetworkT) -> NetworkT:
+    """Return the copy that follows the network's weights: frozen and in evaluation mode."""
+    return copy.deepcopy(network).requires_grad_(False).eval()
+
+
+def adam(network: nn.Module, rate: float) -> torch.optim.Optimizer:
+    """Return an optimiser without momentum, which would carry a step on after the opponent has answered it."""
+    return torch.optim.Adam(network.parameters(), rate, betas=_BETAS, foreach=True)
 
 
 @dataclass(frozen=True)
@@ -132,48 +160,55 @@ def train(state: TrainingState, photos: torch.Tensor, settings: GeneratorSetting
     One batch of fakes serves both updates of a step, which saves a generator pass.
     """
     while state.step < settings.steps:
-        _set_rates(state, settings)
-        real = _photo_batch(state, photos, settings, engine)
+        set_rates(
+            {state.network_optimiser: settings.generator_rate, state.critic_optimiser: settings.critic_rate},
+            state.step,
+            settings,
+        )
+        real = photo_batch(photos, settings.batch, settings.mirror, state.streams, engine)
         z = state.streams["latents"].normal(settings.batch, settings.latent_dim).to(engine.device)
         with engine.autocast():
             fake = state.network(z)
         critic_loss, real_score, fake_score = _critic_update(state, real, fake.detach(), settings, engine)
         generator_loss = _generator_update(state, fake, settings, engine)
-        _average_weights(state, settings)
+        average_weights(state.average, state.network, state.step, settings)
         state.step += 1
         yield Step(state.step, critic_loss, generator_loss, real_score, fake_score)
 
 
-def _set_rates(state: TrainingState, settings: GeneratorSettings) -> None:
-    left = (settings.steps - state.step) / settings.steps
+def set_rates(rates: Mapping[torch.optim.Optimizer, float], step: int, settings: GeneratorSettings) -> None:
+    """Set the optimisers' learning rates, given for the start, to what they are at a step."""
+    left = (settings.steps - step) / settings.steps
     factor = 1.0 if left >= settings.rate_decay else 0.1 + 0.9 * left / settings.rate_decay
-    for optimiser, rate in (
-        (state.network_optimiser, settings.generator_rate),
-        (state.critic_optimiser, settings.critic_rate),
-    ):
+    for optimiser, rate in rates.items():
         for group in optimiser.param_groups:
             group["lr"] = rate * factor
 
 
-def _photo_batch(
-    state: TrainingState, photos: torch.Tensor, settings: GeneratorSettings, engine: Engine
+def photo_batch(
+    photos: torch.Tensor, count: int, mirror: bool, streams: Mapping[str, Stream], engine: Engine
 ) -> torch.Tensor:
-    chosen = photos[state.streams["photos"].integers(settings.batch, len(photos))].to(engine.device)
+    """Return `count` photos (count, 3, S, S) in [-1, 1] of uint8 (N, 3, S, S), with `mirror` half of them mirrored.
+
+    The streams "photos" and "mirror" say which.
+    """
+    chosen = photos[streams["photos"].integers(count, len(photos))].to(engine.device)
     images = chosen.float() / 127.5 - 1
-    if settings.mirror:
-        flip = state.streams["mirror"].uniform(settings.batch, 1)[:, :, None, None] < 0.5
+    if mirror:
+        flip = streams["mirror"].uniform(count, 1)[:, :, None, None] < 0.5
         images = torch.where(flip.to(engine.device), images.flip(-1), images)
     return images
 
 
-def _shown(images: torch.Tensor, stream: Stream, settings: GeneratorSettings) -> torch.Tensor:
+def shown(images: torch.Tensor, stream: Stream, settings: GeneratorSettings) -> torch.Tensor:
+    """Return images as the discriminator sees them: augmented, if the settings say so, by the stream's next rows."""
     return augmented(images, stream.uniform(len(images), NUM_UNIFORMS)) if settings.augment else images
 
 
 def _critic_update(
     state: TrainingState, real: torch.Tensor, fake: torch.Tensor, settings: GeneratorSettings, engine: Engine
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    images = _shown(torch.cat([real, fake]), state.streams["augment-critic"], settings)
+    images = shown(torch.cat([real, fake]), state.streams["augment-critic"], settings)
     with engine.autocast():
         real_scores, fake_scores = state.critic(images).chunk(2)
     loss = F.relu(1 - real_scores).mean() + F.relu(1 + fake_scores).mean()
@@ -188,7 +223,7 @@ def _generator_update(
 ) -> torch.Tensor:
     state.critic.requires_grad_(False)
     with engine.autocast():
-        loss = -state.critic(_shown(fake, state.streams["augment-generator"], settings)).mean()
+        loss = -state.critic(shown(fake, state.streams["augment-generator"], settings)).mean()
     state.network_optimiser.zero_grad()
     loss.backward()
     state.network_optimiser.step()
@@ -197,13 +232,14 @@ def _generator_update(
 
 
 @torch.no_grad()
-def _average_weights(state: TrainingState, settings: GeneratorSettings) -> None:
-    seen = (state.step + 1) * settings.batch
+def average_weights(average: nn.Module, network: nn.Module, step: int, settings: GeneratorSettings) -> None:
+    """Move the average towards the network's weights and statistics as they are after step number `step` (from 0)."""
+    seen = (step + 1) * settings.batch
     # Early on the half-life is a twentieth of what was seen, so that the first noise is forgotten (EDM2, appendix).
     half_life = min(settings.ema_images, 0.05 * seen)
     weight = 1 - 0.5 ** (settings.batch / half_life)
-    torch._foreach_lerp_(list(state.average.parameters()), list(state.network.parameters()), weight)
-    for kept, new in zip(state.average.buffers(), state.network.buffers(), strict=True):
+    torch._foreach_lerp_(list(average.parameters()), list(network.parameters()), weight)
+    for kept, new in zip(average.buffers(), network.buffers(), strict=True):
         if kept.is_floating_point():
             kept.lerp_(new, weight)
         else:
