@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 import torch
+from scipy.ndimage import binary_fill_holes
 
 from segmentation.counts import mask_counts
 from segmentation.measures import iou
@@ -30,7 +31,7 @@ class PseudoMasks:
     rejected: dict[str, int]
 
     def describe(self) -> str:
-        """Return a line such as `kept 61 of 95; left out: agreement 30, border 4`."""
+        """Return a line such as `kept 61 of 95; left out: agreement 30, area 4`."""
         parts = ", ".join(f"{name} {count}" for name, count in self.rejected.items())
         return f"kept {int(self.kept.sum())} of {len(self.kept)}; left out: {parts}"
 
@@ -47,36 +48,36 @@ def probabilities(segmenter: Segmenter, photos: np.ndarray, engine: Engine) -> n
 def cut_mask(photo: np.ndarray, probability: np.ndarray, settings: SelfTrainingSettings) -> np.ndarray:
     """Return the mask (S, S) bool that GrabCut makes of a photo uint8 (S, S, 3) and its probability (S, S).
 
-    Pixels above `certain` stay foreground and those below `ground` background; of the others, those above `core` start
-    as foreground. Without both kinds of pixels there is nothing to cut, and the result is empty.
+    Pixels above `core` start as foreground, and those below `ground` stay background. So does the photo's `frame`: a
+    sky or a wall taken for foreground reaches the frame, and its colours with it. Holes are filled.
+    Without pixels to start from the result is empty.
     """
     labels = np.full(probability.shape, cv2.GC_PR_BGD, np.uint8)
     labels[probability >= settings.core] = cv2.GC_PR_FGD
-    labels[probability > settings.certain] = cv2.GC_FGD
     labels[probability < settings.ground] = cv2.GC_BGD
-    inside = np.isin(labels, (cv2.GC_FGD, cv2.GC_PR_FGD))
-    if not inside.any() or inside.all():
+    frame = np.ones(probability.shape, bool)
+    frame[settings.frame : -settings.frame, settings.frame : -settings.frame] = False
+    labels[frame] = cv2.GC_BGD
+    if not (labels == cv2.GC_PR_FGD).any():
         return np.zeros(probability.shape, bool)
     cv2.setRNGSeed(settings.seed)  # GrabCut starts its colour clusters at random
     colours = np.ascontiguousarray(photo[..., ::-1])
     outer, inner, unused = np.zeros((1, 65)), np.zeros((1, 65)), (0, 0, 1, 1)
     cv2.grabCut(colours, labels, unused, outer, inner, settings.cuts, cv2.GC_INIT_WITH_MASK)
-    return np.isin(labels, (cv2.GC_FGD, cv2.GC_PR_FGD))
+    return binary_fill_holes(labels == cv2.GC_PR_FGD)
 
 
 def pseudo_masks(photos: np.ndarray, found: np.ndarray, settings: SelfTrainingSettings) -> PseudoMasks:
     """Return the masks of photos uint8 (N, S, S, 3) with probabilities `found` (N, S, S), and which of them are fit.
 
-    A mask is left out when its IoU with the segmenter's own is below `agreement`, when its share of the photo is not
-    within `min_area` and `max_area`, or when it covers more than `max_border` of the photo's outermost pixels.
+    A mask is left out when its IoU with the segmenter's own is below `agreement`, or when its share of the photo is
+    not within `min_area` and `max_area`.
     """
     masks = np.stack([cut_mask(photo, map_, settings) for photo, map_ in zip(photos, found, strict=True)])
     areas = masks.mean(axis=(1, 2))
-    edges = np.concatenate([masks[:, 0], masks[:, -1], masks[:, 1:-1, 0], masks[:, 1:-1, -1]], axis=1)
     verdicts = {
         "agreement": iou(mask_counts(found >= 0.5, masks)) >= settings.agreement,
         "area": (areas >= settings.min_area) & (areas <= settings.max_area),
-        "border": edges.mean(axis=1) <= settings.max_border,
     }
     kept = np.ones(len(masks), bool)
     rejected: Counter[str] = Counter()
