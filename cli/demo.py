@@ -226,7 +226,7 @@ def _explain_pick(section: "Section", picked: "DirectionSet", finalists: "list[C
 
     columns = ["direction", "sign", "alpha", "score", *FIGURES]
     rows = [
-        [picked.names[c.index], f"{c.sign:+d}", c.alpha, c.score, *(c.figures[name] for name in FIGURES)]
+        [picked.names[c.index], f"{c.sign:+d}", c.alpha, c.score, *(c.figures.get(name, "-") for name in FIGURES)]
         for c in finalists
     ]
     section.text("Every direction was tried with both signs and several lengths; the score wants all of these at once:")

@@ -44,6 +44,7 @@ def pick(
     path = direction_file(directions)
     found = DirectionSet.load(path)
     labels = annotations_beside(path)
+    rule = ""
     if labels.exists():
         found = found.renamed(read_annotations(labels))
     if choose is not None and alpha is not None:
@@ -59,8 +60,9 @@ def pick(
         save_pick(path, picked, finalists, candidates, opened, settings, engine)
         show_table(picked, finalists)
         console.print(f"wrote {path}, {path.parent / 'pick.json'}, pick.csv, pick.png")
+        rule = f" --mask-rule {finalists[0].mask_rule}"
     console.print(
-        f"next: toolkit render-gif {directions} --out direction.gif; toolkit segment {directions} --out segmenter"
+        f"next: toolkit render-gif {directions} --out direction.gif; toolkit segment {directions} --out segmenter{rule}"
     )
 
 
@@ -68,12 +70,14 @@ def pick_direction(
     generator: "Generator", directions: "DirectionSet", settings: PickSettings, engine: "Engine"
 ) -> "tuple[DirectionSet, list[Candidate], list[Candidate]]":
     """Return the set with scores and choice, the finalists, best first, and every candidate by direction."""
+    from discovery.consensus import by_consensus
     from discovery.picker import best_of_each, chosen, rank, with_operator_scores
 
     with Bar("judging", len(directions), unit="directions") as bar:
         everything = list(bar.over(rank(generator, directions, settings, engine)))
     ranked = best_of_each(everything)
     finalists = with_operator_scores(generator, directions, ranked, settings, engine)
+    finalists = by_consensus(generator, directions, finalists, settings, engine)
     return chosen(directions, ranked, finalists), finalists, [c for found in everything for c in found]
 
 
@@ -91,7 +95,7 @@ def save_pick(
     import io
     from dataclasses import asdict
 
-    from discovery.picker import FIGURES
+    from discovery.picker import FIGURES, OF_FINALISTS
     from toolkit.files import write_json, write_text
     from toolkit.photos import write_picture
 
@@ -107,7 +111,7 @@ def save_pick(
     )
     text = io.StringIO()
     table = csv.writer(text, lineterminator="\n")
-    figures = [name for name in FIGURES if name != "operator"]
+    figures = [name for name in FIGURES if name not in OF_FINALISTS]
     table.writerow(["direction", "name", "sign", "alpha", "score", *figures])
     for c in everything:
         values = [c.alpha, c.score, *(c.figures[name] for name in figures)]
@@ -121,26 +125,32 @@ def show_table(picked: "DirectionSet", finalists: "list[Candidate]") -> None:
     """Print the finalists and their figures."""
     from rich.table import Table
 
-    columns = ["border", "centre", "inside", "pass_rate", "area", "border_share", "stability", "separation", "operator"]
-    table = Table("direction", "sign", "alpha", "score", *columns, box=None)
+    from discovery.picker import OF_FINALISTS
+
+    columns = ["border", "centre", "area", "border_share", "stability", "separation", *OF_FINALISTS]
+    table = Table("direction", "sign", "alpha", "score", *columns, "mask rule", box=None)
     for c in finalists:
-        figures = [
-            f"{c.figures[name]:+.2f}" if name in ("border", "centre", "inside") else f"{c.figures[name]:.2f}"
-            for name in columns
-        ]
-        table.add_row(picked.names[c.index], f"{c.sign:+d}", f"{c.alpha:.1f}", f"{c.score:.3f}", *figures)
+        figures = [_figure(c, name) for name in columns]
+        table.add_row(picked.names[c.index], f"{c.sign:+d}", f"{c.alpha:.1f}", f"{c.score:.3f}", *figures, c.mask_rule)
     console.print(table)
     best = finalists[0]
     console.print(
         f"chose {picked.names[best.index]}, {best.sign * best.alpha:+.1f}: the border changes by "
         f"{best.figures['border']:+.2f}, the centre by {best.figures['centre']:+.2f} (range -1 to 1), "
         f"{best.figures['pass_rate']:.0%} of the masks pass"
+        + (f", {best.figures['precision']:.0%} of their area is agreed on" if "precision" in best.figures else "")
     )
     if best.score < 0.2:
         console.print(
             "warning: no direction darkens the background convincingly; look at pick.png, discover longer, or choose "
             "one yourself with --choose"
         )
+
+
+def _figure(candidate: "Candidate", name: str) -> str:
+    if name not in candidate.figures:
+        return "-"
+    return f"{candidate.figures[name]:{'+.2f' if name in ('border', 'centre') else '.2f'}}"
 
 
 def candidates_picture(
@@ -158,7 +168,7 @@ def candidates_picture(
     from discovery.charts import labelled
     from discovery.picker import judged_latents
     from generators.protocol import render_twins
-    from toolkit.masks import large_components, lighting
+    from toolkit.masks import MASK_RULES, large_components
     from toolkit.pixels import grid, overlay, stack_rows, to_bytes
 
     latents = judged_latents(generator, settings)[:columns].to(engine.device)
@@ -167,8 +177,9 @@ def candidates_picture(
         shift = directions.shift(c.index, c.sign * c.alpha).to(engine.device)
         with torch.inference_mode():
             before, after = render_twins(generator, latents, shift)
-        masks = large_components(lighting(before, after)).cpu().numpy()
+        masks = large_components(MASK_RULES[c.mask_rule](before, after)).cpu().numpy()
         pictures = to_bytes(before)
         block = grid(np.concatenate([pictures, to_bytes(after), overlay(pictures, masks)]), columns)
-        rows.append(labelled(block, f"{directions.names[c.index]}  {c.sign * c.alpha:+.1f}  score {c.score:.3f}"))
+        name = f"{directions.names[c.index]}  {c.sign * c.alpha:+.1f}  score {c.score:.3f}  {c.mask_rule}"
+        rows.append(labelled(block, name))
     return stack_rows(rows)

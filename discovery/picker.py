@@ -31,7 +31,10 @@ FIGURES = {
     "stability": "IoU of the mask with the one at three quarters of the shift",
     "separation": "share of the colour variance of the unshifted image that the mask explains",
     "operator": "error of the best two affine colour maps, over the size of the change (lower is better)",
+    "sensitivity": "share of the finalists' consensus that the mask, by the better rule, finds",
+    "precision": "share of the mask that lies in the finalists' consensus",
 }
+OF_FINALISTS = ("operator", "sensitivity", "precision")  # figures that the others have not
 _NUM_PARTS = 8  # factors of the score before the operator score joins
 _FEWEST = 4  # samples that have to pass before the others are left out of the figures
 _SMALLEST_AREA = 0.02  # foreground share below which a mask counts as empty
@@ -40,13 +43,17 @@ _NEUTRAL_CHANGE = 0.15  # brightness change, in units of [-1, 1], that counts as
 
 @dataclass(frozen=True)
 class Candidate:
-    """One direction with a sign and a length, its figures (see FIGURES) and its score in [0, 1], higher is better."""
+    """One direction with a sign and a length, its figures (see FIGURES) and its score in [0, 1], higher is better.
+
+    `mask_rule` is the rule its masks are best made by.
+    """
 
     index: int
     sign: int
     alpha: float
     score: float
     figures: dict[str, float] = field(default_factory=dict)
+    mask_rule: str = "lighting"
 
 
 def rank(
@@ -215,7 +222,7 @@ def chosen(directions: DirectionSet, ranked: list[Candidate], finalists: list[Ca
     columns = {"score": [c.score for c in ordered], "sign": [float(c.sign) for c in ordered]}
     columns["alpha"] = [c.alpha for c in ordered]
     for name in FIGURES:
-        if name != "operator":
+        if name not in OF_FINALISTS:
             columns[name] = [c.figures[name] for c in ordered]
     best = finalists[0]
     if best.score <= 0:

@@ -66,6 +66,7 @@ class PickSettings(Settings):
     longest: float = setting(6.0, "longest shift tried, in units of the latent space", above=0)
     lengths: int = setting(4, "number of lengths tried, each three quarters of the one before", minimum=1)
     finalists: int = setting(10, "directions that the operator score is computed for", minimum=1)
+    compared: int = setting(128, "latents on which the finalists' masks are compared with each other", minimum=4)
     truncation: float | None = setting(None, "restrict latents to +- this", above=0)
     seed: int = setting(0, "names the latents", minimum=0)
 

@@ -48,23 +48,35 @@ def probabilities(segmenter: Segmenter, photos: np.ndarray, engine: Engine) -> n
 def cut_mask(photo: np.ndarray, probability: np.ndarray, settings: SelfTrainingSettings) -> np.ndarray:
     """Return the mask (S, S) bool that GrabCut makes of a photo uint8 (S, S, 3) and its probability (S, S).
 
-    Pixels above `core` start as foreground, and those below `ground` stay background. So does the photo's `frame`: a
-    sky or a wall taken for foreground reaches the frame, and its colours with it. Holes are filled.
-    Without pixels to start from the result is empty.
+    Pixels above `certain` stay foreground and those below `ground` background; of the others, those above `core` start
+    as foreground. A mask that then covers more than `max_border` of the photo's frame holds a sky or a wall: it is cut
+    once more with the frame as background, and its colours with it. Holes are filled. Without pixels to start from the
+    result is empty.
     """
     labels = np.full(probability.shape, cv2.GC_PR_BGD, np.uint8)
     labels[probability >= settings.core] = cv2.GC_PR_FGD
-    labels[probability < settings.ground] = cv2.GC_BGD
     frame = np.ones(probability.shape, bool)
     frame[settings.frame : -settings.frame, settings.frame : -settings.frame] = False
+    held = labels.copy()
+    held[probability > settings.certain] = cv2.GC_FGD
+    held[probability < settings.ground] = cv2.GC_BGD
+    mask = _cut(photo, held, settings)
+    if mask[frame].mean() <= settings.max_border:
+        return mask
+    labels[probability < settings.ground] = cv2.GC_BGD
     labels[frame] = cv2.GC_BGD
-    if not (labels == cv2.GC_PR_FGD).any():
-        return np.zeros(probability.shape, bool)
+    return _cut(photo, labels, settings)
+
+
+def _cut(photo: np.ndarray, labels: np.ndarray, settings: SelfTrainingSettings) -> np.ndarray:
+    inside = np.isin(labels, (cv2.GC_FGD, cv2.GC_PR_FGD))
+    if not inside.any() or inside.all():
+        return np.zeros(labels.shape, bool)
     cv2.setRNGSeed(settings.seed)  # GrabCut starts its colour clusters at random
     colours = np.ascontiguousarray(photo[..., ::-1])
     outer, inner, unused = np.zeros((1, 65)), np.zeros((1, 65)), (0, 0, 1, 1)
     cv2.grabCut(colours, labels, unused, outer, inner, settings.cuts, cv2.GC_INIT_WITH_MASK)
-    return binary_fill_holes(labels == cv2.GC_PR_FGD)
+    return binary_fill_holes(np.isin(labels, (cv2.GC_FGD, cv2.GC_PR_FGD)))
 
 
 def pseudo_masks(photos: np.ndarray, found: np.ndarray, settings: SelfTrainingSettings) -> PseudoMasks:

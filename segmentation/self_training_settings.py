@@ -23,8 +23,15 @@ class SelfTrainingSettings(Settings):
         0.4, "share of the steps, at the end, that are taken at a fifth of the rate", minimum=0, maximum=1
     )
     core: float = setting(0.8, "probability from which a pixel starts as foreground", minimum=0, maximum=1)
+    certain: float = setting(0.98, "probability above which a pixel stays foreground", minimum=0, maximum=1)
     ground: float = setting(0.1, "probability below which a pixel stays background", minimum=0, maximum=1)
-    frame: int = setting(2, "width in pixels of the photo's frame, which stays background", minimum=1)
+    frame: int = setting(2, "width in pixels of the photo's frame", minimum=1)
+    max_border: float = setting(
+        0.25,
+        "share of the frame above which what a mask covers of it is taken for background",
+        minimum=0,
+        maximum=1,
+    )
     cuts: int = setting(2, "times that colours are fitted and the graph is cut", minimum=1)
     agreement: float = setting(
         0.3, "IoU of a mask before and after the cut from which it is kept", minimum=0, maximum=1
@@ -39,8 +46,11 @@ class SelfTrainingSettings(Settings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.ground > self.core:
-            raise UserError(f"--ground is {self.ground}, but has to be at most --core, which is {self.core}")
+        if not self.ground <= self.core <= self.certain:
+            raise UserError(
+                f"--ground is {self.ground}, --core {self.core} and --certain {self.certain}; "
+                "they have to rise in this order"
+            )
         if 4 * self.frame > self.image_size:
             raise UserError(
                 f"--frame is {self.frame}: little is left of {self.image_size} pixels; take a quarter at most"

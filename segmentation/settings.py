@@ -42,7 +42,12 @@ class SegmentationSettings(Settings):
         maximum=1,
     )
     histogram_filter: bool = setting(True, "drop samples whose shifted image has fewer than two histogram peaks")
-    z_noise: float = setting(0.0, "standard deviation of the noise added to embeddings", minimum=0)
+    z_noise: float = setting(0.0, "standard deviation of the noise on embeddings", minimum=0)
+    noise_kind: str = setting(
+        "added",
+        "how that noise joins them (z + s n; sqrt(1 - s^2) z + s n, which keeps their variance)",
+        choices=("added", "preserving"),
+    )
     truncation: float | None = setting(None, "bound on the numbers of random latents; not set for none", above=0)
     augment: bool = setting(False, "mirror, crop and recolour the synthetic pairs")
     max_attempts: int = setting(
@@ -56,6 +61,8 @@ class SegmentationSettings(Settings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.noise_kind == "preserving" and self.z_noise > 1:
+            raise UserError(f"--z-noise is {self.z_noise}, but noise that preserves the variance is at most 1")
         if self.area_filter and self.min_area >= self.max_area:
             raise UserError(
                 f"--min-area is {self.min_area} and --max-area {self.max_area}: no mask can pass; "

@@ -1,5 +1,6 @@
 """Images with masks, made by a generator and one shift of its latent space."""
 
+import math
 from collections import Counter
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -36,10 +37,16 @@ class PriorSource:
 
 @dataclass(frozen=True)
 class EmbeddingSource:
-    """Rows of `embeddings` (N, D) drawn with replacement, plus `noise` * N(0, I), without classes."""
+    """Rows z of `embeddings` (N, D) drawn with replacement and noised, without classes.
+
+    With n from N(0, I) they become z + `noise` * n, as in the original (Voynov et al. 2021); `preserving`
+    makes it sqrt(1 - noise^2) z + noise * n, under which N(0, I) stays itself (2011.13456, section 3.4): plain addition
+    carries latents away from the sphere on which the generator was trained.
+    """
 
     embeddings: torch.Tensor
     noise: float = 0.0
+    preserving: bool = False
 
     def draw(self, count: int, rng: Stream) -> Latents:
         """Return `count` latents on the CPU from the stream's next rows."""
@@ -47,7 +54,8 @@ class EmbeddingSource:
         noises = Stream(rng.seed, f"{rng.name}-noise", rng.position)
         z = self.embeddings[rng.integers(count, len(self.embeddings))]
         if self.noise > 0:
-            z = z + self.noise * noises.normal(count, z.shape[1])
+            kept = math.sqrt(1 - self.noise**2) if self.preserving else 1.0
+            z = kept * z + self.noise * noises.normal(count, z.shape[1])
         return Latents(z)
 
 
@@ -61,10 +69,12 @@ def latent_source(
     if embeddings is None:
         if settings.z_noise > 0:
             raise UserError("--z-noise is added to embeddings, but none are given; name their file or leave it away")
+        if settings.noise_kind == "preserving":
+            raise UserError("--noise-kind is that of the noise on embeddings, but none are given; leave it away")
         return PriorSource(generator, settings.truncation)
     if settings.truncation is not None:
         raise UserError("--truncation bounds random latents, but embeddings are given; leave one of the two away")
-    return EmbeddingSource(embeddings, settings.z_noise)
+    return EmbeddingSource(embeddings, settings.z_noise, settings.noise_kind == "preserving")
 
 
 @dataclass(frozen=True)
@@ -79,6 +89,10 @@ class SyntheticBatch:
 
     def __getitem__(self, rows: slice | torch.Tensor) -> "SyntheticBatch":
         return SyntheticBatch(self.images[rows], self.masks[rows])
+
+    def to(self, device: torch.device) -> "SyntheticBatch":
+        """Return the same samples on `device`."""
+        return SyntheticBatch(self.images.to(device), self.masks.to(device))
 
     def cloned(self) -> "SyntheticBatch":
         """Return a copy with memory of its own: a slice would keep, and save, all it was cut from."""

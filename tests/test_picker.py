@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from discovery.picker import FIGURES, best_of_each, chosen, rank, with_operator_scores
+from discovery.consensus import by_consensus, staple
+from discovery.picker import FIGURES, OF_FINALISTS, Candidate, best_of_each, chosen, rank, with_operator_scores
 from discovery.settings import PickSettings
 from generators.scene import FACTORS, SceneGenerator
 from toolkit.directions import DirectionSet
@@ -12,7 +13,7 @@ from toolkit.errors import UserError
 from toolkit.streams import Stream
 
 ENGINE = choose_engine("cpu", "fp32")
-SETTINGS = PickSettings(samples=16, lengths=2, finalists=4)
+SETTINGS = PickSettings(samples=16, lengths=2, finalists=4, compared=16)
 
 
 def _with_distractors(generator: SceneGenerator, seed: int) -> tuple[DirectionSet, int, int]:
@@ -29,6 +30,7 @@ def _with_distractors(generator: SceneGenerator, seed: int) -> tuple[DirectionSe
 def _pick(generator, directions, settings=SETTINGS):
     ranked = best_of_each(list(rank(generator, directions, settings, ENGINE)))
     finalists = with_operator_scores(generator, directions, ranked, settings, ENGINE)
+    finalists = by_consensus(generator, directions, finalists, settings, ENGINE)
     return chosen(directions, ranked, finalists), ranked
 
 
@@ -36,7 +38,9 @@ def _pick(generator, directions, settings=SETTINGS):
 def test_true_direction_and_sign_among_distractors(seed):
     generator = SceneGenerator(image_size=32, mixing_seed=seed)
     directions, place, sign = _with_distractors(generator, seed)
-    picked, ranked = _pick(generator, directions, PickSettings(samples=16, lengths=2, finalists=4, seed=seed))
+    picked, ranked = _pick(
+        generator, directions, PickSettings(samples=16, lengths=2, finalists=4, compared=16, seed=seed)
+    )
     assert (picked.choice.index, picked.choice.sign) == (place, sign)
     assert len(ranked) == len(directions)
 
@@ -48,7 +52,7 @@ def test_scores_say_what_the_direction_does():
     assert picked.scores["border"][0] < -0.1
     assert picked.scores["inside"][0] > 0.1
     assert picked.scores["score"][0] > 2 * picked.scores["score"][1]
-    assert set(picked.scores) >= set(FIGURES) - {"operator"}
+    assert set(picked.scores) >= set(FIGURES) - set(OF_FINALISTS)
     assert 0.05 < picked.scores["area"][0] < 0.2
 
 
@@ -67,3 +71,43 @@ def test_no_direction_that_will_do_is_said_and_not_chosen():
     directions = DirectionSet(torch.eye(16)[8:11], "scene", "t")  # numbers beyond the factors change nothing
     with pytest.raises(UserError, match="no direction darkens"):
         _pick(generator, directions)
+
+
+def test_staple_finds_the_truth_and_the_raters():
+    torch.manual_seed(0)
+    truth = torch.rand(20_000) < 0.3
+    sensitivities, specificities = (0.95, 0.6, 0.9, 0.8, 0.7), (0.95, 0.99, 0.7, 0.9, 0.8)
+    votes = torch.stack(
+        [
+            torch.where(truth, torch.rand(len(truth)) < sensitivity, torch.rand(len(truth)) > specificity)
+            for sensitivity, specificity in zip(sensitivities, specificities, strict=True)
+        ]
+    )
+    probability, sensitivity, precision = staple(votes)
+    assert ((probability > 0.5) == truth).float().mean() > 0.97
+    torch.testing.assert_close(sensitivity, torch.tensor(sensitivities), atol=0.03, rtol=0)
+    expected = (votes & truth).sum(dim=1) / votes.sum(dim=1)
+    torch.testing.assert_close(precision, expected, atol=0.03, rtol=0)
+
+
+def test_of_like_finalists_one_without_ground_is_chosen():
+    generator = SceneGenerator(image_size=32)
+    contrast = generator.contrast_direction()
+    # The first lightens the ground as well; the others find the thing, each a little differently.
+    ground = contrast + 0.8 * generator.direction("background_brightness")
+    others = [contrast + 0.15 * generator.direction(name) for name in ("size", "texture", "position_x", "position_y")]
+    vectors = torch.stack([ground, *others])
+    directions = DirectionSet(vectors / vectors.norm(dim=1, keepdim=True), "scene", "test")
+    finalists = [Candidate(index, 1, 4.0, 0.9 - 0.01 * index) for index in range(5)]
+    judged = by_consensus(generator, directions, finalists, SETTINGS, ENGINE)
+    assert judged[0].index != 0
+    assert sorted(c.index for c in judged) == [0, 1, 2, 3, 4]
+    assert judged[0].figures["precision"] > 0.9
+    assert judged[0].figures["sensitivity"] > 0.5
+
+
+def test_without_others_near_its_score_the_best_stays():
+    generator = SceneGenerator(image_size=32)
+    directions, _, _ = _with_distractors(generator, 1)
+    finalists = [Candidate(index, 1, 3.0, score) for index, score in enumerate((0.9, 0.8, 0.7, 0.65, 0.5))]
+    assert by_consensus(generator, directions, finalists, SETTINGS, ENGINE) == finalists

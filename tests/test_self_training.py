@@ -81,9 +81,9 @@ def test_the_cut_is_the_same_twice():
     assert np.array_equal(first, cut_mask(photos[0], blurred(truth[0]), SETTINGS))
 
 
-def test_without_a_core_there_is_nothing_to_cut():
+def test_without_a_core_or_without_ground_there_is_nothing_to_cut():
     photo = discs(1)[0][0]
-    for level in (0.0, 0.5):
+    for level in (0.0, 0.5, 1.0):
         assert not cut_mask(photo, np.full((SIDE, SIDE), level, np.float32), SETTINGS).any()
 
 
@@ -165,7 +165,7 @@ def test_stop_and_resume_equal_no_stop(tmp_path):
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ({"core": 0.05}, "at most --core"),
+        ({"core": 0.05}, "rise in this order"),
         ({"frame": 9}, "a quarter at most"),
         ({"min_area": 0.7}, "no mask can pass"),
         ({"agreement": 1.2}, "at most 1"),
