@@ -7,7 +7,23 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from cli import demo, discover, evaluate, label, pick, predict, render_gif, sample, segment, train_generator
+from cli import (
+    convert,
+    demo,
+    discover,
+    embed,
+    evaluate,
+    label,
+    pick,
+    predict,
+    render_gif,
+    sample,
+    segment,
+    self_train,
+    train_encoder,
+    train_generator,
+    weights,
+)
 from toolkit import __version__
 from toolkit.errors import UserError
 
@@ -45,12 +61,17 @@ _COMMANDS: dict[str, Callable[..., Any]] = {
     "label": label.label,
     "render-gif": render_gif.render_gif,
     "segment": segment.segment,
+    "self-train": self_train.self_train,
     "eval": evaluate.evaluate,
     "predict": predict.predict,
     "train-generator": train_generator.train_generator,
+    "train-encoder": train_encoder.train_encoder,
+    "embed": embed.embed,
+    "convert": convert.convert,
 }
 for _name, _command in _COMMANDS.items():
     app.command(_name)(_command)
+app.add_typer(weights.app, name="weights")
 
 
 @app.callback()

@@ -11,12 +11,14 @@ from cli.training import drive, take_up
 from segmentation.settings import SegmentationSettings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     import torch
 
     from generators.protocol import Generator
     from segmentation.pairs import Pairs
+    from segmentation.self_training import SelfTrainingState
+    from segmentation.self_training_settings import SelfTrainingSettings
     from segmentation.training import SegmentationState, Step
     from segmentation.unet import UNet
     from toolkit.engine import Engine
@@ -32,7 +34,9 @@ def segment(
     alpha: Annotated[float | None, typer.Option(help="Shift length; negative for the other way.")] = None,
     generator: Annotated[str | None, typer.Option(help="Generator, if not the one recorded in the set.")] = None,
     weights: WeightsOption = None,
-    embeddings: Annotated[Path | None, typer.Option(help="A .npy array (N, D) of latents of real photos.")] = None,
+    embeddings: Annotated[
+        Path | None, typer.Option(help="Latents of real photos: a .npy array (N, D), or a published name (z-cub).")
+    ] = None,
     images: Annotated[Path | None, typer.Option(help="Real photos to validate on; with --masks.")] = None,
     masks: Annotated[Path | None, typer.Option(help="Their masks; they measure and never train.")] = None,
     device: DeviceOption = "auto",
@@ -40,25 +44,36 @@ def segment(
 ) -> None:
     """Train a U-Net on synthetic images and the masks a direction gives."""
     require((images is None) == (masks is None), "--images and --masks go together; give both or neither")
-    from cli.sources import generator_of, open_directions, resolve_shift, shift_inputs
-    from generators.protocol import load_latents
+    from cli.sources import generator_of, open_directions, or_published, resolve_shift, shift_inputs
     from segmentation.pairs import pair_folders
     from toolkit.engine import choose_engine
     from toolkit.files import sha256_of
 
     engine = choose_engine(device, precision)
+    embeddings = None if embeddings is None else or_published(embeddings, "embeddings")
     found = open_directions(directions)
     index, length, shift = resolve_shift(found, direction, alpha)
     opened, inputs = generator_of(found, generator, weights)
     opened = opened.to(engine.device)
-    pairs = None if images is None or masks is None else _readable(pair_folders(images, masks))
-    latents = None if embeddings is None else load_latents(embeddings, opened.latent_dim)
+    pairs = None if images is None or masks is None else readable(pair_folders(images, masks))
+    latents = None if embeddings is None else _latents(embeddings, opened, inputs)
     inputs |= shift_inputs(index, length, shift)
     if embeddings is not None:
         inputs["embeddings"] = f"{embeddings.resolve()} {sha256_of(embeddings)[:12]}"
     segment_into(out, opened, shift, settings, engine, inputs, found.names[index], latents, pairs)
     console.print(f"wrote {out / 'segmenter.safetensors'}, {out / 'synthetic.png'}")
     console.print(f"next: toolkit predict photo.jpg --model {out} --out predictions")
+
+
+def _latents(path: Path, generator: "Generator", inputs: dict[str, str]) -> "torch.Tensor":
+    """Return the latents in a `.npy` file, told by its record, if it has one, to be this generator's."""
+    from generators.latents_file import require_made_for
+    from generators.protocol import load_latents
+
+    made = require_made_for(path, generator)
+    if made and made.get("generator_digest") != inputs.get("generator_digest"):
+        console.print(f"note: {path} was made with another file of {generator.name}; embed again if it was retrained")
+    return load_latents(path, generator.latent_dim)
 
 
 def segment_into(
@@ -74,7 +89,7 @@ def segment_into(
 ) -> "RunFolder":
     """Return the finished run in `out`, after starting it, taking it up again or finding it finished."""
     from segmentation.synthesis import latent_source
-    from segmentation.training import SegmentationState
+    from segmentation.training import SegmentationState, train
     from toolkit.runs import RunFolder
 
     source = latent_source(generator, settings, latents)
@@ -85,9 +100,8 @@ def segment_into(
     state = SegmentationState.start(generator, shift, settings, engine, source)
     if not take_up(state, run):
         draw_samples(generator, shift.to(engine.device), settings, state, out / "synthetic.png")
-    train_segmenter(
-        state, settings, engine, run, None if pairs is None else _photo_figures(pairs, generator.image_size)
-    )
+    measure = None if pairs is None else photo_figures_of(pairs, generator.image_size)
+    train_segmenter(train(state, settings, engine), state, settings, run, "synthetic", measure)
     # The name is told but no part of what the run is: naming a direction must not keep a run from going on.
     finish(state, settings, run, generator, {**inputs, "direction_name": direction_name})
     return run
@@ -122,21 +136,24 @@ def draw_samples(
 
 
 def train_segmenter(
-    state: "SegmentationState",
-    settings: SegmentationSettings,
-    engine: "Engine",
+    steps: "Iterable[Step]",
+    state: "SegmentationState | SelfTrainingState",
+    settings: "SegmentationSettings | SelfTrainingSettings",
     run: "RunFolder",
+    validated_on: str,
     photo_figures: "Callable[[UNet], dict[str, float]] | None" = None,
 ) -> None:
-    """Train to the end with progress, logs and checkpoints; on Ctrl-C save and leave with status 130."""
-    from segmentation.training import train
+    """Train to the end with progress, logs and checkpoints; on Ctrl-C save and leave with status 130.
+
+    Figures of the validations are logged as `validated_on`_iou and so on.
+    """
 
     def attend(step: "Step", last: bool) -> str | None:
         figures: dict[str, float] = {}
         if step.step % settings.log_every == 0 or last:
             figures = {"loss": float(step.loss), "rate": step.rate}
         if step.validation is not None:
-            figures |= {f"synthetic_{name}": value for name, value in vars(step.validation).items()}
+            figures |= {f"{validated_on}_{name}": value for name, value in vars(step.validation).items()}
             if photo_figures is not None:
                 figures |= photo_figures(state.network)
         if not figures:
@@ -144,10 +161,10 @@ def train_segmenter(
         run.log(step.step, **figures)
         return ", ".join(f"{name} {value:.3f}" for name, value in figures.items() if name != "rate")
 
-    drive("training", train(state, settings, engine), state, settings, run, attend)
+    drive("training", steps, state, settings, run, attend)
 
 
-def _readable(pairs: "Pairs") -> "Pairs":
+def readable(pairs: "Pairs") -> "Pairs":
     """Return the pairs after reading every file once: a broken mask should not end a training hours later."""
     from segmentation.pairs import read_truth
     from toolkit.photos import read_photo
@@ -158,7 +175,7 @@ def _readable(pairs: "Pairs") -> "Pairs":
     return pairs
 
 
-def _photo_figures(pairs: "Pairs", image_size: int) -> "Callable[[UNet], dict[str, float]]":
+def photo_figures_of(pairs: "Pairs", image_size: int) -> "Callable[[UNet], dict[str, float]]":
     """Return a function that measures a network, as it is at that step, on real photos."""
 
     def measure(network: "UNet") -> dict[str, float]:

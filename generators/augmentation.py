@@ -6,14 +6,17 @@ import torch.nn.functional as F
 NUM_UNIFORMS = 7  # random numbers used per image
 
 
-def augmented(images: torch.Tensor, uniforms: torch.Tensor) -> torch.Tensor:
+def augmented(images: torch.Tensor, uniforms: torch.Tensor, strength: float = 1.0) -> torch.Tensor:
     """Return images (B, 3, H, W) changed by uniforms (B, NUM_UNIFORMS) in (0, 1); gradients pass through.
 
     Brightness is shifted by up to 0.5, saturation scaled by 0 to 2, contrast by 0.5 to 1.5; the picture moves by up
-    to an eighth of its side, and a square of half its side is blanked (section 3.2 of the paper).
+    to an eighth of its side, and a square of half its side is blanked (section 3.2 of the paper). A `strength` below 1
+    brings all of these nearer to no change.
     """
     uniforms = uniforms.to(images)
-    return _cutout(_translated(_coloured(images, uniforms[:, :3]), uniforms[:, 3:5]), uniforms[:, 5:7])
+    # Written so that full strength leaves the numbers as they are, to the last bit.
+    images = _coloured(images, strength * uniforms[:, :3] + (1 - strength) * 0.5)
+    return _cutout(_translated(images, uniforms[:, 3:5], strength), uniforms[:, 5:7], strength)
 
 
 def _coloured(images: torch.Tensor, uniforms: torch.Tensor) -> torch.Tensor:
@@ -25,9 +28,9 @@ def _coloured(images: torch.Tensor, uniforms: torch.Tensor) -> torch.Tensor:
     return (images - mean) * (contrast + 0.5) + mean
 
 
-def _translated(images: torch.Tensor, uniforms: torch.Tensor) -> torch.Tensor:
+def _translated(images: torch.Tensor, uniforms: torch.Tensor, strength: float) -> torch.Tensor:
     side = images.shape[-1]
-    reach = side // 8
+    reach = int(strength * side / 8)
     # Rounded to float32 a uniform number can be 1, hence the maximum.
     offsets = (uniforms * (2 * reach + 1)).floor().long().clamp_max(2 * reach)
     padded = F.pad(images, (reach,) * 4)
@@ -37,9 +40,9 @@ def _translated(images: torch.Tensor, uniforms: torch.Tensor) -> torch.Tensor:
     return padded.permute(0, 2, 3, 1)[batch, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
 
 
-def _cutout(images: torch.Tensor, uniforms: torch.Tensor) -> torch.Tensor:
+def _cutout(images: torch.Tensor, uniforms: torch.Tensor, strength: float) -> torch.Tensor:
     side = images.shape[-1]
-    half = side // 4
+    half = int(strength * side / 4)
     centres = (uniforms * (side + 1)).floor().clamp_max(side)
     steps = torch.arange(side, device=images.device)
     inside = ((steps - centres[:, :, None]) >= -half) & ((steps - centres[:, :, None]) < half)

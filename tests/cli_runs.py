@@ -34,3 +34,10 @@ def refused(*arguments: object) -> str:
     assert len(errors) == 1, output
     assert output.rstrip().endswith(errors[0])
     return errors[0].removeprefix("error: ")
+
+
+def stopped(*arguments: object) -> str:
+    """Return what a command prints that was asked to stop, after checking that it ended with status 130."""
+    code, output = _invoke(*arguments)
+    assert code == 130, output
+    return output

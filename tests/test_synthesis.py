@@ -145,6 +145,17 @@ def test_embeddings_are_drawn_with_replacement_whatever_the_batch_size():
     assert abs(noise.std() - 1) < 0.15
 
 
+def test_noise_that_preserves_the_variance_keeps_the_prior_and_shrinks_the_row():
+    table = Stream(0, "table").normal(2000, 5)
+    draws = {
+        preserving: EmbeddingSource(table, 0.6, preserving).draw(4000, Stream(1, "x")).z for preserving in (False, True)
+    }
+    rows = EmbeddingSource(table).draw(4000, Stream(1, "x")).z
+    torch.testing.assert_close(draws[True] - 0.8 * rows, draws[False] - rows)  # the same noise
+    assert draws[True].var() == pytest.approx(1, abs=0.05)
+    assert draws[False].var() == pytest.approx(1.36, abs=0.07)
+
+
 @pytest.mark.parametrize(
     "array",
     [
@@ -170,5 +181,10 @@ def test_settings_a_source_has_no_use_for_are_refused():
     assert isinstance(latent_source(generator, SegmentationSettings(z_noise=0.2), table), EmbeddingSource)
     with pytest.raises(UserError, match="--z-noise is added to embeddings"):
         latent_source(generator, SegmentationSettings(z_noise=0.2))
+    with pytest.raises(UserError, match="--noise-kind is that of the noise on embeddings, but none are given"):
+        latent_source(generator, SegmentationSettings(noise_kind="preserving"))
+    assert latent_source(generator, SegmentationSettings(z_noise=0.2, noise_kind="preserving"), table).preserving
+    with pytest.raises(UserError, match=r"--z-noise is 1\.5, but noise that preserves the variance is at most 1"):
+        SegmentationSettings(z_noise=1.5, noise_kind="preserving")
     with pytest.raises(UserError, match="--truncation bounds random latents"):
         latent_source(generator, SegmentationSettings(truncation=1.0), table)

@@ -1,0 +1,105 @@
+"""Files of photos' latents: the published `.npy` layout, a record beside it, and the state of unfinished work."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from generators.protocol import Generator
+from toolkit.artefacts import load_artefact, save_artefact
+from toolkit.errors import UserError
+from toolkit.files import read_json, replacing, write_json
+
+KIND = "latents of photos"
+_UNFINISHED = "unfinished latents of photos"
+
+
+@dataclass
+class EmbeddedPhotos:
+    """Latents told so far, in the order of the photos, with the photos' names and what their images missed.
+
+    `errors` holds, by name, the pyramid error of each photo's reconstruction.
+    """
+
+    z: list[torch.Tensor] = field(default_factory=list)
+    files: list[str] = field(default_factory=list)
+    left_out: list[str] = field(default_factory=list)
+    errors: dict[str, list[float]] = field(default_factory=dict)
+
+    @property
+    def consumed(self) -> int:
+        """Return how many photos were looked at."""
+        return len(self.files) + len(self.left_out)
+
+    def extend(self, files: list[str], z: torch.Tensor, errors: dict[str, torch.Tensor]) -> None:
+        """Append the latents (B, D) of these photos and their errors (B,)."""
+        self.files += files
+        self.z.append(z.cpu())
+        for name, values in errors.items():
+            self.errors.setdefault(name, []).extend(values.tolist())
+
+    def table(self) -> torch.Tensor:
+        """Return the latents (N, D)."""
+        return torch.cat(self.z)
+
+    def figures(self) -> dict[str, float]:
+        """Return the mean of each error."""
+        return {name: float(np.mean(values)) for name, values in self.errors.items()}
+
+    def save(self, path: Path, made: dict[str, Any]) -> None:
+        """Write what there is so far and how it was made."""
+        card = {"made": made, "files": self.files, "left_out": self.left_out, "errors": self.errors}
+        save_artefact(path, _UNFINISHED, {"z": self.table()} if self.z else {}, card)
+
+
+def load_unfinished(path: Path) -> tuple[EmbeddedPhotos, dict[str, Any]]:
+    """Return what `EmbeddedPhotos.save` wrote and how it was made; UserError for any other file."""
+    tensors, card = load_artefact(path, _UNFINISHED)
+    try:
+        return EmbeddedPhotos(list(tensors.values()), card["files"], card["left_out"], card["errors"]), card["made"]
+    except KeyError as error:
+        raise UserError(f"{path} holds no {error}; delete it to start again") from error
+
+
+def record_of(path: Path) -> Path:
+    """Return where the record of the latents in `path` lies."""
+    return Path(path).with_suffix(".json")
+
+
+def save_latents(path: Path, photos: EmbeddedPhotos, made: dict[str, Any]) -> None:
+    """Write latents float32 (N, D) in the published `.npy` layout, and beside them which photo each row is of."""
+    rows = {"files": photos.files, "errors": photos.errors, "left_out": photos.left_out}
+    # The record first: latents without one pass for somebody else's, which are never written over.
+    write_json(record_of(path), {"kind": KIND, "made": made, "figures": photos.figures(), **rows})
+    with replacing(path) as temporary:
+        np.save(temporary, photos.table().numpy().astype(np.float32))
+
+
+def read_record(path: Path) -> dict[str, Any] | None:
+    """Return how the latents in `path` were made; None for files without a record, as the published ones are."""
+    if not record_of(path).is_file():
+        return None
+    record = read_json(record_of(path))
+    if not isinstance(record, dict) or record.get("kind") != KIND:
+        return None
+    if not isinstance(record.get("made"), dict):
+        raise UserError(f"{record_of(path)} does not say how the latents were made; embed the photos again")
+    return record["made"]
+
+
+def require_made_for(path: Path, generator: Generator) -> dict[str, Any]:
+    """Return how the latents in `path` were made, as far as is known.
+
+    UserError when the record beside them names another generator, or another length, than those of `generator`.
+    """
+    made = read_record(path)
+    if made is None:
+        return {}
+    if (made.get("generator"), made.get("latent_dim")) != (generator.name, generator.latent_dim):
+        raise UserError(
+            f"{path} holds latents of {made.get('generator')} with {made.get('latent_dim')} numbers, but those of "
+            f"{generator.name} with {generator.latent_dim} are needed; embed the photos with this generator"
+        )
+    return made
