@@ -21,6 +21,8 @@ from segmentation.self_training_settings import SelfTrainingSettings
 from toolkit.engine import Engine
 from toolkit.pixels import from_bytes
 
+_LOWEST_CORE = 0.4
+
 
 @dataclass(frozen=True)
 class PseudoMasks:
@@ -48,13 +50,14 @@ def probabilities(segmenter: Segmenter, photos: np.ndarray, engine: Engine) -> n
 def cut_mask(photo: np.ndarray, probability: np.ndarray, settings: SelfTrainingSettings) -> np.ndarray:
     """Return the mask (S, S) bool that GrabCut makes of a photo uint8 (S, S, 3) and its probability (S, S).
 
-    Pixels above `certain` stay foreground and those below `ground` background; of the others, those above `core` start
-    as foreground. A mask that then covers more than `max_border` of the photo's frame holds a sky or a wall: it is cut
-    once more with the frame as background, and its colours with it. Holes are filled. Without pixels to start from the
-    result is empty.
+    Pixels above `certain` stay foreground and those below `ground` background; of the others those start as
+    foreground that lie above the level which splits the map best (Otsu 1979), or above `core` where that is lower.
+    A mask that then covers more than `max_border` of the photo's frame holds a sky or a wall: it is cut once more
+    with the frame as background, and its colours with it. Holes are filled. Without pixels to start from the result
+    is empty.
     """
     labels = np.full(probability.shape, cv2.GC_PR_BGD, np.uint8)
-    labels[probability >= settings.core] = cv2.GC_PR_FGD
+    labels[probability >= min(settings.core, _splitting_level(probability))] = cv2.GC_PR_FGD
     frame = np.ones(probability.shape, bool)
     frame[settings.frame : -settings.frame, settings.frame : -settings.frame] = False
     held = labels.copy()
@@ -66,6 +69,12 @@ def cut_mask(photo: np.ndarray, probability: np.ndarray, settings: SelfTrainingS
     labels[probability < settings.ground] = cv2.GC_BGD
     labels[frame] = cv2.GC_BGD
     return _cut(photo, labels, settings)
+
+
+def _splitting_level(probability: np.ndarray) -> float:
+    """Return Otsu's level of a map, at least 0.4: an unsure segmenter's maps hardly reach higher."""
+    levels = (probability * 255).round().astype(np.uint8)
+    return max(_LOWEST_CORE, cv2.threshold(levels, 0, 255, cv2.THRESH_BINARY + cv2.THRESH_OTSU)[0] / 255)
 
 
 def _cut(photo: np.ndarray, labels: np.ndarray, settings: SelfTrainingSettings) -> np.ndarray:
