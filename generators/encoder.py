@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from toolkit.artefacts import load_artefact, match_state, save_artefact
+from toolkit.artefacts import halved, load_artefact, match_state, save_artefact
 from toolkit.errors import UserError
 from toolkit.pixels import resize
 from toolkit.streams import Stream
@@ -118,9 +118,10 @@ class Encoder:
         self.network.to(device)
         return self
 
-    def save(self, path: Path) -> None:
-        """Write the encoder as one artefact."""
-        save_artefact(path, KIND, self.network.state_dict(), {**self.card, "shape": asdict(self.network.shape)})
+    def save(self, path: Path, half: bool = False) -> None:
+        """Write the encoder as one artefact; `half` stores its weights in 16 bits, at half the size."""
+        state = self.network.state_dict()
+        save_artefact(path, KIND, halved(state) if half else state, {**self.card, "shape": asdict(self.network.shape)})
 
 
 def load_encoder(path: Path) -> Encoder:

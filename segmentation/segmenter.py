@@ -13,7 +13,7 @@ import torch
 from segmentation.guided_filter import guided_filter
 from segmentation.protocols import PROTOCOLS
 from segmentation.unet import SMALLEST_SIDE, UNet
-from toolkit.artefacts import artefact_kind, load_artefact, load_state_file, match_state, save_artefact
+from toolkit.artefacts import artefact_kind, halved, load_artefact, load_state_file, match_state, save_artefact
 from toolkit.errors import UserError
 from toolkit.pixels import from_bytes, gray, resize, shorter_side
 
@@ -99,10 +99,8 @@ class Segmenter:
 
     def save(self, path: Path, half: bool = False) -> None:
         """Write the segmenter as one artefact; `half` stores convolutions in 16 bits, at half the size."""
-        tensors = {
-            name: tensor.half() if half and tensor.dim() > 1 else tensor
-            for name, tensor in self.network.state_dict().items()
-        }
+        state = self.network.state_dict()
+        tensors = halved(state) if half else state
         save_artefact(path, KIND, tensors, {**self.card, "image_size": self.image_size, "width": self.network.width})
 
     @classmethod

@@ -110,3 +110,9 @@ def test_a_file_of_another_kind(tmp_path):
     save_artefact(tmp_path / "g.safetensors", "compact generator", {}, {})
     with pytest.raises(UserError, match="is a compact generator artefact, but a encoder is needed"):
         load_encoder(tmp_path / "g.safetensors")
+
+
+def test_half_precision_files_are_half_as_large_and_nearly_equal(encoder, saved, tmp_path):
+    encoder.save(tmp_path / "half.safetensors", half=True)
+    assert (tmp_path / "half.safetensors").stat().st_size < 0.6 * saved.stat().st_size
+    torch.testing.assert_close(load_encoder(tmp_path / "half.safetensors")(IMAGES), encoder(IMAGES), atol=2e-3, rtol=0)

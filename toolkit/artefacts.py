@@ -25,6 +25,11 @@ def save_artefact(path: Path, kind: str, tensors: Mapping[str, torch.Tensor], ca
     write_bytes(path, save(plain, metadata=metadata))
 
 
+def halved(tensors: Mapping[str, torch.Tensor]) -> Tensors:
+    """Return the tensors with matrices and convolutions in 16 bits, at half the size; vectors stay as they are."""
+    return {name: tensor.half() if tensor.dim() > 1 else tensor for name, tensor in tensors.items()}
+
+
 def load_artefact(path: Path, kind: str) -> tuple[Tensors, dict[str, Any]]:
     """Return (tensors, card) of an artefact; UserError when it is another kind of file, damaged or not finite."""
     found, tensors, card = _read_safetensors(path, kind)
