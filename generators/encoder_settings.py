@@ -12,7 +12,7 @@ class EncoderSettings(Settings):
 
     kind: ClassVar[str] = "train-encoder"
 
-    steps: int = setting(1500, "training steps, one batch of fresh samples each", minimum=1)
+    steps: int = setting(2000, "training steps, one batch of fresh samples each", minimum=1)
     batch: int = setting(64, "fresh samples in a batch", minimum=2)
     photo_batch: int = setting(16, "photos beside them in a batch", minimum=2)
     image_size: int = setting(

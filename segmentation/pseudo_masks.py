@@ -21,7 +21,7 @@ from segmentation.self_training_settings import SelfTrainingSettings
 from toolkit.engine import Engine
 from toolkit.pixels import from_bytes
 
-_LOWEST_CORE = 0.4
+_LOWEST_CORE = 0.4  # an unsure segmenter's maps may split lower still, between one ground and another
 
 
 @dataclass(frozen=True)
@@ -50,31 +50,32 @@ def probabilities(segmenter: Segmenter, photos: np.ndarray, engine: Engine) -> n
 def cut_mask(photo: np.ndarray, probability: np.ndarray, settings: SelfTrainingSettings) -> np.ndarray:
     """Return the mask (S, S) bool that GrabCut makes of a photo uint8 (S, S, 3) and its probability (S, S).
 
-    Pixels above `certain` stay foreground and those below `ground` background; of the others those start as
-    foreground that lie above the level which splits the map best (Otsu 1979), or above `core` where that is lower.
-    A mask that then covers more than `max_border` of the photo's frame holds a sky or a wall: it is cut once more
-    with the frame as background, and its colours with it. Holes are filled. Without pixels to start from the result
-    is empty.
+    Pixels above `certain` stay foreground and those below `ground` background; of the others those above `core` start
+    as foreground, or, where they are fewer than `min_area`, those above the level that splits the map best (Otsu).
+    The cut takes away from what starts as foreground and adds holes alone: ground that gets into masks now and then is
+    learnt. A mask that covers more than `max_border` of the photo's frame holds a sky or a wall: it is cut once more
+    with the frame as background, and its colours with it. Without pixels to start from the result is empty.
     """
-    labels = np.full(probability.shape, cv2.GC_PR_BGD, np.uint8)
-    labels[probability >= min(settings.core, _splitting_level(probability))] = cv2.GC_PR_FGD
+    start = probability >= settings.core
+    if start.mean() < settings.min_area:
+        start = probability >= max(_LOWEST_CORE, _splitting_level(probability))
+    labels = np.where(start, cv2.GC_PR_FGD, cv2.GC_PR_BGD).astype(np.uint8)
     frame = np.ones(probability.shape, bool)
     frame[settings.frame : -settings.frame, settings.frame : -settings.frame] = False
     held = labels.copy()
     held[probability > settings.certain] = cv2.GC_FGD
     held[probability < settings.ground] = cv2.GC_BGD
     mask = _cut(photo, held, settings)
-    if mask[frame].mean() <= settings.max_border:
-        return mask
-    labels[probability < settings.ground] = cv2.GC_BGD
-    labels[frame] = cv2.GC_BGD
-    return _cut(photo, labels, settings)
+    if mask[frame].mean() > settings.max_border:
+        labels[probability < settings.ground] = cv2.GC_BGD
+        labels[frame] = cv2.GC_BGD
+        mask = _cut(photo, labels, settings)
+    return binary_fill_holes(mask & start)
 
 
 def _splitting_level(probability: np.ndarray) -> float:
-    """Return Otsu's level of a map, at least 0.4: an unsure segmenter's maps hardly reach higher."""
     levels = (probability * 255).round().astype(np.uint8)
-    return max(_LOWEST_CORE, cv2.threshold(levels, 0, 255, cv2.THRESH_BINARY + cv2.THRESH_OTSU)[0] / 255)
+    return cv2.threshold(levels, 0, 255, cv2.THRESH_BINARY + cv2.THRESH_OTSU)[0] / 255
 
 
 def _cut(photo: np.ndarray, labels: np.ndarray, settings: SelfTrainingSettings) -> np.ndarray:
@@ -85,7 +86,7 @@ def _cut(photo: np.ndarray, labels: np.ndarray, settings: SelfTrainingSettings) 
     colours = np.ascontiguousarray(photo[..., ::-1])
     outer, inner, unused = np.zeros((1, 65)), np.zeros((1, 65)), (0, 0, 1, 1)
     cv2.grabCut(colours, labels, unused, outer, inner, settings.cuts, cv2.GC_INIT_WITH_MASK)
-    return binary_fill_holes(np.isin(labels, (cv2.GC_FGD, cv2.GC_PR_FGD)))
+    return np.isin(labels, (cv2.GC_FGD, cv2.GC_PR_FGD))
 
 
 def pseudo_masks(photos: np.ndarray, found: np.ndarray, settings: SelfTrainingSettings) -> PseudoMasks:

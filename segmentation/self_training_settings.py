@@ -23,8 +23,8 @@ class SelfTrainingSettings(Settings):
         0.4, "share of the steps, at the end, that are taken at a fifth of the rate", minimum=0, maximum=1
     )
     core: float = setting(
-        0.8,
-        "probability from which a pixel starts as foreground, where the photo's map does not split lower",
+        0.9,
+        "probability from which a pixel starts as foreground, where --min-area of the photo reaches it",
         minimum=0,
         maximum=1,
     )
@@ -39,7 +39,7 @@ class SelfTrainingSettings(Settings):
     )
     cuts: int = setting(2, "times that colours are fitted and the graph is cut", minimum=1)
     agreement: float = setting(
-        0.4, "IoU of a mask before and after the cut from which it is kept", minimum=0, maximum=1
+        0.5, "IoU of a mask before and after the cut from which it is kept", minimum=0, maximum=1
     )
     min_area: float = setting(0.05, "smallest share of the photo that a kept mask covers", minimum=0, maximum=1)
     max_area: float = setting(0.65, "largest share of the photo that a kept mask covers", minimum=0, maximum=1)

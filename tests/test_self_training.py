@@ -43,7 +43,7 @@ def blurred(mask):
     for _ in range(3):
         padded = np.pad(grown, 1)
         grown = np.max([padded[i : i + SIDE, j : j + SIDE] for i in range(3) for j in range(3)], axis=0)
-    return np.where(mask, 0.9, 0.7 * grown).astype(np.float32)
+    return np.where(mask, 0.95, 0.92 * grown).astype(np.float32)
 
 
 def test_the_cut_follows_the_photo_s_edge():
@@ -61,7 +61,7 @@ def test_a_ground_taken_for_the_thing_is_given_up_at_the_frame():
     photos, truth = discs(2)
     for photo, mask in zip(photos, truth, strict=True):
         # Half of the ground is as sure as the disc; its colour is the frame's.
-        rough = np.where(mask | (np.arange(SIDE) < 10), 0.9, 0.3).astype(np.float32)
+        rough = np.where(mask | (np.arange(SIDE) < 10), 0.95, 0.3).astype(np.float32)
         cut = cut_mask(photo, rough, SETTINGS)
         assert (cut & mask).sum() / (cut | mask).sum() > 0.9
 
