@@ -65,7 +65,17 @@ def test_the_command_line_starts_without_the_heavy_libraries():
     assert done.stdout.strip() == "[]"
 
 
-@pytest.mark.parametrize("module", ["toolkit.settings", "generators.settings", "toolkit.files", "toolkit.errors"])
+@pytest.mark.parametrize(
+    "module",
+    [
+        "toolkit.settings",
+        "generators.settings",
+        "generators.encoder_settings",
+        "segmentation.self_training_settings",
+        "toolkit.files",
+        "toolkit.errors",
+    ],
+)
 def test_settings_need_nothing_beyond_the_standard_library(module):
     code = (
         f"import sys, {module}; tops = {{name.split('.')[0] for name in sys.modules}}; "

@@ -85,6 +85,24 @@ _RUNS = {
             "--checkpoint-every", "5", "--log-every", "1",
         ),
     ),
+    "bigbigan": (
+        "encoder.safetensors",
+        "encoder",
+        lambda folder: (
+            "train-generator", folder / "photos", "--objective", "bigbigan", "--steps", "60", "--batch", "8",
+            "--width", "8", "--critic-width", "8", "--encoder-width", "8", "--joint-width", "8", "--image-size", "32",
+            "--latent-dim", "8", "--grid-every", "30", "--checkpoint-every", "5", "--log-every", "1",
+        ),
+    ),
+    "train-encoder": (
+        "encoder.safetensors",
+        "encoder",
+        lambda folder: (
+            "train-encoder", "--generator", "scene", "--photos", folder / "photos", "--steps", "100", "--batch", "8",
+            "--photo-batch", "4", "--width", "4", "--checkpoint-every", "5", "--validate-every", "50",
+            "--log-every", "1",
+        ),
+    ),
 }  # fmt: skip
 
 
