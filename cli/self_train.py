@@ -94,7 +94,8 @@ def _round(
         figures = inner.result
         inner.close()
         return Segmenter.load(folder).to(engine.device), figures
-    made = _masks(teacher, pixels, settings, engine, folder)
+    core = settings.first_core if number == 1 else settings.core
+    made = _masks(teacher, pixels, core, settings, engine, folder)
     console.print(f"round {number} of {settings.rounds}: masks {made.describe()}")
     masked = MaskedPhotos(*training_set(pixels, made), settings.batch)
     state = SelfTrainingState.start(settings, engine)
@@ -111,7 +112,12 @@ def _round(
 
 
 def _masks(
-    teacher: "Segmenter", pixels: "np.ndarray", settings: SelfTrainingSettings, engine: "Engine", folder: Path
+    teacher: "Segmenter",
+    pixels: "np.ndarray",
+    core: float,
+    settings: SelfTrainingSettings,
+    engine: "Engine",
+    folder: Path,
 ) -> "PseudoMasks":
     """Return the masks of all photos, made batch by batch, and draw some of them.
 
@@ -123,7 +129,7 @@ def _masks(
     with Bar("making masks", len(pixels), unit="photos") as bar:
         for start in range(0, len(pixels), settings.batch):
             photos = pixels[start : start + settings.batch]
-            parts.append(pseudo_masks(photos, probabilities(teacher, photos, engine), settings))
+            parts.append(pseudo_masks(photos, probabilities(teacher, photos, engine), core, settings))
             bar.advance(len(photos))
     made = join(parts)
     _draw(pixels, made, folder / "masks.png")

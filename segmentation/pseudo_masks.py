@@ -21,8 +21,6 @@ from segmentation.self_training_settings import SelfTrainingSettings
 from toolkit.engine import Engine
 from toolkit.pixels import from_bytes
 
-_LOWEST_CORE = 0.4  # an unsure segmenter's maps may split lower still, between one ground and another
-
 
 @dataclass(frozen=True)
 class PseudoMasks:
@@ -47,18 +45,16 @@ def probabilities(segmenter: Segmenter, photos: np.ndarray, engine: Engine) -> n
     return ((straight + mirrored.flip(-1)) / 2).cpu().numpy()
 
 
-def cut_mask(photo: np.ndarray, probability: np.ndarray, settings: SelfTrainingSettings) -> np.ndarray:
+def cut_mask(photo: np.ndarray, probability: np.ndarray, core: float, settings: SelfTrainingSettings) -> np.ndarray:
     """Return the mask (S, S) bool that GrabCut makes of a photo uint8 (S, S, 3) and its probability (S, S).
 
-    Pixels above `certain` stay foreground and those below `ground` background; of the others those above `core` start
-    as foreground, or, where they are fewer than `min_area`, those above the level that splits the map best (Otsu).
-    The cut takes away from what starts as foreground and adds holes alone: ground that gets into masks now and then is
-    learnt. A mask that covers more than `max_border` of the photo's frame holds a sky or a wall: it is cut once more
-    with the frame as background, and its colours with it. Without pixels to start from the result is empty.
+    Pixels above `certain` stay foreground and those below `ground` background; of the others those of at least
+    `core` start as foreground. The cut takes away from what starts as foreground and adds holes alone: ground that
+    gets into masks now and then is learnt. A mask that covers more than `max_border` of the photo's frame holds a
+    sky or a wall: it is cut once more with the frame as background, and its colours with it. Without pixels to
+    start from the result is empty.
     """
-    start = probability >= settings.core
-    if start.mean() < settings.min_area:
-        start = probability >= max(_LOWEST_CORE, _splitting_level(probability))
+    start = probability >= core
     labels = np.where(start, cv2.GC_PR_FGD, cv2.GC_PR_BGD).astype(np.uint8)
     frame = np.ones(probability.shape, bool)
     frame[settings.frame : -settings.frame, settings.frame : -settings.frame] = False
@@ -73,11 +69,6 @@ def cut_mask(photo: np.ndarray, probability: np.ndarray, settings: SelfTrainingS
     return binary_fill_holes(mask & start)
 
 
-def _splitting_level(probability: np.ndarray) -> float:
-    levels = (probability * 255).round().astype(np.uint8)
-    return cv2.threshold(levels, 0, 255, cv2.THRESH_BINARY + cv2.THRESH_OTSU)[0] / 255
-
-
 def _cut(photo: np.ndarray, labels: np.ndarray, settings: SelfTrainingSettings) -> np.ndarray:
     inside = np.isin(labels, (cv2.GC_FGD, cv2.GC_PR_FGD))
     if not inside.any() or inside.all():
@@ -89,13 +80,14 @@ def _cut(photo: np.ndarray, labels: np.ndarray, settings: SelfTrainingSettings) 
     return np.isin(labels, (cv2.GC_FGD, cv2.GC_PR_FGD))
 
 
-def pseudo_masks(photos: np.ndarray, found: np.ndarray, settings: SelfTrainingSettings) -> PseudoMasks:
+def pseudo_masks(photos: np.ndarray, found: np.ndarray, core: float, settings: SelfTrainingSettings) -> PseudoMasks:
     """Return the masks of photos uint8 (N, S, S, 3) with probabilities `found` (N, S, S), and which of them are fit.
 
+    `core` is the probability from which a pixel starts as foreground.
     A mask is left out when its IoU with the segmenter's own is below `agreement`, or when its share of the photo is
     not within `min_area` and `max_area`.
     """
-    masks = np.stack([cut_mask(photo, map_, settings) for photo, map_ in zip(photos, found, strict=True)])
+    masks = np.stack([cut_mask(photo, map_, core, settings) for photo, map_ in zip(photos, found, strict=True)])
     areas = masks.mean(axis=(1, 2))
     verdicts = {
         "agreement": iou(mask_counts(found >= 0.5, masks)) >= settings.agreement,

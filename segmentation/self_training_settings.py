@@ -22,9 +22,12 @@ class SelfTrainingSettings(Settings):
     rate_drop: float = setting(
         0.4, "share of the steps, at the end, that are taken at a fifth of the rate", minimum=0, maximum=1
     )
+    first_core: float = setting(
+        0.5, "probability from which a pixel starts as foreground in the first round", minimum=0, maximum=1
+    )
     core: float = setting(
         0.9,
-        "probability from which a pixel starts as foreground, where --min-area of the photo reaches it",
+        "the same in later rounds: a student of cut masks is surer than one of synthetic images",
         minimum=0,
         maximum=1,
     )
@@ -51,10 +54,10 @@ class SelfTrainingSettings(Settings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not self.ground <= self.core <= self.certain:
+        if not self.ground <= self.first_core <= self.core <= self.certain:
             raise UserError(
-                f"--ground is {self.ground}, --core {self.core} and --certain {self.certain}; "
-                "they have to rise in this order"
+                f"--ground is {self.ground}, --first-core {self.first_core}, --core {self.core} and --certain "
+                f"{self.certain}; they have to rise in this order"
             )
         if 4 * self.frame > self.image_size:
             raise UserError(

@@ -80,14 +80,14 @@ def test_a_card_that_cannot_be_read_again_is_not_written(tmp_path):
 
 def test_an_artefact_of_another_kind(artefact):
     assert (
-        refusal(load_artefact, artefact, "segmenter") == f"{artefact} is a example artefact, but a segmenter is needed"
+        refusal(load_artefact, artefact, "segmenter") == f"{artefact} is an example artefact, but a segmenter is needed"
     )
 
 
 def test_a_safetensors_file_from_elsewhere(tmp_path):
     path = tmp_path / "foreign.safetensors"
     save_file({"x": torch.zeros(2)}, path)
-    assert "is a safetensors file without a toolkit card, but a example is needed" in refusal(load_artefact, path, KIND)
+    assert "is a safetensors file without a toolkit card, but an example is needed" in refusal(load_artefact, path, KIND)
     assert artefact_kind(path) is None
 
 

@@ -34,12 +34,16 @@ def load_artefact(path: Path, kind: str) -> tuple[Tensors, dict[str, Any]]:
     """Return (tensors, card) of an artefact; UserError when it is another kind of file, damaged or not finite."""
     found, tensors, card = _read_safetensors(path, kind)
     if found != kind:
-        is_what = f"a {found} artefact" if found else "a safetensors file without a toolkit card"
-        raise UserError(f"{path} is {is_what}, but a {kind} is needed")
+        is_what = f"{_with_article(found)} artefact" if found else "a safetensors file without a toolkit card"
+        raise UserError(f"{path} is {is_what}, but {_with_article(kind)} is needed")
     if not isinstance(card, dict):
         raise UserError(f"{path} holds no table of how it was made; make or download it again")
     require_finite(tensors, path)
     return tensors, card
+
+
+def _with_article(kind: str) -> str:
+    return f"{'an' if kind[0] in 'aeiou' else 'a'} {kind}"
 
 
 def artefact_kind(path: Path) -> str | None:
