@@ -87,7 +87,8 @@ def test_an_artefact_of_another_kind(artefact):
 def test_a_safetensors_file_from_elsewhere(tmp_path):
     path = tmp_path / "foreign.safetensors"
     save_file({"x": torch.zeros(2)}, path)
-    assert "is a safetensors file without a toolkit card, but an example is needed" in refusal(load_artefact, path, KIND)
+    message = refusal(load_artefact, path, KIND)
+    assert "is a safetensors file without a toolkit card, but an example is needed" in message
     assert artefact_kind(path) is None
 
 
