@@ -195,7 +195,7 @@ def folder(tmp_path):
 
 
 FLAGS = (
-    "--rounds", 2, "--steps", 30, "--batch", 8, "--image-size", SIDE, "--width", 4, "--rate", 5e-3, 
+    "--rounds", 2, "--steps", 30, "--batch", 8, "--image-size", SIDE, "--width", 4, "--rate", 5e-3,
     "--first-core", 0.5, "--core", 0.6, "--ground", 0.2, "--min-area", 0.02, "--agreement", 0.4, "--validate-every", 15,
     "--held-out", 0.1, "--precision", "fp32",
 )  # fmt: skip
