@@ -43,9 +43,8 @@ def segment(
     precision: PrecisionOption = "auto",
 ) -> None:
     """Train a U-Net on synthetic images and the masks a direction gives."""
-    require((images is None) == (masks is None), "--images and --masks go together; give both or neither")
+    pairs = validation_pairs(images, masks)
     from cli.sources import generator_of, open_directions, or_published, resolve_shift, shift_inputs
-    from segmentation.pairs import pair_folders
     from toolkit.engine import choose_engine
     from toolkit.files import sha256_of
 
@@ -55,7 +54,6 @@ def segment(
     index, length, shift = resolve_shift(found, direction, alpha)
     opened, inputs = generator_of(found, generator, weights)
     opened = opened.to(engine.device)
-    pairs = None if images is None or masks is None else readable(pair_folders(images, masks))
     latents = None if embeddings is None else _latents(embeddings, opened, inputs)
     inputs |= shift_inputs(index, length, shift)
     if embeddings is not None:
@@ -164,11 +162,18 @@ def train_segmenter(
     drive("training", steps, state, settings, run, attend)
 
 
-def readable(pairs: "Pairs") -> "Pairs":
-    """Return the pairs after reading every file once: a broken mask should not end a training hours later."""
-    from segmentation.pairs import read_truth
+def validation_pairs(images: Path | None, masks: Path | None) -> "Pairs | None":
+    """Return the pairs of both folders, or None where none is named; UserError for one without the other.
+
+    Every file is read once: a broken mask should not end a training hours later.
+    """
+    require((images is None) == (masks is None), "--images and --masks go together; give both or neither")
+    if images is None or masks is None:
+        return None
+    from segmentation.pairs import pair_folders, read_truth
     from toolkit.photos import read_photo
 
+    pairs = pair_folders(images, masks)
     for pair in pairs:
         height, width = read_photo(pair.image).shape[:2]
         read_truth(pair, (height, width))

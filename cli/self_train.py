@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli.options import DeviceOption, PrecisionOption, require, with_settings
+from cli.options import DeviceOption, PrecisionOption, with_settings
 from cli.progress import Bar, console
 from segmentation.self_training_settings import SelfTrainingSettings
 
@@ -35,18 +35,17 @@ def self_train(
     precision: PrecisionOption = "auto",
 ) -> None:
     """Improve a segmenter on photos without labels."""
-    require((images is None) == (masks is None), "--images and --masks go together; give both or neither")
+    from cli.segment import photo_figures_of, validation_pairs
+
+    pairs = validation_pairs(images, masks)
     from cli.photo_folder import photos_digest, read_squares
-    from cli.segment import photo_figures_of, readable
     from cli.sources import open_segmenter
-    from segmentation.pairs import pair_folders
     from toolkit.engine import choose_engine
     from toolkit.photos import list_photos
     from toolkit.runs import RunFolder
 
     engine = choose_engine(device, precision)
     teacher = open_segmenter(model).to(engine.device)
-    pairs = None if images is None or masks is None else readable(pair_folders(images, masks))
     measure = None if pairs is None else photo_figures_of(pairs, settings.image_size)
     paths = list_photos(photos)
     pixels = read_squares(paths, settings.image_size).permute(0, 2, 3, 1).numpy()

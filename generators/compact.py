@@ -9,15 +9,15 @@ import itertools
 import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 
 from generators.protocol import Latents
-from toolkit.artefacts import load_artefact, match_state, save_artefact
-from toolkit.errors import UserError
+from generators.square import SquareShape, load_network
+from toolkit.artefacts import save_artefact
 from toolkit.streams import Stream
 
 KIND = "compact generator"
@@ -25,20 +25,10 @@ _MAX_CHANNELS = 256
 
 
 @dataclass(frozen=True)
-class CompactShape:
-    """The sizes that name a compact network: picture side in pixels, latent length, channels at half that side."""
+class CompactShape(SquareShape):
+    """The sizes that name a compact network."""
 
-    image_size: int = 64
-    latent_dim: int = 64
-    width: int = 64
-
-    def __post_init__(self) -> None:
-        sizes = (self.image_size, self.latent_dim, self.width)
-        whole = all(isinstance(size, int) and size > 0 for size in sizes)
-        if not whole or self.image_size < 8 or self.image_size & (self.image_size - 1):
-            raise UserError(
-                f"a compact network of {self} cannot be built; its side has to be 8, 16, 32, 64 ..., the rest 1 or more"
-            )
+    what: ClassVar[str] = "a compact network"
 
     def channels(self) -> list[int]:
         """Return the channels at sides 4, 8, ... image_size / 2."""
@@ -118,14 +108,4 @@ class CompactGenerator:
 
 def load_compact(path: Path) -> CompactGenerator:
     """Return the generator in an artefact; UserError when the file is another kind, damaged or does not fit."""
-    tensors, card = load_artefact(path, KIND)
-    try:
-        shape = CompactShape(**card["shape"])
-    except (KeyError, TypeError) as error:
-        raise UserError(f"{path} names no network sizes ({error}); train or download it again") from error
-    if not isinstance(card.get("name"), str):
-        raise UserError(f"{path} names no generator; train or download it again")
-    network = CompactNetwork(shape)
-    match_state(tensors, {name: t.shape for name, t in network.state_dict().items()}, path, "its own card")
-    network.load_state_dict(tensors)
-    return CompactGenerator(network.to(memory_format=torch.channels_last), card)
+    return CompactGenerator(*load_network(path, KIND, CompactShape, CompactNetwork, "name"))

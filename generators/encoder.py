@@ -3,14 +3,14 @@
 import itertools
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 
-from toolkit.artefacts import halved, load_artefact, match_state, save_artefact
-from toolkit.errors import UserError
+from generators.square import SquareShape, load_network
+from toolkit.artefacts import halved, save_artefact
 from toolkit.pixels import resize
 from toolkit.streams import Stream
 
@@ -22,20 +22,10 @@ _LOG_SPREAD = (-4.0, 2.0)
 
 
 @dataclass(frozen=True)
-class EncoderShape:
-    """The sizes that name an encoder: picture side in pixels, latent length, channels at half that side."""
+class EncoderShape(SquareShape):
+    """The sizes that name an encoder."""
 
-    image_size: int = 64
-    latent_dim: int = 64
-    width: int = 64
-
-    def __post_init__(self) -> None:
-        sizes = (self.image_size, self.latent_dim, self.width)
-        whole = all(isinstance(size, int) and size > 0 for size in sizes)
-        if not whole or self.image_size < 8 or self.image_size & (self.image_size - 1):
-            raise UserError(
-                f"an encoder of {self} cannot be built; its side has to be 8, 16, 32, 64 ..., the rest 1 or more"
-            )
+    what: ClassVar[str] = "an encoder"
 
     def channels(self) -> list[int]:
         """Return the channels at sides image_size / 2, image_size / 4, ... 4."""
@@ -126,16 +116,4 @@ class Encoder:
 
 def load_encoder(path: Path) -> Encoder:
     """Return the encoder in an artefact; UserError when the file is another kind, damaged or does not fit."""
-    tensors, card = load_artefact(path, KIND)
-    try:
-        shape = EncoderShape(**card["shape"])
-    except (KeyError, TypeError) as error:
-        raise UserError(f"{path} names no network sizes ({error}); train or download it again") from error
-    if not isinstance(card.get("generator"), str):
-        raise UserError(f"{path} names no generator; train or download it again")
-    network = EncoderNetwork(shape)
-    # Half precision files load into full precision networks.
-    tensors = {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in tensors.items()}
-    match_state(tensors, {name: t.shape for name, t in network.state_dict().items()}, path, "its own card")
-    network.load_state_dict(tensors)
-    return Encoder(network.to(memory_format=torch.channels_last), card)
+    return Encoder(*load_network(path, KIND, EncoderShape, EncoderNetwork, "generator"))

@@ -108,7 +108,7 @@ def test_files_that_hold_no_encoder(saved, card, text):
 
 def test_a_file_of_another_kind(tmp_path):
     save_artefact(tmp_path / "g.safetensors", "compact generator", {}, {})
-    with pytest.raises(UserError, match="is a compact generator artefact, but a encoder is needed"):
+    with pytest.raises(UserError, match="is a compact generator artefact, but an encoder is needed"):
         load_encoder(tmp_path / "g.safetensors")
 
 
