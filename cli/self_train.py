@@ -93,8 +93,7 @@ def _round(
         figures = inner.result
         inner.close()
         return Segmenter.load(folder).to(engine.device), figures
-    core = settings.first_core if number == 1 else settings.core
-    made = _masks(teacher, pixels, core, settings, engine, folder)
+    made = _masks(teacher, pixels, number == 1, settings, engine, folder)
     console.print(f"round {number} of {settings.rounds}: masks {made.describe()}")
     masked = MaskedPhotos(*training_set(pixels, made), settings.batch)
     state = SelfTrainingState.start(settings, engine)
@@ -113,7 +112,7 @@ def _round(
 def _masks(
     teacher: "Segmenter",
     pixels: "np.ndarray",
-    core: float,
+    first: bool,
     settings: SelfTrainingSettings,
     engine: "Engine",
     folder: Path,
@@ -128,7 +127,7 @@ def _masks(
     with Bar("making masks", len(pixels), unit="photos") as bar:
         for start in range(0, len(pixels), settings.batch):
             photos = pixels[start : start + settings.batch]
-            parts.append(pseudo_masks(photos, probabilities(teacher, photos, engine), core, settings))
+            parts.append(pseudo_masks(photos, probabilities(teacher, photos, engine), settings, first))
             bar.advance(len(photos))
     made = join(parts)
     _draw(pixels, made, folder / "masks.png")

@@ -31,7 +31,7 @@ class PseudoMasks:
     rejected: dict[str, int]
 
     def describe(self) -> str:
-        """Return a line such as `kept 61 of 95; left out: agreement 30, area 4`."""
+        """Return a line such as `kept 61 of 95; left out: agreement 30, border 4`."""
         parts = ", ".join(f"{name} {count}" for name, count in self.rejected.items())
         return f"kept {int(self.kept.sum())} of {len(self.kept)}; left out: {parts}"
 
@@ -48,28 +48,12 @@ def probabilities(segmenter: Segmenter, photos: np.ndarray, engine: Engine) -> n
 def cut_mask(photo: np.ndarray, probability: np.ndarray, core: float, settings: SelfTrainingSettings) -> np.ndarray:
     """Return the mask (S, S) bool that GrabCut makes of a photo uint8 (S, S, 3) and its probability (S, S).
 
-    Pixels above `certain` stay foreground and those below `ground` background; of the others those of at least
-    `core` start as foreground. The cut takes away from what starts as foreground and adds holes alone: ground that
-    gets into masks now and then is learnt. A mask that covers more than `max_border` of the photo's frame holds a
-    sky or a wall: it is cut once more with the frame as background, and its colours with it. Without pixels to
-    start from the result is empty.
+    Pixels above `certain` stay foreground and those below `ground` background; of the others those of at least `core`
+    start as foreground. Without both kinds of pixels there is nothing to cut, and the result is empty.
     """
-    start = probability >= core
-    labels = np.where(start, cv2.GC_PR_FGD, cv2.GC_PR_BGD).astype(np.uint8)
-    frame = np.ones(probability.shape, bool)
-    frame[settings.frame : -settings.frame, settings.frame : -settings.frame] = False
-    held = labels.copy()
-    held[probability > settings.certain] = cv2.GC_FGD
-    held[probability < settings.ground] = cv2.GC_BGD
-    mask = _cut(photo, held, settings)
-    if mask[frame].mean() > settings.max_border:
-        labels[probability < settings.ground] = cv2.GC_BGD
-        labels[frame] = cv2.GC_BGD
-        mask = _cut(photo, labels, settings)
-    return binary_fill_holes(mask & start)
-
-
-def _cut(photo: np.ndarray, labels: np.ndarray, settings: SelfTrainingSettings) -> np.ndarray:
+    labels = np.where(probability >= core, cv2.GC_PR_FGD, cv2.GC_PR_BGD).astype(np.uint8)
+    labels[probability > settings.certain] = cv2.GC_FGD
+    labels[probability < settings.ground] = cv2.GC_BGD
     inside = np.isin(labels, (cv2.GC_FGD, cv2.GC_PR_FGD))
     if not inside.any() or inside.all():
         return np.zeros(labels.shape, bool)
@@ -80,24 +64,32 @@ def _cut(photo: np.ndarray, labels: np.ndarray, settings: SelfTrainingSettings) 
     return np.isin(labels, (cv2.GC_FGD, cv2.GC_PR_FGD))
 
 
-def pseudo_masks(photos: np.ndarray, found: np.ndarray, core: float, settings: SelfTrainingSettings) -> PseudoMasks:
+def pseudo_masks(
+    photos: np.ndarray, found: np.ndarray, settings: SelfTrainingSettings, first: bool = True
+) -> PseudoMasks:
     """Return the masks of photos uint8 (N, S, S, 3) with probabilities `found` (N, S, S), and which of them are fit.
 
-    `core` is the probability from which a pixel starts as foreground.
-    A mask is left out when its IoU with the segmenter's own is below `agreement`, or when its share of the photo is
-    not within `min_area` and `max_area`.
+    A mask is left out when its IoU with the segmenter's own is below `agreement`, when its share of the photo is not
+    within `min_area` and `max_area`, or when it covers more than `max_border` of the photo's outermost pixels. In the
+    `first` round the cut may add to the segmenter's mask. Later it may not: a student of cut masks is sure of too much,
+    so that foreground is what both the cut and the student, with probability `bar`, take for it, and holes in that.
     """
+    core = settings.first_core if first else settings.core
     masks = np.stack([cut_mask(photo, map_, core, settings) for photo, map_ in zip(photos, found, strict=True)])
     areas = masks.mean(axis=(1, 2))
+    edges = np.concatenate([masks[:, 0], masks[:, -1], masks[:, 1:-1, 0], masks[:, 1:-1, -1]], axis=1)
     verdicts = {
         "agreement": iou(mask_counts(found >= 0.5, masks)) >= settings.agreement,
         "area": (areas >= settings.min_area) & (areas <= settings.max_area),
+        "border": edges.mean(axis=1) <= settings.max_border,
     }
     kept = np.ones(len(masks), bool)
     rejected: Counter[str] = Counter()
     for name, passes in verdicts.items():
         rejected[name] = int((kept & ~passes).sum())
         kept &= passes
+    if not first:
+        masks = np.stack([binary_fill_holes(mask) for mask in masks & (found >= settings.bar)])
     return PseudoMasks(masks, kept, dict(rejected))
 
 

@@ -25,27 +25,21 @@ class SelfTrainingSettings(Settings):
     first_core: float = setting(
         0.5, "probability from which a pixel starts as foreground in the first round", minimum=0, maximum=1
     )
-    core: float = setting(
-        0.9,
-        "the same in later rounds: a student of cut masks is surer than one of synthetic images",
-        minimum=0,
-        maximum=1,
+    core: float = setting(0.8, "the same in later rounds", minimum=0, maximum=1)
+    bar: float = setting(
+        0.9, "probability from which a pixel of the cut mask is foreground in later rounds", minimum=0, maximum=1
     )
     certain: float = setting(0.98, "probability above which a pixel stays foreground", minimum=0, maximum=1)
-    ground: float = setting(0.1, "probability below which a pixel stays background", minimum=0, maximum=1)
-    frame: int = setting(2, "width in pixels of the photo's frame", minimum=1)
-    max_border: float = setting(
-        0.25,
-        "share of the frame above which what a mask covers of it is taken for background",
-        minimum=0,
-        maximum=1,
-    )
+    ground: float = setting(0.05, "probability below which a pixel stays background", minimum=0, maximum=1)
     cuts: int = setting(2, "times that colours are fitted and the graph is cut", minimum=1)
     agreement: float = setting(
-        0.5, "IoU of a mask before and after the cut from which it is kept", minimum=0, maximum=1
+        0.7, "IoU of a mask before and after the cut from which it is kept", minimum=0, maximum=1
     )
     min_area: float = setting(0.05, "smallest share of the photo that a kept mask covers", minimum=0, maximum=1)
     max_area: float = setting(0.65, "largest share of the photo that a kept mask covers", minimum=0, maximum=1)
+    max_border: float = setting(
+        0.25, "largest share of the photo's outermost pixels that a kept mask covers", minimum=0, maximum=1
+    )
     seed: int = setting(0, "names every random draw", minimum=0)
     log_every: int = setting(10, "steps between logged figures", minimum=1)
     validate_every: int = setting(200, "steps between validations on photos held out", minimum=1)
@@ -58,10 +52,6 @@ class SelfTrainingSettings(Settings):
             raise UserError(
                 f"--ground is {self.ground}, --first-core {self.first_core}, --core {self.core} and --certain "
                 f"{self.certain}; they have to rise in this order"
-            )
-        if 4 * self.frame > self.image_size:
-            raise UserError(
-                f"--frame is {self.frame}: little is left of {self.image_size} pixels; take a quarter at most"
             )
         if self.min_area >= self.max_area:
             raise UserError(
