@@ -77,7 +77,7 @@ def test_three_training_steps_equal_the_original(golden):
     engine = choose_engine("cpu")
     losses = []
     for step in range(3):
-        losses.append(update(state, batch, rate_at(step, settings), engine).item())
+        losses.append(update(state.network, state.optimiser, batch, rate_at(step, settings), engine).item())
         if step == 0:
             _compare_gradients(state.network, g)
     np.testing.assert_allclose([rate_at(step, settings) for step in range(3)], g["lrs"], rtol=1e-12)
