@@ -46,9 +46,10 @@ def self_train(
 
     engine = choose_engine(device, precision)
     teacher = open_segmenter(model).to(engine.device)
-    measure = None if pairs is None else photo_figures_of(pairs, settings.image_size)
+    side = settings.image_size or teacher.image_size
+    measure = None if pairs is None else photo_figures_of(pairs, side)
     paths = list_photos(photos)
-    pixels = read_squares(paths, settings.image_size).permute(0, 2, 3, 1).numpy()
+    pixels = read_squares(paths, side).permute(0, 2, 3, 1).numpy()
     inputs = {
         "model": str(Path(model).resolve()) if Path(model).exists() else model,
         "model_digest": teacher.digest(),
@@ -103,7 +104,7 @@ def _round(
     figures = {name: value for line in checked for name, value in line.items() if name.startswith(("held", "photo_"))}
     figures["kept_share"] = float(made.kept.mean())
     card = {"source": inputs, "round": number, "settings": settings.as_dict(), "figures": figures}
-    student = Segmenter(state.network, settings.image_size, card)
+    student = Segmenter(state.network, pixels.shape[1], card)
     student.save(folder / "segmenter.safetensors")
     inner.finish({**figures, "steps": state.step})
     return student, figures

@@ -14,9 +14,13 @@ class SelfTrainingSettings(Settings):
     kind: ClassVar[str] = "self-train"
 
     rounds: int = setting(2, "times that masks are made and a U-Net is trained on them", minimum=1)
-    steps: int = setting(400, "training steps of each round, one batch of photos each", minimum=1)
+    steps: int = setting(300, "training steps of each round, one batch of photos each", minimum=1)
     batch: int = setting(32, "photos in a batch", minimum=2)
-    image_size: int = setting(96, "side in pixels of the squares that masks are made of and trained on", minimum=16)
+    image_size: int | None = setting(
+        None,
+        "side in pixels of the squares that masks are made of and trained on; not set: the segmenter's",
+        minimum=16,
+    )
     width: int = setting(32, "channels of the U-Net's first stage", minimum=1)
     rate: float = setting(1e-3, "Adam learning rate", above=0)
     rate_drop: float = setting(
