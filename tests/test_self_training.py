@@ -227,3 +227,12 @@ def test_photos_without_anything_the_teacher_knows_are_refused(folder):
         Image.new("RGB", (SIDE, SIDE), (40, 40, 40)).save(path)
     message = refused("self-train", folder / "teacher.safetensors", folder / "photos", "--out", folder / "run", *FLAGS)
     assert "only 0 photos have masks fit to train on" in message
+
+
+def test_few_fit_masks_are_warned_of(folder):
+    for path in sorted((folder / "photos").iterdir())[:30]:
+        Image.new("RGB", (SIDE, SIDE), (40, 40, 40)).save(path)
+    command = ("self-train", folder / "teacher.safetensors", folder / "photos", "--out", folder / "run", *FLAGS)
+    output = ran(*command, "--rounds", 1, "--steps", 2, "--min-area", 0.001, "--agreement", 0.01, "--held-out", 0)
+    assert "% of the masks are fit to train on" in output
+    assert str(folder / "run" / "round1" / "masks.png") in output
