@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cli.options import DeviceOption, GeneratorOption, PrecisionOption, SeedOption, WeightsOption, require
-from cli.photo_folder import photos_digest
+from cli.photo_folder import photos_digest, require_outside
 from cli.progress import Bar, StopRequest, console
 from toolkit.errors import UserError
 
@@ -53,6 +53,7 @@ def embed(
     require((backend == "tfhub") == (module is not None), "--backend tfhub and --module go together; give both")
     require(module is None or encoder is None, "--module holds the encoder itself; leave --encoder away")
     require(refine_rate > 0, f"--refine-rate is {refine_rate}, but has to be more than 0")
+    require_outside(out, photos)
     from cli.sources import generator_inputs
     from generators.embedding import Reconstructor, Refinement, embed_images
     from generators.latents_file import record_of, save_latents

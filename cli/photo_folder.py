@@ -4,10 +4,19 @@ import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from cli.options import require
 from cli.progress import Bar
 
 if TYPE_CHECKING:
     import torch
+
+
+def require_outside(out: Path, photos: Path) -> None:
+    """Raise UserError when `out` lies in the folder of photos: the next run would take its pictures for photos."""
+    inside = photos.is_dir() and out.resolve().is_relative_to(photos.resolve())
+    require(
+        not inside, f"--out {out} lies in {photos}: the next run would take its pictures for photos; choose another"
+    )
 
 
 def photos_digest(paths: list[Path], folder: Path) -> str:

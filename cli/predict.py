@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from cli.options import DeviceOption, require
+from cli.photo_folder import require_outside
 from cli.progress import Bar, console
 from toolkit.errors import UserError
 
@@ -73,10 +74,7 @@ def _targets(photos: list[Path], out: Path, kinds: list[str]) -> dict[Path, Path
 
     targets: dict[Path, Path] = {}
     for given in photos:
-        inside = given.is_dir() and out.resolve().is_relative_to(given.resolve())
-        require(
-            not inside, f"--out {out} lies in {given}: the next run would take the masks for photos; choose another"
-        )
+        require_outside(out, given)
         if given.is_dir():
             targets |= {path: out / path.relative_to(given).with_suffix("") for path in list_photos(given)}
         else:

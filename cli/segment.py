@@ -152,8 +152,8 @@ def train_segmenter(
             figures = {"loss": float(step.loss), "rate": step.rate}
         if step.validation is not None:
             figures |= {f"{validated_on}_{name}": value for name, value in vars(step.validation).items()}
-            if photo_figures is not None:
-                figures |= photo_figures(state.network)
+        if photo_figures is not None and (step.step % settings.validate_every == 0 or last):
+            figures |= photo_figures(state.network)
         if not figures:
             return None
         run.log(step.step, **figures)
@@ -205,7 +205,7 @@ def finish(
     """Write the segmenter and the figures, and close the run."""
     from segmentation.segmenter import Segmenter
 
-    checked = [line for line in run.metrics() if "synthetic_loss" in line][-1:]
+    checked = [line for line in run.metrics() if "synthetic_loss" in line or "photo_iou" in line][-1:]
     figures = {
         name: value for line in checked for name, value in line.items() if name.startswith(("synthetic", "photo"))
     }

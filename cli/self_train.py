@@ -39,12 +39,13 @@ def self_train(
     from cli.segment import photo_figures_of, validation_pairs
 
     pairs = validation_pairs(images, masks)
-    from cli.photo_folder import photos_digest, read_squares
+    from cli.photo_folder import photos_digest, read_squares, require_outside
     from cli.sources import open_segmenter
     from toolkit.engine import choose_engine
     from toolkit.photos import list_photos
     from toolkit.runs import RunFolder
 
+    require_outside(out, photos)
     engine = choose_engine(device, precision)
     teacher = open_segmenter(model).to(engine.device)
     side = settings.image_size or teacher.image_size
@@ -58,13 +59,15 @@ def self_train(
         "photos_digest": photos_digest(paths, photos),
         **engine.identity(),
     }
+    if (out / "round1" / "run.json").exists():  # its record is the first that a changed command would not fit
+        RunFolder.open(out / "round1", settings, {**inputs, "round": "1"}, engine.describe()).close()
     run = RunFolder.open(out, settings, inputs, engine.describe())
     if run.result is None:
         figures: dict[str, float] = {}
         for number in range(1, settings.rounds + 1):
             teacher, figures = _round(number, teacher, pixels, settings, engine, run, inputs, measure)
         teacher.save(out / "segmenter.safetensors")
-        run.finish({"photos": len(paths), "steps": settings.rounds * settings.steps, **figures})
+        run.finish({"photos": len(paths), **figures, "steps": settings.rounds * settings.steps})
     else:
         console.print(f"{out} is finished already")
     console.print(f"wrote {out / 'segmenter.safetensors'}, {out / f'round{settings.rounds}' / 'masks.png'}")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cli.options import DeviceOption, GeneratorOption, PrecisionOption, WeightsOption, with_settings
-from cli.photo_folder import photos_digest, read_squares
+from cli.photo_folder import photos_digest, read_squares, require_outside
 from cli.progress import console
 from cli.training import drive, take_up
 from generators.encoder_settings import EncoderSettings
@@ -46,6 +46,7 @@ def train_encoder(
     shape = encoder_shape(opened, settings)
     inputs, pixels = generator_inputs(generator, weights), None
     if photos is not None:
+        require_outside(out, photos)
         paths = list_photos(photos)
         pixels = split_photos(read_squares(paths, shape.image_size), settings)
         inputs |= {"photos": str(photos.resolve()), "photos_digest": photos_digest(paths, photos)}

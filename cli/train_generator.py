@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cli.options import DeviceOption, PrecisionOption, require, with_settings
-from cli.photo_folder import photos_digest, read_squares
+from cli.photo_folder import photos_digest, read_squares, require_outside
 from cli.progress import console
 from cli.training import drive, log_figures, take_up
 from generators.settings import GeneratorSettings
@@ -43,6 +43,7 @@ def train_generator(
 ) -> None:
     """Train a generator on a folder of photos; with --objective bigbigan its encoder too."""
     _check(settings)
+    require_outside(out, photos)
     from generators.warm_start import start_from
     from toolkit.engine import choose_engine
     from toolkit.photos import list_photos
@@ -176,6 +177,7 @@ def _finish(state: "State", source: dict[str, Any], settings: GeneratorSettings,
     """Write the artefacts and the last figures, and close the run."""
     from generators.compact import CompactGenerator
     from generators.encoder import Encoder
+    from toolkit.files import sha256_of
 
     measured = [line for line in run.metrics() if line["step"] == state.step][-1:]
     figures = {name: value for line in measured for name, value in line.items() if not name.endswith(_OF_ONE_BATCH)}
@@ -183,5 +185,7 @@ def _finish(state: "State", source: dict[str, Any], settings: GeneratorSettings,
     CompactGenerator(state.average.cpu(), card).save(run.path / "generator.safetensors")
     encoder = _encoder_of(state)
     if encoder is not None:
-        Encoder(encoder.cpu(), {"generator": source["name"], **card}).save(run.path / "encoder.safetensors")
+        digest = sha256_of(run.path / "generator.safetensors")[:16]
+        made_for = {"generator": source["name"], "source": {"generator_digest": digest}}
+        Encoder(encoder.cpu(), {**card, **made_for}).save(run.path / "encoder.safetensors")
     run.finish({"photos": source["photos"], "steps": state.step, "images": card["seen"], **figures})

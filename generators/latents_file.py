@@ -73,8 +73,8 @@ def save_latents(path: Path, photos: EmbeddedPhotos, made: dict[str, Any]) -> No
     rows = {"files": photos.files, "errors": photos.errors, "left_out": photos.left_out}
     # The record first: latents without one pass for somebody else's, which are never written over.
     write_json(record_of(path), {"kind": KIND, "made": made, "figures": photos.figures(), **rows})
-    with replacing(path) as temporary:
-        np.save(temporary, photos.table().numpy().astype(np.float32))
+    with replacing(path) as temporary, temporary.open("wb") as handle:  # given a name, numpy would add an ending
+        np.save(handle, photos.table().numpy().astype(np.float32))
 
 
 def read_record(path: Path) -> dict[str, Any] | None:

@@ -57,7 +57,7 @@ def cut_mask(photo: np.ndarray, probability: np.ndarray, core: float, settings: 
     inside = np.isin(labels, (cv2.GC_FGD, cv2.GC_PR_FGD))
     if not inside.any() or inside.all():
         return np.zeros(labels.shape, bool)
-    cv2.setRNGSeed(settings.seed)  # GrabCut starts its colour clusters at random
+    cv2.setRNGSeed(settings.seed % 2**31)  # GrabCut starts its colour clusters at random
     colours = np.ascontiguousarray(photo[..., ::-1])
     outer, inner, unused = np.zeros((1, 65)), np.zeros((1, 65)), (0, 0, 1, 1)
     cv2.grabCut(colours, labels, unused, outer, inner, settings.cuts, cv2.GC_INIT_WITH_MASK)
@@ -69,17 +69,21 @@ def pseudo_masks(
 ) -> PseudoMasks:
     """Return the masks of photos uint8 (N, S, S, 3) with probabilities `found` (N, S, S), and which of them are fit.
 
-    A mask is left out when its IoU with the segmenter's own is below `agreement`, when its share of the photo is not
-    within `min_area` and `max_area`, or when it covers more than `max_border` of the photo's outermost pixels. In the
-    `first` round the cut may add to the segmenter's mask. Later it may not: a student of cut masks is sure of too much,
-    so that foreground is what both the cut and the student, with probability `bar`, take for it, and holes in that.
+    A mask is left out when the IoU of the cut with the segmenter's own is below `agreement`, when its share of the
+    photo is not within `min_area` and `max_area`, or when it covers more than `max_border` of the photo's outermost
+    pixels. In the `first` round the cut may add to the segmenter's mask. Later it may not: a student of cut masks
+    is sure of too much, so that foreground is what both the cut and the student, with probability `bar`, take for
+    it, and holes in that.
     """
     core = settings.first_core if first else settings.core
     masks = np.stack([cut_mask(photo, map_, core, settings) for photo, map_ in zip(photos, found, strict=True)])
+    agreement = iou(mask_counts(found >= 0.5, masks))
+    if not first:
+        masks = np.stack([binary_fill_holes(mask) for mask in masks & (found >= settings.bar)])
     areas = masks.mean(axis=(1, 2))
     edges = np.concatenate([masks[:, 0], masks[:, -1], masks[:, 1:-1, 0], masks[:, 1:-1, -1]], axis=1)
     verdicts = {
-        "agreement": iou(mask_counts(found >= 0.5, masks)) >= settings.agreement,
+        "agreement": agreement >= settings.agreement,
         "area": (areas >= settings.min_area) & (areas <= settings.max_area),
         "border": edges.mean(axis=1) <= settings.max_border,
     }
@@ -88,8 +92,6 @@ def pseudo_masks(
     for name, passes in verdicts.items():
         rejected[name] = int((kept & ~passes).sum())
         kept &= passes
-    if not first:
-        masks = np.stack([binary_fill_holes(mask) for mask in masks & (found >= settings.bar)])
     return PseudoMasks(masks, kept, dict(rejected))
 
 

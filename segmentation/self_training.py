@@ -53,7 +53,8 @@ class MaskedPhotos:
         if self.count - count < _LEAST:
             raise UserError(
                 f"only {self.count - count} photos have masks fit to train on, and {_LEAST} are needed; give more "
-                "photos of the kind the segmenter knows, or ease --agreement, --min-area or --max-area"
+                "photos of the kind the segmenter knows, or ease --agreement, --min-area, --max-area or --max-border "
+                "with another --out"
             )
         parts = (MaskedPhotos(self.photos[rows], self.masks[rows], self.batch) for rows in (~held, held))
         return next(parts), next(parts)

@@ -341,3 +341,16 @@ def test_predictions_among_the_photos(photos, segmenter):
     out = photos / "images" / "out"
     assert "--out" in refused("predict", photos / "images", "--model", segmenter, "--out", out)
     assert not out.exists()
+
+
+@pytest.mark.parametrize(
+    "command",
+    [("train-generator",), ("self-train", "flowers64"), ("embed", "--generator", "flowers64")],
+    ids=lambda command: command[0],
+)
+def test_output_among_the_photos_is_refused(command, tmp_path):
+    (tmp_path / "photos").mkdir()
+    out = tmp_path / "photos" / ("z.npy" if command[0] == "embed" else "run")
+    message = refused(*command, tmp_path / "photos", "--out", out)
+    assert "the next run would take its pictures for photos" in message
+    assert not out.exists()

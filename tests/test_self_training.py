@@ -220,6 +220,25 @@ def test_the_command_trains_two_rounds_measures_and_goes_on(folder):
     ran(*command)
     assert (folder / "run" / "round1" / "segmenter.safetensors").stat().st_mtime_ns == made
     assert Segmenter.load(folder / "run").digest() == student.digest()
+    # Another command is refused before the record of this one is touched.
+    (folder / "run" / "result.json").unlink()
+    record = (folder / "run" / "config.toml").read_text()
+    assert "steps was 30, now 31" in refused(*command, "--steps", 31)
+    assert (folder / "run" / "config.toml").read_text() == record
+
+
+def test_photos_are_measured_where_none_is_held_out(folder):
+    command = ("self-train", folder / "teacher.safetensors", folder / "photos", "--out", folder / "run", *FLAGS)
+    ran(*command, "--rounds", 1, "--held-out", 0, "--images", folder / "images", "--masks", folder / "masks")
+    assert "photo_iou" in json.loads((folder / "run" / "result.json").read_text())
+
+
+def test_a_mask_that_the_student_is_unsure_of_is_left_out_and_never_all_ground():
+    photos, truth = discs(1)
+    found = np.where(truth, 0.85, 0.0).astype(np.float32)
+    settings = dataclasses.replace(SETTINGS, min_area=0.02)
+    assert pseudo_masks(photos, found[:1], settings).kept.all()
+    assert not pseudo_masks(photos, found[:1], settings, first=False).kept.any()
 
 
 def test_photos_without_anything_the_teacher_knows_are_refused(folder):
