@@ -77,16 +77,16 @@ def pseudo_masks(
     """
     core = settings.first_core if first else settings.core
     masks = np.stack([cut_mask(photo, map_, core, settings) for photo, map_ in zip(photos, found, strict=True)])
-    agreement = iou(mask_counts(found >= 0.5, masks))
-    if not first:
-        masks = np.stack([binary_fill_holes(mask) for mask in masks & (found >= settings.bar)])
-    areas = masks.mean(axis=(1, 2))
     edges = np.concatenate([masks[:, 0], masks[:, -1], masks[:, 1:-1, 0], masks[:, 1:-1, -1]], axis=1)
     verdicts = {
-        "agreement": agreement >= settings.agreement,
-        "area": (areas >= settings.min_area) & (areas <= settings.max_area),
+        "agreement": iou(mask_counts(found >= 0.5, masks)) >= settings.agreement,
+        "area": masks.mean(axis=(1, 2)) <= settings.max_area,
         "border": edges.mean(axis=1) <= settings.max_border,
     }
+    if not first:
+        masks = np.stack([binary_fill_holes(mask) for mask in masks & (found >= settings.bar)])
+    # A mask of which little is left would teach that its thing is ground.
+    verdicts["area"] &= masks.mean(axis=(1, 2)) >= settings.min_area
     kept = np.ones(len(masks), bool)
     rejected: Counter[str] = Counter()
     for name, passes in verdicts.items():
