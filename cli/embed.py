@@ -130,9 +130,14 @@ class _Task:
 
     def is_finished(self) -> bool:
         """Tell whether the output is there; UserError when it was made otherwise or by others."""
-        from generators.latents_file import read_record
+        from generators.latents_file import read_record, record_of
 
         if not self.out.exists():
+            beside = [path for path in (record_of(self.out), self.out.with_suffix(".png")) if path.exists()]
+            require(
+                not beside or self.unfinished.exists(),
+                f"{beside[0] if beside else ''} exists and would be overwritten; choose another --out, or remove it",
+            )
             return False
         self._require_same(self.out, read_record(self.out) or {}, len(self.paths))
         return True

@@ -35,7 +35,7 @@ def pick(
 ) -> None:
     """Rank all directions as background darkeners, choose one, and show why."""
     require((choose is None) == (alpha is None), "--choose and --alpha go together; give both or neither")
-    from cli.sources import annotations_beside, finite_length, generator_of
+    from cli.sources import annotations_beside, finite_length, generator_flags, generator_of
     from discovery.annotations import read_annotations
     from toolkit.directions import Choice, DirectionSet, direction_file
     from toolkit.engine import choose_engine
@@ -61,8 +61,10 @@ def pick(
         show_table(picked, finalists)
         console.print(f"wrote {path}, {path.parent / 'pick.json'}, pick.csv, pick.png")
         rule = f" --mask-rule {finalists[0].mask_rule}"
+    given = "" if generator is None else " " + generator_flags(generator, weights)
     console.print(
-        f"next: toolkit render-gif {directions} --out direction.gif; toolkit segment {directions} --out segmenter{rule}"
+        f"next: toolkit render-gif {directions}{given} --out direction.gif; "
+        f"toolkit segment {directions}{given} --out segmenter{rule}"
     )
 
 
@@ -137,7 +139,7 @@ def show_table(picked: "DirectionSet", finalists: "list[Candidate]") -> None:
     console.print(
         f"chose {picked.names[best.index]}, {best.sign * best.alpha:+.1f}: the border changes by "
         f"{best.figures['border']:+.2f}, the centre by {best.figures['centre']:+.2f} (range -1 to 1), "
-        f"{best.figures['pass_rate']:.0%} of the masks pass"
+        f"{best.figures['pass_rate']:.0%} of the lighting masks pass"
         + (f", {best.figures['precision']:.0%} of their area is agreed on" if "precision" in best.figures else "")
     )
     if best.score < 0.2:

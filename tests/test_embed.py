@@ -147,6 +147,15 @@ def test_what_is_finished_stays_and_what_others_made_is_not_written_over(photos,
     assert out.read_bytes() == before
 
 
+@pytest.mark.parametrize("ending", [".json", ".png"])
+def test_a_file_of_others_beside_the_output_stays(photos, encoder, tmp_path, ending):
+    other = tmp_path / f"z{ending}"
+    other.write_text("mine")
+    command = ("embed", photos, "--generator", "scene", "--encoder", encoder, "--out", tmp_path / "z.npy")
+    assert "would be overwritten" in refused(*command)
+    assert other.read_text() == "mine"
+
+
 def test_refining_lowers_the_error_and_says_by_how_much(photos, encoder, tmp_path):
     output = embed(photos, encoder, tmp_path / "z.npy", "--refine", 20, "--refine-rate", 0.1)
     record = json.loads((tmp_path / "z.json").read_text())
