@@ -29,7 +29,7 @@ def render_gif(
     size: Annotated[int | None, typer.Option(help="Side of one picture in pixels.", min=16, max=2048)] = None,
     loop: Annotated[bool, typer.Option("--there-and-back/--one-way", help="Walk back too.")] = True,
     mask: Annotated[bool, typer.Option("--mask/--no-mask", help="Tint the mask that each shift gives.")] = False,
-    mask_rule: Annotated[str, typer.Option(help="With --mask: lighting or mean_thr.")] = "lighting",
+    mask_rule: Annotated[str, typer.Option(help="With --mask: lighting, mean_thr or light-dark.")] = "lighting",
     generator: Annotated[str | None, typer.Option(help="Generator, if not the one recorded in the set.")] = None,
     weights: WeightsOption = None,
     seed: SeedOption = 0,
@@ -91,7 +91,10 @@ def walk(
         start = generator(placed).float()
         for position in bar.over(torch.linspace(-1, 1, count).tolist()):
             images = generator(placed.shifted(shift * position)).float()
-            masks = large_components(rule(start, images)) if rule is not None and position > 0 else None
+            masks = None
+            if rule is not None and position > 0:
+                reference = generator(placed.shifted(-shift * position)).float() if rule.opposed else start
+                masks = large_components(rule(reference, images))
             if size is not None:
                 images = resize(images, (size, size))
             pictures = to_bytes(images)

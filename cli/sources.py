@@ -50,16 +50,18 @@ def annotations_beside(path: Path) -> Path:
 def generator_inputs(name: str, weights: Path | None) -> dict[str, str]:
     """Return what a run records about its generator: names as they are, files by absolute path and digest."""
     from generators.catalogue import weights_file
+    from generators.spec import join_spec, split_spec
     from toolkit.files import sha256_of
 
     path = weights_file(name, weights)
+    plain, options = split_spec(name)
     inputs = {"generator": name}
     if path is not None:
         inputs["generator_digest"] = sha256_of(path)[:16]
         if weights is not None:
             inputs["weights"] = str(weights.resolve())
-        elif Path(name).exists() and path.resolve().is_relative_to(Path(name).resolve()):
-            inputs["generator"] = str(Path(name).resolve())
+        elif Path(plain).exists() and path.resolve().is_relative_to(Path(plain).resolve()):
+            inputs["generator"] = join_spec(str(Path(plain).resolve()), options)
     return inputs
 
 

@@ -1,9 +1,9 @@
 """Which finalist's masks the others bear out: several raters and no truth, as in medical imaging.
 
-Every finalist under every mask rule is a rater. STAPLE (Warfield et al., IEEE TMI 2004) estimates each pixel's truth
-and each rater's sensitivity and specificity together. Of the raters that find at least half of the truth, the one whose
-masks hold the least beside it is best to train on: a part that is now and then missed averages away over a training,
-while ground that is taken in again and again is learnt.
+Every finalist under every mask rule of one shift is a rater. STAPLE (Warfield et al., IEEE TMI 2004) estimates each
+pixel's truth and each rater's sensitivity and specificity together. Of the raters that find at least half of the truth,
+the one whose masks hold the least beside it is best to train on: a part that is now and then missed averages away over
+a training, while ground that is taken in again and again is learnt.
 """
 
 from dataclasses import replace
@@ -18,6 +18,8 @@ from toolkit.engine import Engine
 from toolkit.masks import MASK_RULES, large_components
 from toolkit.streams import Stream
 
+# Opposed rules are left out: they judge two shifts at once, and a finalist is one.
+_RULES = {name: rule for name, rule in MASK_RULES.items() if not rule.opposed}
 _ROUNDS = 30
 _SURE = 0.99  # no rater's sensitivity or specificity is taken to be closer to 1, or to 0, than this
 _LEAST_SENSITIVITY = 0.5
@@ -63,21 +65,21 @@ def by_consensus(
     votes = []
     for candidate in raters:
         shift = candidate.sign * directions.shift(candidate.index, candidate.alpha).to(engine.device)
-        masks: dict[str, list[torch.Tensor]] = {name: [] for name in MASK_RULES}
+        masks: dict[str, list[torch.Tensor]] = {name: [] for name in _RULES}
         for start in range(0, len(latents), batch):
             rows = latents[start : start + batch].to(engine.device)
             with torch.inference_mode(), engine.autocast():
                 before, after = (images.float() for images in render_twins(generator, rows, shift))
-            for name, rule in MASK_RULES.items():
+            for name, rule in _RULES.items():
                 masks[name].append(large_components(rule(before, after)).flatten())
         votes += [torch.cat(parts).cpu() for parts in masks.values()]
     _, sensitivity, precision = (t.tolist() for t in staple(torch.stack(votes)))
     judged = []
     for position, candidate in enumerate(raters):
-        rows_of = range(position * len(MASK_RULES), (position + 1) * len(MASK_RULES))
+        rows_of = range(position * len(_RULES), (position + 1) * len(_RULES))
         best = max(rows_of, key=lambda row: (sensitivity[row] >= _LEAST_SENSITIVITY, precision[row]))
         figures = {**candidate.figures, "sensitivity": sensitivity[best], "precision": precision[best]}
-        mask_rule = list(MASK_RULES)[best - rows_of.start]
+        mask_rule = list(_RULES)[best - rows_of.start]
         judged.append(replace(candidate, mask_rule=mask_rule, figures=figures))
     agreed = [c for c in judged if c.figures["sensitivity"] >= _LEAST_SENSITIVITY]
     bar = max((c.figures["precision"] for c in agreed), default=0.0) - _EQUAL

@@ -8,6 +8,7 @@ import torch
 
 from generators.biggan import BIGBIGAN, BIGGAN_128, BigGANNetwork, BigGANShape, infer_shape, published_shapes
 from generators.protocol import Latents
+from generators.spec import Options
 from toolkit.artefacts import Tensors, artefact_kind, load_artefact, load_state_file, match_state, save_artefact
 from toolkit.errors import UserError
 from toolkit.streams import Stream
@@ -107,6 +108,19 @@ def save_bigbigan(path: Path, state: Tensors, card: Mapping[str, Any], source: P
     if not torch.equal(classes, classes[:1].expand_as(classes)):
         raise UserError(f"{source} is class-conditional: its {len(classes)} classes differ; BigBiGAN has one for all")
     save_artefact(path, KIND, {name: t for name, t in state.items() if not name.endswith(".sv0")}, card)
+
+
+def from_published(state: Tensors, path: Path, options: Options) -> BigBiGAN | ConditionalBigGAN:
+    """Return the generator of a whole published state: BigBiGAN where all classes are one, else conditional BigGAN.
+
+    Option `classes` (239,12 ...) names those a conditional one draws from; without it, all. UserError for an unknown
+    class.
+    """
+    rows = state["shared.weight"]
+    if torch.equal(rows, rows[:1].expand_as(rows)):
+        shape = infer_shape(state, BIGBIGAN)
+        return BigBiGAN(BigGANNetwork(shape, {**state, "shared.weight": rows[:1]}))
+    return ConditionalBigGAN(BigGANNetwork(infer_shape(state, BIGGAN_128), state), options.integers("classes"))
 
 
 def load_biggan(path: Path, classes: Sequence[int] = ()) -> ConditionalBigGAN:

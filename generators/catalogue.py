@@ -4,11 +4,13 @@ from importlib.resources import files
 from pathlib import Path
 
 from generators.protocol import Generator
+from generators.spec import Options, split_spec
 from toolkit.artefacts import artefact_kind
 from toolkit.errors import UserError
 from toolkit.weights import cached, find
 
 DEFAULT = "flowers64"
+_IN_FOLDERS = ("generator.safetensors",)  # what a run folder or published folder holds, in order of preference
 
 
 def shipped_file(name: str) -> Path:
@@ -22,7 +24,8 @@ def shipped_generators() -> list[str]:
 
 
 def weights_file(name: str, weights: Path | None = None) -> Path | None:
-    """Return the file the generator `name` would be read from, or None for the closed-form scene and unknown names."""
+    """Return the file the generator `name` would be read from, or None where there is none (scene, one's own code)."""
+    name = split_spec(name)[0]
     if name == "scene":
         return None
     if name == "bigbigan":
@@ -30,22 +33,29 @@ def weights_file(name: str, weights: Path | None = None) -> Path | None:
     if name in shipped_generators():
         return shipped_file("generators") / f"{name}.safetensors"
     path = Path(name)
-    path = path / "generator.safetensors" if path.is_dir() else path
+    if path.is_dir():
+        return next((path / file for file in _IN_FOLDERS if (path / file).is_file()), None)
     return path if path.is_file() else None
 
 
 def open_generator(name: str, weights: Path | None = None) -> Generator:
-    """Return the generator called `name`: scene, bigbigan, a shipped name, a file or a run folder.
+    """Return the generator called `name`: scene, bigbigan, a shipped name, a file, a run folder, or one's own.
 
-    `weights` is the file of bigbigan, if not the one that `toolkit weights pull` left in the cache.
-    UserError saying what there is when nothing fits.
+    Options may follow, as in `G_ema.pth@classes=239` (generators.spec). `weights` is the file of bigbigan, if not the
+    one that `toolkit weights pull` left in the cache. UserError saying what there is when nothing fits.
     """
-    if weights is not None and name != "bigbigan":
-        raise UserError(f"--weights goes with --generator bigbigan, not {name}; give the file itself as --generator")
-    if name == "scene":
-        from generators.scene import SceneGenerator
+    plain, values = split_spec(name)
+    if weights is not None and plain != "bigbigan":
+        raise UserError(f"--weights goes with --generator bigbigan, not {plain}; give the file itself as --generator")
+    options = Options(values, plain)
+    opened = _opened(plain, weights, options)
+    options.end()
+    return opened
 
-        return SceneGenerator()
+
+def _opened(name: str, weights: Path | None, options: Options) -> Generator:
+    if name == "scene":
+        return _scene(options)
     if name == "bigbigan":
         from generators.bigbigan import load_bigbigan
 
@@ -57,18 +67,32 @@ def open_generator(name: str, weights: Path | None = None) -> Generator:
         return load_bigbigan(file)
     path = weights_file(name)
     if path is not None:
-        return _open_file(path)
+        return _open_file(path, options)
     if Path(name).is_dir():
-        raise UserError(f"{name} holds no generator.safetensors; name the run folder of toolkit train-generator")
+        raise UserError(
+            f"{name} holds none of {', '.join(_IN_FOLDERS)}; name the run folder of toolkit train-generator, or a file"
+        )
     known = ", ".join(["scene", "bigbigan", *shipped_generators()])
     raise UserError(f"no generator {name!r}; choose one of {known}, or name a generator file or run folder")
 
 
-def _open_file(path: Path) -> Generator:
+def _scene(options: Options) -> Generator:
+    from generators.scene import SceneGenerator
+
+    side = options.integer("image_size", 64, low=16)
+    return SceneGenerator(image_size=side or 64, mixing_seed=options.integer("mixing_seed", None))
+
+
+def _open_file(path: Path, options: Options) -> Generator:
     from generators.bigbigan import KIND as BIGBIGAN
     from generators.bigbigan import load_bigbigan
     from generators.compact import load_compact
+    from generators.layouts import open_published
+    from toolkit.artefacts import load_state_file
 
-    if path.suffix in (".pth", ".pt") or artefact_kind(path) in (None, BIGBIGAN):
+    kind = artefact_kind(path)
+    if kind == BIGBIGAN:
         return load_bigbigan(path)
-    return load_compact(path)
+    if kind is not None:
+        return load_compact(path)
+    return open_published(load_state_file(path, "generator weights"), path, options)

@@ -81,6 +81,8 @@ class CompactNetwork(nn.Module):
 class CompactGenerator:
     """A trained compact network as a generator (see generators.protocol), frozen and in evaluation mode."""
 
+    feature_layer = "norms.0"
+
     def __init__(self, network: CompactNetwork, card: dict[str, Any]) -> None:
         self.network = network.eval().requires_grad_(False)
         self.card = card
@@ -95,6 +97,13 @@ class CompactGenerator:
     def __call__(self, latents: Latents) -> torch.Tensor:
         """Return images (B, 3, S, S) in [-1, 1]; gradients reach the latents."""
         return self.network(latents.z)
+
+    def first_weights(self) -> list[torch.Tensor]:
+        """Return the weights (M_i, D) of every linear map that reads the latent."""
+        network = self.network
+        norms = [network.first_norm, *network.norms]
+        maps = [network.linear, *(layer for norm in norms for layer in (norm.gain, norm.bias))]
+        return [layer.weight.float() for layer in maps]
 
     def to(self, device: torch.device) -> "CompactGenerator":
         """Return the generator on `device`."""

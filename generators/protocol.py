@@ -7,6 +7,7 @@ from zipfile import BadZipFile
 
 import numpy as np
 import torch
+from torch import nn
 
 from toolkit.errors import UserError
 from toolkit.files import existing_file
@@ -66,11 +67,26 @@ class Generator(Protocol):
         ...
 
 
-def render_twins(generator: Generator, latents: Latents, shift: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return images (B, 3, H, W) before and after adding `shift` ((B, D) or (D,)), rendered in one batch."""
-    images = generator(Latents.cat([latents, latents.shifted(shift)]))
-    before, after = images.chunk(2)
-    return before, after
+@runtime_checkable
+class Inspectable(Protocol):
+    """A generator whose inside is known: what SeFa and GANSpace need besides images.
+
+    `network` is the module that renders; `feature_layer` names its submodule (as in `named_modules`) whose output
+    GANSpace analyses unless told otherwise, or is "latents" where the latents are mapped features themselves (W).
+    """
+
+    network: nn.Module
+    feature_layer: str
+
+    def first_weights(self) -> list[torch.Tensor]:
+        """Return the weights (M_i, D) of every linear map that reads the latent directly, float32."""
+        ...
+
+
+def render_twins(generator: Generator, latents: Latents, *shifts: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    """Return images (B, 3, H, W) before, and after adding each of `shifts` ((B, D) or (D,)), rendered in one batch."""
+    images = generator(Latents.cat([latents, *(latents.shifted(shift) for shift in shifts)]))
+    return images.chunk(1 + len(shifts))
 
 
 def load_latents(path: Path, latent_dim: int) -> torch.Tensor:

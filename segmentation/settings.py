@@ -21,8 +21,8 @@ class SegmentationSettings(Settings):
     width: int = setting(64, "channels of the U-Net's first stage", minimum=1)
     mask_rule: str = setting(
         "lighting",
-        "how a pair becomes a mask (the shift brightens it; bright after the shift)",
-        choices=("lighting", "mean_thr"),
+        "how images become a mask (the shift brightens it; bright after it; brighter than after the opposite shift)",
+        choices=("lighting", "mean_thr", "light-dark"),
     )
     connected_components: bool = setting(True, "drop components that are small beside a mask's largest one")
     component_ratio: float = setting(

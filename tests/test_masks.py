@@ -82,7 +82,7 @@ def test_values_outside_the_range_are_left_out_of_the_histogram():
 
 
 def test_settings_name_the_rules_and_refuse_an_empty_range():
-    assert list(MASK_RULES) == ["lighting", "mean_thr"]
+    assert list(MASK_RULES) == ["lighting", "mean_thr", "light-dark"]
     for rule in MASK_RULES:
         SegmentationSettings(mask_rule=rule)
     with pytest.raises(UserError, match=r"--mask-rule is 'bright'; choose one of lighting, mean_thr"):

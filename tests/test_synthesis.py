@@ -188,3 +188,15 @@ def test_settings_a_source_has_no_use_for_are_refused():
         SegmentationSettings(z_noise=1.5, noise_kind="preserving")
     with pytest.raises(UserError, match="--truncation bounds random latents"):
         latent_source(generator, SegmentationSettings(truncation=1.0), table)
+
+
+@pytest.mark.parametrize("dark", [None, 0.5])
+def test_light_dark_compares_the_two_shifted_images_and_not_the_unshifted_one(dark):
+    generator, light = DiscGenerator(), contrast_shift()
+    shift = light if dark is None else torch.stack([light, -dark * light])
+    settings = dataclasses.replace(SETTINGS, mask_rule="light-dark", area_filter=False, histogram_filter=False)
+    batch = MaskSynthesizer(generator, shift, settings, PriorSource(generator)).batch(6)
+    latents = generator.sample(6, Stream(SETTINGS.seed, "synthesis"))
+    assert torch.equal(batch.masks, generator.disc(latents))
+    assert generator.batches == [18]  # unshifted, light and dark in one call
+    torch.testing.assert_close(batch.images, generator(latents))

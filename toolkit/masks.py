@@ -1,10 +1,11 @@
 """From pairs of images to masks, and which masks are fit to train on (Voynov et al. 2021 and their code).
 
-A rule turns (before, after), both (B, 3, H, W) in [-1, 1], into masks (B, H, W) bool. A filter returns, for
+A rule turns (reference, after), both (B, 3, H, W) in [-1, 1], into masks (B, H, W) bool. A filter returns, for
 each sample of a batch, whether it is kept. No function here changes what it is given.
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -12,8 +13,6 @@ import torch.nn.functional as F
 from scipy import ndimage
 
 from toolkit.pixels import gray
-
-MaskRule = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
 _BINS = 12
 _IN_PLANE = np.zeros((3, 3, 3), bool)  # neighbours above, below, beside and diagonal, none in another mask
@@ -31,7 +30,27 @@ def mean_thr(before: torch.Tensor, after: torch.Tensor) -> torch.Tensor:
     return brightness > brightness.mean(dim=(1, 2), keepdim=True)
 
 
-MASK_RULES: dict[str, MaskRule] = {"lighting": lighting, "mean_thr": mean_thr}
+@dataclass(frozen=True)
+class MaskRule:
+    """How a shifted image and its reference become a mask.
+
+    The reference is the unshifted image, or, where `opposed`, the image shifted the opposite way.
+    """
+
+    compare: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+    opposed: bool = False
+
+    def __call__(self, reference: torch.Tensor, after: torch.Tensor) -> torch.Tensor:
+        """Return masks (B, H, W) bool."""
+        return self.compare(reference, after)
+
+
+# light-dark: what is brighter after the lightening shift than after the darkening one (Melas-Kyriazi et al. 2021).
+MASK_RULES: dict[str, MaskRule] = {
+    "lighting": MaskRule(lighting),
+    "mean_thr": MaskRule(mean_thr),
+    "light-dark": MaskRule(lighting, opposed=True),
+}
 
 
 def large_components(masks: torch.Tensor, ratio: float = 0.2) -> torch.Tensor:

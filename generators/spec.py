@@ -1,0 +1,100 @@
+"""What stands behind --generator: a name or file, and options after it, as in `G_ema.pth@classes=239,12`."""
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from toolkit.errors import UserError
+
+
+def split_spec(text: str) -> tuple[str, dict[str, str]]:
+    """Return (name, options) of `name@key=value@key=value`; a path that exists is a name as it stands.
+
+    UserError for an option without `=`, without a key or given twice.
+    """
+    if "@" not in text or Path(text).exists():
+        return text, {}
+    name, *parts = text.split("@")
+    options: dict[str, str] = {}
+    for part in parts:
+        key, equals, value = part.partition("=")
+        if not equals or not key or not value:
+            raise UserError(
+                f"{part!r} in --generator {text} is no option; write options as {name}@key=value, or name an "
+                "existing file"
+            )
+        if key in options:
+            raise UserError(f"--generator {text} gives the option {key!r} twice; give it once")
+        options[key] = value
+    return name, options
+
+
+def join_spec(name: str, options: Mapping[str, str]) -> str:
+    """Return the text that `split_spec` takes apart."""
+    return "@".join([name, *(f"{key}={value}" for key, value in options.items())])
+
+
+class Options:
+    """The options of one generator; each is taken by name, and `end` refuses those that nobody took."""
+
+    def __init__(self, values: Mapping[str, str], generator: str) -> None:
+        self._values = dict(values)
+        self._generator = generator
+        self._known: list[str] = []
+
+    def choice(self, key: str, choices: Sequence[str], default: str) -> str:
+        """Return the option's value, one of `choices`."""
+        value = self._take(key)
+        if value is not None and value not in choices:
+            raise self._wrong(key, value, f"one of {', '.join(choices)}")
+        return default if value is None else value
+
+    def number(self, key: str, default: float, low: float = -math.inf, high: float = math.inf) -> float:
+        """Return the option's value, a number in [low, high]."""
+        value = self._take(key)
+        if value is None:
+            return default
+        try:
+            number = float(value)
+        except ValueError:
+            number = math.nan
+        if not (math.isfinite(number) and low <= number <= high):
+            raise self._wrong(key, value, f"a number from {low:g} to {high:g}")
+        return number
+
+    def integer(self, key: str, default: int | None, low: int = 0) -> int | None:
+        """Return the option's value, a whole number of at least `low`."""
+        value = self._take(key)
+        if value is None:
+            return default
+        if not value.isdecimal() or int(value) < low:
+            raise self._wrong(key, value, f"a whole number from {low} on")
+        return int(value)
+
+    def integers(self, key: str) -> tuple[int, ...]:
+        """Return the option's value, whole numbers separated by commas; empty if it is not given."""
+        value = self._take(key)
+        if value is None:
+            return ()
+        parts = value.split(",")
+        if not all(part.isdecimal() for part in parts):
+            raise self._wrong(key, value, "whole numbers separated by commas")
+        return tuple(int(part) for part in parts)
+
+    def rest(self) -> dict[str, str]:
+        """Return all options not taken yet, as text, and take them."""
+        rest, self._values = self._values, {}
+        return rest
+
+    def end(self) -> None:
+        """Raise UserError naming an option that this generator has not."""
+        for key in self._values:
+            known = f"it has {', '.join(self._known)}" if self._known else "it has none"
+            raise UserError(f"{self._generator} has no option {key!r}; {known}")
+
+    def _take(self, key: str) -> str | None:
+        self._known.append(key)
+        return self._values.pop(key, None)
+
+    def _wrong(self, key: str, value: str, expected: str) -> UserError:
+        return UserError(f"{key} of {self._generator} is {value!r}, but has to be {expected}")
