@@ -8,11 +8,13 @@ import typer
 from cli.options import DeviceOption, GeneratorOption, PrecisionOption, WeightsOption, with_settings
 from cli.progress import console
 from cli.training import drive, log_figures, take_up
+from discovery.method_settings import METHODS
 from discovery.settings import DiscoverySettings
-
-_FRAMES_A_SIDE = 5
+from toolkit.settings import Settings
 
 if TYPE_CHECKING:
+    import torch
+
     from discovery.training import DiscoveryState, Step
     from generators.protocol import Generator
     from toolkit.directions import DirectionSet
@@ -20,25 +22,33 @@ if TYPE_CHECKING:
     from toolkit.runs import RunFolder
 
 
-@with_settings(DiscoverySettings)
+@with_settings(METHODS)
 def discover(
-    settings: DiscoverySettings,
+    settings: Settings,
     out: Annotated[Path, typer.Option(help="Run folder; the same command again resumes it, more --steps go on.")],
     generator: GeneratorOption = "flowers64",
     weights: WeightsOption = None,
     device: DeviceOption = "auto",
     precision: PrecisionOption = "auto",
 ) -> None:
-    """Learn directions of a latent space: a deformator trained against a shift reconstructor."""
+    """Find directions of a latent space, by default with a deformator trained against a shift reconstructor."""
+    from cli.discover_methods import find_into
     from cli.sources import generator_inputs
     from generators.catalogue import open_generator
     from toolkit.engine import choose_engine
 
     engine = choose_engine(device, precision)
     opened = open_generator(generator, weights).to(engine.device)
-    discover_into(out, opened, settings, engine, generator_inputs(generator, weights))
-    console.print(f"wrote {out / 'directions.safetensors'}, {out / 'charts'}")
-    console.print(f"next: toolkit pick {out}")
+    source = generator_inputs(generator, weights)
+    if isinstance(settings, DiscoverySettings):
+        found = discover_into(out, opened, settings, engine, source)
+    else:
+        found = find_into(out, opened, settings, engine, source)
+    console.print(f"wrote {out / 'directions.safetensors'}, {out / 'charts'}, {out / 'report.html'}")
+    if found.choice is None:
+        console.print(f"next: toolkit pick {out}")
+    else:
+        console.print(f"next: toolkit segment {out} --mask-rule light-dark --out segmenter")
 
 
 def discover_into(
@@ -56,7 +66,7 @@ def discover_into(
     state = DiscoveryState.start(generator, settings, engine)
     take_up(state, run)
     _train(state, generator, settings, engine, run)
-    return finish(state, generator, settings, engine, run, source)
+    return _finish(state, generator, settings, engine, run, source)
 
 
 def _train(
@@ -66,11 +76,20 @@ def _train(
     engine: "Engine",
     run: "RunFolder",
 ) -> None:
+    from discovery.charts import write_charts
     from discovery.training import discover as train
+
+    names = [f"direction_{index}" for index in range(state.deformator.num_directions)]
 
     def attend(step: "Step", last: bool) -> str | None:
         if step.step % settings.chart_every == 0 and not last:
-            draw_charts(state, generator, settings, engine, run.path / "charts" / f"step_{step.step:06}")
+            write_charts(
+                run.path / "charts" / f"step_{step.step:06}",
+                generator,
+                _walks(state, settings, engine),
+                names,
+                settings.seed,
+            )
         if step.step % settings.log_every != 0 and not last:
             return None
         figures = log_figures(step, run)
@@ -79,23 +98,15 @@ def _train(
     drive("discovering", train(state, generator, settings, engine), state, settings, run, attend)
 
 
-def draw_charts(
-    state: "DiscoveryState",
-    generator: "Generator",
-    settings: DiscoverySettings,
-    engine: "Engine",
-    folder: Path,
-) -> None:
-    """Write the chart pages of the directions as they are now."""
-    from discovery.charts import offsets, write_charts
+def _walks(state: "DiscoveryState", settings: DiscoverySettings, engine: "Engine") -> "torch.Tensor":
+    """Return the deformator's own walks (K, F, D), not its directions': those of fc and proj are bent."""
+    from cli.discovery_results import FRAMES_A_SIDE
+    from discovery.charts import offsets
 
-    # The deformator's own walks, not its directions: those of fc and proj are bent.
-    walks = state.deformator.walks(offsets(settings.shift_scale, _FRAMES_A_SIDE).to(engine.device))
-    names = [f"direction_{index}" for index in range(len(walks))]
-    write_charts(folder, generator, walks, names, seed=settings.seed)
+    return state.deformator.walks(offsets(settings.shift_scale, FRAMES_A_SIDE).to(engine.device))
 
 
-def finish(
+def _finish(
     state: "DiscoveryState",
     generator: "Generator",
     settings: DiscoverySettings,
@@ -103,24 +114,14 @@ def finish(
     run: "RunFolder",
     source: dict[str, str],
 ) -> "DirectionSet":
-    """Validate, write the direction set and its charts, close the run and return the set."""
-    from discovery.annotations import read_annotations, write_annotations
+    """Validate, write what the run found, close it and return the set."""
+    from cli.discovery_results import conclude
     from discovery.training import direction_set, validate
 
     accuracy = validate(state, generator, settings, engine, settings.validation_batches)
-    card = {"source": source, "steps": state.step, "rca": accuracy, "settings": settings.as_dict()}
+    card = {"source": source, "steps": state.step, "rca": accuracy}
     found = direction_set(state, generator, settings, card)
-    draw_charts(state, generator, settings, engine, run.path / "charts")
-    labels = run.path / "human_annotation.txt"
-    if labels.exists():
-        found = found.renamed(read_annotations(labels))
-    else:
-        write_annotations(labels, {})
-    for stale in ("pick.json", "pick.csv", "pick.png"):
-        if (run.path / stale).exists():
-            (run.path / stale).unlink()
-            console.print(f"removed {stale}: the directions have moved on since; run toolkit pick again")
-    found.save(run.path / "directions.safetensors")
-    run.finish({"directions": len(found), "steps": state.step, "rca": accuracy})
+    walks = _walks(state, settings, engine)
+    found = conclude(run, found, generator, walks, settings.seed, {"steps": state.step, "rca": accuracy})
     console.print(f"{len(found)} directions; reconstruction accuracy (RCA) {accuracy:.3f}, chance {1 / len(found):.3f}")
     return found

@@ -1,12 +1,15 @@
 """toolkit label: a name for a direction."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from cli.options import require
 from cli.progress import console
+
+if TYPE_CHECKING:
+    from toolkit.directions import DirectionSet
 
 
 def label(
@@ -15,11 +18,23 @@ def label(
     name: Annotated[str, typer.Argument(help="The name it shall have.")],
 ) -> None:
     """Name a direction, in its set and in human_annotation.txt beside it."""
+    from toolkit.directions import direction_file
+
+    _, index, message = name_direction(direction_file(directions), direction, name)
+    console.print(message)
+    console.print(f"next: {next_after_naming(directions, index)}")
+
+
+def name_direction(path: Path, direction: str | int, name: str) -> "tuple[DirectionSet, int, str]":
+    """Write a direction's name into the set in the file `path` and into human_annotation.txt beside it.
+
+    Returns the set as it is now, the direction's index, and a line that says what was written. UserError for an
+    unknown direction and for a name that is empty, a number or another direction's.
+    """
     from cli.sources import annotations_beside
     from discovery.annotations import normalised, read_annotations, write_annotations
-    from toolkit.directions import DirectionSet, direction_file
+    from toolkit.directions import DirectionSet
 
-    path = direction_file(directions)
     found = DirectionSet.load(path)
     index = found.index_of(direction)
     label_name = normalised(name)
@@ -27,16 +42,21 @@ def label(
     require(
         not label_name.isdecimal(), f"the new name is {label_name!r}, which would be taken for a number; use a word"
     )
-    require(
-        label_name not in found.names or found.names[index] == label_name,
-        f"direction {found.names.index(label_name) if label_name in found.names else ''} is called {label_name!r} "
-        "already; choose another name",
-    )
     labels = annotations_beside(path)
     kept = read_annotations(labels) if labels.exists() else {}
+    names = found.renamed(kept).names
+    require(
+        label_name not in names or names[index] == label_name,
+        f"direction {names.index(label_name) if label_name in names else ''} is called {label_name!r} "
+        "already; choose another name",
+    )
     kept = {text: number for text, number in kept.items() if number != index} | {label_name: index}
     renamed = found.renamed(kept)
     write_annotations(labels, kept)
     renamed.save(path)
-    console.print(f"wrote {path}, {labels}: direction {index} is {label_name}")
-    console.print(f"next: toolkit render-gif {directions} --direction {index} --reach 6 --out direction.gif")
+    return renamed, index, f"wrote {path}, {labels}: direction {index} is {label_name}"
+
+
+def next_after_naming(directions: Path, index: int) -> str:
+    """Return the command that shows what the named direction does."""
+    return f"toolkit render-gif {directions} --direction {index} --reach 6 --out direction.gif"

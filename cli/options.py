@@ -4,7 +4,7 @@ import dataclasses
 import functools
 import inspect
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -17,7 +17,8 @@ GeneratorOption = Annotated[
     str,
     typer.Option(
         "--generator",
-        help="A shipped name (flowers64), scene, bigbigan (see toolkit weights), or a generator file.",
+        help="A shipped name (flowers64), scene, bigbigan (see toolkit weights), a generator file, or your own code: "
+        "package.module:factory, with options as in models:make@width=64 (docs/own-generators.md).",
     ),
 ]
 WeightsOption = Annotated[
@@ -28,47 +29,48 @@ PrecisionOption = Annotated[str, typer.Option(help="auto, fp32 or bf16.")]
 SeedOption = Annotated[int, typer.Option(help="Names the random latents.", min=0)]
 
 
-def with_settings(settings_class: type[Settings]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Return a decorator that gives a command one flag per field of `settings_class`, and --config FILE.
+def with_settings(
+    settings: type[Settings] | Mapping[str, type[Settings]], switch: str = "method"
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Return a decorator that gives a command one flag per field of its settings class, and --config FILE.
 
-    The command receives the finished settings as `settings`. A flag wins over the file, the file over the default.
+    The command receives the finished settings as `settings`. A flag wins over the file, the file over the default. Of
+    several classes, by name, the flag --`switch` tells which one is meant (the first unless given), and a flag that
+    this one has not is refused; fields of the same name share a flag and have to be of the same type.
     """
+    classes = {"": settings} if isinstance(settings, type) else dict(settings)
 
     def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
-        fields = dataclasses.fields(settings_class)
         own = [p for p in inspect.signature(command, eval_str=True).parameters.values() if p.name != "settings"]
-        panel = f"Settings ({settings_class.kind})"
-        hints = typing.get_type_hints(settings_class)
-        flags = [
-            inspect.Parameter(
-                field.name,
-                inspect.Parameter.KEYWORD_ONLY,
-                default=field.default,
-                annotation=Annotated[hints[field.name], _option(field, panel)],
-            )
-            for field in fields
-        ]
-        config = inspect.Parameter(
-            "config",
-            inspect.Parameter.KEYWORD_ONLY,
-            default=None,
-            annotation=Annotated[
-                Path | None,
-                typer.Option(help="TOML file of settings, as saved in a run folder.", rich_help_panel=panel),
-            ],
-        )
-        context = inspect.Parameter("context", inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context)
+        flags = _flags(classes)
 
         @functools.wraps(command)
         def run(*, context: typer.Context, config: Path | None, **values: Any) -> None:
-            chosen = {field.name: values.pop(field.name) for field in fields}
+            name = values.pop(switch) if len(classes) > 1 else ""
+            if name not in classes:
+                raise UserError(f"--{switch} is {name!r}; choose one of {', '.join(classes)}")
+            asked = {flag: values.pop(flag) for flag in flags}
+            given = {flag: value for flag, value in asked.items() if _given(context, flag)}
+            chosen = classes[name]
+            fields = {field.name: field.default for field in dataclasses.fields(chosen)}
+            for flag in given:
+                if flag not in fields:
+                    names = ", ".join(n for n, c in classes.items() if flag in _field_names(c))
+                    raise UserError(
+                        f"--{flag.replace('_', '-')} goes with --{switch} {names}, not {name}; leave it away"
+                    )
             if config is not None:
-                from_file = settings_class.from_dict(read_toml(config), str(config)).as_dict()
-                chosen = {name: v if _given(context, name) else from_file[name] for name, v in chosen.items()}
-            command(settings=settings_class(**chosen), **values)
+                fields = chosen.from_dict(read_toml(config), str(config)).as_dict()
+            command(settings=chosen(**{**fields, **given}), **values)
 
         keyword = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in own]
-        parameters = [context, *keyword, *flags, config]
+        parameters = [_parameter("context", typer.Context), *keyword]
+        if len(classes) > 1:
+            help_text = f"One of {', '.join(classes)}."
+            parameters.append(_parameter(switch, Annotated[str, typer.Option(help=help_text)], next(iter(classes))))
+        config_help = "TOML file of settings, as saved in a run folder."
+        option = typer.Option(help=config_help, rich_help_panel=_panel(classes.values()))
+        parameters += [*flags.values(), _parameter("config", Annotated[Path | None, option], None)]
         run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
         run.__annotations__ = {p.name: p.annotation for p in parameters}
         del run.__wrapped__  # typer would follow it to the bare command
@@ -77,9 +79,38 @@ def with_settings(settings_class: type[Settings]) -> Callable[[Callable[..., Any
     return decorate
 
 
-def _option(field: dataclasses.Field, panel: str) -> Any:
+def _flags(classes: Mapping[str, type[Settings]]) -> dict[str, inspect.Parameter]:
+    """Return one parameter a field name, in the order the classes have them."""
+    flags: dict[str, inspect.Parameter] = {}
+    for settings_class in classes.values():
+        hints = typing.get_type_hints(settings_class)
+        for field in dataclasses.fields(settings_class):
+            if field.name not in flags:
+                holders = {name: c for name, c in classes.items() if field.name in _field_names(c)}
+                option = _option(field, _panel(classes.values() if len(holders) > 1 else [settings_class]), holders)
+                flags[field.name] = _parameter(field.name, Annotated[hints[field.name], option], field.default)
+    return flags
+
+
+def _field_names(settings_class: type[Settings]) -> list[str]:
+    return [field.name for field in dataclasses.fields(settings_class)]
+
+
+def _panel(classes: Iterable[type[Settings]]) -> str:
+    kinds = [settings_class.kind for settings_class in classes]
+    return f"Settings ({kinds[0]})" if len(kinds) == 1 else "Settings"
+
+
+def _parameter(name: str, annotation: Any, default: Any = inspect.Parameter.empty) -> inspect.Parameter:
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
+
+
+def _option(field: dataclasses.Field, panel: str, holders: Mapping[str, type[Settings]]) -> Any:
     choices = field.metadata.get("choices")
     text = field.metadata["help"] + (f": {', '.join(choices)}" if choices else "")
+    defaults = {name: getattr(holder, field.name) for name, holder in holders.items()}
+    others = [f"{name} {value}" for name, value in defaults.items() if value != field.default]
+    text += f" ({'; '.join(others)})" if others else ""
     return typer.Option(help=text[0].upper() + text[1:] + ".", rich_help_panel=panel)
 
 

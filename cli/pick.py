@@ -8,6 +8,7 @@ import typer
 from cli.options import DeviceOption, PrecisionOption, WeightsOption, require, with_settings
 from cli.progress import Bar, console
 from discovery.settings import PickSettings
+from toolkit.errors import UserError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -23,7 +24,12 @@ _SHOWN = 8
 @with_settings(PickSettings)
 def pick(
     settings: PickSettings,
-    directions: Annotated[Path, typer.Argument(help="Direction set, or the run folder that holds it.")],
+    directions: Annotated[
+        list[str], typer.Argument(help="Direction set, or the run folder that holds it; several are ranked together.")
+    ],
+    out: Annotated[
+        Path | None, typer.Option(help="New folder for the ranked copy of the set, or for all of several sets.")
+    ] = None,
     choose: Annotated[str | None, typer.Option(help="Choose this direction yourself, by number or name.")] = None,
     alpha: Annotated[
         float | None, typer.Option(help="With --choose: shift length, negative for the other way.")
@@ -35,25 +41,17 @@ def pick(
 ) -> None:
     """Rank all directions as background darkeners, choose one, and show why."""
     require((choose is None) == (alpha is None), "--choose and --alpha go together; give both or neither")
-    from cli.sources import annotations_beside, finite_length, generator_flags, generator_of
-    from discovery.annotations import read_annotations
-    from toolkit.directions import Choice, DirectionSet, direction_file
+    from cli.sources import generator_flags, generator_of
     from toolkit.engine import choose_engine
 
     engine = choose_engine(device, precision)
-    path = direction_file(directions)
-    found = DirectionSet.load(path)
-    labels = annotations_beside(path)
+    path, found = _ranked_set(directions, out)
     rule = ""
-    if labels.exists():
-        found = found.renamed(read_annotations(labels))
     if choose is not None and alpha is not None:
-        finite_length("--alpha", alpha)
-        from dataclasses import replace
-
-        choice = Choice(found.index_of(choose), 1 if alpha > 0 else -1, abs(alpha))
-        replace(found, choice=choice).save(path)
-        console.print(f"wrote {path}: chose {found.names[choice.index]}, {alpha:+.2f}")
+        found.index_of(choose)  # refused before a copy is written
+        if out is not None:
+            found.save(path)
+        console.print(choose_direction(path, choose, alpha)[1])
     else:
         opened = generator_of(found, generator, weights)[0].to(engine.device)
         picked, finalists, candidates = pick_direction(opened, found, settings, engine)
@@ -62,8 +60,62 @@ def pick(
         console.print(f"wrote {path}, {path.parent / 'pick.json'}, pick.csv, pick.png")
         rule = f" --mask-rule {finalists[0].mask_rule}"
     given = "" if generator is None else " " + generator_flags(generator, weights)
-    console.print(
-        f"next: toolkit render-gif {directions}{given} --out direction.gif; "
+    console.print(f"next: {next_after_choosing(out or Path(directions[0]), given, rule)}")
+
+
+def _ranked_set(directions: list[str], out: Path | None) -> "tuple[Path, DirectionSet]":
+    """Return where the choice is written, and the set it is made from; UserError where that would change a source."""
+    from cli.direction_sets import labelled_sets
+    from toolkit.artefacts import artefact_kind
+    from toolkit.directions import KIND, DirectionSet, direction_file
+    from toolkit.files import writable_folder
+
+    if out is None:
+        require(len(directions) == 1, f"{len(directions)} sets are ranked together in a new folder; give --out FOLDER")
+        path = direction_file(Path(directions[0]))
+        if artefact_kind(path) == KIND:
+            return path, labelled_set(path)
+        labelled_sets(directions)  # refuses what is no set at all
+        raise UserError(f"{directions[0]} is a published or shipped set, which stays as it is; give --out FOLDER")
+    sets = {label: found for label, (_, found) in labelled_sets(directions).items()}
+    require(not out.is_dir() or not any(out.iterdir()), f"{out} holds files already; choose an empty or new --out")
+    writable_folder(out)
+    return direction_file(out), next(iter(sets.values())) if len(sets) == 1 else DirectionSet.merged(sets)
+
+
+def labelled_set(path: Path) -> "DirectionSet":
+    """Return the set in the file `path` with the names in the human_annotation.txt beside it."""
+    from cli.sources import annotations_beside
+    from discovery.annotations import read_annotations
+    from toolkit.directions import DirectionSet
+
+    found, labels = DirectionSet.load(path), annotations_beside(path)
+    return found.renamed(read_annotations(labels)) if labels.exists() else found
+
+
+def choose_direction(path: Path, direction: str | int, alpha: float) -> "tuple[DirectionSet, str]":
+    """Write a direction, the sign and the length of `alpha` as the choice of the set in the file `path`.
+
+    Returns the set as it is now, and a line that says what was written. UserError for an unknown direction and for an
+    alpha that is 0 or not finite.
+    """
+    from dataclasses import replace
+
+    from cli.sources import finite_length
+    from toolkit.directions import Choice
+
+    finite_length("--alpha", alpha)
+    found = labelled_set(path)
+    choice = Choice(found.index_of(direction), 1 if alpha > 0 else -1, abs(alpha))
+    chosen = replace(found, choice=choice)
+    chosen.save(path)
+    return chosen, f"wrote {path}: chose {chosen.names[choice.index]}, {alpha:+.2f}"
+
+
+def next_after_choosing(directions: Path, given: str = "", rule: str = "") -> str:
+    """Return the commands that use the choice; `given` and `rule` are flags that they need too."""
+    return (
+        f"toolkit render-gif {directions}{given} --out direction.gif; "
         f"toolkit segment {directions}{given} --out segmenter{rule}"
     )
 

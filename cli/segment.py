@@ -44,14 +44,19 @@ def segment(
 ) -> None:
     """Train a U-Net on synthetic images and the masks a direction gives."""
     pairs = validation_pairs(images, masks)
+    import torch
+
     from cli.sources import generator_of, open_directions, or_published, resolve_shift, shift_inputs
     from toolkit.engine import choose_engine
     from toolkit.files import sha256_of
+    from toolkit.masks import MASK_RULES
 
     engine = choose_engine(device, precision)
     embeddings = None if embeddings is None else or_published(embeddings, "embeddings")
     found = open_directions(directions)
     index, length, shift = resolve_shift(found, direction, alpha)
+    if MASK_RULES[settings.mask_rule].opposed:
+        shift = torch.stack([shift, found.opposite_shift(index, length)])
     opened, inputs = generator_of(found, generator, weights)
     opened = opened.to(engine.device)
     latents = None if embeddings is None else _latents(embeddings, opened, inputs)

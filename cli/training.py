@@ -58,15 +58,17 @@ def drive(
     settings: Any,
     run: "RunFolder",
     attend: Callable[[StepT, bool], str | None],
+    total: int | None = None,
 ) -> None:
-    """Run `steps` to `settings.steps`, saving a checkpoint every `settings.checkpoint_every` and at the end.
+    """Run `steps` to `settings.steps`, or `total`; save a checkpoint every `settings.checkpoint_every` and at the end.
 
     `attend(step, last)` logs and draws after each step; what it returns stands behind the bar. On Ctrl-C or SIGTERM
     the state is saved and the command ends with status 130.
     """
-    with Bar(label, settings.steps, state.step) as bar, StopRequest() as stop:
+    total = total or settings.steps
+    with Bar(label, total, state.step) as bar, StopRequest() as stop:
         for step in steps:
-            last = step.step == settings.steps
+            last = step.step == total
             try:
                 bar.advance(1, attend(step, last))
             except OSError as error:  # a log that cannot be written costs no training

@@ -230,6 +230,8 @@ def chosen(directions: DirectionSet, ranked: list[Candidate], finalists: list[Ca
             "no direction darkens the background and lightens the rest; discover longer or with more directions, or "
             "choose one yourself with --choose and --alpha"
         )
-    return replace(
-        directions, scores={**directions.scores, **columns}, choice=Choice(best.index, best.sign, best.alpha)
-    )
+    before = directions.choice
+    same = before is not None and (before.index, before.sign) == (best.index, best.sign)
+    opposite = before.opposite if before is not None and same else None
+    choice = Choice(best.index, best.sign, best.alpha, opposite)
+    return replace(directions, scores={**directions.scores, **columns}, choice=choice)

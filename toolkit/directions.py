@@ -1,5 +1,6 @@
 """The direction set: the one value in which discovery and segmentation meet, in memory or as a file."""
 
+import io
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ import torch
 
 from toolkit.artefacts import load_artefact, load_pickled, save_artefact
 from toolkit.errors import UserError
+from toolkit.files import write_bytes
 
 KIND = "direction set"
 _PUBLISHED_LENGTH = 5.0  # by which the published segmentation multiplies the vector, positive side only
@@ -20,11 +22,16 @@ def direction_file(path: Path) -> Path:
 
 @dataclass(frozen=True)
 class Choice:
-    """The direction chosen for segmentation: its index, the sign that darkens the background, the shift length."""
+    """The direction chosen for segmentation: its index, the sign that darkens the background, the shift length.
+
+    `opposite` is the index of the direction towards dark, for the mask rule light-dark, where it is not the same one
+    backwards.
+    """
 
     index: int
     sign: int
     alpha: float
+    opposite: int | None = None
 
 
 @dataclass(frozen=True)
@@ -56,8 +63,10 @@ class DirectionSet:
             what = f"{len(names)} names" if twice is None else f"the name {twice!r} twice"
             raise UserError(f"{what} for {len(vectors)} directions; each direction needs a name of its own")
         object.__setattr__(self, "names", tuple(names))
-        if self.choice is not None and not 0 <= self.choice.index < len(vectors):
-            raise UserError(f"direction {self.choice.index} is chosen, but there are {len(vectors)}; pick again")
+        chosen = [] if self.choice is None else [self.choice.index, self.choice.opposite or 0]
+        for index in chosen:
+            if not 0 <= index < len(vectors):
+                raise UserError(f"direction {index} is chosen, but there are {len(vectors)}; pick again")
 
     def __len__(self) -> int:
         return len(self.vectors)
@@ -89,6 +98,42 @@ class DirectionSet:
         choice = self.chosen()
         return self.shift(choice.index, choice.sign * choice.alpha)
 
+    def opposite_shift(self, index: int, alpha: float) -> torch.Tensor:
+        """Return the shift (D,) against the one of `alpha` along `index`: the chosen opposite's, or that backwards."""
+        choice = self.choice
+        if choice is None or choice.opposite is None or (index, alpha > 0) != (choice.index, choice.sign > 0):
+            return self.shift(index, -alpha)
+        return self.shift(choice.opposite, abs(alpha))
+
+    @classmethod
+    def merged(cls, sets: "dict[str, DirectionSet]") -> "DirectionSet":
+        """Return all directions of several sets of one generator, named `label/name`; UserError if they do not fit.
+
+        Score columns that all of them have are kept; what was chosen before is not.
+        """
+        parts = list(sets.values())
+        first = parts[0]
+        for label, part in sets.items():
+            part.require_dim(first.vectors.shape[1], first.generator)
+            made_by = [p.card.get("source", {}).get("generator_digest") for p in (first, part)]
+            if part.generator != first.generator or (None not in made_by and made_by[0] != made_by[1]):
+                raise UserError(
+                    f"{label} was found on {part.generator}, {next(iter(sets))} on {first.generator}, or on another "
+                    "file of it; merge sets of one generator"
+                )
+        common = set.intersection(*(set(part.scores) for part in parts))
+        return cls(
+            torch.cat([part.vectors for part in parts]),
+            first.generator,
+            " + ".join(dict.fromkeys(part.method for part in parts)),
+            tuple(f"{label}/{name}" for label, part in sets.items() for name in part.names),
+            {name: [value for part in parts for value in part.scores[name]] for name in first.scores if name in common},
+            card={
+                "source": first.card.get("source", {}),
+                "members": {label: {"method": p.method, "directions": len(p)} for label, p in sets.items()},
+            },
+        )
+
     def renamed(self, labels: dict[str, int]) -> "DirectionSet":
         """Return the set with `labels` (name -> index) in place of the old names."""
         names = list(self.names)
@@ -115,6 +160,7 @@ class DirectionSet:
     def load(cls, path: Path) -> "DirectionSet":
         """Return the set in an artefact, or in a run folder's `directions.safetensors`; UserError if it is neither."""
         path = direction_file(path)
+        _require_own(path)
         tensors, card = load_artefact(path, KIND)
         try:
             choice = card.pop("choice")
@@ -139,16 +185,35 @@ class DirectionSet:
             )
 
 
+def _require_own(path: Path) -> None:
+    """Raise UserError for what is published: it can be opened, but a command that came here would write into it."""
+    if path.suffix.lower() in (".pth", ".pt"):
+        copy = f"toolkit convert {path} --out {path.with_suffix('.safetensors').name}"
+        raise UserError(f"{path} is a published file and stays as it is; make a direction set of it: {copy}")
+    if not path.exists() and (path.parent / "args.json").exists():
+        copy = f"toolkit pick {path.parent} --out FOLDER"
+        raise UserError(f"{path.parent} is a published folder and stays as it is; make a direction set of it: {copy}")
+
+
 def load_published(path: Path) -> DirectionSet:
     """Return the chosen direction in a published `bg_direction.pth`: one tensor (D,) or (1, D) for BigBiGAN.
 
     UserError when the file is something else.
     """
-    held = load_pickled(path, "a published direction")
+    held = load_pickled(path, "published direction")
     if not isinstance(held, torch.Tensor) or held.dim() not in (1, 2) or held.numel() != held.shape[-1]:
         what = f"a tensor {list(held.shape)}" if isinstance(held, torch.Tensor) else type(held).__name__
         raise UserError(f"{path} holds {what}, but a direction is one tensor [D]; check that it is the right file")
     vector = held.detach().float().reshape(1, -1)
-    alpha = round(_PUBLISHED_LENGTH * float(vector.norm()), 4)
+    # Six digits are what float32 numbers keep of a length for sure, so that a written one is read back as it was.
+    alpha = float(f"{_PUBLISHED_LENGTH * float(vector.double().norm()):.6g}")
     card = {"source": {"generator": "bigbigan"}}
     return DirectionSet(vector, "bigbigan", "published", ("background",), choice=Choice(0, 1, alpha), card=card)
+
+
+def save_published(path: Path, shift: torch.Tensor) -> None:
+    """Write a shift (D,) as `load_published` and the original segmentation read it: float32 [D], a fifth of it."""
+    held = io.BytesIO()
+    # The form before torch 1.6, since the original is pinned to 1.4.
+    torch.save((shift.double() / _PUBLISHED_LENGTH).float().cpu(), held, _use_new_zipfile_serialization=False)
+    write_bytes(path, held.getvalue())

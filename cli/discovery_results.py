@@ -1,0 +1,78 @@
+"""What every way to find directions leaves in its run folder: the set, charts, a page and the figures."""
+
+from typing import TYPE_CHECKING, Any
+
+from cli.progress import console
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import torch
+
+    from generators.protocol import Generator
+    from toolkit.directions import DirectionSet
+    from toolkit.report import Report
+    from toolkit.runs import RunFolder
+
+FRAMES_A_SIDE = 5
+
+
+def conclude(
+    run: "RunFolder",
+    found: "DirectionSet",
+    generator: "Generator",
+    walks: "torch.Tensor",
+    seed: int,
+    figures: dict[str, Any],
+) -> "DirectionSet":
+    """Write set, charts of `walks` (K, F, D), report.html and result.json, and return the set under its labels.
+
+    Files of an earlier `toolkit pick` are removed: they tell of directions that were.
+    """
+    from discovery.annotations import read_annotations, write_annotations
+    from discovery.charts import write_charts
+
+    labels = run.path / "human_annotation.txt"
+    if labels.exists():
+        found = found.renamed(read_annotations(labels))
+    else:
+        write_annotations(labels, {})
+    for stale in ("pick.json", "pick.csv", "pick.png"):
+        if (run.path / stale).exists():
+            (run.path / stale).unlink()
+            console.print(f"removed {stale}: the directions have moved on since; run toolkit pick again")
+    charts = write_charts(run.path / "charts", generator, walks, found.names, seed=seed)
+    found.save(run.path / "directions.safetensors")
+    reach = float(walks[0, -1].norm())
+    _page(run, found, charts, reach, figures).write(run.path / "report.html")
+    run.finish({"directions": len(found), **figures})
+    return found
+
+
+def _page(
+    run: "RunFolder", found: "DirectionSet", charts: "list[Path]", reach: float, figures: dict[str, Any]
+) -> "Report":
+    from toolkit.report import Report, curve_picture
+
+    lead = f"{len(found)} directions of {found.generator}, found by {found.method}."
+    report = Report(f"Directions of {found.generator}", lead)
+    section = report.section("Directions")
+    section.text(
+        f"A row is a direction, its number at the left; a strip is one latent moved by -{reach:.3g} to {reach:.3g}; "
+        "the unmoved image is framed in red."
+    )
+    for chart in charts:
+        section.picture_file(chart, chart.stem.replace("_", " to "), width=1100)
+    if found.scores:
+        columns = list(found.scores)
+        rows = [[i, found.names[i], *(found.scores[name][i] for name in columns)] for i in range(len(found))]
+        report.section("Scores").table(["number", "name", *columns], rows)
+    lines = run.metrics()
+    if lines:
+        section = report.section("Training")
+        for name in [key for key in lines[-1] if key != "step"]:
+            logged = [line for line in lines if name in line]
+            curve = [line["step"] for line in logged], [line[name] for line in logged]
+            section.picture(curve_picture({name: curve}, "step", name), name)
+    report.section("Figures").table(["figure", "value"], [[name, value] for name, value in figures.items()])
+    return report

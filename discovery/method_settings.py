@@ -1,0 +1,89 @@
+"""Settings of the ways to find directions besides the deformator. No torch here: the command line reads them."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from discovery.settings import DiscoverySettings
+from toolkit.settings import Settings, setting
+
+_DIRECTIONS = "how many directions to look for; not set: as many as latent numbers"
+_TRUNCATION = "cut the latents' distribution at plus and minus this"
+
+
+@dataclass(frozen=True)
+class GanspaceSettings(Settings):
+    """Principal components of features, carried back to the latent space (Harkonen et al. 2020, 2004.02546)."""
+
+    kind: ClassVar[str] = "discover ganspace"
+
+    directions: int | None = setting(None, _DIRECTIONS, minimum=2)
+    layer: str | None = setting(
+        None,
+        "submodule of the generator whose output is analysed, or latents, or images; not set: the generator's choice",
+    )
+    samples: int = setting(
+        10_000, "latents the components are computed from, and as many for the regression", minimum=8
+    )
+    batch: int = setting(32, "latents rendered at a time", minimum=2)
+    checkpoint_every: int = setting(500, "steps between checkpoints", minimum=1)
+    truncation: float | None = setting(None, _TRUNCATION, above=0)
+    seed: int = setting(0, "names every random draw", minimum=0)
+
+
+@dataclass(frozen=True)
+class SefaSettings(Settings):
+    """Eigenvectors of the first layers' weights (Shen & Zhou 2021, 2007.06600)."""
+
+    kind: ClassVar[str] = "discover sefa"
+
+    directions: int | None = setting(None, _DIRECTIONS, minimum=2)
+    unit_rows: bool = setting(True, "bring every row of the weights to unit length first, as the authors' code does")
+    seed: int = setting(0, "names every random draw", minimum=0)
+
+
+@dataclass(frozen=True)
+class ContrastSettings(Settings):
+    """One vector towards light and one towards dark, by optimisation (Melas-Kyriazi et al. 2021, 2105.08127)."""
+
+    kind: ClassVar[str] = "discover contrast"
+
+    steps: int = setting(300, "training steps, one batch of images each", minimum=1)
+    batch: int = setting(32, "images in a batch", minimum=2)
+    length: float = setting(6.0, "length of the shift, in latent units", above=0)
+    rate: float = setting(5e-3, "Adam learning rate of the vectors", above=0)
+    edge_weight: float = setting(10.0, "weight of the squared change of the Sobel edges", minimum=0)
+    radial_weight: float = setting(2.0, "weight of the brightness that grows outward", minimum=0)
+    truncation: float | None = setting(None, _TRUNCATION, above=0)
+    seed: int = setting(0, "names every random draw", minimum=0)
+    log_every: int = setting(10, "steps between logged figures", minimum=1)
+    checkpoint_every: int = setting(500, "steps between checkpoints", minimum=1)
+
+
+@dataclass(frozen=True)
+class CoordinateSettings(Settings):
+    """The latent axes themselves: a control."""
+
+    kind: ClassVar[str] = "discover coordinates"
+
+    directions: int | None = setting(None, _DIRECTIONS, minimum=2)
+    seed: int = setting(0, "names every random draw", minimum=0)
+
+
+@dataclass(frozen=True)
+class RandomSettings(Settings):
+    """Random orthonormal vectors: a control."""
+
+    kind: ClassVar[str] = "discover random"
+
+    directions: int | None = setting(None, _DIRECTIONS, minimum=2)
+    seed: int = setting(0, "names every random draw", minimum=0)
+
+
+METHODS: dict[str, type[Settings]] = {
+    "deformator": DiscoverySettings,
+    "ganspace": GanspaceSettings,
+    "sefa": SefaSettings,
+    "contrast": ContrastSettings,
+    "coordinates": CoordinateSettings,
+    "random": RandomSettings,
+}

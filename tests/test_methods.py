@@ -1,0 +1,267 @@
+"""GANSpace, SeFa, contrast and the controls, on generators whose directions are known."""
+
+import dataclasses
+
+import pytest
+import torch
+from torch import nn
+
+from discovery.closed_form import coordinate_set, random_set, sefa_set
+from discovery.components import IncrementalPCA, Regression
+from discovery.contrast import ContrastState, contrast_set, edges, optimise, radial_map
+from discovery.features import Features
+from discovery.ganspace import GanspaceState, ganspace_set, gather
+from discovery.method_settings import (
+    ContrastSettings,
+    CoordinateSettings,
+    GanspaceSettings,
+    RandomSettings,
+    SefaSettings,
+)
+from generators.protocol import Inspectable, Latents
+from generators.scene import SceneGenerator
+from toolkit.engine import Engine
+from toolkit.errors import UserError
+from toolkit.streams import Stream
+
+CPU = Engine(torch.device("cpu"), bf16=False)
+
+
+class Mixed:
+    """A linear layer A = sum of s_k u_k v_k^T with known singular vectors v_k, then tanh, then an image."""
+
+    name = "mixed"
+    latent_dim = 6
+    image_size = 8
+    feature_layer = "layers.first"
+
+    def __init__(self, mapped: bool = False):
+        self.left = torch.linalg.qr(torch.randn(40, 6))[0]
+        self.right = torch.linalg.qr(torch.randn(6, 6))[0]
+        self.strengths = torch.tensor([5.0, 4.0, 3.0, 2.0, 1.0, 0.5])
+        first = nn.Linear(6, 40, bias=True)
+        first.weight.data = (self.left * self.strengths) @ self.right.T
+        self.network = nn.ModuleDict(
+            {"layers": nn.ModuleDict({"first": first, "image": nn.Linear(40, 3 * 64), "idle": nn.Identity()})}
+        ).requires_grad_(False)
+        self.finished = 0
+        if mapped:
+            self.feature_layer = "latents"
+
+    def sample(self, count, rng, truncation=None):
+        z = rng.normal(count, 6, truncation)
+        return Latents(z * self.strengths @ self.right.T + 1 if self.feature_layer == "latents" else z)
+
+    def first_weights(self):
+        return [self.network["layers"]["first"].weight]
+
+    def __call__(self, latents):
+        layers = self.network["layers"]
+        images = layers["image"](torch.tanh(layers["first"](latents.z))).tanh().unflatten(1, (3, 8, 8))
+        self.finished += 1
+        return images
+
+    def to(self, device):
+        return self
+
+
+def agreement(vectors, truth):
+    """Return |cosine| of each direction with its true one (columns of `truth`)."""
+    return (vectors @ truth[:, : len(vectors)]).diagonal().abs()
+
+
+def by_ganspace(generator, **changes):
+    settings = dataclasses.replace(GanspaceSettings(samples=400, batch=50, directions=4), **changes)
+    state = GanspaceState.start(generator, settings)
+    steps = list(gather(state, generator, settings, CPU))
+    return ganspace_set(state, generator, settings, {}), steps
+
+
+def test_incremental_components_are_those_of_all_rows_at_once():
+    rows = torch.randn(300, 4).double() @ torch.randn(4, 30).double() + torch.randn(30)
+    pca = IncrementalPCA(rank=4)
+    for batch in rows.split(47):
+        pca.update(batch)
+    centred = rows - rows.mean(dim=0)
+    _, singular, components = torch.linalg.svd(centred, full_matrices=False)
+    torch.testing.assert_close(pca.mean, rows.mean(dim=0))
+    torch.testing.assert_close(agreement(pca.components(), components[:4].T), torch.ones(4).double())
+    torch.testing.assert_close(pca.deviations(), singular[:4] / 299**0.5)
+    assert float(pca.shares().sum()) == pytest.approx(1)
+
+
+def test_components_that_are_not_kept_lower_the_explained_share():
+    rows = torch.randn(500, 6) * torch.tensor([8.0, 4.0, 1.0, 1.0, 1.0, 1.0])
+    pca = IncrementalPCA(rank=2)
+    for batch in rows.split(50):
+        pca.update(batch)
+    assert float(pca.shares().sum()) == pytest.approx(80 / 84, abs=0.02)
+
+
+def test_regression_finds_slopes_beside_an_intercept():
+    inputs, slopes = torch.randn(200, 3), torch.randn(3, 5)
+    regression = Regression()
+    for rows in inputs.split(64):
+        regression.update(rows, rows @ slopes + 7)
+    torch.testing.assert_close(regression.slopes().float(), slopes, atol=1e-4, rtol=0)
+
+
+def test_ganspace_carries_components_of_a_linear_layer_back_to_its_singular_vectors():
+    generator = Mixed()
+    found, steps = by_ganspace(generator, samples=4000, batch=500)
+    assert (agreement(found.vectors, generator.right) > 0.98).all()
+    assert [step.step for step in steps] == list(range(1, 17))
+    variances = generator.strengths**2 / (generator.strengths**2).sum()
+    torch.testing.assert_close(torch.tensor(found.scores["variance"]), variances[:4], atol=0.08, rtol=0)
+    # One deviation of a component of this layer is a latent step of length 1.
+    torch.testing.assert_close(torch.tensor(found.scores["length"]), torch.ones(4), atol=0.15, rtol=0)
+
+
+def test_ganspace_stops_the_forward_pass_at_the_layer():
+    generator = Mixed()
+    by_ganspace(generator)
+    assert generator.finished == 0
+
+
+def test_ganspace_on_mapped_latents_needs_no_regression():
+    generator = Mixed(mapped=True)
+    found, steps = by_ganspace(generator)
+    assert len(steps) == 8
+    assert (agreement(found.vectors, generator.right) > 0.97).all()
+    torch.testing.assert_close(torch.tensor(found.scores["length"]), generator.strengths[:4], atol=0.5, rtol=0)
+
+
+def test_ganspace_of_a_generator_that_shows_no_inside_takes_the_images():
+    scene = SceneGenerator(image_size=32, mixing_seed=3)
+    assert not isinstance(scene, Inspectable)
+    found, _ = by_ganspace(scene, directions=6, samples=600)
+    assert found.card["layer"] == "images"
+    ground = (found.vectors @ scene.direction("background_brightness")).abs()
+    assert ground[0] > 0.8
+
+
+def test_ganspace_resumes_where_it_stopped():
+    generator, settings = Mixed(), GanspaceSettings(samples=100, batch=30, directions=3)
+    whole = GanspaceState.start(generator, settings)
+    list(gather(whole, generator, settings, CPU))
+    broken = GanspaceState.start(generator, settings)
+    steps = gather(broken, generator, settings, CPU)
+    for _ in range(5):
+        next(steps)
+    again = GanspaceState.start(generator, settings)
+    again.load_state_dict(broken.state_dict())
+    list(gather(again, generator, settings, CPU))
+    assert torch.equal(
+        ganspace_set(whole, generator, settings, {}).vectors, ganspace_set(again, generator, settings, {}).vectors
+    )
+
+
+@pytest.mark.parametrize(
+    ("layer", "text"),
+    [
+        ("layers.last", r"mixed has no layer 'layers\.last'; choose one of layers, layers\.first, .*images"),
+        ("latents", "come from a fixed distribution"),
+    ],
+)
+def test_layers_that_cannot_be_analysed_are_refused(layer, text):
+    with pytest.raises(UserError, match=text):
+        Features(Mixed(), layer)
+
+
+def test_a_layer_that_no_image_needs_is_refused():
+    generator = Mixed()
+    with pytest.raises(UserError, match=r"'layers\.idle' of mixed is not used"):
+        Features(generator, "layers.idle")(generator.sample(2, Stream(0, "z")))
+
+
+def test_too_few_samples_and_features_are_refused():
+    with pytest.raises(UserError, match="8 directions need more than 8 samples; give more samples"):
+        GanspaceState.start(Mixed(), GanspaceSettings(samples=8, batch=2, directions=8))
+    generator = Mixed()
+    generator.network["layers"]["first"].weight.data[:] = generator.left[:, :1] @ generator.right[:, :1].T
+    with pytest.raises(UserError, match="vary along 1 directions only; give --directions 1"):
+        by_ganspace(generator)
+
+
+@pytest.mark.parametrize("scale", [1.0, 30.0])
+def test_sefa_finds_the_singular_vectors_whatever_the_scale(scale):
+    generator = Mixed()
+    generator.network["layers"]["first"].weight.data *= scale
+    found = sefa_set(generator, SefaSettings(unit_rows=False), {})
+    torch.testing.assert_close(agreement(found.vectors, generator.right), torch.ones(6), atol=1e-4, rtol=0)
+    expected = (scale * generator.strengths) ** 2
+    torch.testing.assert_close(torch.tensor(found.scores["eigenvalue"]), expected, rtol=1e-3, atol=0)
+
+
+def test_sefa_with_unit_rows_gives_every_row_the_same_say():
+    generator = Mixed()
+    weight = generator.network["layers"]["first"].weight.data
+    weight[:] = 0.001 * torch.eye(6)[0]
+    weight[0] = 100 * torch.eye(6)[1]
+    assert sefa_set(generator, SefaSettings(), {}).vectors[0].abs().argmax() == 0
+    assert sefa_set(generator, SefaSettings(unit_rows=False), {}).vectors[0].abs().argmax() == 1
+
+
+def test_sefa_says_what_it_needs():
+    with pytest.raises(UserError, match="which scene does not show; use --method ganspace"):
+        sefa_set(SceneGenerator(), SefaSettings(), {})
+
+
+def test_controls_are_orthonormal_and_named_by_the_seed():
+    generator = Mixed()
+    assert torch.equal(coordinate_set(generator, CoordinateSettings(directions=4), {}).vectors, torch.eye(6)[:4])
+    found = random_set(generator, RandomSettings(), {}).vectors
+    torch.testing.assert_close(found @ found.T, torch.eye(6), atol=1e-5, rtol=0)
+    assert torch.equal(found[:4], random_set(generator, RandomSettings(directions=4), {}).vectors)
+    assert not torch.allclose(found, random_set(generator, RandomSettings(seed=1), {}).vectors)
+    with pytest.raises(UserError, match="7 directions are more than the 6 latent numbers of mixed"):
+        random_set(generator, RandomSettings(directions=7), {})
+
+
+def test_edges_are_sobel_magnitudes_of_the_grey_image():
+    ramp = torch.arange(8.0).expand(1, 3, 8, 8)
+    magnitudes = edges(ramp)
+    torch.testing.assert_close(magnitudes[0, :, 1:-1], torch.full((8, 6), 0.9999), atol=1e-3, rtol=0)
+    torch.testing.assert_close(edges(ramp.mT)[0, 1:-1], torch.full((6, 8), 0.9999), atol=1e-3, rtol=0)
+    assert edges(torch.zeros(1, 3, 8, 8)).max() < 2e-3
+
+
+def test_radial_map_rises_outward_and_has_no_mean():
+    outward = radial_map(33, torch.device("cpu"))
+    assert abs(float(outward.mean())) < 1e-5
+    assert outward.argmin() == 16 * 33 + 16
+    assert float(outward[0, 0] - outward[16, 16]) == pytest.approx(4 * 2**0.5, abs=1e-4)
+
+
+@pytest.fixture(scope="module")
+def optimised():
+    scene = SceneGenerator(image_size=32, mixing_seed=5)
+    settings = ContrastSettings(steps=60, batch=8, length=4.0, rate=2e-2)
+    state = ContrastState.start(scene, settings, CPU)
+    steps = list(optimise(state, scene, settings, CPU))
+    return scene, settings, state, steps
+
+
+def test_contrast_finds_the_direction_of_light_things_on_dark_grounds(optimised):
+    scene, settings, state, steps = optimised
+    found = contrast_set(state, scene, settings, {})
+    truth = scene.contrast_direction()
+    light, dark = (found.vectors @ truth).tolist()
+    assert light > 0.6
+    assert dark < -0.6
+    assert steps[-1].loss < steps[0].loss
+    assert (found.choice.index, found.choice.opposite, found.choice.alpha) == (0, 1, 4.0)
+    assert torch.equal(found.opposite_shift(0, 4.0), 4 * found.vectors[1])
+    assert torch.equal(found.opposite_shift(0, -4.0), 4 * found.vectors[0])
+
+
+def test_contrast_resumes_where_it_stopped(optimised):
+    scene, settings, state, _ = optimised
+    broken = ContrastState.start(scene, settings, CPU)
+    steps = optimise(broken, scene, settings, CPU)
+    for _ in range(7):
+        next(steps)
+    again = ContrastState.start(scene, settings, CPU)
+    again.load_state_dict(broken.state_dict())
+    list(optimise(again, scene, settings, CPU))
+    assert torch.equal(again.vectors.vectors, state.vectors.vectors)
