@@ -8,6 +8,8 @@ import typer
 from cli.progress import Bar, console
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from toolkit.fetch import Transfer
     from toolkit.weights import PublishedFile
 
@@ -57,7 +59,8 @@ def pull(
 
     for entry in [find(name) for name in names]:
         _pull_one(entry, offline)
-        console.print(f"next: {entry.next.replace('{path}', str(entry.path))}")
+        made = entry.path if entry.role != "archive" else _unpacked(entry)
+        console.print(f"next: {entry.next.replace('{path}', str(made))}")
 
 
 def _pull_one(entry: "PublishedFile", offline: bool) -> None:
@@ -71,6 +74,16 @@ def _pull_one(entry: "PublishedFile", offline: bool) -> None:
             console.print("stopped; the same command goes on from there")
             raise typer.Exit(130) from None
     console.print(f"wrote {path} ({entry.size})" if meter.moved else f"{path} is there already")
+
+
+def _unpacked(entry: "PublishedFile") -> "Path":
+    """Return the folder of the archive's deformator, or all that it holds where there is none, after unpacking it."""
+    from toolkit.unpacking import unpack
+
+    folder = unpack(entry.path, entry.folder)
+    console.print(f"unpacked in {folder}")
+    deformators = sorted(path.parent for path in folder.rglob("args.json") if any(path.parent.rglob("deformator_*.pt")))
+    return deformators[0] if deformators else folder
 
 
 class _Meter:

@@ -1,9 +1,11 @@
 """Published files by name: the table, the cache, checksums, and the commands that use them."""
 
 import hashlib
+import io
 import json
 import re
 import shlex
+import tarfile
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +26,7 @@ from toolkit.directions import Choice
 from toolkit.errors import UserError
 from toolkit.fetch import Transfer
 from toolkit.partial_file import PartialFile
+from toolkit.unpacking import unpack
 from toolkit.weights import ROLES, cache_folder, cached, find, is_offline, published, pull
 
 CONTENT = bytes(range(256)) * 4
@@ -397,3 +400,48 @@ def test_pull_as_a_library(mirror, table, cache):
     waits = []
     assert pull(find("z-cub"), Transfer(sleep=waits.append)).read_bytes() == CONTENT
     assert waits == [1]
+
+
+def tarred(path, members):
+    with tarfile.open(path, "w") as tar:
+        for name, content in members.items():
+            info = tarfile.TarInfo(name)
+            if content is None:
+                info.type, info.linkname = tarfile.SYMTYPE, "/etc/passwd"
+            else:
+                info.size = len(content)
+            tar.addfile(info, io.BytesIO(content or b""))
+    return path.read_bytes()
+
+
+def test_an_archive_is_unpacked_and_its_deformator_named(mirror, monkeypatch, cache, tmp_path):
+    members = {
+        "pretrained/generators/SN_Anime/args.json": b"{}",
+        "pretrained/deformators/SN_Anime/args.json": b"{}",
+        "pretrained/deformators/SN_Anime/models/deformator_9.pt": b"weights",
+    }
+    address = mirror.serve("a", whole(tarred(tmp_path / "a.tar", members)))
+    (tmp_path / "own.toml").write_text(f'[anime]\nmirrors = ["{address}"]\n')
+    monkeypatch.setenv("TOOLKIT_WEIGHTS", str(tmp_path / "own.toml"))
+    folder = cache / "pretrained_anime"
+    deformator = folder / "pretrained" / "deformators" / "SN_Anime"
+    for _ in range(2):
+        assert f"next: toolkit pick {deformator} --out directions" in ran("weights", "pull", "anime")
+    assert (deformator / "models" / "deformator_9.pt").read_bytes() == b"weights"
+    assert names(cache) == ["pretrained_anime", "pretrained_anime.tar", "pretrained_anime.tar.json"]
+
+
+@pytest.mark.parametrize("name", ["../outside", "/outside", "a/../../outside", "link"])
+def test_an_archive_that_leads_out_of_its_folder_is_not_unpacked(tmp_path, name):
+    tarred(tmp_path / "a.tar", {"fine": b"1", name: None if name == "link" else b"2"})
+    with pytest.raises(UserError, match="no plain file inside it"):
+        unpack(tmp_path / "a.tar", tmp_path / "a")
+    assert names(tmp_path) == ["a.tar"]
+
+
+def test_a_damaged_archive_leaves_nothing(tmp_path):
+    content = tarred(tmp_path / "a.tar", {"fine": bytes(5000), "more": bytes(5000)})
+    (tmp_path / "a.tar").write_bytes(content[:3000])
+    with pytest.raises(UserError, match="is not a whole tar archive"):
+        unpack(tmp_path / "a.tar", tmp_path / "a")
+    assert names(tmp_path) == ["a.tar"]

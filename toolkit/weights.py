@@ -43,6 +43,11 @@ class PublishedFile:
         return cache_folder() / self.file
 
     @property
+    def folder(self) -> Path:
+        """Return where an archive is unpacked in the cache."""
+        return self.path.with_suffix("")
+
+    @property
     def size(self) -> str:
         """Return the size in megabytes as text: of the file if it is there, else what is known."""
         known = self.path.stat().st_size / 1e6 if self.path.is_file() else self.megabytes
