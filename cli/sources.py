@@ -16,10 +16,16 @@ if TYPE_CHECKING:
 
 
 def open_directions(path: Path) -> "DirectionSet":
-    """Return the direction set in a run folder or file, the shipped or published one of that name, or in a `.pth`."""
+    """Return the direction set in a run folder or file, or the shipped or published one of that name.
+
+    Published are a tensor in a `.pth`, and a folder of the original or its deformator's file (discovery.published).
+    """
+    from discovery.published import is_published, load_directions
     from toolkit.directions import DirectionSet, load_published
 
     found = or_published(_or_shipped(path, "directions"), "direction")
+    if is_published(found):
+        return load_directions(found)
     return load_published(found) if found.suffix.lower() in (".pth", ".pt") else DirectionSet.load(found)
 
 
@@ -84,6 +90,8 @@ def generator_of(
         if not isinstance(source, dict):
             raise UserError(f"the direction set names its generator as {source!r}; give --generator")
         name = str(source.get("generator", directions.generator))
+        if "missing" in source:  # a published folder tells of weights by their place on its authors' machine
+            raise UserError(f"the generator of the set, {name}, is not here; give --generator {source['missing']}")
         weights = weights or (Path(source["weights"]) if "weights" in source else None)
     generator = open_generator(name, weights)
     directions.require_dim(generator.latent_dim, generator.name)

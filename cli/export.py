@@ -1,0 +1,92 @@
+"""toolkit export: directions as the files of the original."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cli.options import require
+from cli.progress import console
+
+if TYPE_CHECKING:
+    from toolkit.directions import DirectionSet
+
+_LAYOUTS = ("deformator", "bg-direction")
+_BIGBIGAN_LATENTS = 120
+
+
+def export(
+    directions: Annotated[Path, typer.Argument(help="Direction set, the run folder that holds it, or a shipped name.")],
+    layout: Annotated[
+        str,
+        typer.Option(help="deformator: a folder for GANLatentDiscovery; bg-direction: one tensor for segmentation."),
+    ],
+    out: Annotated[Path, typer.Option(help="A new folder for deformator, a .pth file for bg-direction.")],
+    direction: Annotated[
+        str | None, typer.Option(help="With bg-direction: number or name; the chosen one if left away.")
+    ] = None,
+    alpha: Annotated[
+        float | None, typer.Option(help="With bg-direction: shift length, negative for the other way.")
+    ] = None,
+    gan_type: Annotated[
+        str | None,
+        typer.Option(help="With deformator: BigGAN, ProgGAN, SN_MNIST, SN_Anime or StyleGAN2, if it cannot be told."),
+    ] = None,
+) -> None:
+    """Write directions in the layout of the original implementations, which also opens here."""
+    from cli.sources import open_directions
+
+    require(layout in _LAYOUTS, f"--layout is {layout!r}; choose one of {', '.join(_LAYOUTS)}")
+    if layout == "deformator":
+        require(direction is None and alpha is None, "--direction and --alpha go with --layout bg-direction")
+        _deformator(directions, open_directions(directions), out, gan_type)
+    else:
+        require(gan_type is None, "--gan-type goes with --layout deformator")
+        _bg_direction(open_directions(directions), out, direction, alpha)
+
+
+def _deformator(given: Path, directions: "DirectionSet", out: Path, gan_type: str | None) -> None:
+    from discovery.export import export_folder, networks_of
+    from discovery.published import GANS, is_published
+    from toolkit.directions import direction_file
+
+    require(not is_published(given), f"{given} has this layout already; copy it as it is")
+    require(gan_type is None or gan_type in GANS, f"--gan-type is {gan_type!r}; choose one of {', '.join(GANS)}")
+    file = direction_file(given)
+    checkpoint = file.with_name("checkpoint.pt") if file.name == "directions.safetensors" else None
+    networks = networks_of(directions, checkpoint)
+    for note in export_folder(out, directions, networks, gan_type):
+        console.print(f"note: {note}")
+    what = "deformator and shift predictor" if networks.predictor is not None else "deformator, and no shift predictor"
+    console.print(f"wrote {out}: {networks.kind} {what}, {len(directions)} directions")
+    console.print(f"next: toolkit render-gif {out} --direction 0 --reach 6 --out direction.gif")
+
+
+def _bg_direction(directions: "DirectionSet", out: Path, direction: str | None, alpha: float | None) -> None:
+    from cli.sources import resolve_shift
+    from toolkit.directions import save_published
+    from toolkit.files import writable_file
+
+    writable_file(out, (".pth", ".pt"))
+    index, length, shift = resolve_shift(directions, direction, alpha)
+    choice = directions.choice
+    save_published(out, shift)
+    if choice is not None and choice.opposite is not None and index == choice.index:
+        console.print(f"note: one tensor holds no opposite; {directions.names[choice.opposite]} is left away")
+    if len(shift) != _BIGBIGAN_LATENTS:
+        console.print(
+            f"note: the original's BigBiGAN has {_BIGBIGAN_LATENTS} latent numbers, this direction {len(shift)}"
+        )
+    given = "" if directions.generator == "bigbigan" else f" --generator {_generator(directions)}"
+    if given:
+        console.print("note: the file names no generator, and bigbigan is taken for it unless --generator is given")
+    console.print(
+        f"wrote {out}: {directions.names[index]}, {length:+g}, as a fifth of the shift: what the original multiplies "
+        "by its latent_shift_r, 5"
+    )
+    console.print(f"next: toolkit segment {out}{given} --out segmenter")
+
+
+def _generator(directions: "DirectionSet") -> str:
+    source = directions.card.get("source", {})
+    return str(source.get("missing") or source.get("generator", directions.generator))

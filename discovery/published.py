@@ -1,0 +1,278 @@
+"""Reading folders of the original: args.json, models/ with deformator_N.pt and shift_predictor_N.pt, annotations.
+
+The original (GANLatentDiscovery, of Voynov & Babenko 2020) writes one a run and published five. It stands on the
+generator's own shift length and predictor size; here both come from the tensors, so that its runs with fewer
+directions than latent numbers open too.
+"""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from discovery.annotations import read_annotations
+from discovery.deformators import DEFORMATORS, Deformator, make_deformator
+from discovery.reconstructors import make_reconstructor
+from generators.spec import join_spec
+from toolkit.artefacts import Tensors, load_state_file, match_state
+from toolkit.directions import DirectionSet
+from toolkit.errors import UserError
+from toolkit.files import read_json
+
+ARGS = "args.json"
+ANNOTATIONS = "human_annotation.txt"
+OWN = "toolkit"  # the entry of args.json with what only this toolkit reads
+GAN_KEYS = ("gan_type", "gan_weights", "gan_resolution", "target_class", "w_shift")
+# gan_type -> latent numbers, and where the published archives unpack its weights
+GANS = {
+    "BigGAN": (120, "generators/BigGAN/G_ema.pth"),
+    "ProgGAN": (512, "generators/ProgGAN/100_celeb_hq_network-snapshot-010403.pth"),
+    "SN_MNIST": (128, "generators/SN_MNIST"),
+    "SN_Anime": (128, "generators/SN_Anime"),
+    "StyleGAN2": (512, "generators/StyleGAN2/stylegan2-ffhq-config-f.pt"),
+}
+_SHIFT_SCALE = 6.0  # the original's default
+_NUMBERED = re.compile(r"deformator_(\d+)\.pt")
+
+
+@dataclass(frozen=True)
+class PublishedFolder:
+    """A folder of the original, its args.json ({} where there is none), and the deformator's file that is read."""
+
+    root: Path
+    args: dict[str, Any]
+    deformator_file: Path
+
+    @classmethod
+    def open(cls, path: Path) -> "PublishedFolder":
+        """Return the folder at `path` with its last deformator, or the one around the deformator's file `path`."""
+        path = Path(path)
+        if path.is_dir():
+            root, file = path, _last_deformator(path)
+        else:
+            root, file = path.parent.parent if path.parent.name == "models" else path.parent, path
+        args = read_json(root / ARGS) if (root / ARGS).exists() else {}
+        if not isinstance(args, dict):
+            raise UserError(f"{root / ARGS} holds no table of arguments; check that it is the right file")
+        return cls(root, args, file)
+
+    @property
+    def gan_type(self) -> str:
+        """Return the original's name of the kind of generator, "unknown" without an args.json."""
+        return str(self.args.get("gan_type", "unknown"))
+
+    @property
+    def shift_scale(self) -> float:
+        """Return the longest shift of the training, in latent units."""
+        scale = self.args.get("shift_scale", _SHIFT_SCALE)
+        if not isinstance(scale, int | float) or not 0 < scale < float("inf"):
+            raise self._wrong("shift_scale", scale, "a number above 0")
+        return float(scale)
+
+    def count(self, *keys: str) -> int | None:
+        """Return the whole number above 0 under the first of `keys` that is set, or None."""
+        for key in keys:
+            value = self.args.get(key)
+            if value is not None:
+                if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+                    raise self._wrong(key, value, "a whole number above 0")
+                return value
+        return None
+
+    def own(self, key: str) -> Any:
+        """Return what `toolkit export` wrote under `key`, or None in a folder by the original."""
+        own = self.args.get(OWN)
+        return own.get(key) if isinstance(own, dict) else None
+
+    def generator(self) -> tuple[Path | None, str]:
+        """Return where the generator's weights are (None if not at hand), and the name to tell them by."""
+        named = self.args.get("gan_weights")
+        name = str(named) if named else self.gan_type
+        places = [self.root / name, Path(name)] if named else []
+        if self.gan_type in GANS:
+            known = Path(GANS[self.gan_type][1])
+            # StyleGAN2 has many weights, and directions mean nothing on others; of the rest one file is known.
+            tree = known.with_name(Path(name).name) if named and self.gan_type == "StyleGAN2" else known
+            places += [above / tree for above in (*self.root.resolve().parents[:3], Path("models/pretrained"))]
+        return next((place.resolve() for place in places if place.exists()), None), name
+
+    def source(self) -> dict[str, Any]:
+        """Return what a card says of the generator; "missing" tells how to give weights that are not at hand."""
+        own = self.own("source")
+        if isinstance(own, dict):
+            return own
+        options = {}
+        classes = self.args.get("target_class")
+        if self.gan_type == "BigGAN" and classes is not None:
+            listed = classes if isinstance(classes, list) else [classes]
+            if not listed or not all(isinstance(one, int) and one >= 0 for one in listed):
+                raise self._wrong("target_class", classes, "a list of class numbers")
+            options["classes"] = ",".join(map(str, listed))
+        if self.gan_type == "StyleGAN2":
+            # The space of the training. The original's own reader shifts in W whatever is written here.
+            options["space"] = "w" if self.args.get("w_shift", True) else "z"
+        path, name = self.generator()
+        if path is not None:
+            return {"generator": join_spec(str(path), options)}
+        return {"generator": join_spec(name, options), "missing": join_spec("FILE", options)}
+
+    def _wrong(self, key: str, value: Any, expected: str) -> UserError:
+        return UserError(f"{key} in {self.root / ARGS} is {value!r}, but has to be {expected}; correct it there")
+
+
+def is_published(path: Path) -> bool:
+    """Return whether `path` is a folder of the original, or a deformator's file by its name."""
+    path = Path(path)
+    if path.is_file():
+        return _NUMBERED.fullmatch(path.name) is not None
+    if not path.is_dir() or (path / "directions.safetensors").exists():
+        return False
+    return (path / ARGS).exists() or bool(_deformators(path))
+
+
+def _deformators(folder: Path) -> list[tuple[int, Path]]:
+    files = [*folder.glob("models/deformator_*.pt"), *folder.glob("deformator_*.pt")]
+    matches = ((_NUMBERED.fullmatch(file.name), file) for file in files)
+    return [(int(match[1]), file) for match, file in matches if match is not None]
+
+
+def _last_deformator(folder: Path) -> Path:
+    numbered = _deformators(folder)
+    if not numbered:
+        raise UserError(f"{folder} holds no models/deformator_N.pt; unpack the published folder again")
+    return max(numbered, key=lambda pair: pair[0])[1]
+
+
+def load_directions(path: Path) -> DirectionSet:
+    """Return the directions of a folder of the original, or of one deformator's file, under their annotated names.
+
+    Bent maps (fc, proj) give their secants over the shift scale of the training. UserError when a part is missing,
+    damaged, or not of the kind that args.json tells.
+    """
+    folder = PublishedFolder.open(path)
+    kind, deformator = _deformator(folder)
+    vectors = deformator.directions(folder.shift_scale)
+    found = DirectionSet(
+        vectors,
+        folder.gan_type,
+        f"published ({kind})",
+        scores={"length": vectors.norm(dim=1).tolist()},
+        card={
+            "source": folder.source(),
+            "published": {key: folder.args[key] for key in GAN_KEYS if key in folder.args},
+            "settings": {"deformator": kind, "shift_scale": folder.shift_scale},
+        },
+    )
+    labels = folder.root / ANNOTATIONS
+    if not labels.exists():
+        return found
+    try:
+        return found.renamed(read_annotations(labels))
+    except UserError as error:
+        raise UserError(str(error) if str(labels) in str(error) else f"{labels}: {error}; correct it there") from error
+
+
+def load_deformator(path: Path) -> Deformator:
+    """Return the last deformator of a folder of the original, or the one in the file named, in evaluation mode."""
+    return _deformator(PublishedFolder.open(path))[1]
+
+
+def _deformator(folder: PublishedFolder) -> tuple[str, Deformator]:
+    file = folder.deformator_file
+    state = load_state_file(file, "published weights")
+    kind = str(folder.args.get("deformator") or _told_kind(state, file))
+    if kind not in DEFORMATORS:
+        raise UserError(f"{folder.root / ARGS} names a deformator {kind!r}; known are {', '.join(DEFORMATORS)}")
+    if kind == "random":
+        raise UserError(f"the random deformator of {folder.root} is lost: the original never saved its matrix")
+    num_directions, out_dim = _sizes(folder, kind, state)
+    counted = folder.count("directions_count", "max_latent_ind")
+    if counted not in (None, num_directions):
+        raise UserError(
+            f"{folder.root / ARGS} tells of {counted} directions, but {file.name} holds {num_directions}; "
+            "they belong to different runs"
+        )
+    deformator = make_deformator(kind, num_directions, _latent_dim(folder, out_dim), out_dim=out_dim)
+    if kind in ("linear", "proj"):
+        state.setdefault("linear.bias", torch.zeros(out_dim))
+    shapes = {name: tensor.shape for name, tensor in deformator.state_dict().items()}
+    match_state(state, shapes, file, f"a published {kind} deformator")
+    deformator.load_state_dict(state)
+    return kind, deformator.eval()
+
+
+def _told_kind(state: Tensors, file: Path) -> str:
+    """Return the kind of a deformator that no args.json tells of, where its entries do."""
+    for entry, kind in (("log_mat_half", "ortho"), ("fc1.weight", "fc")):
+        if entry in state:
+            return kind
+    what = "a linear or a proj deformator" if "linear.weight" in state else "no kind that its entries tell"
+    raise UserError(f"{file} is {what}; put the {ARGS} of its run into {file.parent}, or the folder above models/")
+
+
+def _sizes(folder: PublishedFolder, kind: str, state: Tensors) -> tuple[int, int]:
+    """Return how many directions the map takes, and how many numbers it gives out."""
+    if kind == "id":
+        latent_dim = _latent_dim(folder, None)
+        return folder.count("directions_count", "max_latent_ind") or latent_dim, latent_dim
+    first, last = {"fc": ("fc1.weight", "fc4.weight"), "ortho": ("log_mat_half", "log_mat_half")}.get(
+        kind, ("linear.weight", "linear.weight")
+    )
+    for name in (first, last):
+        if name not in state or state[name].dim() != 2 or not state[name].numel():
+            raise UserError(
+                f"{folder.deformator_file} is no {kind} deformator, as {folder.root / ARGS} calls it: it has no matrix "
+                f"{name}; check that both are of one run"
+            )
+    return state[first].shape[1], state[last].shape[0]
+
+
+def _latent_dim(folder: PublishedFolder, out_dim: int | None) -> int:
+    """Return the generator's shift length, to which the map's output is padded or cut."""
+    own = folder.own("latent_dim")
+    if isinstance(own, int):
+        return own
+    if out_dim is not None and folder.count("max_latent_dim") is None:
+        return out_dim  # the original then takes the generator's
+    path, _ = folder.generator()
+    if path is not None and (path / ARGS).is_file():  # an SNGAN's folder
+        told = read_json(path / ARGS)
+        if isinstance(told, dict) and isinstance(told.get("latent_dim"), int):
+            return told["latent_dim"]
+    known = GANS.get(folder.gan_type, (out_dim, ""))[0]
+    if known is None:
+        raise UserError(f"{folder.root / ARGS} names no generator whose latent numbers are known; add gan_type")
+    return known
+
+
+def load_predictor(path: Path) -> nn.Module:
+    """Return the shift predictor of a folder of the original, in evaluation mode: two images -> logits, shift.
+
+    Its kind, channels and number of directions are those of the tensors, the side to which it shrinks images that of
+    args.json. UserError when it is missing, damaged or no predictor.
+    """
+    folder = PublishedFolder.open(path)
+    file = folder.deformator_file.with_name(folder.deformator_file.name.replace("deformator", "shift_predictor"))
+    state = load_state_file(file, "published weights")
+    kind, head, first = _predictor_layers(state, file)
+    # The original's LeNet never shrank its images, whatever its arguments said.
+    size = folder.count("shift_predictor_size") if kind == "resnet" or OWN in folder.args else None
+    predictor = make_reconstructor(kind, len(head), size=size, channels=max(1, first.shape[1] // 2))
+    shapes = {name: tensor.shape for name, tensor in predictor.state_dict().items()}
+    match_state(state, shapes, file, f"a published {kind} shift predictor")
+    predictor.load_state_dict(state)
+    return predictor.eval()
+
+
+def _predictor_layers(state: Tensors, file: Path) -> tuple[str, torch.Tensor, torch.Tensor]:
+    """Return the predictor's kind, the weights (K, F) of its logits, and those of its first convolution."""
+    for kind, head, first in (
+        ("resnet", "type_estimator.weight", "features_extractor.conv1.weight"),
+        ("lenet", "fc_logits.3.weight", "convnet.0.weight"),
+    ):
+        if head in state and first in state and state[head].numel() and state[first].dim() == 4:
+            return kind, state[head], state[first]
+    raise UserError(f"{file} is no shift predictor: it has neither the layers of a ResNet nor of a LeNet")

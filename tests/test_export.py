@@ -1,0 +1,260 @@
+"""Directions written for the original: they read back as they were, and its loader's expectations are met or told."""
+
+import json
+
+import pytest
+import torch
+from cli_runs import DISCOVER, ran, refused
+
+from cli.sources import open_directions
+from discovery.deformators import make_deformator
+from discovery.export import export_folder, networks_of
+from discovery.published import load_deformator, load_predictor
+from discovery.reconstructors import make_reconstructor
+from toolkit.artefacts import save_checkpoint
+from toolkit.directions import Choice, DirectionSet, load_published, save_published
+from toolkit.streams import Stream
+
+WIDTH = 6
+# kind -> directions -> the kind it is written as: the original has only square matrices of ortho, id and fc
+KINDS = {
+    ("fc", WIDTH): "fc",
+    ("fc", 4): "linear",
+    ("linear", WIDTH): "linear",
+    ("linear", 4): "linear",
+    ("proj", WIDTH): "proj",
+    ("proj", 4): "proj",
+    ("ortho", WIDTH): "ortho",
+    ("ortho", 4): "linear",
+    ("id", WIDTH): "id",
+    ("id", 4): "linear",
+    ("random", WIDTH): "linear",
+    ("random", 4): "linear",
+}
+
+
+def found_run(folder, kind="ortho", count=WIDTH, step=8, reconstructor="lenet", size=None, **changes):
+    """Return a finished run's folder and deformator, as `toolkit discover` leaves them."""
+    deformator = make_deformator(kind, count, WIDTH, random_init=True, seed=1).eval()
+    predictor = make_reconstructor(reconstructor, count, size=size)
+    settings = {
+        "deformator": kind, "shift_scale": 3.0, "min_shift": 0.25,
+        "reconstructor": reconstructor, "reconstructor_size": size,
+    }  # fmt: skip
+    card = {"source": {"generator": "G.pth@classes=3,5"}, "step": step, "settings": settings}
+    made = DirectionSet(deformator.directions(3.0), "biggan", f"discover ({kind})", card=card, **changes)
+    made.save(folder / "directions.safetensors")
+    state = {"deformator": deformator.state_dict(), "reconstructor": predictor.state_dict(), "step": step}
+    save_checkpoint(folder / "checkpoint.pt", state)
+    return folder, deformator, predictor
+
+
+def example(count=5, **changes) -> DirectionSet:
+    return DirectionSet(Stream(0, "export").normal(count, WIDTH), "scene", "sefa", **changes)
+
+
+def exported(source, out, *flags):
+    return ran("export", source, "--layout", "deformator", "--out", out, *flags)
+
+
+@pytest.mark.parametrize(("kind", "count"), KINDS)
+def test_a_trained_deformator_reads_back_as_it_was(tmp_path, kind, count):
+    run, deformator, predictor = found_run(tmp_path / "run", kind, count)
+    text = exported(run, tmp_path / "out")
+    args = json.loads((tmp_path / "out" / "args.json").read_text())
+    assert args["deformator"] == KINDS[kind, count]
+    assert ("written as linear" in text) == (kind not in ("linear", KINDS[kind, count]))
+    read = load_deformator(tmp_path / "out")
+    torch.testing.assert_close(read.directions(3.0), deformator.directions(3.0), atol=1e-5, rtol=0)
+    if args["deformator"] == kind:
+        state = read.state_dict()
+        assert all(torch.equal(state[name], tensor) for name, tensor in deformator.state_dict().items())
+    again = load_predictor(tmp_path / "out").state_dict()
+    assert all(torch.equal(again[name], tensor) for name, tensor in predictor.state_dict().items())
+    torch.testing.assert_close(open_directions(tmp_path / "out").vectors, open_directions(run).vectors)
+
+
+def test_the_folder_has_what_the_original_reads(tmp_path):
+    run = found_run(tmp_path / "run", names=("a", "direction_1", "dark", "x y", "direction_4", "direction_5"))[0]
+    text = exported(run, tmp_path / "out")
+    files = sorted(str(path.relative_to(tmp_path / "out")) for path in (tmp_path / "out").rglob("*"))
+    assert files == [
+        "args.json", "human_annotation.txt", "models", "models/deformator_8.pt", "models/shift_predictor_8.pt",
+    ]  # fmt: skip
+    args = json.loads((tmp_path / "out" / "args.json").read_text())
+    assert args.pop("toolkit")["latent_dim"] == WIDTH
+    assert args == {
+        "gan_type": "BigGAN", "gan_weights": "G.pth", "target_class": [3, 5], "deformator": "ortho",
+        "directions_count": WIDTH, "max_latent_dim": WIDTH, "shift_scale": 3.0, "min_shift": 0.25,
+        "shift_predictor": "LeNet", "shift_predictor_size": None,
+    }  # fmt: skip
+    assert (tmp_path / "out" / "human_annotation.txt").read_text() == "0: a\n2: dark\n3: x_y\n"
+    assert "note:" not in text
+    assert f"wrote {tmp_path}/out: ortho deformator and shift predictor, 6 directions" in text.replace("\n", "")
+
+
+def test_weights_are_readable_by_the_torch_of_the_original(tmp_path):
+    exported(found_run(tmp_path / "run")[0], tmp_path / "out")
+    save_published(tmp_path / "bg.pth", torch.ones(3))
+    for file in [*(tmp_path / "out" / "models").iterdir(), tmp_path / "bg.pth"]:
+        assert not file.read_bytes().startswith(
+            b"PK"
+        )  # the zip form came with torch 1.6; the original is pinned to 1.4
+        torch.load(file, weights_only=True)
+
+
+def test_vectors_alone_become_the_columns_of_a_linear_map(tmp_path):
+    made = example(names=("zoom", *(f"direction_{i}" for i in range(1, 5))), card={"source": {"generator": "scene"}})
+    made.save(tmp_path / "s.safetensors")
+    text = exported(tmp_path / "s.safetensors", tmp_path / "out")
+    assert "linear deformator, and no shift predictor" in text
+    state = torch.load(tmp_path / "out" / "models" / "deformator_0.pt", weights_only=True)
+    assert torch.equal(state["linear.weight"], made.vectors.T)
+    assert torch.equal(state["linear.bias"], torch.zeros(WIDTH))
+    read = open_directions(tmp_path / "out")
+    torch.testing.assert_close(read.vectors, made.vectors, atol=1e-6, rtol=0)
+    assert read.names == made.names
+    assert read.card["source"] == {"generator": "scene"}
+
+
+def test_a_run_of_the_command_itself_is_exported(tmp_path):
+    ran("discover", "--generator", "scene", "--out", tmp_path / "run", *DISCOVER)
+    text = exported(tmp_path / "run", tmp_path / "out")
+    assert "scene is none of the original's generators (BigGAN, ProgGAN" in text
+    torch.testing.assert_close(
+        open_directions(tmp_path / "out").vectors, open_directions(tmp_path / "run").vectors, atol=1e-5, rtol=0
+    )
+    ran("render-gif", tmp_path / "out", "--direction", 1, "--frames", 2, "--samples", 1, "--out", tmp_path / "d.gif")
+
+
+@pytest.mark.parametrize(
+    ("changes", "flags", "text"),
+    [
+        ({"count": 4, "kind": "linear"}, (), "builds a shift predictor of 6 directions and fails on this one of 4;"),
+        (
+            {"reconstructor": "resnet", "size": 32},
+            (),
+            "load_from_dir forgets shift_predictor_size; shrink images to 32",
+        ),
+        ({}, ("--gan-type", "SN_MNIST"), "LeNet for SN_MNIST takes grey images, this one colour"),
+        ({}, ("--gan-type", "StyleGAN2"), "gan_resolution is written as 1024; correct it if"),
+    ],
+)
+def test_what_the_original_would_misread_is_told(tmp_path, changes, flags, text):
+    assert text in " ".join(exported(found_run(tmp_path / "run", **changes)[0], tmp_path / "out", *flags).split())
+
+
+@pytest.mark.parametrize(
+    ("spec", "gan_type", "expected", "told"),
+    [
+        ("bigbigan", None, {"gan_type": "BigGAN", "gan_weights": "bigbigan", "target_class": [0]}, ""),
+        ("G.pth", "BigGAN", {"gan_type": "BigGAN", "gan_weights": "G.pth", "target_class": list(range(1000))}, ""),
+        ("S.pt@space=z", None, {"gan_type": "StyleGAN2", "w_shift": False}, "shift_in_w=False"),
+        ("S.pt@space=w@psi=0.7", None, {"gan_type": "StyleGAN2", "w_shift": True}, "nothing like the generator's opt"),
+        ("folder", "SN_Anime", {"gan_type": "SN_Anime", "gan_weights": "folder"}, "takes generators/SN_Anime of its"),
+        ("P.pth", "ProgGAN", {"gan_type": "ProgGAN", "gan_weights": "P.pth"}, ""),
+        ("flowers64", None, {"gan_type": "flowers64", "gan_weights": "flowers64"}, "none of the original's generators"),
+    ],
+)
+def test_what_args_json_says_of_the_generator(tmp_path, spec, gan_type, expected, told):
+    made = example(card={"source": {"generator": spec}})
+    notes = export_folder(tmp_path / "out", made, networks_of(made, None), gan_type)
+    args = json.loads((tmp_path / "out" / "args.json").read_text())
+    assert {key: args.get(key) for key in expected} == expected
+    assert told in "; ".join(notes)
+    assert told or not notes
+    assert open_directions(tmp_path / "out").card["source"] == {"generator": spec}
+
+
+def test_a_set_read_from_a_published_folder_keeps_what_was_said_of_its_generator(tmp_path):
+    said = {"gan_type": "StyleGAN2", "gan_weights": "cars.pt", "gan_resolution": 512, "w_shift": True}
+    (tmp_path / "in" / "models").mkdir(parents=True)
+    (tmp_path / "in" / "args.json").write_text(json.dumps({**said, "deformator": "ortho"}))
+    torch.save({"log_mat_half": torch.eye(3)}, tmp_path / "in" / "models" / "deformator_1.pt")
+    assert refused("export", tmp_path / "in", "--layout", "deformator", "--out", tmp_path / "out").endswith(
+        "has this layout already; copy it as it is"
+    )
+    open_directions(tmp_path / "in").save(tmp_path / "s.safetensors")
+    assert "note:" not in exported(tmp_path / "s.safetensors", tmp_path / "out")
+    args = json.loads((tmp_path / "out" / "args.json").read_text())
+    assert {key: args[key] for key in said} == said
+    assert open_directions(tmp_path / "out").card["source"]["missing"] == "FILE@space=w"
+
+
+def test_a_checkpoint_that_is_not_the_set_s(tmp_path):
+    run = found_run(tmp_path / "run")[0]
+    state = torch.load(run / "checkpoint.pt", weights_only=True)
+    refuse = ("export", run, "--layout", "deformator", "--out", tmp_path / "out")
+    save_checkpoint(run / "checkpoint.pt", {**state, "step": 9})
+    assert "is at step 9, the set at 8; repeat toolkit discover to finish the run" in refused(*refuse)
+    save_checkpoint(run / "checkpoint.pt", {**state, "deformator": {"log_mat_half": torch.zeros(6, 6)}})
+    assert "holds other directions than the set beside it" in refused(*refuse)
+    for broken in ({"step": 8}, {**state, "deformator": {"log_mat_half": torch.zeros(4, 4)}}, [1]):
+        torch.save(broken, run / "checkpoint.pt")
+        assert "is not of the run that found the set beside it" in refused(*refuse)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_folder_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "mine.txt").touch()
+    example().save(tmp_path / "s.safetensors")
+    for place in (tmp_path / "full", tmp_path / "s.safetensors"):
+        text = refused("export", tmp_path / "s.safetensors", "--layout", "deformator", "--out", place)
+        assert text == f"{place} is there already; choose a new or empty folder with --out"
+    (tmp_path / "empty").mkdir()
+    exported(tmp_path / "s.safetensors", tmp_path / "empty")
+    before = sorted(tmp_path.iterdir())
+    monkeypatch.setattr("discovery.export.write_annotations", lambda *_: (_ for _ in ()).throw(OSError(28, "No space")))
+    text = refused("export", tmp_path / "s.safetensors", "--layout", "deformator", "--out", tmp_path / "new")
+    assert text == f"cannot write {tmp_path}/new: No space; choose another place or free it"
+    assert sorted(tmp_path.iterdir()) == before
+
+
+@pytest.mark.parametrize("alpha", [5.0, 6.0, 4.5, 3.375, 2.53125, 0.1, 1.23456, 17.0])
+@pytest.mark.parametrize("sign", [1, -1])
+def test_a_single_direction_reads_back_with_its_length(tmp_path, alpha, sign):
+    made = DirectionSet(Stream(0, "bg").normal(3, 120), "bigbigan", "m", choice=Choice(2, sign, alpha))
+    made.save(tmp_path / "s.safetensors")
+    text = ran("export", tmp_path / "s.safetensors", "--layout", "bg-direction", "--out", tmp_path / "bg.pth")
+    assert "note:" not in text
+    held = torch.load(tmp_path / "bg.pth", weights_only=True)
+    assert (held.shape, held.dtype) == ((120,), torch.float32)
+    torch.testing.assert_close(5 * held, made.chosen_shift(), atol=1e-6, rtol=1e-6)
+    read = load_published(tmp_path / "bg.pth")
+    assert read.choice == Choice(0, 1, alpha)
+    torch.testing.assert_close(read.chosen_shift(), made.chosen_shift(), atol=2e-6, rtol=1e-6)
+
+
+def test_a_single_direction_is_exported_by_flag_and_for_other_generators(tmp_path):
+    made = example(choice=Choice(0, 1, 2.0, opposite=3), card={"source": {"generator": "scene@image_size=32"}})
+    made.save(tmp_path / "s.safetensors")
+    command = ("export", tmp_path / "s.safetensors", "--layout", "bg-direction", "--out", tmp_path / "bg.pth")
+    text = " ".join(ran(*command, "--direction", "1", "--alpha", "-3").split())
+    torch.testing.assert_close(load_published(tmp_path / "bg.pth").chosen_shift(), -3 * made.vectors[1])
+    assert "the original's BigBiGAN has 120 latent numbers, this direction 6" in text
+    assert "bigbigan is taken for it unless --generator is given" in text
+    assert text.endswith(f"next: toolkit segment {tmp_path}/bg.pth --generator scene@image_size=32 --out segmenter")
+    assert "one tensor holds no opposite; direction_3 is left away" in " ".join(ran(*command).split())
+
+
+@pytest.mark.parametrize(
+    ("flags", "text"),
+    [
+        (("--layout", "tensor", "--out", "o"), "--layout is 'tensor'; choose one of deformator, bg-direction"),
+        (("--layout", "deformator", "--out", "o", "--alpha", "2"), "--direction and --alpha go with --layout bg-dir"),
+        (("--layout", "deformator", "--out", "o", "--gan-type", "GAN"), "--gan-type is 'GAN'; choose one of BigGAN, "),
+        (("--layout", "bg-direction", "--out", "o.pth", "--gan-type", "BigGAN"), "--gan-type goes with --layout defor"),
+        (
+            ("--layout", "bg-direction", "--out", "o.npy"),
+            "cannot tell the format of o.npy: its name should end in .pth",
+        ),
+        (("--layout", "bg-direction", "--out", "o.pth"), "no direction of this set is chosen; run toolkit pick on it"),
+        (("--layout", "bg-direction", "--out", "o.pth", "--direction", "9", "--alpha", "1"), "no direction '9'; there"),
+    ],
+)
+def test_flags_that_do_not_go_together(tmp_path, monkeypatch, flags, text):
+    monkeypatch.chdir(tmp_path)
+    example().save(tmp_path / "s.safetensors")
+    assert refused("export", "s.safetensors", *flags).startswith(text)
+    assert [path.name for path in tmp_path.iterdir()] == ["s.safetensors"]
