@@ -56,6 +56,7 @@ def annotations_beside(path: Path) -> Path:
 def generator_inputs(name: str, weights: Path | None) -> dict[str, str]:
     """Return what a run records about its generator: names as they are, files by absolute path and digest."""
     from generators.catalogue import weights_file
+    from generators.own_files import program_card
     from generators.spec import join_spec, split_spec
     from toolkit.files import sha256_of
 
@@ -64,6 +65,9 @@ def generator_inputs(name: str, weights: Path | None) -> dict[str, str]:
     inputs = {"generator": name}
     if path is not None:
         inputs["generator_digest"] = sha256_of(path)[:16]
+        card = program_card(path)
+        if card is not None and card.is_file():
+            inputs["generator_card_digest"] = sha256_of(card)[:16]
         if weights is not None:
             inputs["weights"] = str(weights.resolve())
         elif Path(plain).exists() and path.resolve().is_relative_to(Path(plain).resolve()):

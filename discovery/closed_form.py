@@ -22,7 +22,7 @@ def sefa_set(generator: Generator, settings: SefaSettings, card: dict[str, Any])
     if not isinstance(generator, Inspectable):
         raise UserError(
             f"--method sefa reads a generator's first layers, which {generator.name} does not show; use --method "
-            "ganspace or deformator"
+            "ganspace or deformator, or give your own OwnGenerator its first_layers"
         )
     count = _count(settings.directions, generator)
     weights = torch.cat([weight.detach().cpu().double() for weight in generator.first_weights()])

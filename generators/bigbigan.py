@@ -14,6 +14,7 @@ from toolkit.errors import UserError
 from toolkit.streams import Stream
 
 KIND = "bigbigan generator"
+_TARGET_CLASSES = "target_classes"
 
 
 class BigBiGAN:
@@ -21,6 +22,8 @@ class BigBiGAN:
 
     In the published weights all classes share one embedding, so the class makes no difference.
     """
+
+    feature_layer = "blocks.0"
 
     def __init__(self, network: BigGANNetwork, name: str = "bigbigan") -> None:
         self.network = network
@@ -36,6 +39,10 @@ class BigBiGAN:
         """Return images (B, 3, S, S) in [-1, 1]; gradients reach the latents."""
         return self.network(latents.z, torch.zeros(len(latents), dtype=torch.long, device=latents.z.device))
 
+    def first_weights(self) -> list[torch.Tensor]:
+        """Return the weights (M_i, D) of every linear map that reads the latent (see BigGANNetwork.first_weights)."""
+        return self.network.first_weights()
+
     def to(self, device: torch.device) -> Self:
         """Return the generator on `device`."""
         self.network.to(device)
@@ -48,7 +55,7 @@ class ConditionalBigGAN:
     UserError when a class is not one of the network's.
     """
 
-    name = "biggan"
+    feature_layer = "blocks.0"
 
     def __init__(self, network: BigGANNetwork, classes: Sequence[int] = ()) -> None:
         count = network.shape.num_classes
@@ -56,14 +63,14 @@ class ConditionalBigGAN:
         if wrong:
             raise UserError(f"class {wrong[0]} is unknown; this generator has classes 0 to {count - 1}")
         self.network = network
+        self.name = f"biggan{network.shape.resolution}"
         self.classes = tuple(classes) or tuple(range(count))
         self.latent_dim = network.shape.dim_z
         self.image_size = network.shape.resolution
 
     def sample(self, count: int, rng: Stream, truncation: float | None = None) -> Latents:
         """Return `count` latents from N(0, I), cut at +-`truncation` if given, each with a drawn class."""
-        # Drawn from `rng` itself, the classes would make sample i depend on the batch size.
-        picks = Stream(rng.seed, f"{rng.name}:class", rng.position).integers(count, len(self.classes))
+        picks = rng.beside("class").integers(count, len(self.classes))
         return Latents(rng.normal(count, self.latent_dim, truncation), torch.tensor(self.classes)[picks])
 
     def __call__(self, latents: Latents) -> torch.Tensor:
@@ -73,9 +80,13 @@ class ConditionalBigGAN:
         """
         if latents.y is None:
             raise UserError(
-                "these latents have no classes, but biggan needs one a latent; draw them from it with sample"
+                f"these latents have no classes, but {self.name} needs one a latent; draw them from it with sample"
             )
         return self.network(latents.z, latents.y)
+
+    def first_weights(self) -> list[torch.Tensor]:
+        """Return the weights (M_i, D) of every linear map that reads the latent (see BigGANNetwork.first_weights)."""
+        return self.network.first_weights()
 
     def to(self, device: torch.device) -> Self:
         """Return the generator on `device`."""
@@ -110,17 +121,30 @@ def save_bigbigan(path: Path, state: Tensors, card: Mapping[str, Any], source: P
     save_artefact(path, KIND, {name: t for name, t in state.items() if not name.endswith(".sv0")}, card)
 
 
+def published_entries(state: Tensors) -> dict[str, tuple[int, ...]]:
+    """Return name -> shape of every entry of a published state of the sizes that `state` tells; UserError for none.
+
+    Among them are the classes (int64, one or a list) that the original's adapter keeps beside the network, if there.
+    """
+    sizes = published_shapes(infer_shape(state, BIGGAN_128))
+    if _TARGET_CLASSES in state:
+        sizes[_TARGET_CLASSES] = tuple(state[_TARGET_CLASSES].shape)
+    return sizes
+
+
 def from_published(state: Tensors, path: Path, options: Options) -> BigBiGAN | ConditionalBigGAN:
     """Return the generator of a whole published state: BigBiGAN where all classes are one, else conditional BigGAN.
 
-    Option `classes` (239,12 ...) names those a conditional one draws from; without it, all. UserError for an unknown
-    class.
+    Option `classes` (239,12 ...) names those a conditional one draws from; without it, those of the adapter in the
+    state, else all. UserError for an unknown class.
     """
     rows = state["shared.weight"]
     if torch.equal(rows, rows[:1].expand_as(rows)):
         shape = infer_shape(state, BIGBIGAN)
         return BigBiGAN(BigGANNetwork(shape, {**state, "shared.weight": rows[:1]}))
-    return ConditionalBigGAN(BigGANNetwork(infer_shape(state, BIGGAN_128), state), options.integers("classes"))
+    kept = state[_TARGET_CLASSES].long().flatten().tolist() if _TARGET_CLASSES in state else ()
+    classes = options.integers("classes") or kept
+    return ConditionalBigGAN(BigGANNetwork(infer_shape(state, BIGGAN_128), state), classes)
 
 
 def load_biggan(path: Path, classes: Sequence[int] = ()) -> ConditionalBigGAN:

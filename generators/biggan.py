@@ -11,14 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from generators.biggan_layout import (
-    BIGBIGAN,
-    BIGGAN_128,
-    FIRST_SIDE,
-    BigGANShape,
-    infer_shape,
-    published_shapes,
-)
+from generators.biggan_layout import BIGBIGAN, BIGGAN_128, BigGANShape, infer_shape, published_shapes
+from generators.frozen import FIRST_SIDE, FirstFeatures, FixedConv, add_doubled, modulated, upsampled_conv
 
 __all__ = ["BIGBIGAN", "BIGGAN_128", "BigGANNetwork", "BigGANShape", "infer_shape", "published_shapes"]
 
@@ -62,49 +56,6 @@ class _Published:
         return torch.cat([scale, offset]), torch.cat([inverse, -mean * inverse])[:, 0]
 
 
-class FixedConv(nn.Module):
-    """A convolution that keeps the size, with weights that are never trained."""
-
-    weight: torch.Tensor
-    bias: torch.Tensor | None
-
-    def __init__(self, weight: torch.Tensor, bias: torch.Tensor | None = None) -> None:
-        super().__init__()
-        self.register_buffer("weight", weight.to(memory_format=torch.channels_last))
-        self.register_buffer("bias", bias)
-
-    def forward(self, features: torch.Tensor) -> torch.Tensor:
-        return F.conv2d(features, self.weight, self.bias, padding=self.weight.shape[-1] // 2)
-
-
-class UpsampledConv(FixedConv):
-    """Nearest doubling, then the convolution."""
-
-    def forward(self, features: torch.Tensor) -> torch.Tensor:
-        return super().forward(F.interpolate(features, scale_factor=2.0, mode="nearest"))
-
-
-class MergedUpsampledConv(nn.Module):
-    """Nearest doubling and 3x3 convolution as one 4x4 transposed convolution: 16 products a pixel, not 36."""
-
-    weight: torch.Tensor
-    bias: torch.Tensor
-
-    def __init__(self, weight: torch.Tensor, bias: torch.Tensor) -> None:
-        super().__init__()
-        spread = weight.new_tensor([[1, 0, 0], [1, 1, 0], [0, 1, 1], [0, 0, 1]])
-        merged = torch.einsum("ya,xb,oiab->ioyx", spread, spread, weight.flip(2, 3))
-        self.register_buffer("weight", merged.contiguous(memory_format=torch.channels_last))
-        self.register_buffer("bias", bias)
-
-    def forward(self, features: torch.Tensor) -> torch.Tensor:
-        return F.conv_transpose2d(features, self.weight, self.bias, stride=2, padding=1)
-
-
-def _modulated(features: torch.Tensor, scale: torch.Tensor, offset: torch.Tensor) -> torch.Tensor:
-    return torch.addcmul(offset[:, :, None, None], features, scale[:, :, None, None]).relu_()
-
-
 class Block(nn.Module):
     """A residual block that doubles the side; its two norms are affine in the class and one latent chunk."""
 
@@ -114,8 +65,8 @@ class Block(nn.Module):
     def __init__(self, published: _Published, index: int) -> None:
         super().__init__()
         name = f"blocks.{index}.0"
-        upsampled = MergedUpsampledConv if index >= 2 else UpsampledConv  # merging pays from 16 px on
-        self.conv1 = upsampled(published.weight(f"{name}.conv1"), published[f"{name}.conv1.bias"])
+        side = FIRST_SIDE * 2**index
+        self.conv1 = upsampled_conv(published.weight(f"{name}.conv1"), published[f"{name}.conv1.bias"], side)
         self.conv2 = published.conv(f"{name}.conv2")
         self.shortcut = published.conv(f"{name}.conv_sc")
         self.channels = published.shape.blocks[index]
@@ -131,11 +82,10 @@ class Block(nn.Module):
         a, b = self.channels
         modulation = torch.addmm(self.class_terms[y], chunk, self.projection)
         scale1, offset1, scale2, offset2 = modulation.split([a, a, b, b], dim=1)
-        h = self.conv1(_modulated(x, scale1, offset1))
-        h = self.conv2(_modulated(h, scale2, offset2))
+        h = self.conv1(modulated(x, scale1, offset1))
+        h = self.conv2(modulated(h, scale2, offset2))
         # A 1x1 convolution commutes with nearest doubling, hence a shortcut at a quarter of the pixels.
-        h.unflatten(3, (-1, 2)).unflatten(2, (-1, 2)).add_(self.shortcut(x)[:, :, :, None, :, None])
-        return h
+        return add_doubled(h, self.shortcut(x))
 
 
 class Attention(nn.Module):
@@ -164,8 +114,6 @@ class BigGANNetwork(nn.Module):
     Built from a published state that fits `shape`; `sv0` entries are not read.
     """
 
-    linear_weight: torch.Tensor
-    linear_bias: torch.Tensor
     scale: torch.Tensor
     offset: torch.Tensor
 
@@ -173,8 +121,7 @@ class BigGANNetwork(nn.Module):
         super().__init__()
         published = _Published(state, shape)
         self.shape = shape
-        self.register_buffer("linear_weight", published.weight("linear"))
-        self.register_buffer("linear_bias", published["linear.bias"])
+        self.linear = FirstFeatures(published.weight("linear"), published["linear.bias"])
         self.blocks = nn.ModuleList(Block(published, i) for i in range(shape.num_blocks))
         self.after = nn.ModuleList(
             Attention(published, f"blocks.{i}.1") if i == shape.attention_block else nn.Identity()
@@ -191,8 +138,17 @@ class BigGANNetwork(nn.Module):
     def forward(self, z: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
         """Return the images of latents z and classes y."""
         first, *chunks = z.split(self.shape.chunk, dim=1)
-        h = F.linear(first, self.linear_weight, self.linear_bias)
-        h = h.unflatten(1, (-1, FIRST_SIDE, FIRST_SIDE)).contiguous(memory_format=torch.channels_last)
+        h = self.linear(first)
         for block, after, chunk in zip(self.blocks, self.after, chunks, strict=True):
             h = after(block(h, y, chunk))
-        return torch.tanh(self.to_rgb(_modulated(h, self.scale, self.offset)).float())
+        return torch.tanh(self.to_rgb(modulated(h, self.scale, self.offset)).float())
+
+    def first_weights(self) -> list[torch.Tensor]:
+        """Return the weights (M_i, dim_z) of the maps of every latent chunk, 0 in the columns of the other chunks.
+
+        The first map leads to the features, those of the blocks to the scales and offsets of their two norms, as
+        they act here: spectral norm and statistics are divided out.
+        """
+        maps = [self.linear.weight, *(self.get_buffer(f"blocks.{i}.projection").T for i in range(len(self.blocks)))]
+        chunk = self.shape.chunk
+        return [F.pad(m.float(), (i * chunk, self.shape.dim_z - (i + 1) * chunk)) for i, m in enumerate(maps)]

@@ -6,14 +6,16 @@ from dataclasses import dataclass, replace
 
 import torch
 
+from generators.frozen import FIRST_SIDE
 from toolkit.errors import UserError
 
-FIRST_SIDE = 4
 # Resolution -> channels into and out of each doubling block, in units of `ch` (as in BigGAN-PyTorch).
 _STAGES = {
     32: ((4, 4, 4), (4, 4, 4)),
     64: ((16, 16, 8, 4), (16, 8, 4, 2)),
     128: ((16, 16, 8, 4, 2), (16, 8, 4, 2, 1)),
+    256: ((16, 16, 8, 8, 4, 2), (16, 8, 8, 4, 2, 1)),
+    512: ((16, 16, 8, 8, 4, 2, 1), (16, 8, 8, 4, 2, 1, 1)),
 }
 
 

@@ -3,6 +3,7 @@
 from importlib.resources import files
 from pathlib import Path
 
+from generators.own_factories import Factory, find_factory, plug_ins
 from generators.protocol import Generator
 from generators.spec import Options, split_spec
 from toolkit.artefacts import artefact_kind
@@ -10,7 +11,7 @@ from toolkit.errors import UserError
 from toolkit.weights import cached, find
 
 DEFAULT = "flowers64"
-_IN_FOLDERS = ("generator.safetensors",)  # what a run folder or published folder holds, in order of preference
+_IN_FOLDERS = ("generator.safetensors", "generator.pt")  # in run folders, in published ones; the first there is taken
 
 
 def shipped_file(name: str) -> Path:
@@ -24,7 +25,7 @@ def shipped_generators() -> list[str]:
 
 
 def weights_file(name: str, weights: Path | None = None) -> Path | None:
-    """Return the file the generator `name` would be read from, or None where there is none (scene, one's own code)."""
+    """Return the file the generator `name` is read from, for one's own code its source; None where there is none."""
     name = split_spec(name)[0]
     if name == "scene":
         return None
@@ -32,6 +33,9 @@ def weights_file(name: str, weights: Path | None = None) -> Path | None:
         return weights or cached(find("bigbigan"))
     if name in shipped_generators():
         return shipped_file("generators") / f"{name}.safetensors"
+    factory = _own(name)
+    if factory is not None:
+        return factory.source_file()
     path = Path(name)
     if path.is_dir():
         return next((path / file for file in _IN_FOLDERS if (path / file).is_file()), None)
@@ -41,6 +45,7 @@ def weights_file(name: str, weights: Path | None = None) -> Path | None:
 def open_generator(name: str, weights: Path | None = None) -> Generator:
     """Return the generator called `name`: scene, bigbigan, a shipped name, a file, a run folder, or one's own.
 
+    One's own is `package.module:factory`, or the name of an installed plug-in (generators.own_factories).
     Options may follow, as in `G_ema.pth@classes=239` (generators.spec). `weights` is the file of bigbigan, if not the
     one that `toolkit weights pull` left in the cache. UserError saying what there is when nothing fits.
     """
@@ -65,6 +70,9 @@ def _opened(name: str, weights: Path | None, options: Options) -> Generator:
                 f"--generator bigbigan needs its weights; {find('bigbigan').how_to_get()}, or give --weights FILE"
             )
         return load_bigbigan(file)
+    factory = _own(name)
+    if factory is not None:
+        return factory.build(options)
     path = weights_file(name)
     if path is not None:
         return _open_file(path, options)
@@ -72,8 +80,15 @@ def _opened(name: str, weights: Path | None, options: Options) -> Generator:
         raise UserError(
             f"{name} holds none of {', '.join(_IN_FOLDERS)}; name the run folder of toolkit train-generator, or a file"
         )
-    known = ", ".join(["scene", "bigbigan", *shipped_generators()])
-    raise UserError(f"no generator {name!r}; choose one of {known}, or name a generator file or run folder")
+    known = ", ".join(["scene", "bigbigan", *shipped_generators(), *(entry.name for entry in plug_ins())])
+    raise UserError(
+        f"no generator {name!r}; choose one of {known}, or name a generator file or run folder, or your own "
+        "package.module:factory"
+    )
+
+
+def _own(name: str) -> Factory | None:
+    return None if name in shipped_generators() else find_factory(name)
 
 
 def _scene(options: Options) -> Generator:
@@ -88,11 +103,21 @@ def _open_file(path: Path, options: Options) -> Generator:
     from generators.bigbigan import load_bigbigan
     from generators.compact import load_compact
     from generators.layouts import open_published
+    from generators.own_files import open_program
+    from generators.stylegan2_layout import unwrapped
     from toolkit.artefacts import load_state_file
 
+    if path.suffix.lower() == ".pkl":
+        raise UserError(
+            f"{path} is a pickle with code, which is never run; convert StyleGAN2-ADA to the rosinality layout (a .pt "
+            "with the entry g_ema), or wrap any other, such as StyleGAN3, as your own generator: package.module:factory"
+        )
     kind = artefact_kind(path)
     if kind == BIGBIGAN:
         return load_bigbigan(path)
     if kind is not None:
         return load_compact(path)
-    return open_published(load_state_file(path, "generator weights"), path, options)
+    program = open_program(path, options)
+    if program is not None:
+        return program
+    return open_published(load_state_file(path, "generator weights", unwrapped), path, options)

@@ -29,12 +29,12 @@ _NOISE = 0.1  # largest half-width of the uniform noise of disturbed samples
 def encoder_shape(generator: Generator, settings: EncoderSettings) -> EncoderShape:
     """Return the sizes of an encoder for `generator`: the largest power of two its side and the settings allow.
 
-    UserError for a generator of classes: an encoder tells z and no class.
+    UserError for a generator of classes or of fresh noise: an encoder tells z and nothing else.
     """
     if generator.sample(1, Stream(0, "encoder-shape")).y is not None:
         raise UserError(
-            f"{generator.name} draws a class beside each latent, which an encoder does not tell; "
-            "choose a generator without classes"
+            f"{generator.name} draws a class or the noise's number beside each latent, which an encoder does not tell; "
+            "choose a generator without"
         )
     side = min(generator.image_size, settings.image_size)
     return EncoderShape(2 ** int(math.log2(side)), generator.latent_dim, settings.width)

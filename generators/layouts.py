@@ -1,13 +1,11 @@
 """The layouts of published generator files, and which of them a file has."""
 
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
-
-from generators.bigbigan import from_published
-from generators.biggan import BIGGAN_128, infer_shape, published_shapes
+from generators import bigbigan, proggan, sngan, stylegan2, stylegan2_layout
 from generators.protocol import Generator
 from generators.spec import Options
 from toolkit.artefacts import Tensors, require_finite
@@ -17,6 +15,8 @@ Shapes = Mapping[str, tuple[int, ...]]
 
 _SHOWN = 4
 _LEAST_LIKENESS = 0.2
+# What the modules around the original generators put before every name when they are saved with them.
+_ADAPTERS = ("big_gan.", "style_gan2.", "model.")
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,8 @@ class Layout:
     """One published layout.
 
     `shapes` tells from a state the entries (name -> shape) that a whole file of its size has; names for which
-    `optional` is true may be absent. `build` makes the generator of a state that has them all.
+    `optional` is true may be absent. `build` makes the generator of a state that has them all. Both see names without
+    the prefix of an adapter.
     """
 
     what: str
@@ -33,62 +34,110 @@ class Layout:
     optional: Callable[[str], bool] = lambda name: False
 
 
+def _sngan(preset: sngan.SNGANShape) -> Layout:
+    return Layout(
+        f"an SNGAN of {preset.image_size} px (GANLatentDiscovery layout)",
+        lambda state: sngan.published_shapes(sngan.infer_shape(state, preset)),
+        lambda state, path, _options: sngan.from_published(state, path, preset),
+        sngan.is_optional,
+    )
+
+
 LAYOUTS = (
     Layout(
         "a BigGAN or BigBiGAN (BigGAN-PyTorch layout)",
-        lambda state: published_shapes(infer_shape(state, BIGGAN_128)),
-        from_published,
+        bigbigan.published_entries,
+        bigbigan.from_published,
         lambda name: name.endswith(".sv0"),
+    ),
+    Layout(
+        "a StyleGAN2 (rosinality layout)",
+        lambda state: stylegan2_layout.published_shapes(stylegan2_layout.infer_shape(state)),
+        stylegan2.from_published,
+        lambda name: name == stylegan2_layout.MEAN_LATENT,
+    ),
+    _sngan(sngan.SNGAN_32),
+    _sngan(sngan.SNGAN_64),
+    Layout(
+        "a ProgGAN (GANLatentDiscovery layout)",
+        lambda state: proggan.published_shapes(proggan.infer_shape(state)),
+        lambda state, _path, _options: proggan.from_published(state),
     ),
 )
 
 
 def open_published(state: Tensors, path: Path, options: Options) -> Generator:
-    """Return the generator whose published layout `state`, read from `path`, has.
+    """Return the generator whose published layout `state`, read from `path`, has, names of an adapter or not.
 
-    UserError saying which layout it resembles most and what is missing, unknown or of another shape.
+    UserError saying which layout it resembles most and what is missing, unknown or of another shape, or which other
+    prefix stands before all names.
     """
-    comparisons = [_compared(layout, state) for layout in LAYOUTS]
-    best = max(comparisons, key=lambda comparison: comparison.likeness)
-    if best.difference:
-        if best.likeness < _LEAST_LIKENESS:
-            known = "; ".join(layout.what for layout in LAYOUTS)
-            raise UserError(
-                f"{path} has no layout of a known generator (its entries begin with "
-                f"{', '.join(sorted(state)[:_SHOWN]) or 'nothing'}); known are {known}"
-            )
+    best = max(
+        (_compared(layout, prefix, state) for prefix in _prefixes(state) for layout in LAYOUTS),
+        key=lambda comparison: comparison.likeness,
+    )
+    if best.likeness < _LEAST_LIKENESS:
+        known = "; ".join(layout.what for layout in LAYOUTS)
         raise UserError(
-            f"{path} fits no generator; it resembles {best.layout.what} most, {best.likeness:.0%} of the entries: "
-            f"{best.difference}; check that it is the right file"
+            f"{path} has no layout of a known generator (its entries begin with "
+            f"{', '.join(sorted(state)[:_SHOWN]) or 'nothing'}); known are {known}"
+        )
+    if best.difference:
+        raise UserError(
+            f"{path} fits no generator; it resembles {best.layout.what} most, {int(100 * best.likeness)}% of the "
+            f"entries: {best.difference}; check that it is the right file"
+        )
+    if best.prefix not in ("", *_ADAPTERS):
+        raise UserError(
+            f"{path} holds {best.layout.what}, but every name in it begins with {best.prefix}; take this prefix off "
+            "the names and save it again"
         )
     require_finite(state, path)
-    return best.layout.build(state, path, options)
+    return best.layout.build(_without(best.prefix, state), path, options)
+
+
+def _prefixes(state: Tensors) -> list[str]:
+    """Return what may stand before names: nothing, an adapter's prefix, or whatever all names begin with."""
+    shared = os.path.commonprefix(list(state))  # noqa: RUF071 (letter by letter is meant: these are no paths)
+    prefixes = dict.fromkeys(["", *_ADAPTERS, shared[: shared.rfind(".") + 1]])
+    return [prefix for prefix in prefixes if len(_without(prefix, state)) == len(state)]
+
+
+def _without(prefix: str, state: Tensors) -> Tensors:
+    return {name.removeprefix(prefix): tensor for name, tensor in state.items()}
 
 
 @dataclass(frozen=True)
 class _Comparison:
     layout: Layout
+    prefix: str
     likeness: float
-    difference: str
+    difference: str = ""
 
 
-def _compared(layout: Layout, state: Mapping[str, torch.Tensor]) -> _Comparison:
-    """Return the share of entries, of the file and the layout together, that agree, and what does not."""
+def _compared(layout: Layout, prefix: str, state: Tensors) -> _Comparison:
+    """Return the share of entries, of the file and the layout together, that agree, and what does not.
+
+    Entries are named as in the file.
+    """
     try:
-        shapes = layout.shapes(dict(state))
+        shapes = layout.shapes(_without(prefix, state))
     except UserError:  # sizes that no network of this layout can have
-        return _Comparison(layout, 0.0, "its sizes")
-    missing = [name for name in shapes if name not in state and not layout.optional(name)]
-    unknown = [name for name in state if name not in shapes]
-    wrong = [
-        f"{name} is {list(state[name].shape)}, expected {list(size)}"
+        return _Comparison(layout, prefix, 0.0)
+    in_file = {name.removeprefix(prefix): name for name in state}
+    sizes = {
+        in_file.get(name, prefix + name): tuple(size)
         for name, size in shapes.items()
-        if name in state and tuple(state[name].shape) != tuple(size)
-    ]
-    agreeing = sum(name in state for name in shapes) - len(wrong)
-    parts = (("missing", missing), ("unknown", unknown), ("of another shape", wrong))
+        if name in in_file or not layout.optional(name)
+    }
+    missing = [name for name in sizes if name not in state]
+    unknown = [name for name in state if name not in sizes]
+    wrong = [name for name in sizes if name in state and tuple(state[name].shape) != sizes[name]]
+    told = [f"{name} is {list(state[name].shape)}, expected {list(sizes[name])}" for name in wrong]
+    parts = (("missing", missing), ("unknown", unknown), ("of another shape", told))
     difference = "; ".join(f"{word}: {_shortened(names)}" for word, names in parts if names)
-    return _Comparison(layout, agreeing / max(1, len(set(shapes) | set(state))), difference)
+    agreeing = len(sizes) - len(missing) - len(wrong)
+    return _Comparison(layout, prefix, agreeing / max(1, len(sizes) + len(unknown)), difference)
 
 
 def _shortened(names: list[str]) -> str:

@@ -16,10 +16,10 @@ from toolkit.streams import Stream
 
 @dataclass(frozen=True)
 class Latents:
-    """Points in the space where directions live, and the classes that go with them.
+    """Points in the space where directions live, and what else an image needs, which no direction changes.
 
-    z (B, D) float32; y (B,) int64 where the generator is conditional, else None. A shifted copy keeps y, so an image
-    and its twin always show the same class.
+    z (B, D) float32; y (B,) int64, the classes of a conditional generator or the numbers of fresh noise, else None. A
+    shifted copy keeps y, so an image and its twin always show the same class and noise.
     """
 
     z: torch.Tensor

@@ -43,7 +43,7 @@ def test_conditional_refuses_unknown_and_absent_classes(tiny_state):
     network = BigGANNetwork(TINY, tiny_state)
     with pytest.raises(UserError, match=r"class 5 is unknown; this generator has classes 0 to 4"):
         ConditionalBigGAN(network, classes=(0, 5))
-    with pytest.raises(UserError, match="have no classes, but biggan needs one a latent"):
+    with pytest.raises(UserError, match="have no classes, but biggan32 needs one a latent"):
         ConditionalBigGAN(network)(Latents(torch.zeros(1, 12)))
 
 

@@ -142,7 +142,7 @@ def test_a_generator_of_classes_is_refused():
         def sample(self, count, rng, truncation=None):
             return Latents(super().sample(count, rng).z, torch.zeros(count, dtype=torch.long))
 
-    with pytest.raises(UserError, match="draws a class beside each latent") as caught:
+    with pytest.raises(UserError, match="draws a class or the noise's number beside each latent") as caught:
         encoder_shape(Classes(), SETTINGS)
     assert "\n" not in str(caught.value)
 

@@ -1,8 +1,9 @@
 """Self-describing artefacts (one safetensors file: tensors, kind, card) and checkpoints that resume."""
 
+import argparse
 import json
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -81,7 +82,8 @@ def load_pickled(path: Path, what: str) -> Any:
     """Return what a `.pt`/`.pth` file holds, read with `weights_only=True`; UserError for anything else."""
     existing_file(path, what)
     try:
-        with warnings.catch_warnings():
+        # Training scripts like to save their arguments, plain values too, beside the weights.
+        with warnings.catch_warnings(), torch.serialization.safe_globals([argparse.Namespace]):
             warnings.simplefilter("ignore")  # of unusual pickles, which it then reads or refuses
             return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises half a dozen kinds
@@ -98,11 +100,13 @@ def _reason(error: Exception) -> str:
     return text.splitlines()[0][:160] if text else type(error).__name__
 
 
-def load_state_file(path: Path, what: str) -> Tensors:
-    """Return the flat name-to-tensor dictionary in a `.pth`, `.pt` or `.safetensors` file from outside."""
-    if Path(path).suffix.lower() == ".safetensors":
-        return _read_safetensors(path, what)[1]
-    state = load_pickled(path, what)
+def load_state_file(path: Path, what: str, unwrapped: Callable[[Any], Any] = lambda held: held) -> Tensors:
+    """Return the flat name-to-tensor dictionary in a `.pth`, `.pt` or `.safetensors` file from outside.
+
+    `unwrapped` takes it out of what else the file may hold.
+    """
+    is_safetensors = Path(path).suffix.lower() == ".safetensors"
+    state = unwrapped(_read_safetensors(path, what)[1] if is_safetensors else load_pickled(path, what))
     if not isinstance(state, Mapping) or not all(
         isinstance(name, str) and isinstance(value, torch.Tensor) for name, value in state.items()
     ):

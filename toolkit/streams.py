@@ -48,6 +48,13 @@ class Stream:
         """Return the next `count` whole numbers, (count,) int64, uniform in 0 .. high - 1."""
         return (self.uniform(count, 1)[:, 0] * high).long().clamp_max_(high - 1)
 
+    def beside(self, what: str) -> "Stream":
+        """Return a stream, at the same row, of what goes with each row of this one.
+
+        Drawn from this stream itself, a second number a row would make row i depend on how many are drawn at a time.
+        """
+        return Stream(self.seed, f"{self.name}:{what}", self.position)
+
     def state(self) -> dict[str, int | str]:
         """Return the three values that name the next row."""
         return {"seed": self.seed, "name": self.name, "position": self.position}

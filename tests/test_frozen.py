@@ -1,0 +1,130 @@
+import pytest
+import torch
+import torch.nn.functional as F
+from golden_fill_generators import filled, proggan_value, sngan_value
+from test_biggan import TINY as BIGGAN
+from test_proggan import TINY as PROGGAN
+from test_sngan import TINY_64 as SNGAN
+
+from generators import biggan, proggan, sngan
+from generators.bigbigan import BigBiGAN, ConditionalBigGAN
+from generators.frozen import FrozenGenerator, MergedUpsampledConv, UpsampledConv, add_doubled, told_size
+from generators.protocol import Generator, Inspectable, Latents
+from toolkit.streams import Stream
+
+
+def sngan_generator():
+    state = filled(sngan.published_shapes(SNGAN), sngan_value)
+    return FrozenGenerator(sngan.SNGANNetwork(SNGAN, state), "sngan64")
+
+
+def proggan_generator():
+    state = filled(proggan.published_shapes(PROGGAN), proggan_value)
+    return FrozenGenerator(proggan.ProgGANNetwork(PROGGAN, state), "proggan16")
+
+
+def biggan_network():
+    return biggan.BigGANNetwork(BIGGAN, filled(biggan.published_shapes(BIGGAN)))
+
+
+@pytest.fixture(
+    params=[
+        sngan_generator,
+        proggan_generator,
+        lambda: BigBiGAN(biggan_network()),
+        lambda: ConditionalBigGAN(biggan_network(), classes=(1, 3)),
+    ],
+    ids=["sngan", "proggan", "bigbigan", "biggan"],
+)
+def generator(request):
+    return request.param()
+
+
+def test_published_generators_are_generators_whose_inside_is_known(generator):
+    assert isinstance(generator, Generator)
+    assert isinstance(generator, Inspectable)
+    assert generator.feature_layer in dict(generator.network.named_modules())
+    assert all(weights.shape[1] == generator.latent_dim for weights in generator.first_weights())
+
+
+def test_latents_are_normal_truncated_and_independent_of_the_batch(generator):
+    whole = generator.sample(50, Stream(0, "z"), truncation=0.7)
+    assert 0.5 < whole.z.abs().max() <= 0.7
+    rng = Stream(0, "z")
+    parts = Latents.cat([generator.sample(count, rng, truncation=0.7) for count in (20, 30)])
+    assert torch.equal(parts.z, whole.z)
+
+
+def test_an_image_does_not_depend_on_the_batch(generator):
+    latents = generator.sample(3, Stream(0, "z"))
+    one_by_one = torch.cat([generator(latents[i : i + 1]) for i in range(3)])
+    torch.testing.assert_close(one_by_one, generator(latents), atol=1e-5, rtol=0)
+
+
+def test_gradients_reach_the_latents_alone(generator):
+    latents = generator.sample(2, Stream(0, "z"))
+    generator.network.double()
+    z = latents.z.double().requires_grad_()
+    side = generator.image_size
+    weights = torch.linspace(-1, 1, 3 * side * side, dtype=torch.float64).view(3, side, side)
+
+    def loss(moved):
+        return (generator(Latents(moved, latents.y)) * weights).sum()
+
+    (gradient,) = torch.autograd.grad(loss(z), z)
+    assert (gradient != 0).all()
+    step = 1e-4 * torch.sign(gradient)  # uphill in every number, so that images of 32 bits tell the slope
+    with torch.no_grad():
+        difference = (loss(z + step) - loss(z - step)) / 2
+    assert float((gradient * step).sum()) == pytest.approx(float(difference), rel=1e-2)  # the step may cross a kink
+    assert not any(tensor.requires_grad for tensor in generator.network.state_dict(keep_vars=True).values())
+
+
+def test_bfloat16_gives_close_images_of_32_bits(generator):
+    latents = generator.sample(4, Stream(0, "z"))
+    with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16):
+        images = generator(latents)
+    assert images.dtype == torch.float32
+    assert (images - generator(latents)).abs().mean() < 0.03
+
+
+def test_the_first_weights_of_a_linear_start_are_its_slopes():
+    for generator, layer in ((sngan_generator(), "linear"), (proggan_generator(), "features.0.layer")):
+        (weights,) = generator.first_weights()
+        first = generator.network.get_submodule(layer)
+        z, step = torch.randn(2, 1, generator.latent_dim)
+        change = (first(z + step) - first(z)).flatten()
+        torch.testing.assert_close(change, weights @ step[0], atol=1e-4, rtol=1e-4)
+
+
+def test_the_first_weights_of_biggan_read_their_chunk_of_the_latent():
+    state = filled(biggan.published_shapes(BIGGAN))
+    maps = BigBiGAN(biggan.BigGANNetwork(BIGGAN, state)).first_weights()
+    assert len(maps) == 1 + BIGGAN.num_blocks
+    for i, weights in enumerate(maps):
+        read = weights.abs().sum(dim=0) > 0
+        assert read.nonzero().flatten().tolist() == list(range(3 * i, 3 * i + 3))
+    # The first rows of a block's map: slopes of bn1's scale, y first in its condition, over its deviation.
+    gain = state["blocks.1.0.bn1.gain.weight"]
+    gain = gain / biggan.spectral_sigma(gain, state["blocks.1.0.bn1.gain.u0"], BIGGAN.sn_eps)
+    deviation = (state["blocks.1.0.bn1.stored_var"] + BIGGAN.bn_eps).sqrt()[:, None]
+    torch.testing.assert_close(maps[2][: len(gain), 6:9], gain[:, BIGGAN.shared_dim :] / deviation)
+
+
+def test_merged_doubling_and_convolution_is_the_two_in_turn():
+    weight, bias, features = torch.randn(4, 3, 3, 3), torch.randn(4), torch.randn(2, 3, 5, 5)
+    merged = MergedUpsampledConv(weight, bias)(features)
+    torch.testing.assert_close(merged, UpsampledConv(weight, bias)(features), atol=1e-5, rtol=1e-5)
+
+
+def test_doubled_features_are_added_in_place():
+    features, coarse = torch.randn(2, 3, 8, 8), torch.randn(2, 3, 4, 4)
+    expected = features + F.interpolate(coarse, scale_factor=2.0, mode="nearest")
+    assert add_doubled(features, coarse) is features
+    assert torch.equal(features, expected)
+
+
+def test_one_wrong_entry_does_not_tell_a_size():
+    state = {"a": torch.zeros(7), "b": torch.zeros(2, 4), "c": torch.zeros(4), "d": torch.zeros(())}
+    assert told_size(state, [("a", 0), ("b", 1), ("c", 0), ("d", 0), ("e", 0)], 1) == 4
+    assert told_size(state, [("d", 0), ("e", 0)], 1) == 1
