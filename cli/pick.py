@@ -106,7 +106,9 @@ def choose_direction(path: Path, direction: str | int, alpha: float) -> "tuple[D
 
     finite_length("--alpha", alpha)
     found = labelled_set(path)
-    choice = Choice(found.index_of(direction), 1 if alpha > 0 else -1, abs(alpha))
+    index, sign, before = found.index_of(direction), 1 if alpha > 0 else -1, found.choice
+    same = before is not None and (before.index, before.sign) == (index, sign)
+    choice = Choice(index, sign, abs(alpha), before.opposite if before is not None and same else None)
     chosen = replace(found, choice=choice)
     chosen.save(path)
     return chosen, f"wrote {path}: chose {chosen.names[choice.index]}, {alpha:+.2f}"

@@ -1,0 +1,72 @@
+"""toolkit browse: the directions of a set as a page in the browser, on this machine alone."""
+
+import contextlib
+import os
+import sys
+import threading
+import webbrowser
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cli.options import DeviceOption, PrecisionOption, WeightsOption
+from cli.progress import console
+
+
+def browse(
+    run: Annotated[Path, typer.Argument(help="Direction set, the run folder that holds it, or a shipped name.")] = Path(
+        "flowers64"
+    ),
+    port: Annotated[
+        int | None, typer.Option(help="Port of the page; default: 8000, or a free one.", min=0, max=65535)
+    ] = None,
+    open_page: Annotated[bool, typer.Option("--open/--no-open", help="Open the page in the browser.")] = True,
+    segmenter: Annotated[
+        str | None,
+        typer.Option(help="Segmenter to try on photos; default: the one shipped for the generator, if there is one."),
+    ] = None,
+    copy_to: Annotated[
+        Path | None,
+        typer.Option(help="Folder in which the page makes a copy of a shipped set; default: NAME-directions."),
+    ] = None,
+    generator: Annotated[str | None, typer.Option(help="Generator, if not the one recorded in the set.")] = None,
+    weights: WeightsOption = None,
+    device: DeviceOption = "auto",
+    precision: PrecisionOption = "auto",
+) -> None:
+    """Look through directions, name and choose them, and try the segmenter, on a page in the browser."""
+    from cli.browse_app import Page
+    from cli.browse_pictures import Pictures
+    from cli.browse_server import ADDRESS, BrowseServer, bound_socket
+    from cli.browse_set import BrowsedSet
+    from cli.sources import generator_flags, generator_of, open_segmenter
+    from toolkit.engine import choose_engine
+
+    engine = choose_engine(device, precision)
+    flags = "" if generator is None else " " + generator_flags(generator, weights)
+    shown = BrowsedSet.open(run, copy_to, flags)
+    opened = generator_of(shown.directions, generator, weights)[0].to(engine.device)
+    name = segmenter or _shipped_segmenter(opened.name)
+    found = open_segmenter(name).to(engine.device) if name else None
+    bound = bound_socket(port)
+    address = f"http://{ADDRESS}:{bound.getsockname()[1]}"
+    console.print(f"{len(shown.directions)} directions of {opened.name} at {address}   (Ctrl-C ends it)")
+    if open_page and _has_screen():
+        threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()
+    page = Page(shown, Pictures(opened, engine), found, name)
+    with bound, contextlib.suppress(KeyboardInterrupt):  # uvicorn ends in good order, then passes Ctrl-C on
+        BrowseServer(page).run(sockets=[bound])
+    console.print("ended")
+
+
+def _shipped_segmenter(generator: str) -> str:
+    """Return the name of the segmenter shipped for a generator, or nothing."""
+    from generators.catalogue import shipped_file
+
+    return generator if (shipped_file("segmenters") / f"{Path(generator).name}.safetensors").is_file() else ""
+
+
+def _has_screen() -> bool:
+    """Return whether a browser would have a screen to open on; a text browser would take the terminal."""
+    return not sys.platform.startswith("linux") or any(os.environ.get(n) for n in ("DISPLAY", "WAYLAND_DISPLAY"))
