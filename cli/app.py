@@ -8,11 +8,14 @@ import typer
 from typer.core import TyperGroup
 
 from cli import (
+    browse,
+    compare,
     convert,
     demo,
     discover,
     embed,
     evaluate,
+    export,
     label,
     pick,
     predict,
@@ -58,6 +61,8 @@ _COMMANDS: dict[str, Callable[..., Any]] = {
     "sample": sample.sample,
     "discover": discover.discover,
     "pick": pick.pick,
+    "compare": compare.compare,
+    "browse": browse.browse,
     "label": label.label,
     "render-gif": render_gif.render_gif,
     "segment": segment.segment,
@@ -68,6 +73,7 @@ _COMMANDS: dict[str, Callable[..., Any]] = {
     "train-encoder": train_encoder.train_encoder,
     "embed": embed.embed,
     "convert": convert.convert,
+    "export": export.export,
 }
 for _name, _command in _COMMANDS.items():
     app.command(_name)(_command)

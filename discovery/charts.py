@@ -144,3 +144,26 @@ def labelled(picture: np.ndarray, text: str, font_size: int = 14) -> np.ndarray:
     """Return a uint8 picture (H, W, 3) with a line of text above it."""
     line = _label(text, picture.shape[1], 2 * font_size, ImageFont.load_default(size=font_size))
     return np.concatenate([line, picture])
+
+
+def cosine_picture(cosines: np.ndarray, labels: Sequence[str], sizes: Sequence[int]) -> np.ndarray:
+    """Return a heat map, uint8 (H, W, 3), of |cosine| (N, N) in [0, 1] between the directions of several sets.
+
+    `labels` name the sets and `sizes`, summing to N, say how many rows and columns each takes, in order.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(6.4, 5.4), dpi=110, layout="tight")
+    canvas = FigureCanvasAgg(figure)
+    axes = figure.add_subplot()
+    figure.colorbar(axes.imshow(cosines, vmin=0, vmax=1, cmap="magma"), label="|cosine|")
+    ends = np.cumsum(sizes)
+    for end in ends[:-1]:
+        axes.axhline(end - 0.5, color="white", linewidth=1)
+        axes.axvline(end - 0.5, color="white", linewidth=1)
+    middles = ends - np.asarray(sizes) / 2 - 0.5
+    axes.set_xticks(middles, labels, rotation=30, ha="right", parse_math=False)
+    axes.set_yticks(middles, labels, parse_math=False)
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba())[..., :3].copy()

@@ -45,6 +45,11 @@ def staple(votes: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tenso
     return truth, found / truth.sum().clamp_min(1e-6), found / votes.sum(dim=1).clamp_min(1)
 
 
+def _overlap(sensitivity: float, precision: float) -> float:
+    """Return the IoU of a rater's masks with the truth: between two rules of one shift neither side may be given up."""
+    return 1 / (1 / sensitivity + 1 / precision - 1) if min(sensitivity, precision) > 0 else 0.0
+
+
 def by_consensus(
     generator: Generator,
     directions: DirectionSet,
@@ -77,7 +82,7 @@ def by_consensus(
     judged = []
     for position, candidate in enumerate(raters):
         rows_of = range(position * len(_RULES), (position + 1) * len(_RULES))
-        best = max(rows_of, key=lambda row: (sensitivity[row] >= _LEAST_SENSITIVITY, precision[row]))
+        best = max(rows_of, key=lambda row: _overlap(sensitivity[row], precision[row]))
         figures = {**candidate.figures, "sensitivity": sensitivity[best], "precision": precision[best]}
         mask_rule = list(_RULES)[best - rows_of.start]
         judged.append(replace(candidate, mask_rule=mask_rule, figures=figures))

@@ -189,6 +189,20 @@ class RandomDeformator(Deformator):
         return shifts @ self.linear.T
 
 
+class FixedDeformator(Deformator):
+    """Directions (K, D) that are there already: a comparison trains a reconstructor on them and nothing else."""
+
+    vectors: torch.Tensor
+
+    def __init__(self, vectors: torch.Tensor) -> None:
+        super().__init__(*vectors.shape)
+        self.register_buffer("vectors", vectors)
+
+    def deformed(self, shifts: torch.Tensor) -> torch.Tensor:
+        """Return (B, D) for shifts (B, K)."""
+        return shifts @ self.vectors
+
+
 DEFORMATORS: dict[str, type[Deformator]] = {
     "fc": FcDeformator,
     "linear": LinearDeformator,

@@ -189,7 +189,6 @@ def _learnt(network: nn.Module) -> list[nn.Parameter]:
     return [weight for weight in network.parameters() if weight.requires_grad]
 
 
-@torch.no_grad()
 def validate(
     state: DiscoveryState,
     generator: Generator,
@@ -197,23 +196,37 @@ def validate(
     engine: Engine,
     batches: int | None = None,
 ) -> float:
-    """Return the reconstructor classification accuracy (RCA) in [0, 1], networks in evaluation mode.
+    """Return the reconstructor classification accuracy (RCA) in [0, 1]: the share of `confusion` on its diagonal."""
+    counts = confusion(state, generator, settings, engine, batches)
+    return counts.diagonal().sum().item() / counts.sum().item()
 
-    It is taken over `batches` batches, `settings.validation_batches` if not given. The samples come from
-    streams of their own, the same at every call, so figures compare and training goes on undisturbed.
+
+@torch.no_grad()
+def confusion(
+    state: DiscoveryState,
+    generator: Generator,
+    settings: DiscoverySettings,
+    engine: Engine,
+    batches: int | None = None,
+) -> torch.Tensor:
+    """Return counts (K, K) int64 of pairs by direction (rows) and by the reconstructor's answer, in evaluation mode.
+
+    They are of `batches` batches, `settings.validation_batches` if not given. The samples come from streams of their
+    own, the same at every call, so figures compare and training goes on undisturbed.
     """
-    batches = batches or settings.validation_batches
+    count = state.deformator.num_directions
     streams = {name: Stream(settings.seed, f"validate-{name}") for name in _STREAMS}
     state.deformator.eval()
     state.reconstructor.eval()
-    right = torch.zeros((), dtype=torch.long, device=engine.device)
-    for _ in range(batches):
-        batch = draw_batch(streams, generator, state.deformator.num_directions, settings, engine)
-        shift = state.deformator(batch.basis(state.deformator.num_directions))
+    counts = torch.zeros(count * count, dtype=torch.long, device=engine.device)
+    for _ in range(batches or settings.validation_batches):
+        batch = draw_batch(streams, generator, count, settings, engine)
+        shift = state.deformator(batch.basis(count))
         with engine.autocast():
             logits, _ = state.reconstructor(*render_twins(generator, batch.latents, shift))
-        right += (logits.argmax(dim=1) == batch.index).sum()
-    return right.item() / (batches * settings.batch)
+        cells = batch.index * count + logits.argmax(dim=1)
+        counts += torch.bincount(cells, minlength=count * count)
+    return counts.view(count, count).cpu()
 
 
 def direction_set(

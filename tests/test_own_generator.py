@@ -28,6 +28,8 @@ from toolkit.errors import UserError
 from toolkit.files import sha256_of
 from toolkit.streams import Stream
 
+_TORCH = tuple(int(part) for part in torch.__version__.split(".")[:2])
+EXPORTS = pytest.mark.skipif(_TORCH < (2, 7), reason="torch 2.6 cannot export this network with a free batch size")
 PAGE = Path(__file__).parent.parent / "docs" / "own-generators.md"
 CODE = re.findall(r"^```python\n(.*?)^```", PAGE.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
 SHELL = "\n".join(re.findall(r"^```bash\n(.*?)^```", PAGE.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE))
@@ -418,7 +420,7 @@ class Noisy(Protocol):
         (FromZero, "that looks like [0, 1], not [-1, 1]; return images * 2 - 1"),
         (Training, "depends on what else is in its batch"),
         (Noisy, "renders the same latents differently at every call"),
-        (lambda: own(latent_dim=6), "rendering latents [2, 6] of it:make failed with RuntimeError: addmm"),
+        (lambda: own(latent_dim=6), "rendering latents [2, 6] of it:make failed with RuntimeError: "),
         (lambda: own(image_size=16), "as a tensor [2, 3, 8, 8], but image_size 16 means [2, 3, 16, 16]"),
         (lambda: own(lambda z: Net().eval()(z).permute(0, 2, 3, 1)), "as a tensor [2, 8, 8, 3]"),
         (lambda: own(lambda z: Net().eval()(z) / 0), "renders NaN or infinite values"),
@@ -487,7 +489,7 @@ def test_a_saved_network_with_its_card_is_a_generator(workplace, file):
     }
 
 
-@pytest.mark.parametrize("file", ["model.pt", "model.pt2"])
+@pytest.mark.parametrize("file", ["model.pt", pytest.param("model.pt2", marks=EXPORTS)])
 def test_a_saved_network_discovers(workplace, file):
     save_any(file, Discs(32, 0), latent_dim=12)
     workplace.write("model.json", json.dumps({"latent_dim": 12, "image_size": 32, "value_range": [0, 1]}))
@@ -551,7 +553,7 @@ def test_a_damaged_program_is_one_line(workplace, caplog):
     save_any("model.pt2", Net())
     with zipfile.ZipFile("model.pt2") as whole, zipfile.ZipFile("cut.pt2", "w") as cut:
         for name in whole.namelist():
-            if "models/" not in name:
+            if name.endswith(("archive_format", "serialized_exported_program.json")):
                 cut.writestr(name, whole.read(name))
     workplace.write("cut.json", json.dumps(CARD))
     assert "reading cut.pt2 failed with" in refused("sample", "--generator", "cut.pt2", "--out", "x.png")

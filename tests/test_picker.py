@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from discovery import consensus
 from discovery.consensus import by_consensus, staple
 from discovery.picker import FIGURES, OF_FINALISTS, Candidate, best_of_each, chosen, rank, with_operator_scores
 from discovery.settings import PickSettings
@@ -111,3 +112,15 @@ def test_without_others_near_its_score_the_best_stays():
     directions, _, _ = _with_distractors(generator, 1)
     finalists = [Candidate(index, 1, 3.0, score) for index, score in enumerate((0.9, 0.8, 0.7, 0.65, 0.5))]
     assert by_consensus(generator, directions, finalists, SETTINGS, ENGINE) == finalists
+
+
+def test_of_the_two_rules_the_one_that_overlaps_the_consensus_more_is_named(monkeypatch):
+    generator = SceneGenerator(image_size=32)
+    directions, _, _ = _with_distractors(generator, 1)
+    finalists = [Candidate(index, 1, 3.0, 0.9) for index in range(5)]
+    # lighting is the more precise, but finds a third less
+    told = torch.tensor([0.6, 0.9] * 5), torch.tensor([0.99, 0.95] * 5)
+    monkeypatch.setattr(consensus, "staple", lambda votes: (votes.float().mean(dim=0), *told))
+    judged = by_consensus(generator, directions, finalists, SETTINGS, ENGINE)
+    assert {c.mask_rule for c in judged} == {"mean_thr"}
+    assert judged[0].figures["precision"] == pytest.approx(0.95)

@@ -1,0 +1,167 @@
+"""toolkit compare: several direction sets of one generator, side by side."""
+
+import dataclasses
+import hashlib
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from cli.compare_report import Entry, Judged, notes, overlaps, summary, write_results
+from cli.options import DeviceOption, PrecisionOption, WeightsOption, require, with_settings
+from cli.progress import Bar, console
+from discovery.comparison_settings import CompareSettings
+from discovery.settings import PickSettings
+
+if TYPE_CHECKING:
+    from discovery.picker import Candidate
+    from generators.protocol import Generator
+    from toolkit.engine import Engine
+
+
+@with_settings(CompareSettings)
+def compare(
+    settings: CompareSettings,
+    sets: Annotated[
+        list[str],
+        typer.Argument(help="Direction sets: run folders, files, shipped or published names, each also as LABEL=SET."),
+    ],
+    out: Annotated[Path, typer.Option(help="Folder for the results; the same command again resumes it.")],
+    generator: Annotated[
+        str | None, typer.Option(help="Generator to compare on, if not the one recorded in the sets.")
+    ] = None,
+    weights: WeightsOption = None,
+    device: DeviceOption = "auto",
+    precision: PrecisionOption = "auto",
+) -> None:
+    """Compare direction sets of one generator: how recognisable, useful and distinct their directions are."""
+    require(len(sets) > 1, f"compare needs two direction sets or more, but {sets[0]} came alone; name another one")
+    require(not (out / "run.json").exists(), f"{out} is the run folder of another command; choose another --out")
+    from rich.table import Table
+
+    from cli.direction_sets import labelled_sets
+    from cli.sources import generator_flags, generator_of
+    from toolkit.engine import choose_engine
+    from toolkit.files import writable_folder
+
+    entries = [Entry(label, path, len(found), found) for label, (path, found) in labelled_sets(sets).items()]
+    engine = choose_engine(device, precision)
+    if generator is None:
+        _require_one_generator(entries)
+    recorded = next((entry for entry in entries if _digest(entry)), entries[0])
+    opened, source = generator_of(recorded.directions, generator, weights)
+    for entry in entries:
+        entry.directions.require_dim(opened.latent_dim, opened.name)
+    opened = opened.to(engine.device)
+    settings, entries = _cut_alike(settings, entries)
+    writable_folder(out)
+    trained = [_recognition(entry, opened, settings, engine, out / "rca", source) for entry in entries]
+    judged = [
+        Judged(entry, *found, _candidates(entry, opened, settings, engine))
+        for entry, found in zip(entries, trained, strict=True)
+    ]
+    write_results(out, judged, opened, settings, engine, source)
+    for columns, rows in (summary(judged), overlaps(judged)):
+        table = Table(*columns, box=None)
+        for row in rows:
+            table.add_row(*row)
+        console.print(table)
+    for note in notes(judged):
+        console.print(f"note: {note}")
+    console.print(f"wrote {out / 'report.html'}, {out / 'result.json'}, {out / 'compare.png'}")
+    first = max(judged, key=lambda one: one.candidates[0].score)
+    given = "" if generator is None else " " + generator_flags(generator, weights)
+    console.print(
+        f"next: toolkit render-gif {shlex.quote(first.entry.path)}{given} "
+        f"--direction {shlex.quote(first.name(first.candidates[0].index))} --out direction.gif"
+    )
+
+
+def _source(entry: Entry) -> dict[str, Any]:
+    source = entry.directions.card.get("source")
+    return source if isinstance(source, dict) else {}
+
+
+def _require_one_generator(entries: list[Entry]) -> None:
+    """Raise UserError where two sets record different generators: by digest if both have one, else by name."""
+    for key, scope in (("generator_digest", entries), ("generator", [e for e in entries if not _digest(e)])):
+        known = [entry for entry in scope if key in _source(entry)]
+        for entry in known[1:]:
+            require(
+                _source(entry)[key] == _source(known[0])[key],
+                f"{known[0].label} is of generator {_source(known[0]).get('generator')}, {entry.label} of "
+                f"another, {_source(entry).get('generator')}; give sets of one, or --generator",
+            )
+
+
+def _digest(entry: Entry) -> Any:
+    return _source(entry).get("generator_digest")
+
+
+def _cut_alike(settings: CompareSettings, entries: list[Entry]) -> tuple[CompareSettings, list[Entry]]:
+    """Return the settings with the number of directions that are compared, and each set cut to it.
+
+    Sets of a single direction, on which nothing can be told apart, do not count.
+    """
+    from discovery.comparison import selected
+
+    several = [entry for entry in entries if entry.size > 1]
+    smallest = min(several, key=lambda entry: entry.size, default=None)
+    if smallest is None:
+        return settings, entries
+    count = settings.directions or smallest.size
+    require(
+        count <= smallest.size,
+        f"--directions is {count}, but {smallest.label} has {smallest.size}; give {smallest.size} or fewer",
+    )
+    cut = [dataclasses.replace(entry, directions=selected(entry.directions, count)) for entry in entries]
+    return dataclasses.replace(settings, directions=count), cut
+
+
+def _recognition(
+    entry: Entry,
+    generator: "Generator",
+    settings: CompareSettings,
+    engine: "Engine",
+    folder: Path,
+    source: dict[str, str],
+) -> tuple[dict[str, Any] | None, tuple[list[float], list[float]]]:
+    """Return the figures of a reconstructor trained on the set, and its curve, after training what is left of it."""
+    from cli.training import drive, log_figures, take_up
+    from discovery.comparison import Recognition, reconstruction
+    from discovery.training import Step, confusion, discover
+    from toolkit.runs import RunFolder
+
+    if len(entry.directions) < 2:
+        return None, ([], [])
+    digest = hashlib.sha256(entry.directions.vectors.numpy().tobytes()).hexdigest()[:16]
+    inputs = {"directions_digest": digest, **source, **engine.identity()}
+    run = RunFolder.open(folder / entry.label, settings, inputs, engine.describe(), extendable=("steps",))
+    if run.result is None or run.result["steps"] < settings.steps:
+        state = reconstruction(generator, entry.directions, settings, engine)
+        take_up(state, run)
+
+        def attend(step: Step, last: bool) -> str | None:
+            if step.step % settings.log_every != 0 and not last:
+                return None
+            return f"accuracy {log_figures(step, run)['accuracy']:.2f}"
+
+        steps = discover(state, generator, settings.training(), engine)
+        drive(f"telling apart {entry.label}", steps, state, settings, run, attend)
+        figures = dataclasses.asdict(Recognition.of(confusion(state, generator, settings.training(), engine)))
+        run.finish({**figures, "chance": 1 / len(entry.directions), "steps": state.step})
+    else:
+        console.print(f"{run.path} is finished already")
+    lines = run.metrics()
+    run.close()
+    return run.result, ([line["step"] for line in lines], [line["accuracy"] for line in lines])
+
+
+def _candidates(entry: Entry, generator: "Generator", settings: CompareSettings, engine: "Engine") -> "list[Candidate]":
+    """Return each direction's best candidate as a background darkener, best direction first."""
+    from discovery.picker import best_of_each, rank
+
+    picking = PickSettings(truncation=settings.truncation, seed=settings.seed)
+    with Bar(f"judging {entry.label}", len(entry.directions), unit="directions") as bar:
+        return best_of_each(list(bar.over(rank(generator, entry.directions, picking, engine))))
