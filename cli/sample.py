@@ -16,7 +16,10 @@ def sample(
     out: Annotated[Path, typer.Option(help="A .png grid or .npy array (N, 3, H, W) float32 in [-1, 1].")],
     generator: GeneratorOption = "flowers64",
     weights: WeightsOption = None,
-    latents: Annotated[Path | None, typer.Option(help="A .npy array (N, D) of latents instead of random ones.")] = None,
+    latents: Annotated[
+        Path | None,
+        typer.Option(help="A .npy array (N, D) of latents, or a published name (z-cub), instead of random ones."),
+    ] = None,
     count: Annotated[int | None, typer.Option(help="How many images; 64 if left away.", min=1)] = None,
     seed: SeedOption = 0,
     truncation: Annotated[float | None, typer.Option(help="Restrict random latents to +- this.")] = None,
@@ -35,7 +38,7 @@ def sample(
     import numpy as np
     import torch
 
-    from cli.sources import generator_flags
+    from cli.sources import generator_flags, or_published
     from generators.catalogue import open_generator
     from toolkit.engine import choose_engine
     from toolkit.files import replacing
@@ -44,6 +47,7 @@ def sample(
 
     engine = choose_engine(device, precision)
     opened = open_generator(generator, weights).to(engine.device)
+    latents = None if latents is None else or_published(latents, "embeddings")
     points = _latents(opened, latents, count or 64, seed, truncation)
     parts = []
     with Bar("sampling", len(points), unit="images") as bar, torch.inference_mode(), engine.autocast():

@@ -194,7 +194,8 @@ class MaskSynthesizer:
             accepted &= passes
         self._counts["drawn"] += count
         self._counts["accepted"] += int(accepted.sum())
-        return SyntheticBatch(before, masks)[accepted]
+        # Generators without a bounded last layer leave the range of photos, which the network is to see.
+        return SyntheticBatch(before.clamp(-1, 1), masks)[accepted]
 
     def _filters(self, masks: torch.Tensor, after: torch.Tensor) -> dict[str, torch.Tensor]:
         verdicts = {}

@@ -200,3 +200,15 @@ def test_light_dark_compares_the_two_shifted_images_and_not_the_unshifted_one(da
     assert torch.equal(batch.masks, generator.disc(latents))
     assert generator.batches == [18]  # unshifted, light and dark in one call
     torch.testing.assert_close(batch.images, generator(latents))
+
+
+def test_images_that_leave_the_range_of_photos_are_brought_back():
+    class Glaring(DiscGenerator):
+        def __call__(self, latents):
+            return 3 * super().__call__(latents)
+
+    generator = Glaring()
+    settings = dataclasses.replace(SETTINGS, area_filter=False, histogram_filter=False)
+    batch = MaskSynthesizer(generator, contrast_shift(), settings, PriorSource(generator)).batch(4)
+    assert batch.images.abs().max() == 1
+    assert generator(generator.sample(1, Stream(0, "z"))).abs().max() > 1

@@ -445,3 +445,11 @@ def test_a_damaged_archive_leaves_nothing(tmp_path):
     with pytest.raises(UserError, match="is not a whole tar archive"):
         unpack(tmp_path / "a.tar", tmp_path / "a")
     assert names(tmp_path) == ["a.tar"]
+
+
+def test_sample_takes_published_latents_by_name(cache, tmp_path):
+    arguments = ("sample", "--latents", "z-cub", "--out", tmp_path / "x.png")
+    assert "z-cub is not in the cache; run toolkit weights pull z-cub" in refused(*arguments)
+    cache.mkdir()
+    np.save(cache / "BigBiGAN_CUB_train_z.npy", np.zeros((2, 64), np.float32))
+    assert "2 images of flowers64" in ran(*arguments)
