@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from cli.label import name_direction, next_after_naming
-from cli.pick import choose_direction, labelled_set, next_after_choosing
+from cli.pick import choose_direction, next_after_choosing
 from cli.sources import open_directions
 from generators.catalogue import shipped_file
 from toolkit.artefacts import artefact_kind
@@ -39,7 +39,7 @@ class BrowsedSet:
         file = direction_file(run)
         shipped = file.resolve().is_relative_to(shipped_file("directions").resolve())
         own = artefact_kind(file) == KIND and not shipped
-        directions = labelled_set(file) if own else open_directions(run)
+        directions = open_directions(file if own else run)
         return cls(run, directions, file if own else None, copy_to or Path(f"{run.stem}-directions"), flags)
 
     def copy(self) -> str:

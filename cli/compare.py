@@ -37,20 +37,20 @@ def compare(
 ) -> None:
     """Compare direction sets of one generator: how recognisable, useful and distinct their directions are."""
     require(len(sets) > 1, f"compare needs two direction sets or more, but {sets[0]} came alone; name another one")
-    require(not (out / "run.json").exists(), f"{out} is the run folder of another command; choose another --out")
+    _require_own_folder(out)
     from rich.table import Table
 
     from cli.direction_sets import labelled_sets
     from cli.sources import generator_flags, generator_of
+    from discovery.merging import require_one_generator
     from toolkit.engine import choose_engine
     from toolkit.files import writable_folder
 
     entries = [Entry(label, path, len(found), found) for label, (path, found) in labelled_sets(sets).items()]
     engine = choose_engine(device, precision)
     if generator is None:
-        _require_one_generator(entries)
-    recorded = next((entry for entry in entries if _digest(entry)), entries[0])
-    opened, source = generator_of(recorded.directions, generator, weights)
+        require_one_generator({entry.label: entry.directions for entry in entries})
+    opened, source = generator_of(entries[0].directions, generator, weights)
     for entry in entries:
         entry.directions.require_dim(opened.latent_dim, opened.name)
     opened = opened.to(engine.device)
@@ -78,25 +78,10 @@ def compare(
     )
 
 
-def _source(entry: Entry) -> dict[str, Any]:
-    source = entry.directions.card.get("source")
-    return source if isinstance(source, dict) else {}
-
-
-def _require_one_generator(entries: list[Entry]) -> None:
-    """Raise UserError where two sets record different generators: by digest if both have one, else by name."""
-    for key, scope in (("generator_digest", entries), ("generator", [e for e in entries if not _digest(e)])):
-        known = [entry for entry in scope if key in _source(entry)]
-        for entry in known[1:]:
-            require(
-                _source(entry)[key] == _source(known[0])[key],
-                f"{known[0].label} is of generator {_source(known[0]).get('generator')}, {entry.label} of "
-                f"another, {_source(entry).get('generator')}; give sets of one, or --generator",
-            )
-
-
-def _digest(entry: Entry) -> Any:
-    return _source(entry).get("generator_digest")
+def _require_own_folder(out: Path) -> None:
+    """Raise UserError where `out` holds files that no earlier run of this command left."""
+    ours = (out / "rca").is_dir() or not out.is_dir() or not any(out.iterdir())
+    require(ours, f"{out} holds files of something else; choose an empty or new folder with --out")
 
 
 def _cut_alike(settings: CompareSettings, entries: list[Entry]) -> tuple[CompareSettings, list[Entry]]:

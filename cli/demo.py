@@ -147,7 +147,8 @@ def _pick(
     save_pick(folder / "directions.safetensors", picked, finalists, everything, generator, settings, engine)
     show_table(picked, finalists)
     latents = generator.sample(8, Stream(settings.seed, "render-gif"))
-    frames = walk(generator, latents, picked.chosen_shift(), 15, 96, MASK_RULES[_MASK_RULE], engine, 4)
+    shift = picked.chosen_shift()
+    frames = walk(generator, latents, shift, -shift, 15, 96, MASK_RULES[_MASK_RULE], engine, 4)
     path = folder.parent / "direction.gif"
     write_animation(path, frames + frames[-2:0:-1], 12.5)
     return picked, finalists, path

@@ -41,7 +41,7 @@ def pick(
 ) -> None:
     """Rank all directions as background darkeners, choose one, and show why."""
     require((choose is None) == (alpha is None), "--choose and --alpha go together; give both or neither")
-    from cli.sources import generator_flags, generator_of
+    from cli.sources import finite_length, generator_flags, generator_of
     from toolkit.engine import choose_engine
 
     engine = choose_engine(device, precision)
@@ -49,6 +49,7 @@ def pick(
     rule = ""
     if choose is not None and alpha is not None:
         found.index_of(choose)  # refused before a copy is written
+        finite_length("--alpha", alpha)
         if out is not None:
             found.save(path)
         console.print(choose_direction(path, choose, alpha)[1])
@@ -66,31 +67,23 @@ def pick(
 def _ranked_set(directions: list[str], out: Path | None) -> "tuple[Path, DirectionSet]":
     """Return where the choice is written, and the set it is made from; UserError where that would change a source."""
     from cli.direction_sets import labelled_sets
+    from cli.sources import open_directions
+    from discovery.merging import merged
     from toolkit.artefacts import artefact_kind
-    from toolkit.directions import KIND, DirectionSet, direction_file
+    from toolkit.directions import KIND, direction_file
     from toolkit.files import writable_folder
 
     if out is None:
         require(len(directions) == 1, f"{len(directions)} sets are ranked together in a new folder; give --out FOLDER")
         path = direction_file(Path(directions[0]))
         if artefact_kind(path) == KIND:
-            return path, labelled_set(path)
+            return path, open_directions(path)
         labelled_sets(directions)  # refuses what is no set at all
         raise UserError(f"{directions[0]} is a published or shipped set, which stays as it is; give --out FOLDER")
     sets = {label: found for label, (_, found) in labelled_sets(directions).items()}
     require(not out.is_dir() or not any(out.iterdir()), f"{out} holds files already; choose an empty or new --out")
     writable_folder(out)
-    return direction_file(out), next(iter(sets.values())) if len(sets) == 1 else DirectionSet.merged(sets)
-
-
-def labelled_set(path: Path) -> "DirectionSet":
-    """Return the set in the file `path` with the names in the human_annotation.txt beside it."""
-    from cli.sources import annotations_beside
-    from discovery.annotations import read_annotations
-    from toolkit.directions import DirectionSet
-
-    found, labels = DirectionSet.load(path), annotations_beside(path)
-    return found.renamed(read_annotations(labels)) if labels.exists() else found
+    return direction_file(out), next(iter(sets.values())) if len(sets) == 1 else merged(sets)
 
 
 def choose_direction(path: Path, direction: str | int, alpha: float) -> "tuple[DirectionSet, str]":
@@ -101,11 +94,11 @@ def choose_direction(path: Path, direction: str | int, alpha: float) -> "tuple[D
     """
     from dataclasses import replace
 
-    from cli.sources import finite_length
+    from cli.sources import finite_length, open_directions
     from toolkit.directions import Choice
 
     finite_length("--alpha", alpha)
-    found = labelled_set(path)
+    found = open_directions(path)
     index, sign, before = found.index_of(direction), 1 if alpha > 0 else -1, found.choice
     same = before is not None and (before.index, before.sign) == (index, sign)
     choice = Choice(index, sign, abs(alpha), before.opposite if before is not None and same else None)

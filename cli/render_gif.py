@@ -45,7 +45,7 @@ def render_gif(
     require(mask_rule in MASK_RULES, f"--mask-rule is {mask_rule!r}; choose one of {', '.join(MASK_RULES)}")
     if out.suffix.lower() == ".mp4":
         require_video()
-    from cli.sources import generator_of, open_directions, resolve_shift
+    from cli.sources import generator_flags, generator_of, open_directions, resolve_shift
     from toolkit.engine import choose_engine
     from toolkit.streams import Stream
 
@@ -58,6 +58,7 @@ def render_gif(
         opened,
         latents,
         found.shift(index, length),
+        found.opposite_shift(index, length),
         frames,
         size,
         MASK_RULES[mask_rule] if mask else None,
@@ -66,26 +67,31 @@ def render_gif(
     )
     write_animation(out, path + path[-2:0:-1] if loop else path, fps)
     console.print(f"wrote {out}: {found.names[index]} of {found.generator}, from {-length:+.1f} to {length:+.1f}")
-    console.print(f"next: toolkit segment {directions} --out segmenter")
+    given = "" if generator is None else " " + generator_flags(generator, weights)
+    console.print(f"next: toolkit segment {directions}{given} --out segmenter")
 
 
 def walk(
     generator: "Generator",
     latents: "Latents",
     shift: "torch.Tensor",
+    opposite: "torch.Tensor",
     count: int,
     size: int | None,
     rule: "MaskRule | None",
     engine: "Engine",
     columns: int,
 ) -> "list[np.ndarray]":
-    """Return uint8 frames (H, W, 3) from -shift to +shift, a grid of all latents; masks by `rule` are tinted."""
+    """Return uint8 frames (H, W, 3) from -shift to +shift, a grid of all latents; masks by `rule` are tinted.
+
+    `opposite` (D,) is the shift that an opposed rule compares with.
+    """
     import torch
 
     from toolkit.masks import large_components
     from toolkit.pixels import grid, overlay, resize, to_bytes
 
-    placed, shift = latents.to(engine.device), shift.to(engine.device)
+    placed, shift, opposite = latents.to(engine.device), shift.to(engine.device), opposite.to(engine.device)
     frames: list[np.ndarray] = []
     with Bar("rendering", count, unit="frames") as bar, torch.inference_mode(), engine.autocast():
         start = generator(placed).float()
@@ -93,7 +99,7 @@ def walk(
             images = generator(placed.shifted(shift * position)).float()
             masks = None
             if rule is not None and position > 0:
-                reference = generator(placed.shifted(-shift * position)).float() if rule.opposed else start
+                reference = generator(placed.shifted(opposite * position)).float() if rule.opposed else start
                 masks = large_components(rule(reference, images))
             if size is not None:
                 images = resize(images, (size, size))

@@ -2,6 +2,7 @@
 
 import hashlib
 import math
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,14 +20,19 @@ def open_directions(path: Path) -> "DirectionSet":
     """Return the direction set in a run folder or file, or the shipped or published one of that name.
 
     Published are a tensor in a `.pth`, and a folder of the original or its deformator's file (discovery.published).
+    Directions have the names in the human_annotation.txt beside their set.
     """
+    from discovery.annotations import read_annotations
     from discovery.published import is_published, load_directions
-    from toolkit.directions import DirectionSet, load_published
+    from toolkit.directions import DirectionSet, direction_file, load_published
 
     found = or_published(_or_shipped(path, "directions"), "direction")
     if is_published(found):
         return load_directions(found)
-    return load_published(found) if found.suffix.lower() in (".pth", ".pt") else DirectionSet.load(found)
+    if found.suffix.lower() in (".pth", ".pt"):
+        return load_published(found)
+    directions, labels = DirectionSet.load(found), annotations_beside(direction_file(found))
+    return directions.renamed(read_annotations(labels)) if labels.exists() else directions
 
 
 def _or_shipped(path: Path, kind: str) -> Path:
@@ -77,7 +83,7 @@ def generator_inputs(name: str, weights: Path | None) -> dict[str, str]:
 
 def generator_flags(name: str, weights: Path | None) -> str:
     """Return the flags that name the same generator in the next command."""
-    return f"--generator {name}" + (f" --weights {weights}" if weights else "")
+    return f"--generator {shlex.quote(name)}" + (f" --weights {shlex.quote(str(weights))}" if weights else "")
 
 
 def generator_of(
@@ -97,6 +103,13 @@ def generator_of(
         if "missing" in source:  # a published folder tells of weights by their place on its authors' machine
             raise UserError(f"the generator of the set, {name}, is not here; give --generator {source['missing']}")
         weights = weights or (Path(source["weights"]) if "weights" in source else None)
+        inputs = generator_inputs(name, weights)
+        recorded = directions.generator_digest
+        if recorded is not None and recorded != inputs.get("generator_digest", recorded):
+            raise UserError(
+                f"{name} is another file than the directions were found on; discover again, or give --generator {name} "
+                "to use it all the same"
+            )
     generator = open_generator(name, weights)
     directions.require_dim(generator.latent_dim, generator.name)
     return generator, generator_inputs(name, weights)

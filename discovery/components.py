@@ -35,7 +35,8 @@ class IncrementalPCA:
             stacked, self.mean = centred, mean
         self._squares += float(centred.square().sum())
         _, vectors = torch.linalg.eigh(stacked @ stacked.T)  # rising eigenvalues
-        self.scaled = vectors.flip(1)[:, : self.rank].T @ stacked  # U^T A = S V^T
+        rank = min(self.rank, stacked.shape[1])
+        self.scaled = vectors.flip(1)[:, :rank].T @ stacked  # U^T A = S V^T
         self.count = seen + new
 
     def components(self) -> torch.Tensor:

@@ -2,7 +2,8 @@
 
 Melas-Kyriazi, Rupprecht, Laina and Vedaldi, "Finding an Unsupervised Image Segmenter in Each of Your Deep Generative
 Models" (2105.08127), section 3. Edges are to stay where they are while brightness moves away from the border, or to it;
-a mask is what the first vector makes brighter than the second does (mask rule light-dark).
+a mask is what the first vector makes brighter than the second does (mask rule light-dark). As in the authors' code,
+shifts are short in training, their length drawn anew at every step, and longer for masks.
 """
 
 from collections.abc import Iterator
@@ -22,6 +23,7 @@ from toolkit.state import ResumableState, Stateful
 from toolkit.streams import Stream
 
 _STEEPNESS = 4.0  # of the radial map, as in the authors' code
+_SHORTEST = 0.1  # shift in training, in latent units
 _SOBEL = torch.tensor([[-1.0, 0.0, 1.0], [-2.0, 0.0, 2.0], [-1.0, 0.0, 1.0]]) / 8
 
 
@@ -66,7 +68,8 @@ class ContrastState(ResumableState):
         """Return the state before the first step."""
         vectors = ContrastVectors(generator.latent_dim, settings.seed).to(engine.device)
         optimiser = torch.optim.Adam(vectors.parameters(), settings.rate)
-        return cls(vectors, optimiser, {"latents": Stream(settings.seed, "contrast-latents")})
+        streams = {name: Stream(settings.seed, f"contrast-{name}") for name in ("latents", "radius")}
+        return cls(vectors, optimiser, streams)
 
     def parts(self) -> dict[str, Stateful]:
         """Return vectors and optimiser by the name they are saved under."""
@@ -95,27 +98,30 @@ def optimise(
     outward = radial_map(generator.image_size, engine.device)
     while state.step < settings.steps:
         latents = generator.sample(settings.batch, state.streams["latents"], settings.truncation).to(engine.device)
-        shifts = settings.length * state.vectors()
-        with engine.autocast():
-            with torch.no_grad():
-                before = generator(latents).float()
-            # One after the other: the memory of a backward pass through both at once buys no speed.
-            after = [generator(latents.shifted(shift)).float() for shift in shifts]
-        reference = edges(before)
-        edge_loss = torch.stack([(edges(images) - reference).square().mean() for images in after]).sum()
-        light, dark = ((gray(images) * outward).mean() for images in after)
-        loss = settings.edge_weight * edge_loss + settings.radial_weight * (light - dark)
+        radius = settings.radius + settings.radius_spread * float(state.streams["radius"].normal(1, 1))
+        with torch.no_grad(), engine.autocast():
+            reference = edges(generator(latents).float())
         state.optimiser.zero_grad()
-        loss.backward(inputs=list(state.vectors.parameters()))
+        losses, edge_losses, outer = [], [], []
+        for index, sign in enumerate((1, -1)):
+            shift = max(_SHORTEST, radius) * state.vectors()[index]
+            with engine.autocast():
+                after = generator(latents.shifted(shift)).float()
+            edge_losses.append((edges(after) - reference).square().mean())
+            outer.append((gray(after) * outward).mean())
+            losses.append(settings.edge_weight * edge_losses[-1] + settings.radial_weight * sign * outer[-1])
+            # The two losses share nothing but the latents: one backward pass each needs half the memory.
+            losses[-1].backward(inputs=list(state.vectors.parameters()))
         state.optimiser.step()
         state.step += 1
-        yield ContrastStep(state.step, loss.detach(), edge_loss.detach(), light.detach(), dark.detach())
+        loss, edge_loss = (torch.stack(parts).detach().sum() for parts in (losses, edge_losses))
+        yield ContrastStep(state.step, loss, edge_loss, outer[0].detach(), outer[1].detach())
 
 
 def contrast_set(
     state: ContrastState, generator: Generator, settings: ContrastSettings, card: dict[str, Any]
 ) -> DirectionSet:
-    """Return the directions light and dark, light being chosen at the trained length with dark as its opposite."""
+    """Return the directions light and dark, light being chosen at the length for masks with dark as its opposite."""
     return DirectionSet(
         state.vectors().detach(),
         generator.name,

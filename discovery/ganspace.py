@@ -68,18 +68,22 @@ class GanspaceStep:
 def gather(
     state: GanspaceState, generator: Generator, settings: GanspaceSettings, engine: Engine
 ) -> Iterator[GanspaceStep]:
-    """Take in batches until all are, yielding after each."""
+    """Take in batches until all are, yielding after each.
+
+    UserError once all features were seen and vary along fewer directions than were asked for.
+    """
     half = math.ceil(settings.samples / settings.batch)
     while state.step < state.total:
         regressing = state.step >= half
         latents = _latents(generator, settings, state.step % half, regressing).to(engine.device)
-        features = state.features(latents)
+        features = state.features(latents).cpu()
         if regressing:
-            inputs = _coordinates(state, features)
-            state.regression.update(inputs.cpu(), latents.z.cpu())
+            state.regression.update(_coordinates(state, features), latents.z.cpu())
         else:
-            state.components.update(features.cpu())
+            state.components.update(features)
         state.step += 1
+        if state.step == half:
+            _require_enough(state)
         yield GanspaceStep(state.step, float(state.components.shares()[: state.count].sum()))
 
 
@@ -92,13 +96,23 @@ def _latents(generator: Generator, settings: GanspaceSettings, batch: int, regre
 def _coordinates(state: GanspaceState, features: torch.Tensor) -> torch.Tensor:
     """Return (B, K): how many deviations the features lie from their mean along every component."""
     components, deviations = _leading(state)
-    centred = features.double() - state.components.mean.to(features.device)
-    return centred @ components.T.to(features.device) / deviations.clamp_min(1e-12).to(features.device)
+    return (features.double() - state.components.mean) @ components.T / deviations.clamp_min(1e-12)
 
 
 def _leading(state: GanspaceState) -> tuple[torch.Tensor, torch.Tensor]:
     """Return the components (K, F) that were asked for and their deviations (K,)."""
     return state.components.components()[: state.count], state.components.deviations()[: state.count]
+
+
+def _require_enough(state: GanspaceState) -> None:
+    """Raise UserError where the features vary along fewer directions than were asked for."""
+    deviations = _leading(state)[1]
+    alive = int((deviations > 1e-6 * deviations[0].clamp_min(1e-30)).sum())
+    if alive < state.count:
+        raise UserError(
+            f"features of layer {state.features.layer} vary along {alive} directions only; give --directions {alive}, "
+            "and another --out"
+        )
 
 
 def ganspace_set(
@@ -107,14 +121,8 @@ def ganspace_set(
     """Return the directions, the strongest component first.
 
     The score column `variance` is the share of the features' variance, `length` the latent length of one deviation.
-    UserError where the features vary along fewer directions than were asked for.
     """
     components, deviations = _leading(state)
-    alive = int((deviations > 1e-6 * deviations[0].clamp_min(1e-30)).sum())
-    if alive < state.count:
-        raise UserError(
-            f"features of layer {state.features.layer} vary along {alive} directions only; give --directions {alive}"
-        )
     mapped = state.features.layer == LATENTS
     moves = components * deviations[:, None] if mapped else state.regression.slopes()
     return DirectionSet(

@@ -12,7 +12,15 @@ import torch.nn.functional as F
 from torch import nn
 
 from generators.biggan_layout import BIGBIGAN, BIGGAN_128, BigGANShape, infer_shape, published_shapes
-from generators.frozen import FIRST_SIDE, FirstFeatures, FixedConv, add_doubled, modulated, upsampled_conv
+from generators.frozen import (
+    FIRST_SIDE,
+    FirstFeatures,
+    FixedConv,
+    FrozenNetwork,
+    add_doubled,
+    modulated,
+    upsampled_conv,
+)
 
 __all__ = ["BIGBIGAN", "BIGGAN_128", "BigGANNetwork", "BigGANShape", "infer_shape", "published_shapes"]
 
@@ -108,12 +116,13 @@ class Attention(nn.Module):
         return x + self.output(attended.unflatten(2, x.shape[2:]))
 
 
-class BigGANNetwork(nn.Module):
+class BigGANNetwork(FrozenNetwork):
     """z (B, dim_z), y (B,) int64 -> images (B, 3, S, S) in [-1, 1]; frozen, gradients reach z.
 
     Built from a published state that fits `shape`; `sv0` entries are not read.
     """
 
+    feature_layer = "blocks.0"
     scale: torch.Tensor
     offset: torch.Tensor
 
@@ -121,6 +130,8 @@ class BigGANNetwork(nn.Module):
         super().__init__()
         published = _Published(state, shape)
         self.shape = shape
+        self.latent_dim = shape.dim_z
+        self.image_size = shape.resolution
         self.linear = FirstFeatures(published.weight("linear"), published["linear.bias"])
         self.blocks = nn.ModuleList(Block(published, i) for i in range(shape.num_blocks))
         self.after = nn.ModuleList(

@@ -167,14 +167,16 @@ def _check_range(images: torch.Tensor, generator: Generator, what: str) -> None:
     low, high = generator.value_range if isinstance(generator, OwnGenerator) else (-1.0, 1.0)
     least, most = float(images.min()), float(images.max())
     found = " to ".join(f"{low + (value + 1) / 2 * (high - low):.3g}" for value in (least, most))
-    if least < -1 - _SLACK or most > 1 + _SLACK:
+    stated = isinstance(generator, OwnGenerator) and generator.states_range
+    # Where (-1, 1) was stated, it may leave it, as StyleGAN2 does: pixels are clamped where pictures are made.
+    bounded = not stated or (low, high) != (-1.0, 1.0)
+    if bounded and (least < -1 - _SLACK or most > 1 + _SLACK):
         raise UserError(f"{what} renders values {found}, beyond ({low:g}, {high:g}); {_remedy(generator)}")
     if most - least < _FLAT:
         raise UserError(
             f"{what} renders values {found} only, flat in ({low:g}, {high:g}); {_remedy(generator)}, and check that "
             "its weights are loaded"
         )
-    stated = isinstance(generator, OwnGenerator) and generator.states_range
     if least >= 0 and not stated:
         more = _rendered(generator, generator.sample(_MORE, Stream(0, "check-range"), None), what)
         if float(more.min()) >= 0:
@@ -190,7 +192,7 @@ def _check_range(images: torch.Tensor, generator: Generator, what: str) -> None:
 
 def _remedy(generator: Generator) -> str:
     if isinstance(generator, OwnGenerator):
-        return "say which range it has, such as value_range=(0, 1)"
+        return "say which range it has, such as value_range=(0, 1), or (-1, 1) if it has no bound"
     return "return images in [-1, 1]"
 
 

@@ -103,7 +103,10 @@ def told_size(state: Mapping[str, torch.Tensor], entries: Iterable[tuple[str, in
 
 
 class FrozenNetwork(nn.Module, ABC):
-    """A module without anything to train that renders z (B, D) as images (B, 3, S, S) float32; gradients reach z."""
+    """A module without anything to train that renders z (B, D) as images (B, 3, S, S) float32; gradients reach z.
+
+    Conditional ones take classes (B,) besides.
+    """
 
     latent_dim: int
     image_size: int

@@ -8,7 +8,7 @@ from pathlib import Path
 from generators import bigbigan, proggan, sngan, stylegan2, stylegan2_layout
 from generators.protocol import Generator
 from generators.spec import Options
-from toolkit.artefacts import Tensors, require_finite
+from toolkit.artefacts import Tensors, differences, require_finite
 from toolkit.errors import UserError
 
 Shapes = Mapping[str, tuple[int, ...]]
@@ -130,17 +130,6 @@ def _compared(layout: Layout, prefix: str, state: Tensors) -> _Comparison:
         for name, size in shapes.items()
         if name in in_file or not layout.optional(name)
     }
-    missing = [name for name in sizes if name not in state]
-    unknown = [name for name in state if name not in sizes]
-    wrong = [name for name in sizes if name in state and tuple(state[name].shape) != sizes[name]]
-    told = [f"{name} is {list(state[name].shape)}, expected {list(sizes[name])}" for name in wrong]
-    parts = (("missing", missing), ("unknown", unknown), ("of another shape", told))
-    difference = "; ".join(f"{word}: {_shortened(names)}" for word, names in parts if names)
-    agreeing = len(sizes) - len(missing) - len(wrong)
-    return _Comparison(layout, prefix, agreeing / max(1, len(sizes) + len(unknown)), difference)
-
-
-def _shortened(names: list[str]) -> str:
-    names = sorted(names)
-    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    return ", ".join(names[:_SHOWN]) + more
+    agreeing = sum(name in state and tuple(state[name].shape) == size for name, size in sizes.items())
+    likeness = agreeing / max(1, len(sizes.keys() | state.keys()))
+    return _Comparison(layout, prefix, likeness, differences(state, sizes))

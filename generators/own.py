@@ -32,7 +32,11 @@ class OwnGenerator:
 
     def __new__(cls, *_args: Any, first_layers: Sequence[str] = (), **_options: Any) -> "OwnGenerator":
         """Return an Inspectable generator where the first layers are told: others must not have `first_weights`."""
-        return super().__new__(InspectableOwnGenerator if first_layers else cls)
+        if first_layers and not issubclass(cls, InspectableOwnGenerator):
+            if cls is not OwnGenerator:
+                raise UserError(f"{cls.__name__} tells first_layers; let it inherit from InspectableOwnGenerator")
+            return super().__new__(InspectableOwnGenerator)
+        return super().__new__(cls)
 
     def __init__(
         self,

@@ -1,30 +1,29 @@
 """What stands behind --generator: a name or file, and options after it, as in `G_ema.pth@classes=239,12`."""
 
 import math
+import re
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 from toolkit.errors import UserError
 
+_OPTIONS = re.compile(r"(@[A-Za-z_]\w*=[^@]*)*$")
+
 
 def split_spec(text: str) -> tuple[str, dict[str, str]]:
-    """Return (name, options) of `name@key=value@key=value`; a path that exists is a name as it stands.
+    """Return (name, options) of `name@key=value@key=value`; an `@` in front of no option belongs to the name.
 
-    UserError for an option without `=`, without a key or given twice.
+    UserError for an option without a value or given twice.
     """
-    if "@" not in text or Path(text).exists():
-        return text, {}
-    name, *parts = text.split("@")
+    found = _OPTIONS.search(text)
+    assert found is not None  # it matches nothing at the end of any text
+    name = text[: found.start()]
     options: dict[str, str] = {}
-    for part in parts:
-        key, equals, value = part.partition("=")
-        if not equals or not key or not value:
-            raise UserError(
-                f"{part!r} in --generator {text} is no option; write options as {name}@key=value, or name an "
-                "existing file"
-            )
+    for part in found[0].split("@")[1:]:
+        key, _, value = part.partition("=")
+        if not value:
+            raise UserError(f"the option {key!r} of {name} has no value; write options as {name}@{key}=value")
         if key in options:
-            raise UserError(f"--generator {text} gives the option {key!r} twice; give it once")
+            raise UserError(f"--generator {name} gives the option {key!r} twice; give it once")
         options[key] = value
     return name, options
 

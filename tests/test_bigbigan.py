@@ -5,8 +5,9 @@ import torch
 from safetensors.torch import save_file
 from test_biggan import TINY, filled
 
-from generators.bigbigan import ConditionalBigGAN, load_bigbigan, load_biggan
+from generators.bigbigan import ConditionalBigGAN, load_bigbigan
 from generators.biggan import BigGANNetwork
+from generators.catalogue import open_generator
 from generators.protocol import Generator, Latents, render_twins
 from toolkit.errors import UserError
 from toolkit.streams import Stream
@@ -59,7 +60,7 @@ def test_loader_reads_both_formats_with_and_without_sv0(tiny_state, tmp_path):
         generator = load_bigbigan(tmp_path / name)
         assert (generator.latent_dim, generator.image_size) == (12, 32)
         torch.testing.assert_close(generator(latents), expected, atol=1e-6, rtol=0)
-    conditional = load_biggan(tmp_path / "whole.pth", classes=(3,))
+    conditional = open_generator(f"{tmp_path / 'whole.pth'}@classes=3")
     assert conditional.classes == (3,)
     assert conditional.network.shape == replace(TINY, bn_eps=1e-5, sn_eps=1e-6)
 

@@ -135,7 +135,7 @@ def test_bad_inputs_are_told_in_one_line(sets, tmp_path):
     other = saved(tmp_path / "other", torch.eye(16)[:3], generator=f"{SCENE}@mixing_seed=1")
     longer = saved(tmp_path / "longer", torch.eye(20)[:3])
     assert "two direction sets or more" in refused("compare", sets[0], *out)
-    assert "of another, scene@image_size=32@mixing_seed=1" in refused("compare", *sets, other, *out)
+    assert "was found on scene@image_size=32@mixing_seed=1, factors on" in refused("compare", *sets, other, *out)
     assert "have 20 numbers" in refused("compare", *sets, longer, *out)
     assert "axes has 3; give 3 or fewer" in refused("compare", *sets, "--directions", "4", *out)
     assert "two sets are called 'a'" in refused("compare", f"a={sets[0]}", f"a={sets[1]}", *out)
@@ -155,7 +155,7 @@ def test_other_settings_and_folders_of_other_commands_are_refused(compared, sets
     assert "seed was 0, now 1" in refused("compare", *sets, "--out", out, *TINY, "--seed", "1")
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "run.json").write_text("{}")
-    assert "another command" in refused("compare", *sets, "--out", tmp_path / "run", *TINY)
+    assert "holds files of something else" in refused("compare", *sets, "--out", tmp_path / "run", *TINY)
 
 
 def test_more_steps_go_on_from_the_finished_runs(compared, sets, tmp_path):

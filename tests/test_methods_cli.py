@@ -2,10 +2,14 @@
 
 import json
 
+import numpy as np
 import pytest
 import torch
 from cli_runs import SEGMENT, ran, refused
 
+import cli.render_gif
+from discovery.merging import merged
+from generators.compact import CompactGenerator, CompactNetwork, CompactShape
 from generators.scene import SceneGenerator
 from toolkit.directions import DirectionSet
 from toolkit.files import sha256_of
@@ -81,7 +85,7 @@ def test_contrast_trains_a_segmenter_by_light_against_dark(runs, tmp_path):
     ran("segment", runs[0] / "contrast", "--out", tmp_path / "s", *flags)
     assert (tmp_path / "s" / "segmenter.safetensors").exists()
     found = DirectionSet.load(runs[0] / "contrast")
-    assert torch.equal(found.opposite_shift(0, 6.0), 6 * found.vectors[1])
+    assert torch.equal(found.opposite_shift(0, 5.0), 5 * found.vectors[1])
 
 
 def test_several_sets_are_ranked_together_into_a_new_folder(runs, tmp_path):
@@ -128,5 +132,41 @@ def test_merging_sets_of_different_files_is_refused():
     sets = {
         name: DirectionSet(vectors, "g", "known", card={"source": {"generator_digest": name}}) for name in ("a", "b")
     }
-    with pytest.raises(Exception, match="b was found on g, a on g, or on another file of it"):
-        DirectionSet.merged(sets)
+    with pytest.raises(Exception, match="b was found on another file of g than a; give sets of one generator"):
+        merged(sets)
+
+
+def test_names_given_by_hand_count_in_copies_too(runs, tmp_path):
+    ran("pick", runs[0] / "random", "--out", tmp_path / "a", "--choose", "1", "--alpha", "2")
+    (tmp_path / "a" / "human_annotation.txt").write_text("0: zoom\n")
+    ran("pick", tmp_path / "a", "--out", tmp_path / "b", "--choose", "zoom", "--alpha", "3")
+    assert DirectionSet.load(tmp_path / "b").names[0] == "zoom"
+
+
+def test_a_choice_that_cannot_be_leaves_no_copy(runs, tmp_path):
+    for flags in (("--choose", "0", "--alpha", "0"), ("--choose", "nothing", "--alpha", "1")):
+        refused("pick", runs[0] / "random", "--out", tmp_path / "c", *flags)
+        assert not list((tmp_path / "c").glob("*"))
+
+
+def test_a_generator_that_changed_since_is_refused_unless_named(tmp_path):
+    compact = CompactNetwork(CompactShape(image_size=16, latent_dim=4, width=4))
+    path = tmp_path / "g.safetensors"
+    CompactGenerator(compact, {"name": "g"}).save(path)
+    ran("discover", "--method", "random", "--generator", path, "--out", tmp_path / "r")
+    compact.linear.bias.data += 1
+    CompactGenerator(compact, {"name": "g"}).save(path)
+    flags = ("--direction", "0", "--frames", "3", "--samples", "2", "--out", tmp_path / "d.gif")
+    assert f"{path} is another file than the directions were found on" in refused("render-gif", tmp_path / "r", *flags)
+    ran("render-gif", tmp_path / "r", "--generator", path, *flags)
+
+
+def test_masks_of_an_animation_take_the_chosen_opposite(runs, tmp_path, monkeypatch):
+    seen = []
+    monkeypatch.setattr(
+        cli.render_gif, "walk", lambda *given: seen.append(given) or [np.zeros((8, 8, 3), np.uint8)] * 2
+    )
+    ran("render-gif", runs[0] / "contrast", "--out", tmp_path / "d.gif", "--mask", "--mask-rule", "light-dark")
+    found = DirectionSet.load(runs[0] / "contrast")
+    assert torch.equal(seen[0][2], found.chosen_shift())
+    assert torch.equal(seen[0][3], 5 * found.vectors[1])

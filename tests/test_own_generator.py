@@ -21,7 +21,8 @@ from torch import nn
 
 from cli.sources import generator_inputs
 from generators.catalogue import open_generator, weights_file
-from generators.own import OwnGenerator
+from generators.checking import checked
+from generators.own import InspectableOwnGenerator, OwnGenerator
 from generators.protocol import Generator, Inspectable, Latents
 from toolkit.directions import DirectionSet
 from toolkit.errors import UserError
@@ -596,3 +597,27 @@ def test_two_packages_with_one_name_are_told_apart(plug_in):
     plug_in.write("more-1.0.dist-info/entry_points.txt", "[latent_toolkit.generators]\nmy-discs = other:make\n")
     message = refused("sample", "--generator", "my-discs", "--out", "x.png")
     assert "discs_pkg:offered, other:make; name one of these instead" in message
+
+
+def test_a_subclass_that_tells_first_layers_is_told_what_to_inherit_from():
+    class Mine(OwnGenerator):
+        pass
+
+    class Inspectably(InspectableOwnGenerator):
+        pass
+
+    values = {"latent_dim": 4, "image_size": 8, "first_layers": ["fc"]}
+    with pytest.raises(UserError, match="Mine tells first_layers; let it inherit from InspectableOwnGenerator"):
+        Mine(Net(), **values)
+    assert isinstance(Inspectably(Net(), **values), Inspectable)
+    assert not isinstance(Mine(Net(), latent_dim=4, image_size=8), Inspectable)
+
+
+def test_a_range_that_was_stated_as_full_may_be_left():
+    def glaring(z):
+        return 1.8 * torch.sin(z.sum(dim=1) + torch.arange(192).view(3, 8, 8, 1)).permute(3, 0, 1, 2)
+
+    sizes = {"latent_dim": 4, "image_size": 8}
+    assert checked(OwnGenerator(glaring, value_range=(-1, 1), **sizes), "it").image_size == 8
+    with pytest.raises(UserError, match=r"or \(-1, 1\) if it has no bound"):
+        checked(OwnGenerator(glaring, **sizes), "it")

@@ -348,7 +348,7 @@ def test_the_mean_latent_of_a_file_is_the_centre_of_truncation(tiny_state, tiny_
         ({"convs.0.activate.bias": None}, r"missing: convs\.0\.activate\.bias; check"),
         ({"to_rgbs.1.upsample.kernel": None}, r"missing: to_rgbs\.1\.upsample\.kernel; check"),
         ({"encoder.weight": torch.zeros(2)}, r"unknown: encoder\.weight; check"),
-        ({"to_rgb1.bias": torch.zeros(3)}, r"of another shape: to_rgb1\.bias is \[3\], expected \[1, 3, 1, 1\]; check"),
+        ({"to_rgb1.bias": torch.zeros(3)}, r"entries: to_rgb1\.bias is \[3\], expected \[1, 3, 1, 1\]; check"),
         ({"latent_avg": torch.zeros(1, 8)}, r"latent_avg is \[1, 8\], expected \[8\]; check"),
         ({"input.input": torch.full((1, 8, 4, 4), torch.nan)}, r"NaN .* input\.input"),
         ({"convs.2.conv.blur.kernel": torch.ones(4, 4)}, r"convs\.2\.conv\.blur\.kernel in .*\.pt is another filter"),

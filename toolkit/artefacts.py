@@ -121,21 +121,27 @@ def match_state(
 
     Names in `optional` may be absent.
     """
+    difference = differences(state, shapes, optional)
+    if difference:
+        raise UserError(f"{path} does not fit {what}: {difference}; check that it is the right file")
+    require_finite(state, path)
+
+
+def differences(state: Tensors, shapes: Mapping[str, Iterable[int]], optional: Iterable[str] = ()) -> str:
+    """Return in words in which names `state` differs from `shapes`, else in which shapes, or "" where it does not.
+
+    Names in `optional` may be absent.
+    """
     missing = sorted(set(shapes) - set(state) - set(optional))
-    surplus = sorted(set(state) - set(shapes))
-    if missing or surplus:
-        parts = [
-            f"{word}: {_shortened(names)}" for word, names in (("missing", missing), ("unknown", surplus)) if names
-        ]
-        raise UserError(f"{path} does not fit {what}: {'; '.join(parts)}; check that it is the right file")
+    unknown = sorted(set(state) - set(shapes))
     wrong = [
         f"{name} is {list(state[name].shape)}, expected {list(shape)}"
-        for name, shape in shapes.items()
+        for name, shape in sorted(shapes.items())
         if name in state and list(state[name].shape) != list(shape)
     ]
-    if wrong:
-        raise UserError(f"{path} does not fit {what}: {_shortened(wrong)}; check that it is the right file")
-    require_finite(state, path)
+    # Sizes are inferred from entries: where some are missing, wrong ones may be no fault of those that are there.
+    parts = (("missing: ", missing), ("unknown: ", unknown), ("", [] if missing or unknown else wrong))
+    return "; ".join(word + _shortened(names) for word, names in parts if names)
 
 
 def require_finite(tensors: Mapping[str, torch.Tensor], path: Path) -> None:

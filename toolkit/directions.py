@@ -71,6 +71,12 @@ class DirectionSet:
     def __len__(self) -> int:
         return len(self.vectors)
 
+    @property
+    def generator_digest(self) -> str | None:
+        """Return the digest of the generator's file that was recorded, or None."""
+        source = self.card.get("source")
+        return source.get("generator_digest") if isinstance(source, dict) else None
+
     def index_of(self, key: str | int) -> int:
         """Return the index of a direction given by number or name; UserError naming what there is."""
         text = str(key)
@@ -104,35 +110,6 @@ class DirectionSet:
         if choice is None or choice.opposite is None or (index, alpha > 0) != (choice.index, choice.sign > 0):
             return self.shift(index, -alpha)
         return self.shift(choice.opposite, abs(alpha))
-
-    @classmethod
-    def merged(cls, sets: "dict[str, DirectionSet]") -> "DirectionSet":
-        """Return all directions of several sets of one generator, named `label/name`; UserError if they do not fit.
-
-        Score columns that all of them have are kept; what was chosen before is not.
-        """
-        parts = list(sets.values())
-        first = parts[0]
-        for label, part in sets.items():
-            part.require_dim(first.vectors.shape[1], first.generator)
-            made_by = [p.card.get("source", {}).get("generator_digest") for p in (first, part)]
-            if part.generator != first.generator or (None not in made_by and made_by[0] != made_by[1]):
-                raise UserError(
-                    f"{label} was found on {part.generator}, {next(iter(sets))} on {first.generator}, or on another "
-                    "file of it; merge sets of one generator"
-                )
-        common = set.intersection(*(set(part.scores) for part in parts))
-        return cls(
-            torch.cat([part.vectors for part in parts]),
-            first.generator,
-            " + ".join(dict.fromkeys(part.method for part in parts)),
-            tuple(f"{label}/{name}" for label, part in sets.items() for name in part.names),
-            {name: [value for part in parts for value in part.scores[name]] for name in first.scores if name in common},
-            card={
-                "source": first.card.get("source", {}),
-                "members": {label: {"method": p.method, "directions": len(p)} for label, p in sets.items()},
-            },
-        )
 
     def renamed(self, labels: dict[str, int]) -> "DirectionSet":
         """Return the set with `labels` (name -> index) in place of the old names."""

@@ -1,0 +1,63 @@
+"""Several direction sets of one generator as one."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+
+from generators.spec import split_spec
+from toolkit.directions import DirectionSet
+from toolkit.errors import UserError
+
+
+def merged(sets: Mapping[str, DirectionSet]) -> DirectionSet:
+    """Return all directions of several sets, by label, named `label/name`; UserError unless of one generator.
+
+    Score columns that all of them have are kept; what was chosen before is not.
+    """
+    require_one_generator(sets)
+    parts = list(sets.values())
+    first = parts[0]
+    common = set.intersection(*(set(part.scores) for part in parts))
+    return DirectionSet(
+        torch.cat([part.vectors for part in parts]),
+        first.generator,
+        " + ".join(dict.fromkeys(part.method for part in parts)),
+        tuple(f"{label}/{name}" for label, part in sets.items() for name in part.names),
+        {name: [value for part in parts for value in part.scores[name]] for name in first.scores if name in common},
+        card={
+            "source": _source(first),
+            "members": {label: {"method": p.method, "directions": len(p)} for label, p in sets.items()},
+        },
+    )
+
+
+def require_one_generator(sets: Mapping[str, DirectionSet]) -> None:
+    """Raise UserError unless all sets, by label, were found on one generator.
+
+    Its name, latent size and options have to be the same, and its file by digest, or by what was named where a set
+    recorded none.
+    """
+    (label, first), *others = sets.items()
+    for other, found in others:
+        found.require_dim(first.vectors.shape[1], first.generator)
+        if _identity(found, first) != _identity(first, found):
+            named = [str(_source(one).get("generator", one.generator)) for one in (found, first)]
+            which = (
+                f"{named[0]}, {label} on {named[1]}"
+                if named[0] != named[1]
+                else f"another file of {named[0]} than {label}"
+            )
+            raise UserError(f"{other} was found on {which}; give sets of one generator")
+
+
+def _identity(found: DirectionSet, other: DirectionSet) -> tuple[object, ...]:
+    """Return what tells the generator of `found` from others, by digest where `other` has one as well."""
+    name, options = split_spec(str(_source(found).get("generator", found.generator)))
+    by_digest = found.generator_digest is not None and other.generator_digest is not None
+    return found.generator, options, found.generator_digest if by_digest else name
+
+
+def _source(found: DirectionSet) -> dict[str, Any]:
+    source = found.card.get("source")
+    return source if isinstance(source, dict) else {}
