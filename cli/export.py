@@ -46,6 +46,7 @@ def export(
 
 
 def _deformator(given: Path, directions: "DirectionSet", out: Path, gan_type: str | None) -> None:
+    from cli.sources import generator_flags
     from discovery.export import export_folder, networks_of
     from discovery.published import GANS, is_published
     from toolkit.directions import direction_file
@@ -59,11 +60,14 @@ def _deformator(given: Path, directions: "DirectionSet", out: Path, gan_type: st
         console.print(f"note: {note}")
     what = "deformator and shift predictor" if networks.predictor is not None else "deformator, and no shift predictor"
     console.print(f"wrote {out}: {networks.kind} {what}, {len(directions)} directions")
-    console.print(f"next: toolkit render-gif {out} --direction 0 --reach 6 --out direction.gif")
+    told = directions.card.get("source", {}).get("generator", directions.generator)
+    named = _generator(directions)
+    flag = "" if named == told else f" {generator_flags(named, None)}"
+    console.print(f"next: toolkit render-gif {out}{flag} --direction 0 --reach 6 --out direction.gif")
 
 
 def _bg_direction(directions: "DirectionSet", out: Path, direction: str | None, alpha: float | None) -> None:
-    from cli.sources import resolve_shift
+    from cli.sources import generator_flags, resolve_shift
     from toolkit.directions import save_published
     from toolkit.files import writable_file
 
@@ -77,7 +81,7 @@ def _bg_direction(directions: "DirectionSet", out: Path, direction: str | None, 
         console.print(
             f"note: the original's BigBiGAN has {_BIGBIGAN_LATENTS} latent numbers, this direction {len(shift)}"
         )
-    given = "" if directions.generator == "bigbigan" else f" --generator {_generator(directions)}"
+    given = "" if directions.generator == "bigbigan" else f" {generator_flags(_generator(directions), None)}"
     if given:
         console.print("note: the file names no generator, and bigbigan is taken for it unless --generator is given")
     console.print(
@@ -88,5 +92,9 @@ def _bg_direction(directions: "DirectionSet", out: Path, direction: str | None, 
 
 
 def _generator(directions: "DirectionSet") -> str:
+    """Return what to write behind --generator; with FILE in it where the set tells no weights that are at hand."""
+    from generators.catalogue import shipped_generators
+
     source = directions.card.get("source", {})
-    return str(source.get("missing") or source.get("generator", directions.generator))
+    named = directions.generator in ("scene", "bigbigan", *shipped_generators())
+    return str(source.get("missing") or source.get("generator") or (directions.generator if named else "FILE"))

@@ -3,6 +3,7 @@
 import contextlib
 import io
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from discovery.annotations import write_annotations
 from discovery.deformators import Deformator, make_deformator
 from discovery.published import ANNOTATIONS, ARGS, GAN_KEYS, GANS, OWN
 from generators.catalogue import weights_file
-from generators.spec import split_spec
+from generators.spec import Options, split_spec
 from toolkit.artefacts import Tensors, load_pickled
 from toolkit.directions import DirectionSet
 from toolkit.errors import UserError
@@ -25,6 +26,15 @@ from toolkit.files import write_bytes, write_json
 _CLASSES = 1000
 _SAME = 1e-3  # by which unit vectors of one run may differ, trained on one device and read on another
 _FULL_SIZE = 1024  # what the original takes for --gan_resolution
+# names of generators here -> the original's kind
+_KINDS = {
+    r"bigbigan|biggan\d+": "BigGAN",
+    r"proggan\d+": "ProgGAN",
+    "sngan32": "SN_MNIST",
+    "sngan64": "SN_Anime",
+    "stylegan2(-z)?": "StyleGAN2",
+}
+_WRITTEN_OPTIONS = {"BigGAN": "classes", "StyleGAN2": "space"}  # kind -> the generator's option that args.json has too
 
 
 @dataclass(frozen=True)
@@ -85,20 +95,26 @@ def _linear(directions: torch.Tensor) -> Tensors:
 def gan_arguments(directions: DirectionSet, gan_type: str | None) -> tuple[dict[str, Any], list[str]]:
     """Return what args.json says of the generator, and notes on what the original would take for something else.
 
-    Without `gan_type` the kind is told by the folder the set was read from, or by the generator's options.
+    Without `gan_type` the kind is told by the folder the set was read from, or by the generator's name. UserError for
+    classes that are no numbers.
     """
     source = directions.card.get("source", {})
     plain, options = split_spec(str(source.get("generator", directions.generator)))
     known = directions.card.get("published", {})
-    kind = gan_type or known.get("gan_type") or _told_kind(plain, options) or plain
+    kind = gan_type or known.get("gan_type") or _told_kind(directions.generator)
     weights = Path(source.get("weights") or (plain == "bigbigan" and weights_file(plain)) or plain)
     arguments = {**known, "gan_type": kind, "gan_weights": str(weights.resolve() if weights.exists() else weights)}
-    dropped = ", ".join(key for key in options if key not in ("classes", "space"))
+    dropped = ", ".join(key for key in options if key != _WRITTEN_OPTIONS.get(kind))
     notes = [f"the original has nothing like the generator's options {dropped}"] if dropped else []
+    if kind in GANS and "generator" not in source and not weights.exists():
+        notes.append(f"the set tells no weights of {plain}; write their path as gan_weights into {ARGS}")
     if kind == "BigGAN":
-        arguments["target_class"] = _classes(plain, options)
+        arguments["target_class"] = _classes(directions.generator, plain, options)
+        side = directions.generator.removeprefix("biggan")
+        if side.isdecimal() and side != "128":
+            notes.append(f"the original builds BigGAN for 128 pixels only and fails on weights for {side}")
     elif kind == "StyleGAN2":
-        arguments["w_shift"] = options.get("space", "w") == "w"
+        arguments["w_shift"] = directions.generator != "stylegan2-z" and options.get("space") != "z"
         if "gan_resolution" not in arguments:
             arguments["gan_resolution"] = _FULL_SIZE
             notes.append(f"gan_resolution is written as {_FULL_SIZE}; correct it if the images have another side")
@@ -111,23 +127,21 @@ def gan_arguments(directions: DirectionSet, gan_type: str | None) -> tuple[dict[
     return {key: arguments[key] for key in GAN_KEYS if key in arguments}, notes
 
 
-def _told_kind(plain: str, options: dict[str, str]) -> str | None:
-    if plain == "bigbigan" or "classes" in options:
-        return "BigGAN"
-    return "StyleGAN2" if "space" in options else None
+def _told_kind(generator: str) -> str:
+    """Return the original's kind of the generator called so; the name itself for one that the original has not."""
+    return next((kind for names, kind in _KINDS.items() if re.fullmatch(names, generator)), generator)
 
 
-def _classes(plain: str, options: dict[str, str]) -> list[int]:
+def _classes(generator: str, plain: str, options: dict[str, str]) -> list[int]:
     """Return the classes the generator draws from: all unless named; of BigBiGAN one, since they are all the same."""
-    if "classes" in options:
-        return [int(one) for one in options["classes"].split(",")]
-    return [0] if plain == "bigbigan" else list(range(_CLASSES))
+    named = list(Options(options, plain).integers("classes"))
+    return named or ([0] if generator == "bigbigan" else list(range(_CLASSES)))
 
 
 def export_folder(out: Path, directions: DirectionSet, networks: Networks, gan_type: str | None) -> list[str]:
     """Write the folder `out`, whole or not at all, and return notes on what the original would misread.
 
-    UserError when `out` is there and not empty.
+    UserError when `out` is there and not empty, or the current folder.
     """
     count, latent_dim = directions.vectors.shape
     settings = directions.card.get("settings", {})
@@ -140,7 +154,12 @@ def export_folder(out: Path, directions: DirectionSet, networks: Networks, gan_t
         "shift_scale": settings.get("shift_scale", 6.0),
         "min_shift": settings.get("min_shift", 0.5),
         **_predictor_arguments(networks, settings),
-        OWN: {"source": directions.card.get("source", {}), "latent_dim": latent_dim, "method": directions.method},
+        OWN: {
+            "generator": directions.generator,
+            "source": directions.card.get("source", {}),
+            "latent_dim": latent_dim,
+            "method": directions.method,
+        },
     }
     step = int(directions.card.get("step", 0))
     labels = {name: index for index, name in enumerate(directions.names) if name != f"direction_{index}"}
@@ -194,17 +213,21 @@ def _write_state(path: Path, state: Tensors) -> None:
 def _new_folder(path: Path) -> Iterator[Path]:
     """Yield a temporary folder beside `path` that becomes it on success, and vanishes else.
 
-    UserError when `path` is a file, or a folder that holds something.
+    UserError when `path` is a file, a folder that holds something, or the current folder: replaced, it would be gone
+    from under the shell.
     """
     if path.is_file() or (path.is_dir() and any(path.iterdir())):
         raise UserError(f"{path} is there already; choose a new or empty folder with --out")
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    place = path.resolve()
+    if place == Path.cwd():
+        raise UserError(f"{path} is the current folder, which cannot be replaced; name a new folder with --out")
+    temporary = place.with_name(f".{place.name}.{os.getpid()}.tmp")
     try:
         temporary.mkdir(parents=True)
         yield temporary
-        if path.is_dir():
-            path.rmdir()
-        os.replace(temporary, path)
+        if place.is_dir():
+            place.rmdir()
+        os.replace(temporary, place)
     except OSError as error:
         raise UserError(f"cannot write {path}: {error.strerror or error}; choose another place or free it") from error
     finally:

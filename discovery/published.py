@@ -1,8 +1,8 @@
-"""Reading folders of the original: args.json, models/ with deformator_N.pt and shift_predictor_N.pt, annotations.
+"""Reading the directions in folders of the original: args.json, models/deformator_N.pt, annotations.
 
 The original (GANLatentDiscovery, of Voynov & Babenko 2020) writes one a run and published five. It stands on the
-generator's own shift length and predictor size; here both come from the tensors, so that its runs with fewer
-directions than latent numbers open too.
+generator's own shift length; here sizes come from the tensors, so that its runs with fewer directions than latent
+numbers open too. The shift predictors beside the deformators tell nothing of directions and are not read.
 """
 
 import re
@@ -11,11 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
 
 from discovery.annotations import read_annotations
 from discovery.deformators import DEFORMATORS, Deformator, make_deformator
-from discovery.reconstructors import make_reconstructor
 from generators.spec import join_spec
 from toolkit.artefacts import Tensors, load_state_file, match_state
 from toolkit.directions import DirectionSet
@@ -82,6 +80,21 @@ class PublishedFolder:
                 return value
         return None
 
+    @property
+    def name(self) -> str:
+        """Return the name of the generator, that of the set where `toolkit export` wrote the folder."""
+        own = self.own("generator")
+        if isinstance(own, str):
+            return own
+        if self.gan_type == "StyleGAN2":  # one network, but directions in W mean nothing in Z
+            return "stylegan2" if self.space == "w" else "stylegan2-z"
+        return self.gan_type
+
+    @property
+    def space(self) -> str:
+        """Return the space of a StyleGAN2's training, w or z; the original's own reader shifts in W in any case."""
+        return "w" if self.args.get("w_shift", True) else "z"
+
     def own(self, key: str) -> Any:
         """Return what `toolkit export` wrote under `key`, or None in a folder by the original."""
         own = self.args.get(OWN)
@@ -94,8 +107,8 @@ class PublishedFolder:
         places = [self.root / name, Path(name)] if named else []
         if self.gan_type in GANS:
             known = Path(GANS[self.gan_type][1])
-            # StyleGAN2 has many weights, and directions mean nothing on others; of the rest one file is known.
-            tree = known.with_name(Path(name).name) if named and self.gan_type == "StyleGAN2" else known
+            # Directions mean nothing on other weights. Of an SNGAN the original takes this folder whatever is named.
+            tree = known.with_name(Path(name).name) if named and known.suffix else known
             places += [above / tree for above in (*self.root.resolve().parents[:3], Path("models/pretrained"))]
         return next((place.resolve() for place in places if place.exists()), None), name
 
@@ -112,8 +125,7 @@ class PublishedFolder:
                 raise self._wrong("target_class", classes, "a list of class numbers")
             options["classes"] = ",".join(map(str, listed))
         if self.gan_type == "StyleGAN2":
-            # The space of the training. The original's own reader shifts in W whatever is written here.
-            options["space"] = "w" if self.args.get("w_shift", True) else "z"
+            options["space"] = self.space
         path, name = self.generator()
         if path is not None:
             return {"generator": join_spec(str(path), options)}
@@ -149,16 +161,18 @@ def _last_deformator(folder: Path) -> Path:
 def load_directions(path: Path) -> DirectionSet:
     """Return the directions of a folder of the original, or of one deformator's file, under their annotated names.
 
-    Bent maps (fc, proj) give their secants over the shift scale of the training. UserError when a part is missing,
-    damaged, or not of the kind that args.json tells.
+    Bent maps (fc, proj) give their secants over the shift scale of the training. A folder that `toolkit export` wrote
+    gives the generator's name and the method of the set it was made of. UserError when a part is missing, damaged, or
+    not of the kind that args.json tells.
     """
     folder = PublishedFolder.open(path)
     kind, deformator = _deformator(folder)
     vectors = deformator.directions(folder.shift_scale)
+    method = folder.own("method")
     found = DirectionSet(
         vectors,
-        folder.gan_type,
-        f"published ({kind})",
+        folder.name,
+        method if isinstance(method, str) else f"published ({kind})",
         scores={"length": vectors.norm(dim=1).tolist()},
         card={
             "source": folder.source(),
@@ -173,11 +187,6 @@ def load_directions(path: Path) -> DirectionSet:
         return found.renamed(read_annotations(labels))
     except UserError as error:
         raise UserError(str(error) if str(labels) in str(error) else f"{labels}: {error}; correct it there") from error
-
-
-def load_deformator(path: Path) -> Deformator:
-    """Return the last deformator of a folder of the original, or the one in the file named, in evaluation mode."""
-    return _deformator(PublishedFolder.open(path))[1]
 
 
 def _deformator(folder: PublishedFolder) -> tuple[str, Deformator]:
@@ -246,33 +255,3 @@ def _latent_dim(folder: PublishedFolder, out_dim: int | None) -> int:
     if known is None:
         raise UserError(f"{folder.root / ARGS} names no generator whose latent numbers are known; add gan_type")
     return known
-
-
-def load_predictor(path: Path) -> nn.Module:
-    """Return the shift predictor of a folder of the original, in evaluation mode: two images -> logits, shift.
-
-    Its kind, channels and number of directions are those of the tensors, the side to which it shrinks images that of
-    args.json. UserError when it is missing, damaged or no predictor.
-    """
-    folder = PublishedFolder.open(path)
-    file = folder.deformator_file.with_name(folder.deformator_file.name.replace("deformator", "shift_predictor"))
-    state = load_state_file(file, "published weights")
-    kind, head, first = _predictor_layers(state, file)
-    # The original's LeNet never shrank its images, whatever its arguments said.
-    size = folder.count("shift_predictor_size") if kind == "resnet" or OWN in folder.args else None
-    predictor = make_reconstructor(kind, len(head), size=size, channels=max(1, first.shape[1] // 2))
-    shapes = {name: tensor.shape for name, tensor in predictor.state_dict().items()}
-    match_state(state, shapes, file, f"a published {kind} shift predictor")
-    predictor.load_state_dict(state)
-    return predictor.eval()
-
-
-def _predictor_layers(state: Tensors, file: Path) -> tuple[str, torch.Tensor, torch.Tensor]:
-    """Return the predictor's kind, the weights (K, F) of its logits, and those of its first convolution."""
-    for kind, head, first in (
-        ("resnet", "type_estimator.weight", "features_extractor.conv1.weight"),
-        ("lenet", "fc_logits.3.weight", "convnet.0.weight"),
-    ):
-        if head in state and first in state and state[head].numel() and state[first].dim() == 4:
-            return kind, state[head], state[first]
-    raise UserError(f"{file} is no shift predictor: it has neither the layers of a ResNet nor of a LeNet")

@@ -6,13 +6,14 @@ import pytest
 import torch
 from cli_runs import DISCOVER, ran, refused
 
-from cli.sources import open_directions
+from cli.sources import generator_of, open_directions
 from discovery.deformators import make_deformator
 from discovery.export import export_folder, networks_of
-from discovery.published import load_deformator, load_predictor
+from discovery.merging import merged
 from discovery.reconstructors import make_reconstructor
 from toolkit.artefacts import save_checkpoint
 from toolkit.directions import Choice, DirectionSet, load_published, save_published
+from toolkit.errors import UserError
 from toolkit.streams import Stream
 
 WIDTH = 6
@@ -42,15 +43,25 @@ def found_run(folder, kind="ortho", count=WIDTH, step=8, reconstructor="lenet", 
         "reconstructor": reconstructor, "reconstructor_size": size,
     }  # fmt: skip
     card = {"source": {"generator": "G.pth@classes=3,5"}, "step": step, "settings": settings}
-    made = DirectionSet(deformator.directions(3.0), "biggan", f"discover ({kind})", card=card, **changes)
+    made = DirectionSet(deformator.directions(3.0), "biggan128", f"discover ({kind})", card=card, **changes)
     made.save(folder / "directions.safetensors")
     state = {"deformator": deformator.state_dict(), "reconstructor": predictor.state_dict(), "step": step}
     save_checkpoint(folder / "checkpoint.pt", state)
     return folder, deformator, predictor
 
 
-def example(count=5, **changes) -> DirectionSet:
-    return DirectionSet(Stream(0, "export").normal(count, WIDTH), "scene", "sefa", **changes)
+EVERY_CLASS = {"target_class": list(range(1000))}
+
+
+def example(count=5, generator="scene", **changes) -> DirectionSet:
+    return DirectionSet(Stream(0, "export").normal(count, WIDTH), generator, "sefa", **changes)
+
+
+def assert_same(file, state):
+    """Check that `file` holds the very numbers of `state`."""
+    written = torch.load(file, weights_only=True)
+    assert written.keys() == state.keys()
+    assert all(torch.equal(written[name], tensor) for name, tensor in state.items())
 
 
 def exported(source, out, *flags):
@@ -64,14 +75,13 @@ def test_a_trained_deformator_reads_back_as_it_was(tmp_path, kind, count):
     args = json.loads((tmp_path / "out" / "args.json").read_text())
     assert args["deformator"] == KINDS[kind, count]
     assert ("written as linear" in text) == (kind not in ("linear", KINDS[kind, count]))
-    read = load_deformator(tmp_path / "out")
-    torch.testing.assert_close(read.directions(3.0), deformator.directions(3.0), atol=1e-5, rtol=0)
     if args["deformator"] == kind:
-        state = read.state_dict()
-        assert all(torch.equal(state[name], tensor) for name, tensor in deformator.state_dict().items())
-    again = load_predictor(tmp_path / "out").state_dict()
-    assert all(torch.equal(again[name], tensor) for name, tensor in predictor.state_dict().items())
-    torch.testing.assert_close(open_directions(tmp_path / "out").vectors, open_directions(run).vectors)
+        assert_same(tmp_path / "out" / "models" / "deformator_8.pt", deformator.state_dict())
+    assert_same(tmp_path / "out" / "models" / "shift_predictor_8.pt", predictor.state_dict())
+    read = open_directions(tmp_path / "out")
+    torch.testing.assert_close(read.vectors, open_directions(run).vectors)
+    lengths = deformator.directions(3.0).norm(dim=1).tolist()
+    assert read.scores["length"] == pytest.approx(lengths, abs=1e-5)
 
 
 def test_the_folder_has_what_the_original_reads(tmp_path):
@@ -145,25 +155,93 @@ def test_what_the_original_would_misread_is_told(tmp_path, changes, flags, text)
 
 
 @pytest.mark.parametrize(
-    ("spec", "gan_type", "expected", "told"),
+    ("name", "spec", "gan_type", "expected", "told"),
     [
-        ("bigbigan", None, {"gan_type": "BigGAN", "gan_weights": "bigbigan", "target_class": [0]}, ""),
-        ("G.pth", "BigGAN", {"gan_type": "BigGAN", "gan_weights": "G.pth", "target_class": list(range(1000))}, ""),
-        ("S.pt@space=z", None, {"gan_type": "StyleGAN2", "w_shift": False}, "shift_in_w=False"),
-        ("S.pt@space=w@psi=0.7", None, {"gan_type": "StyleGAN2", "w_shift": True}, "nothing like the generator's opt"),
-        ("folder", "SN_Anime", {"gan_type": "SN_Anime", "gan_weights": "folder"}, "takes generators/SN_Anime of its"),
-        ("P.pth", "ProgGAN", {"gan_type": "ProgGAN", "gan_weights": "P.pth"}, ""),
-        ("flowers64", None, {"gan_type": "flowers64", "gan_weights": "flowers64"}, "none of the original's generators"),
+        ("bigbigan", "bigbigan", None, {"gan_type": "BigGAN", "gan_weights": "bigbigan", "target_class": [0]}, ""),
+        ("bigbigan", "B.pth", None, {"gan_type": "BigGAN", "gan_weights": "B.pth", "target_class": [0]}, ""),
+        ("biggan128", "/x/G_ema.pth", None, {"gan_type": "BigGAN", "gan_weights": "/x/G_ema.pth", **EVERY_CLASS}, ""),
+        ("biggan128", "G.pth@classes=3,5", None, {"gan_type": "BigGAN", "target_class": [3, 5]}, ""),
+        ("biggan256", "G.pth", None, {"gan_type": "BigGAN"}, "for 128 pixels only and fails on weights for 256"),
+        ("own", "G.pth", "BigGAN", {"gan_type": "BigGAN", "gan_weights": "G.pth", **EVERY_CLASS}, ""),
+        ("stylegan2", "sg.pt", None, {"gan_type": "StyleGAN2", "w_shift": True}, "gan_resolution is written as 1024"),
+        ("stylegan2-z", "S.pt@space=z", None, {"gan_type": "StyleGAN2", "w_shift": False}, "shift_in_w=False"),
+        ("stylegan2", "S.pt@space=w@psi=0.7", None, {"w_shift": True}, "nothing like the generator's options psi"),
+        ("proggan1024", "pg.pth", None, {"gan_type": "ProgGAN", "gan_weights": "pg.pth"}, ""),
+        ("sngan32", "mnist", None, {"gan_type": "SN_MNIST"}, "takes generators/SN_MNIST of its"),
+        ("sngan64", "anime", None, {"gan_type": "SN_Anime"}, "takes generators/SN_Anime of its"),
+        ("flowers64", "flowers64", None, {"gan_type": "flowers64"}, "none of the original's generators"),
+        ("own", "models:make@classes=cats", None, {"gan_type": "own", "target_class": None}, "options classes"),
+        ("own", "models:make@classes=3", None, {"gan_type": "own", "target_class": None}, "options classes"),
+        ("own", "models:make@space=room", None, {"gan_type": "own", "w_shift": None}, "options space"),
     ],
 )
-def test_what_args_json_says_of_the_generator(tmp_path, spec, gan_type, expected, told):
-    made = example(card={"source": {"generator": spec}})
+def test_what_args_json_says_of_the_generator(tmp_path, name, spec, gan_type, expected, told):
+    made = example(generator=name, card={"source": {"generator": spec}})
     notes = export_folder(tmp_path / "out", made, networks_of(made, None), gan_type)
     args = json.loads((tmp_path / "out" / "args.json").read_text())
     assert {key: args.get(key) for key in expected} == expected
     assert told in "; ".join(notes)
     assert told or not notes
     assert open_directions(tmp_path / "out").card["source"] == {"generator": spec}
+
+
+def test_classes_of_biggan_are_numbers(tmp_path):
+    example(card={"source": {"generator": "models:make@classes=cats"}}).save(tmp_path / "s.safetensors")
+    command = ("export", tmp_path / "s.safetensors", "--layout", "deformator", "--out", tmp_path / "out")
+    assert refused(*command, "--gan-type", "BigGAN") == (
+        "classes of models:make is 'cats', but has to be whole numbers separated by commas"
+    )
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("name", ["biggan128", "stylegan2", "stylegan2-z", "flowers64", "own"])
+def test_an_exported_set_is_of_the_same_generator_and_method(tmp_path, name):
+    made = example(generator=name, card={"source": {"generator": "G.pt", "generator_digest": "ab"}})
+    export_folder(tmp_path / "out", made, networks_of(made, None), None)
+    read = open_directions(tmp_path / "out")
+    assert (read.generator, read.method) == (name, made.method)
+    assert len(merged({"made": made, "read": read})) == 2 * len(made)
+
+
+def test_directions_in_w_and_in_z_stay_apart(tmp_path):
+    sets = {}
+    for name in ("stylegan2", "stylegan2-z"):
+        made = example(generator=name)
+        export_folder(tmp_path / name, made, networks_of(made, None), None)
+        args = json.loads((tmp_path / name / "args.json").read_text())
+        del args["toolkit"]  # as from the original
+        (tmp_path / name / "args.json").write_text(json.dumps(args))
+        sets[name] = open_directions(tmp_path / name)
+        assert sets[name].generator == name
+    with pytest.raises(UserError, match=r"stylegan2-z was found on .*; give sets of one generator"):
+        merged(sets)
+
+
+@pytest.mark.parametrize(
+    ("name", "card", "given"),
+    [
+        ("biggan128", {}, " --generator FILE"),
+        ("scene", {}, ""),
+        ("biggan128", {"source": {"generator": "G.pth"}}, ""),
+        (
+            "StyleGAN2",
+            {"source": {"generator": "S.pt@space=z", "missing": "FILE@space=z"}},
+            " --generator FILE@space=z",
+        ),
+    ],
+)
+def test_the_command_that_comes_next_opens_the_generator(tmp_path, name, card, given):
+    example(generator=name, card=card).save(tmp_path / "s.safetensors")
+    text = exported(tmp_path / "s.safetensors", tmp_path / "out", "--gan-type", "BigGAN")
+    assert f"next: toolkit render-gif {tmp_path}/out{given} --direction 0 --reach 6" in text.replace("\n", " ")
+    assert ("tells no weights of biggan128; write their path" in text) == (name == "biggan128" and not card)
+
+
+def test_a_set_without_a_source_opens_on_the_generator_of_its_name(tmp_path):
+    example().save(tmp_path / "s.safetensors")
+    exported(tmp_path / "s.safetensors", tmp_path / "out", "--gan-type", "BigGAN")
+    with pytest.raises(UserError, match="directions of scene have 6 numbers, but the latents of scene have"):
+        generator_of(open_directions(tmp_path / "out"), None, None)
 
 
 def test_a_set_read_from_a_published_folder_keeps_what_was_said_of_its_generator(tmp_path):
@@ -209,6 +287,19 @@ def test_a_folder_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
     text = refused("export", tmp_path / "s.safetensors", "--layout", "deformator", "--out", tmp_path / "new")
     assert text == f"cannot write {tmp_path}/new: No space; choose another place or free it"
     assert sorted(tmp_path.iterdir()) == before
+
+
+def test_the_current_folder_is_not_replaced(tmp_path, monkeypatch):
+    example().save(tmp_path / "s.safetensors")
+    here = tmp_path / "here"
+    here.mkdir()
+    monkeypatch.chdir(here)
+    for place in (".", "new/..", here):
+        text = refused("export", tmp_path / "s.safetensors", "--layout", "deformator", "--out", place)
+        assert text == f"{place} is the current folder, which cannot be replaced; name a new folder with --out"
+    assert not list(here.iterdir())
+    exported(tmp_path / "s.safetensors", "../there/")
+    assert (tmp_path / "there" / "args.json").is_file()
 
 
 @pytest.mark.parametrize("alpha", [5.0, 6.0, 4.5, 3.375, 2.53125, 0.1, 1.23456, 17.0])

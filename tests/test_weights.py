@@ -402,8 +402,8 @@ def test_pull_as_a_library(mirror, table, cache):
     assert waits == [1]
 
 
-def tarred(path, members):
-    with tarfile.open(path, "w") as tar:
+def tarred(path, members, mode="w"):
+    with tarfile.open(path, mode) as tar:
         for name, content in members.items():
             info = tarfile.TarInfo(name)
             if content is None:
@@ -442,6 +442,33 @@ def test_an_archive_that_leads_out_of_its_folder_is_not_unpacked(tmp_path, name)
 def test_a_damaged_archive_leaves_nothing(tmp_path):
     content = tarred(tmp_path / "a.tar", {"fine": bytes(5000), "more": bytes(5000)})
     (tmp_path / "a.tar").write_bytes(content[:3000])
+    with pytest.raises(UserError, match="is not a whole tar archive"):
+        unpack(tmp_path / "a.tar", tmp_path / "a")
+    assert names(tmp_path) == ["a.tar"]
+
+
+@pytest.mark.parametrize("mode", ["w", "w:gz"])
+def test_a_whole_archive_is_unpacked(tmp_path, mode):
+    tarred(tmp_path / "a.tar", {"fine": bytes(5000), "more": b"2"}, mode)
+    assert names(unpack(tmp_path / "a.tar", tmp_path / "a")) == ["fine", "more"]
+
+
+# Two members, each of a header and one block: cut before the second, in its header, after it, in the mark of the end.
+@pytest.mark.parametrize("length", [1024, 1300, 2048, 2560, 3071])
+def test_an_archive_without_its_end_is_not_whole(tmp_path, length):
+    content = tarred(tmp_path / "a.tar", {"fine": b"1", "more": b"2"})
+    (tmp_path / "a.tar").write_bytes(content[:length])
+    with pytest.raises(
+        UserError, match=r"a\.tar is not a whole tar archive \(its end is missing\); delete it and pull"
+    ):
+        unpack(tmp_path / "a.tar", tmp_path / "a")
+    assert names(tmp_path) == ["a.tar"]
+
+
+def test_an_archive_with_a_damaged_header_is_not_whole(tmp_path):
+    content = bytearray(tarred(tmp_path / "a.tar", {"fine": b"1", "more": b"2"}))
+    content[1024] ^= 1
+    (tmp_path / "a.tar").write_bytes(content)
     with pytest.raises(UserError, match="is not a whole tar archive"):
         unpack(tmp_path / "a.tar", tmp_path / "a")
     assert names(tmp_path) == ["a.tar"]

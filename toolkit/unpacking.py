@@ -8,6 +8,8 @@ from pathlib import Path, PurePosixPath
 
 from toolkit.errors import UserError
 
+_END = bytes(2 * tarfile.BLOCKSIZE)  # what POSIX puts after the last member
+
 
 def unpack(archive: Path, folder: Path) -> Path:
     """Return `folder` with the files of a `.tar` in it; one that is there already is left as it is.
@@ -21,6 +23,7 @@ def unpack(archive: Path, folder: Path) -> Path:
         with tarfile.open(archive) as tar:
             for member in tar:
                 _unpack_one(tar, member, unfinished, archive)
+            _require_end(tar)
         unfinished.mkdir(exist_ok=True)
         os.replace(unfinished, folder)
     except (tarfile.TarError, EOFError) as error:
@@ -31,6 +34,17 @@ def unpack(archive: Path, folder: Path) -> Path:
         with contextlib.suppress(OSError):
             shutil.rmtree(unfinished)
     return folder
+
+
+def _require_end(tar: tarfile.TarFile) -> None:
+    """Raise ReadError unless the mark of an archive's end follows its members, all of which have been read.
+
+    A tar cut between two members, or with a damaged header, otherwise ends there for `tarfile`.
+    """
+    assert tar.fileobj is not None  # it is open
+    tar.fileobj.seek(tar.offset)
+    if tar.fileobj.read(len(_END)) != _END:
+        raise tarfile.ReadError("its end is missing")
 
 
 def _unpack_one(tar: tarfile.TarFile, member: tarfile.TarInfo, folder: Path, archive: Path) -> None:
