@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from cli.hints import generator_words
 from cli.options import DeviceOption, PrecisionOption, WeightsOption
 from cli.progress import console
 
@@ -40,11 +41,11 @@ def browse(
     from cli.browse_pictures import Pictures
     from cli.browse_server import ADDRESS, BrowseServer, bound_socket
     from cli.browse_set import BrowsedSet
-    from cli.sources import generator_flags, generator_of, open_segmenter
+    from cli.sources import generator_of, open_segmenter
     from toolkit.engine import choose_engine
 
     engine = choose_engine(device, precision)
-    flags = "" if generator is None else " " + generator_flags(generator, weights)
+    flags = generator_words(generator, weights)
     shown = BrowsedSet.open(run, copy_to, flags)
     opened = generator_of(shown.directions, generator, weights)[0].to(engine.device)
     name = segmenter or _shipped_segmenter(opened.name)

@@ -2,6 +2,7 @@
 
 import math
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -30,11 +31,11 @@ class BrowsedSet:
     directions: DirectionSet
     file: Path | None
     copy_to: Path
-    flags: str = ""  # the generator's, for the next command
+    flags: Sequence[str] = ()  # that name the generator in the next command
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     @classmethod
-    def open(cls, run: Path, copy_to: Path | None = None, flags: str = "") -> "BrowsedSet":
+    def open(cls, run: Path, copy_to: Path | None = None, flags: Sequence[str] = ()) -> "BrowsedSet":
         """Return the set in a run folder or file, or the shipped or published one of that name."""
         file = direction_file(run)
         shipped = file.resolve().is_relative_to(shipped_file("directions").resolve())
@@ -66,8 +67,8 @@ class BrowsedSet:
     def choose(self, index: int, alpha: float, rule: str) -> tuple[str, str]:
         """Choose a direction for segmentation; return a line that says what was written, and the next command."""
         with self._lock:
-            self.directions, message = choose_direction(self._own_file(), index, alpha)
-            return message, next_after_choosing(self.run, self.flags, f" --mask-rule {rule}")
+            self.directions, message = choose_direction(self._own_file(), index, alpha, rule)
+            return message, next_after_choosing(self.run, self.flags, rule)
 
     def _own_file(self) -> Path:
         if self.file is None:

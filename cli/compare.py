@@ -2,13 +2,13 @@
 
 import dataclasses
 import hashlib
-import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from cli.compare_report import Entry, Judged, notes, overlaps, summary, write_results
+from cli.hints import command, generator_words
 from cli.options import DeviceOption, PrecisionOption, WeightsOption, require, with_settings
 from cli.progress import Bar, console
 from discovery.comparison_settings import CompareSettings
@@ -41,7 +41,7 @@ def compare(
     from rich.table import Table
 
     from cli.direction_sets import labelled_sets
-    from cli.sources import generator_flags, generator_of
+    from cli.sources import generator_of
     from discovery.merging import require_one_generator
     from toolkit.engine import choose_engine
     from toolkit.files import writable_folder
@@ -71,11 +71,10 @@ def compare(
         console.print(f"note: {note}")
     console.print(f"wrote {out / 'report.html'}, {out / 'result.json'}, {out / 'compare.png'}")
     first = max(judged, key=lambda one: one.candidates[0].score)
-    given = "" if generator is None else " " + generator_flags(generator, weights)
-    console.print(
-        f"next: toolkit render-gif {shlex.quote(first.entry.path)}{given} "
-        f"--direction {shlex.quote(first.name(first.candidates[0].index))} --out direction.gif"
-    )
+    best = first.name(first.candidates[0].index)
+    given = generator_words(generator, weights)
+    following = command("render-gif", first.entry.path, *given, "--direction", best, "--out", "direction.gif")
+    console.print(f"next: {following}")
 
 
 def _require_own_folder(out: Path) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cli.hints import command, segment_command
 from cli.options import require
 from cli.progress import console
 
@@ -98,7 +99,7 @@ def _write_generator(state: "Tensors", source: Path, out: Path, card: dict[str, 
         images = generator(latents)
     write_picture(out.with_suffix(".png"), grid(to_bytes(images)))
     console.print(f"wrote {out}, {out.with_suffix('.png')}")
-    console.print(f"next: toolkit discover --generator {out} --out directions")
+    console.print(f"next: {command('discover', '--generator', out, '--out', 'directions')}")
 
 
 def _segmenter(source: Path, out: Path, _: str) -> None:
@@ -109,7 +110,7 @@ def _segmenter(source: Path, out: Path, _: str) -> None:
     parameters = sum(parameter.numel() for parameter in found.network.parameters())
     console.print(f"found a U-Net of width {found.network.width}, {parameters:,} parameters")
     console.print(f"wrote {out}")
-    console.print(f"next: toolkit predict PHOTOS --model {out} --out masks")
+    console.print(f"next: {command('predict', 'PHOTOS', '--model', out, '--out', 'masks')}")
 
 
 def _direction(source: Path, out: Path, _: str) -> None:
@@ -119,7 +120,7 @@ def _direction(source: Path, out: Path, _: str) -> None:
     replace(found, card={**found.card, **_provenance("published weights", [source])}).save(out)
     console.print(f"found a direction of {found.vectors.shape[1]} numbers, shift length {found.chosen().alpha:g}")
     console.print(f"wrote {out}")
-    console.print(f"next: toolkit segment {out} --out segmenter")
+    console.print(f"next: {segment_command(out)}")
 
 
 def _provenance(form: str, files: list[Path]) -> dict[str, object]:

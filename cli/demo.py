@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from cli.hints import command
 from cli.options import DeviceOption, PrecisionOption
 from cli.progress import console
 from discovery.settings import DiscoverySettings, PickSettings
@@ -64,7 +65,7 @@ def demo(
     section.text(f"Computed on {engine.describe()}, seed {seed}. The chain is shortened; see the README for full runs.")
     report.write(out / "report.html")
     console.print(f"wrote {out / 'report.html'} in {clock.total:.0f} s; open it in a browser")
-    console.print(f"next: toolkit predict YOUR_PHOTO.jpg --model {out / 'segmenter'} --out predictions")
+    console.print(f"next: {command('predict', 'YOUR_PHOTO.jpg', '--model', out / 'segmenter', '--out', 'predictions')}")
 
 
 class _Clock:

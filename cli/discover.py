@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cli.hints import command, segment_command
 from cli.options import DeviceOption, GeneratorOption, PrecisionOption, WeightsOption, with_settings
 from cli.progress import console
 from cli.training import drive, log_figures, take_up
@@ -46,9 +47,9 @@ def discover(
         found = find_into(out, opened, settings, engine, source)
     console.print(f"wrote {out / 'directions.safetensors'}, {out / 'charts'}, {out / 'report.html'}")
     if found.choice is None:
-        console.print(f"next: toolkit pick {out}")
+        console.print(f"next: {command('pick', out)}")
     else:
-        console.print(f"next: toolkit segment {out} --mask-rule light-dark --out segmenter")
+        console.print(f"next: {segment_command(out, rule=found.choice.mask_rule)}")
 
 
 def discover_into(
@@ -59,11 +60,11 @@ def discover_into(
     from toolkit.directions import DirectionSet
     from toolkit.runs import RunFolder
 
+    state = DiscoveryState.start(generator, settings, engine)  # refuses what cannot be before anything is written
     run = RunFolder.open(out, settings, {**source, **engine.identity()}, engine.describe(), extendable=("steps",))
     if run.result is not None and run.result["steps"] >= settings.steps:
         console.print(f"{out} is finished already")
         return DirectionSet.load(out)
-    state = DiscoveryState.start(generator, settings, engine)
     take_up(state, run)
     _train(state, generator, settings, engine, run)
     return _finish(state, generator, settings, engine, run, source)

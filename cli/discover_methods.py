@@ -37,12 +37,13 @@ def find_into(
     from toolkit.directions import DirectionSet
     from toolkit.runs import RunFolder
 
+    # What cannot be found is refused here, before anything is written.
+    find = _FINDERS.get(type(settings), _in_closed_form)(generator, settings, engine, {"source": source})
     run = RunFolder.open(out, settings, {**source, **engine.identity()}, engine.describe(), extendable=("steps",))
     if run.result is not None and run.result["steps"] >= getattr(settings, "steps", 0):
         console.print(f"{out} is finished already")
         return DirectionSet.load(out)
-    finder = _FINDERS.get(type(settings), _in_closed_form)
-    found, figures = finder(run, generator, settings, engine, {"source": source})
+    found, figures = find(run)
     with torch.no_grad():
         walks = walk(found.vectors.to(engine.device), getattr(settings, "length", _REACH), FRAMES_A_SIDE)
     found = conclude(run, found, generator, walks, getattr(settings, "seed", 0), {"steps": 0, **figures})
@@ -51,8 +52,8 @@ def find_into(
 
 
 def _in_closed_form(
-    run: "RunFolder", generator: "Generator", settings: Settings, engine: "Engine", card: dict[str, Any]
-) -> "tuple[DirectionSet, dict[str, Any]]":
+    generator: "Generator", settings: Settings, _engine: "Engine", card: dict[str, Any]
+) -> "Callable[[RunFolder], tuple[DirectionSet, dict[str, Any]]]":
     from discovery.closed_form import coordinate_set, random_set, sefa_set
 
     makers: dict[type[Settings], Callable[..., DirectionSet]] = {
@@ -60,45 +61,52 @@ def _in_closed_form(
         CoordinateSettings: coordinate_set,
         RandomSettings: random_set,
     }
-    return makers[type(settings)](generator, settings, card), {}
+    found = makers[type(settings)](generator, settings, card)
+    return lambda _run: (found, {})
 
 
 def _by_contrast(
-    run: "RunFolder", generator: "Generator", settings: ContrastSettings, engine: "Engine", card: dict[str, Any]
-) -> "tuple[DirectionSet, dict[str, Any]]":
+    generator: "Generator", settings: ContrastSettings, engine: "Engine", card: dict[str, Any]
+) -> "Callable[[RunFolder], tuple[DirectionSet, dict[str, Any]]]":
     from discovery.contrast import ContrastState, contrast_set, optimise
 
     state = ContrastState.start(generator, settings, engine)
-    take_up(state, run)
 
-    def attend(step: "ContrastStep", last: bool) -> str | None:
-        if step.step % settings.log_every != 0 and not last:
-            return None
-        figures = log_figures(step, run)
-        return f"loss {figures['loss']:.3f}, light {figures['light']:+.3f}, dark {figures['dark']:+.3f}"
+    def find(run: "RunFolder") -> "tuple[DirectionSet, dict[str, Any]]":
+        def attend(step: "ContrastStep", last: bool) -> str | None:
+            if step.step % settings.log_every != 0 and not last:
+                return None
+            figures = log_figures(step, run)
+            return f"loss {figures['loss']:.3f}, light {figures['light']:+.3f}, dark {figures['dark']:+.3f}"
 
-    drive("optimising", optimise(state, generator, settings, engine), state, settings, run, attend)
-    return contrast_set(state, generator, settings, card), {"steps": state.step}
+        take_up(state, run)
+        drive("optimising", optimise(state, generator, settings, engine), state, settings, run, attend)
+        return contrast_set(state, generator, settings, card), {"steps": state.step}
+
+    return find
 
 
 def _by_ganspace(
-    run: "RunFolder", generator: "Generator", settings: GanspaceSettings, engine: "Engine", card: dict[str, Any]
-) -> "tuple[DirectionSet, dict[str, Any]]":
+    generator: "Generator", settings: GanspaceSettings, engine: "Engine", card: dict[str, Any]
+) -> "Callable[[RunFolder], tuple[DirectionSet, dict[str, Any]]]":
     from discovery.ganspace import GanspaceState, ganspace_set, gather
 
     state = GanspaceState.start(generator, settings)
-    take_up(state, run)
 
     def attend(step: "GanspaceStep", last: bool) -> str | None:
         return f"{step.explained:.0%} of the variance"
 
-    steps = gather(state, generator, settings, engine)
-    drive(f"analysing {state.features.layer}", steps, state, settings, run, attend, total=state.total)
-    found = ganspace_set(state, generator, settings, card)
-    return found, {"layer": state.features.layer, "explained": sum(found.scores["variance"])}
+    def find(run: "RunFolder") -> "tuple[DirectionSet, dict[str, Any]]":
+        take_up(state, run)
+        steps = gather(state, generator, settings, engine)
+        drive(f"analysing {state.features.layer}", steps, state, settings, run, attend, total=state.total)
+        found = ganspace_set(state, generator, settings, card)
+        return found, {"layer": state.features.layer, "explained": sum(found.scores["variance"])}
+
+    return find
 
 
-_FINDERS: "dict[type[Settings], Callable[..., tuple[DirectionSet, dict[str, Any]]]]" = {
+_FINDERS: "dict[type[Settings], Callable[..., Callable[[RunFolder], tuple[DirectionSet, dict[str, Any]]]]]" = {
     ContrastSettings: _by_contrast,
     GanspaceSettings: _by_ganspace,
 }

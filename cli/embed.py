@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from cli.hints import segment_command
 from cli.options import DeviceOption, GeneratorOption, PrecisionOption, SeedOption, WeightsOption, require
 from cli.photo_folder import photos_digest, require_outside
 from cli.progress import Bar, StopRequest, console
@@ -105,7 +106,7 @@ def embed(
     console.print(
         f"wrote {out}: {len(found.files)} latents of {made['generator']}{figures}; {record_of(out)} names the photos"
     )
-    console.print(f"next: toolkit segment DIRECTIONS --embeddings {out} --z-noise 0.2 --out segmenter")
+    console.print(f"next: {segment_command('DIRECTIONS', '--embeddings', str(out), '--z-noise', '0.2')}")
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from cli.hints import command
 from cli.options import DeviceOption, require, with_settings
 from cli.progress import Bar, console
 from segmentation.evaluation_settings import EvaluationSettings
@@ -64,7 +65,7 @@ def evaluate(
     _show(results)
     console.print(f"wrote {out / 'result.json'}, a CSV and a picture of cases for each data set")
     if model is not None:
-        console.print(f"next: toolkit predict YOUR_PHOTOS --model {model} --out predictions")
+        console.print(f"next: {command('predict', 'YOUR_PHOTOS', '--model', model, '--out', 'predictions')}")
 
 
 def _names(given: list[str] | None, folders: list[Path], masks: list[Path]) -> list[str]:

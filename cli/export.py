@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cli.hints import command, generator_words, segment_command
 from cli.options import require
 from cli.progress import console
 
@@ -46,7 +47,6 @@ def export(
 
 
 def _deformator(given: Path, directions: "DirectionSet", out: Path, gan_type: str | None) -> None:
-    from cli.sources import generator_flags
     from discovery.export import export_folder, networks_of
     from discovery.published import GANS, is_published
     from toolkit.directions import direction_file
@@ -62,12 +62,13 @@ def _deformator(given: Path, directions: "DirectionSet", out: Path, gan_type: st
     console.print(f"wrote {out}: {networks.kind} {what}, {len(directions)} directions")
     told = directions.card.get("source", {}).get("generator", directions.generator)
     named = _generator(directions)
-    flag = "" if named == told else f" {generator_flags(named, None)}"
-    console.print(f"next: toolkit render-gif {out}{flag} --direction 0 --reach 6 --out direction.gif")
+    words = [] if named == told else generator_words(named)
+    following = command("render-gif", out, *words, "--direction", 0, "--reach", 6, "--out", "direction.gif")
+    console.print(f"next: {following}")
 
 
 def _bg_direction(directions: "DirectionSet", out: Path, direction: str | None, alpha: float | None) -> None:
-    from cli.sources import generator_flags, resolve_shift
+    from cli.sources import resolve_shift
     from toolkit.directions import save_published
     from toolkit.files import writable_file
 
@@ -81,14 +82,14 @@ def _bg_direction(directions: "DirectionSet", out: Path, direction: str | None, 
         console.print(
             f"note: the original's BigBiGAN has {_BIGBIGAN_LATENTS} latent numbers, this direction {len(shift)}"
         )
-    given = "" if directions.generator == "bigbigan" else f" {generator_flags(_generator(directions), None)}"
+    given = [] if directions.generator == "bigbigan" else generator_words(_generator(directions))
     if given:
         console.print("note: the file names no generator, and bigbigan is taken for it unless --generator is given")
     console.print(
         f"wrote {out}: {directions.names[index]}, {length:+g}, as a fifth of the shift: what the original multiplies "
         "by its latent_shift_r, 5"
     )
-    console.print(f"next: toolkit segment {out}{given} --out segmenter")
+    console.print(f"next: {segment_command(out, *given)}")
 
 
 def _generator(directions: "DirectionSet") -> str:

@@ -5,8 +5,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cli.hints import command
 from cli.options import require
 from cli.progress import console
+from toolkit.errors import UserError
 
 if TYPE_CHECKING:
     from toolkit.directions import DirectionSet
@@ -18,9 +20,17 @@ def label(
     name: Annotated[str, typer.Argument(help="The name it shall have.")],
 ) -> None:
     """Name a direction, in its set and in human_annotation.txt beside it."""
+    from cli.sources import open_directions
     from toolkit.directions import direction_file
 
-    _, index, message = name_direction(direction_file(directions), direction, name)
+    path = direction_file(directions)
+    if not directions.exists():
+        open_directions(directions)  # refuses what is no set at all
+        raise UserError(
+            f"{directions} is a shipped set, which stays as it is; make a copy: "
+            + command("pick", directions, "--out", "my-directions")
+        )
+    _, index, message = name_direction(path, direction, name)
     console.print(message)
     console.print(f"next: {next_after_naming(directions, index)}")
 
@@ -59,4 +69,4 @@ def name_direction(path: Path, direction: str | int, name: str) -> "tuple[Direct
 
 def next_after_naming(directions: Path, index: int) -> str:
     """Return the command that shows what the named direction does."""
-    return f"toolkit render-gif {directions} --direction {index} --reach 6 --out direction.gif"
+    return command("render-gif", directions, "--direction", index, "--reach", 6, "--out", "direction.gif")

@@ -1,10 +1,12 @@
 """toolkit pick: the direction that darkens the background, and why."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cli.hints import command, generator_words, segment_command
 from cli.options import DeviceOption, PrecisionOption, WeightsOption, require, with_settings
 from cli.progress import Bar, console
 from discovery.settings import PickSettings
@@ -41,12 +43,12 @@ def pick(
 ) -> None:
     """Rank all directions as background darkeners, choose one, and show why."""
     require((choose is None) == (alpha is None), "--choose and --alpha go together; give both or neither")
-    from cli.sources import finite_length, generator_flags, generator_of
+    from cli.sources import finite_length, generator_of
     from toolkit.engine import choose_engine
 
     engine = choose_engine(device, precision)
     path, found = _ranked_set(directions, out)
-    rule = ""
+    rule = None
     if choose is not None and alpha is not None:
         found.index_of(choose)  # refused before a copy is written
         finite_length("--alpha", alpha)
@@ -59,8 +61,8 @@ def pick(
         save_pick(path, picked, finalists, candidates, opened, settings, engine)
         show_table(picked, finalists)
         console.print(f"wrote {path}, {path.parent / 'pick.json'}, pick.csv, pick.png")
-        rule = f" --mask-rule {finalists[0].mask_rule}"
-    given = "" if generator is None else " " + generator_flags(generator, weights)
+        rule = finalists[0].mask_rule
+    given = generator_words(generator, weights)
     console.print(f"next: {next_after_choosing(out or Path(directions[0]), given, rule)}")
 
 
@@ -82,11 +84,14 @@ def _ranked_set(directions: list[str], out: Path | None) -> "tuple[Path, Directi
         raise UserError(f"{directions[0]} is a published or shipped set, which stays as it is; give --out FOLDER")
     sets = {label: found for label, (_, found) in labelled_sets(directions).items()}
     require(not out.is_dir() or not any(out.iterdir()), f"{out} holds files already; choose an empty or new --out")
+    found = next(iter(sets.values())) if len(sets) == 1 else merged(sets)
     writable_folder(out)
-    return direction_file(out), next(iter(sets.values())) if len(sets) == 1 else merged(sets)
+    return direction_file(out), found
 
 
-def choose_direction(path: Path, direction: str | int, alpha: float) -> "tuple[DirectionSet, str]":
+def choose_direction(
+    path: Path, direction: str | int, alpha: float, mask_rule: str | None = None
+) -> "tuple[DirectionSet, str]":
     """Write a direction, the sign and the length of `alpha` as the choice of the set in the file `path`.
 
     Returns the set as it is now, and a line that says what was written. UserError for an unknown direction and for an
@@ -101,18 +106,18 @@ def choose_direction(path: Path, direction: str | int, alpha: float) -> "tuple[D
     found = open_directions(path)
     index, sign, before = found.index_of(direction), 1 if alpha > 0 else -1, found.choice
     same = before is not None and (before.index, before.sign) == (index, sign)
-    choice = Choice(index, sign, abs(alpha), before.opposite if before is not None and same else None)
+    kept = before if before is not None and same else None
+    rule = mask_rule or (kept.mask_rule if kept is not None else None)
+    choice = Choice(index, sign, abs(alpha), kept.opposite if kept is not None else None, rule)
     chosen = replace(found, choice=choice)
     chosen.save(path)
     return chosen, f"wrote {path}: chose {chosen.names[choice.index]}, {alpha:+.2f}"
 
 
-def next_after_choosing(directions: Path, given: str = "", rule: str = "") -> str:
-    """Return the commands that use the choice; `given` and `rule` are flags that they need too."""
-    return (
-        f"toolkit render-gif {directions}{given} --out direction.gif; "
-        f"toolkit segment {directions}{given} --out segmenter{rule}"
-    )
+def next_after_choosing(directions: Path, given: Sequence[str] = (), rule: str | None = None) -> str:
+    """Return the commands that use the choice; `given` are flags that name its generator, `rule` is its mask rule."""
+    gif = command("render-gif", directions, *given, "--out", "direction.gif")
+    return f"{gif}; {segment_command(directions, *given, rule=rule)}"
 
 
 def pick_direction(
@@ -228,7 +233,7 @@ def candidates_picture(
             before, after = render_twins(generator, latents, shift)
         masks = large_components(MASK_RULES[c.mask_rule](before, after)).cpu().numpy()
         pictures = to_bytes(before)
-        block = grid(np.concatenate([pictures, to_bytes(after), overlay(pictures, masks)]), columns)
+        block = grid(np.concatenate([pictures, to_bytes(after), overlay(pictures, masks)]), len(pictures))
         name = f"{directions.names[c.index]}  {c.sign * c.alpha:+.1f}  score {c.score:.3f}  {c.mask_rule}"
         rows.append(labelled(block, name))
     return stack_rows(rows)

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cli.hints import generator_words, segment_command
 from cli.options import DeviceOption, PrecisionOption, SeedOption, WeightsOption, require
 from cli.progress import Bar, console
 
@@ -45,7 +46,7 @@ def render_gif(
     require(mask_rule in MASK_RULES, f"--mask-rule is {mask_rule!r}; choose one of {', '.join(MASK_RULES)}")
     if out.suffix.lower() == ".mp4":
         require_video()
-    from cli.sources import generator_flags, generator_of, open_directions, resolve_shift
+    from cli.sources import generator_of, open_directions, resolve_shift
     from toolkit.engine import choose_engine
     from toolkit.streams import Stream
 
@@ -66,9 +67,12 @@ def render_gif(
         columns or min(samples, 4),
     )
     write_animation(out, path + path[-2:0:-1] if loop else path, fps)
-    console.print(f"wrote {out}: {found.names[index]} of {found.generator}, from {-length:+.1f} to {length:+.1f}")
-    given = "" if generator is None else " " + generator_flags(generator, weights)
-    console.print(f"next: toolkit segment {directions}{given} --out segmenter")
+    console.print(f"wrote {out}: {found.names[index]} of {opened.name}, from {-length:+.1f} to {length:+.1f}")
+    given = generator_words(generator, weights)
+    if direction is not None:
+        given += ["--direction", direction, "--alpha", f"{length:g}"]
+    rule = mask_rule if mask or found.choice is None else found.choice.mask_rule
+    console.print(f"next: {segment_command(directions, *given, rule=rule)}")
 
 
 def walk(

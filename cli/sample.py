@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cli.hints import command, generator_words
 from cli.options import DeviceOption, GeneratorOption, PrecisionOption, SeedOption, WeightsOption, require
 from cli.progress import Bar, console
 
@@ -38,7 +39,7 @@ def sample(
     import numpy as np
     import torch
 
-    from cli.sources import generator_flags, or_published
+    from cli.sources import or_published
     from generators.catalogue import open_generator
     from toolkit.engine import choose_engine
     from toolkit.files import replacing
@@ -62,7 +63,7 @@ def sample(
     else:
         write_picture(out, grid(to_bytes(images)))
     console.print(f"wrote {out}: {len(images)} images of {opened.name}, {images.shape[-2]}x{images.shape[-1]}")
-    console.print(f"next: toolkit discover {generator_flags(generator, weights)} --out directions")
+    console.print(f"next: {command('discover', *generator_words(generator, weights), '--out', 'directions')}")
 
 
 def _latents(generator: "Generator", path: Path | None, count: int, seed: int, truncation: float | None) -> "Latents":

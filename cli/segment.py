@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from cli.hints import command
 from cli.options import DeviceOption, PrecisionOption, WeightsOption, require, with_settings
 from cli.progress import console
 from cli.training import drive, take_up
@@ -55,6 +56,9 @@ def segment(
     embeddings = None if embeddings is None else or_published(embeddings, "embeddings")
     found = open_directions(directions)
     index, length, shift = resolve_shift(found, direction, alpha)
+    told = found.choice.mask_rule if found.choice is not None and index == found.choice.index else None
+    if told not in (None, settings.mask_rule):
+        console.print(f"note: masks of this direction were found to be best by --mask-rule {told}")
     if MASK_RULES[settings.mask_rule].opposed:
         shift = torch.stack([shift, found.opposite_shift(index, length)])
     opened, inputs = generator_of(found, generator, weights)
@@ -65,7 +69,7 @@ def segment(
         inputs["embeddings"] = f"{embeddings.resolve()} {sha256_of(embeddings)[:12]}"
     segment_into(out, opened, shift, settings, engine, inputs, found.names[index], latents, pairs)
     console.print(f"wrote {out / 'segmenter.safetensors'}, {out / 'synthetic.png'}")
-    console.print(f"next: toolkit predict photo.jpg --model {out} --out predictions")
+    console.print(f"next: {command('predict', 'photo.jpg', '--model', out, '--out', 'predictions')}")
 
 
 def _latents(path: Path, generator: "Generator", inputs: dict[str, str]) -> "torch.Tensor":

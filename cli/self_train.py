@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cli.hints import command
 from cli.options import DeviceOption, PrecisionOption, with_settings
 from cli.progress import Bar, console
 from segmentation.self_training_settings import SelfTrainingSettings
@@ -71,7 +72,7 @@ def self_train(
     else:
         console.print(f"{out} is finished already")
     console.print(f"wrote {out / 'segmenter.safetensors'}, {out / f'round{settings.rounds}' / 'masks.png'}")
-    console.print(f"next: toolkit predict photo.jpg --model {out} --out predictions")
+    console.print(f"next: {command('predict', 'photo.jpg', '--model', out, '--out', 'predictions')}")
 
 
 def _round(

@@ -2,7 +2,6 @@
 
 import hashlib
 import math
-import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -81,11 +80,6 @@ def generator_inputs(name: str, weights: Path | None) -> dict[str, str]:
     return inputs
 
 
-def generator_flags(name: str, weights: Path | None) -> str:
-    """Return the flags that name the same generator in the next command."""
-    return f"--generator {shlex.quote(name)}" + (f" --weights {shlex.quote(str(weights))}" if weights else "")
-
-
 def generator_of(
     directions: "DirectionSet", name: str | None, weights: Path | None
 ) -> "tuple[Generator, dict[str, str]]":
@@ -94,6 +88,7 @@ def generator_of(
     UserError when the set's latent space has another size.
     """
     from generators.catalogue import open_generator
+    from generators.spec import split_spec
 
     if name is None:
         source = directions.card.get("source", {})
@@ -103,6 +98,9 @@ def generator_of(
         if "missing" in source:  # a published folder tells of weights by their place on its authors' machine
             raise UserError(f"the generator of the set, {name}, is not here; give --generator {source['missing']}")
         weights = weights or (Path(source["weights"]) if "weights" in source else None)
+        plain = split_spec(name)[0]
+        if Path(plain).is_absolute() and not Path(plain).exists():
+            raise UserError(f"the generator of the set, {name}, is not there any more; give --generator FILE")
         inputs = generator_inputs(name, weights)
         recorded = directions.generator_digest
         if recorded is not None and recorded != inputs.get("generator_digest", recorded):

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from cli.hints import command, generator_words
 from cli.options import DeviceOption, GeneratorOption, PrecisionOption, WeightsOption, with_settings
 from cli.photo_folder import photos_digest, read_squares, require_outside
 from cli.progress import console
@@ -33,7 +34,7 @@ def train_encoder(
     precision: PrecisionOption = "auto",
 ) -> None:
     """Train an encoder that tells the latents of images."""
-    from cli.sources import generator_flags, generator_inputs
+    from cli.sources import generator_inputs
     from generators.catalogue import open_generator
     from generators.encoder_training import EncoderState, encoder_shape
     from generators.encoder_validation import split_photos
@@ -59,9 +60,9 @@ def train_encoder(
     else:
         console.print(f"{out} is finished already")
     console.print(f"wrote {out / 'encoder.safetensors'}, {out / 'pairs.png'}")
-    console.print(
-        f"next: toolkit embed {photos or 'PHOTOS'} {generator_flags(generator, weights)} --encoder {out} --out z.npy"
-    )
+    given = generator_words(generator, weights)
+    following = command("embed", photos or "PHOTOS", *given, "--encoder", out, "--out", "z.npy")
+    console.print(f"next: {following}")
 
 
 def _train(

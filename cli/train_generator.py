@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from cli.hints import command
 from cli.options import DeviceOption, PrecisionOption, require, with_settings
 from cli.photo_folder import photos_digest, read_squares, require_outside
 from cli.progress import console
@@ -68,7 +69,9 @@ def train_generator(
     else:
         console.print(f"{out} is finished already")
     console.print(f"wrote {', '.join(str(out / made) for made in _made(settings))}")
-    console.print(f"next: toolkit discover --generator {out / 'generator.safetensors'} --out {out}-directions")
+    console.print(
+        f"next: {command('discover', '--generator', out / 'generator.safetensors', '--out', f'{out}-directions')}"
+    )
 
 
 def _check(settings: GeneratorSettings) -> None:

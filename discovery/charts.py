@@ -1,6 +1,6 @@
 """Charts: what walking along each direction does to an image, as strips of frames and pages of strips."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -123,11 +123,13 @@ def write_charts(
     seed: int,
     num_latents: int = 3,
     per_page: int = 20,
+    drew: Callable[[int], object] = lambda count: None,
 ) -> list[Path]:
     """Write pages of strips of all directions as `{first:03}_{last:03}.png`; return their paths.
 
     `shifts` (K, F, D) are the walks along the K directions (see `walk`, or a deformator's `walks`); the latents are
-    those that `seed` names. Rendering takes place on the device of `shifts`.
+    those that `seed` names. Rendering takes place on the device of `shifts`; after each page `drew` is told how many
+    directions it shows.
     """
     latents = generator.sample(num_latents, Stream(seed, "charts")).to(shifts.device)
     labels = [chart_label(index, name) for index, name in enumerate(names)]
@@ -137,6 +139,7 @@ def write_charts(
         path = Path(folder) / f"{page.start:03}_{page.stop - 1:03}.png"
         write_picture(path, chart_page(generator, latents, shifts[page], labels[page]))
         paths.append(path)
+        drew(page.stop - page.start)
     return paths
 
 

@@ -127,6 +127,6 @@ def contrast_set(
         generator.name,
         "contrast",
         names=("light", "dark"),
-        choice=Choice(0, 1, settings.length, opposite=1),
+        choice=Choice(0, 1, settings.length, opposite=1, mask_rule="light-dark"),
         card={**card, "settings": settings.as_dict()},
     )

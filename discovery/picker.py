@@ -233,5 +233,5 @@ def chosen(directions: DirectionSet, ranked: list[Candidate], finalists: list[Ca
     before = directions.choice
     same = before is not None and (before.index, before.sign) == (best.index, best.sign)
     opposite = before.opposite if before is not None and same else None
-    choice = Choice(best.index, best.sign, best.alpha, opposite)
+    choice = Choice(best.index, best.sign, best.alpha, opposite, best.mask_rule)
     return replace(directions, scores={**directions.scores, **columns}, choice=choice)

@@ -80,6 +80,9 @@ def _opened(name: str, weights: Path | None, options: Options) -> Generator:
         raise UserError(
             f"{name} holds none of {', '.join(_IN_FOLDERS)}; name the run folder of toolkit train-generator, or a file"
         )
+    if Path(name).suffix or len(Path(name).parts) > 1:
+        hint = "; one's own code is package.module:factory" if Path(name).suffix == ".py" else ""
+        raise UserError(f"there is no generator file {name}; check the path{hint}")
     known = ", ".join(["scene", "bigbigan", *shipped_generators(), *(entry.name for entry in plug_ins())])
     raise UserError(
         f"no generator {name!r}; choose one of {known}, or name a generator file or run folder, or your own "

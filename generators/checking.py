@@ -56,8 +56,8 @@ def attempt(action: Callable[[], T], what: str) -> T:
 def _message(error: Exception) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()] or ["no message"]
     # TorchScript begins with its own trace and ends with what happened.
-    line = lines[-1] if "TorchScript" in lines[0] else lines[0]
-    return line[:200]
+    line = lines[-1] if "TorchScript" in lines[0] else " ".join(lines[:3])
+    return line[:300]
 
 
 def _place(error: Exception) -> str:

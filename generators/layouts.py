@@ -16,7 +16,7 @@ Shapes = Mapping[str, tuple[int, ...]]
 _SHOWN = 4
 _LEAST_LIKENESS = 0.2
 # What the modules around the original generators put before every name when they are saved with them.
-_ADAPTERS = ("big_gan.", "style_gan2.", "model.")
+_ADAPTERS = ("big_gan.", "style_gan2.", "model.", "module.")
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,8 @@ def open_published(state: Tensors, path: Path, options: Options) -> Generator:
         known = "; ".join(layout.what for layout in LAYOUTS)
         raise UserError(
             f"{path} has no layout of a known generator (its entries begin with "
-            f"{', '.join(sorted(state)[:_SHOWN]) or 'nothing'}); known are {known}"
+            f"{', '.join(sorted(state)[:_SHOWN]) or 'nothing'}); known are {known}; weights of your own network go "
+            "behind its code, package.module:factory@weights=FILE"
         )
     if best.difference:
         raise UserError(

@@ -68,6 +68,11 @@ def open_program(path: Path, options: Options) -> Generator | None:
         return None
     card = _card(path)
     network, classes = load(path), options.integers("classes")
+    count = card.get("num_classes") or 0
+    for index in classes:
+        if isinstance(count, int) and index >= count:
+            has = f"classes 0 to {count - 1}" if count else "no classes"
+            raise UserError(f"class {index} is unknown; {path} has {has}, as {path.with_suffix('.json')} tells")
     try:
         generator = OwnGenerator(network, **{"name": path.stem, **card}, classes=classes)
     except UserError as error:

@@ -1,6 +1,7 @@
 """What the page of `toolkit browse` may ask its server for, over HTTP."""
 
 import base64
+import dataclasses
 import http.client
 import io
 import json
@@ -185,7 +186,7 @@ def test_the_chosen_opposite_is_what_an_opposed_rule_compares_with(browser, run)
     opposed = replace(scene_set(), choice=Choice(DARKER, 1, 4.0, opposite=DARKER))
     opposed.save(run / "directions.safetensors")
     browser.post("/api/choose", direction=DARKER, alpha=4, rule="light-dark")
-    assert DirectionSet.load(run).choice == opposed.choice  # chosen again, it keeps its opposite
+    assert DirectionSet.load(run).choice == dataclasses.replace(opposed.choice, mask_rule="light-dark")
     same = browser.picture(f"/api/shifted/{DARKER}", alpha=4, rule="light-dark")
     side = same.shape[1] // NUM_LATENTS
     assert np.abs(same[:side].astype(int) - same[-side:]).mean() < 3  # nothing is brighter than itself
@@ -255,7 +256,7 @@ def test_a_name_taken_in_the_annotations_alone_is_refused(browser, run):
 
 def test_a_choice_is_written_with_sign_and_length(browser, run):
     answer = browser.post("/api/choose", direction=1, alpha=-2.5, rule="lighting")
-    assert DirectionSet.load(run).choice == Choice(1, -1, 2.5)
+    assert DirectionSet.load(run).choice == Choice(1, -1, 2.5, mask_rule="lighting")
     assert answer["message"].endswith("chose direction_1, -2.50")
     assert f"toolkit segment {run} --out segmenter --mask-rule lighting" in answer["next"]
     assert answer["set"]["choice"] == {"index": 1, "sign": -1, "alpha": 2.5, "opposite": None}

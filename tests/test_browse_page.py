@@ -257,7 +257,7 @@ def test_a_shipped_set_is_copied_named_and_chosen_and_found_again(chromium, tmp_
         page.click("#choose")
         expect(page.locator("#status")).to_contain_text("chose darker_ground, -3.50")
         assert "toolkit segment flowers64-directions" in page.inner_text("#status")
-    assert DirectionSet.load(copy).choice == Choice(25, -1, 3.5)
+    assert DirectionSet.load(copy).choice == Choice(25, -1, 3.5, mask_rule="mean_thr")
     assert (copy / "human_annotation.txt").read_text() == "25: darker_ground\n"
     with browsing(tmp_path, "flowers64-directions") as address, page_at(chromium, address) as page:
         assert page.inner_text("#name") == "darker_ground"

@@ -345,7 +345,7 @@ def test_commands_take_a_folder_of_the_original(tmp_path):
     path = written(tmp_path / "run", args, state)
     flags = ("--direction", 0, "--reach", 2, "--frames", 2, "--samples", 1)
     text = ran("render-gif", path, *flags, "--out", tmp_path / "d.gif")
-    assert "direction_0 of BigGAN, from -2.0 to +2.0" in text
+    assert "direction_0 of biggan32, from -2.0 to +2.0" in text
     generator, inputs = generator_of(load_directions(path), None, None)
     assert generator.classes == (4,)
     assert inputs["generator"] == f"{(tmp_path / 'G_ema.pth').resolve()}@classes=4"

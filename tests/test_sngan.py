@@ -147,3 +147,8 @@ def test_wrong_names_give_no_generator(tmp_path):
 def test_images_of_two_channels_are_refused(tmp_path):
     with pytest.raises(UserError, match=r"makes images of 2 channels; grey \(1\) or RGB \(3\) are needed"):
         opened(tmp_path, filled(published_shapes(SNGANShape((4, 4, 4, 4), 3, image_channels=2))))
+
+
+@pytest.mark.parametrize("prefix", ["", "model.", "module."])
+def test_prefixes_that_training_puts_before_all_names_are_taken_off(tmp_path, prefix):
+    assert opened(tmp_path, prefixed(tiny(), prefix)).latent_dim == 6

@@ -136,7 +136,7 @@ def differences(state: Tensors, shapes: Mapping[str, Iterable[int]], optional: I
     unknown = sorted(set(state) - set(shapes))
     wrong = [
         f"{name} is {list(state[name].shape)}, expected {list(shape)}"
-        for name, shape in sorted(shapes.items())
+        for name, shape in shapes.items()
         if name in state and list(state[name].shape) != list(shape)
     ]
     # Sizes are inferred from entries: where some are missing, wrong ones may be no fault of those that are there.

@@ -25,13 +25,14 @@ class Choice:
     """The direction chosen for segmentation: its index, the sign that darkens the background, the shift length.
 
     `opposite` is the index of the direction towards dark, for the mask rule light-dark, where it is not the same one
-    backwards.
+    backwards; `mask_rule` is the rule by which its masks were found to be best.
     """
 
     index: int
     sign: int
     alpha: float
     opposite: int | None = None
+    mask_rule: str | None = None
 
 
 @dataclass(frozen=True)

@@ -379,7 +379,8 @@ async function start() {
   $("sort").value = set.columns.includes("score") ? "score" : "number";
   $("order").textContent = $("sort").value === "score" ? "↓" : "↑";
   $("rule").replaceChildren(...set.rules.map((rule) => option(rule, rule)));
-  $("rule").value = set.rules.includes("mean_thr") ? "mean_thr" : set.rules[0];
+  const told = set.choice && set.choice.mask_rule;
+  $("rule").value = told || (set.rules.includes("mean_thr") ? "mean_thr" : set.rules[0]);
   for (const slider of [$("alpha"), $("second-alpha")]) [slider.min, slider.max] = [-set.longest, set.longest];
   $("second-alpha").value = 0;
   $("reach").max = set.longest;
