@@ -259,7 +259,8 @@ def test_a_choice_is_written_with_sign_and_length(browser, run):
     assert DirectionSet.load(run).choice == Choice(1, -1, 2.5, mask_rule="lighting")
     assert answer["message"].endswith("chose direction_1, -2.50")
     assert f"toolkit segment {run} --out segmenter --mask-rule lighting" in answer["next"]
-    assert answer["set"]["choice"] == {"index": 1, "sign": -1, "alpha": 2.5, "opposite": None}
+    expected = {"index": 1, "sign": -1, "alpha": 2.5, "opposite": None, "mask_rule": "lighting"}
+    assert answer["set"]["choice"] == expected
 
 
 @pytest.mark.parametrize(
