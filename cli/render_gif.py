@@ -71,7 +71,8 @@ def render_gif(
     given = generator_words(generator, weights)
     if direction is not None:
         given += ["--direction", direction, "--alpha", f"{length:g}"]
-    rule = mask_rule if mask or found.choice is None else found.choice.mask_rule
+    known = found.choice.mask_rule if found.choice is not None and found.choice.index == index else None
+    rule = mask_rule if mask else known
     console.print(f"next: {segment_command(directions, *given, rule=rule)}")
 
 
