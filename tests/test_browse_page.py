@@ -170,13 +170,13 @@ def test_mask_rule_and_second_direction_change_the_picture(page):
 def test_finding_and_sorting(page):
     numbers = page.locator("#list .index")
     page.fill("#find", "39")
-    assert numbers.all_inner_texts() == ["39"]
+    assert numbers.all_text_contents() == ["39"]
     assert page.inner_text("#count") == "1 of 64 directions"
     page.fill("#find", "")
     page.select_option("#sort", "number")
-    assert numbers.all_inner_texts()[:3] == ["0", "1", "2"]
+    assert numbers.all_text_contents()[:3] == ["0", "1", "2"]
     page.click("#order")
-    assert numbers.first.inner_text() == "63"
+    assert numbers.first.text_content() == "63"
 
 
 def test_the_list_is_used_by_keys_alone(page):
