@@ -20,8 +20,10 @@ if TYPE_CHECKING:
     from segmentation.pairs import Pairs
     from segmentation.self_training import SelfTrainingState
     from segmentation.self_training_settings import SelfTrainingSettings
+    from segmentation.synthesis import MaskSynthesizer
     from segmentation.training import SegmentationState, Step
     from segmentation.unet import UNet
+    from toolkit.directions import DirectionSet
     from toolkit.engine import Engine
     from toolkit.runs import RunFolder
 
@@ -45,25 +47,17 @@ def segment(
 ) -> None:
     """Train a U-Net on synthetic images and the masks a direction gives."""
     pairs = validation_pairs(images, masks)
-    import torch
-
-    from cli.sources import generator_of, open_directions, or_published, resolve_shift, shift_inputs
+    from cli.sources import generator_of, open_directions, or_published, shift_inputs
     from toolkit.engine import choose_engine
     from toolkit.files import sha256_of
-    from toolkit.masks import MASK_RULES
 
     engine = choose_engine(device, precision)
     embeddings = None if embeddings is None else or_published(embeddings, "embeddings")
     found = open_directions(directions)
-    index, length, shift = resolve_shift(found, direction, alpha)
-    told = found.choice.mask_rule if found.choice is not None and index == found.choice.index else None
-    if told not in (None, settings.mask_rule):
-        console.print(f"note: masks of this direction were found to be best by --mask-rule {told}")
-    if MASK_RULES[settings.mask_rule].opposed:
-        shift = torch.stack([shift, found.opposite_shift(index, length)])
+    index, length, shift = mask_shift(found, direction, alpha, settings.mask_rule)
     opened, inputs = generator_of(found, generator, weights)
     opened = opened.to(engine.device)
-    latents = None if embeddings is None else _latents(embeddings, opened, inputs)
+    latents = None if embeddings is None else latents_of(embeddings, opened, inputs)
     inputs |= shift_inputs(index, length, shift)
     if embeddings is not None:
         inputs["embeddings"] = f"{embeddings.resolve()} {sha256_of(embeddings)[:12]}"
@@ -72,7 +66,28 @@ def segment(
     console.print(f"next: {command('predict', 'photo.jpg', '--model', out, '--out', 'predictions')}")
 
 
-def _latents(path: Path, generator: "Generator", inputs: dict[str, str]) -> "torch.Tensor":
+def mask_shift(
+    directions: "DirectionSet", direction: str | None, alpha: float | None, mask_rule: str
+) -> "tuple[int, float, torch.Tensor]":
+    """Return (index, signed alpha, shift) for the flags --direction and --alpha, else for the chosen direction.
+
+    The shift is (D,), or (2, D) with its opposite for a rule that compares the two. A note tells of a better rule.
+    """
+    import torch
+
+    from cli.sources import resolve_shift
+    from toolkit.masks import MASK_RULES
+
+    index, length, shift = resolve_shift(directions, direction, alpha)
+    choice = directions.choice
+    if choice is not None and index == choice.index and choice.mask_rule not in (None, mask_rule):
+        console.print(f"note: masks of this direction were found to be best by --mask-rule {choice.mask_rule}")
+    if MASK_RULES[mask_rule].opposed:
+        shift = torch.stack([shift, directions.opposite_shift(index, length)])
+    return index, length, shift
+
+
+def latents_of(path: Path, generator: "Generator", inputs: dict[str, str]) -> "torch.Tensor":
     """Return the latents in a `.npy` file, told by its record, if it has one, to be this generator's."""
     from generators.latents_file import require_made_for
     from generators.protocol import load_latents
@@ -106,7 +121,7 @@ def segment_into(
         return run
     state = SegmentationState.start(generator, shift, settings, engine, source)
     if not take_up(state, run):
-        draw_samples(generator, shift.to(engine.device), settings, state, out / "synthetic.png")
+        draw_samples(generator, shift.to(engine.device), settings, state.synthesizer, out / "synthetic.png")
     measure = None if pairs is None else photo_figures_of(pairs, generator.image_size)
     train_segmenter(train(state, settings, engine), state, settings, run, "synthetic", measure)
     # The name is told but no part of what the run is: naming a direction must not keep a run from going on.
@@ -118,20 +133,18 @@ def draw_samples(
     generator: "Generator",
     shift: "torch.Tensor",
     settings: SegmentationSettings,
-    state: "SegmentationState",
+    like: "MaskSynthesizer",
     path: Path,
     count: int = 24,
 ) -> None:
-    """Write a picture of synthetic images above their masks, and print what the filters do."""
+    """Write a picture of images above their masks, from the source of `like`, and print what the filters do."""
     import numpy as np
 
     from segmentation.synthesis import MaskSynthesizer
     from toolkit.photos import write_picture
     from toolkit.pixels import grid, overlay, stack_rows, to_bytes
 
-    synthesizer = MaskSynthesizer(
-        generator, shift, settings, state.synthesizer.source, "picture", state.synthesizer.engine
-    )
+    synthesizer = MaskSynthesizer(generator, shift, settings, like.source, "picture", like.engine)
     batch = synthesizer.batch(count)
     pictures, masks = to_bytes(batch.images), batch.masks.cpu().numpy()
     rows = [

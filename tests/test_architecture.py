@@ -75,6 +75,7 @@ def test_the_command_line_starts_without_the_heavy_libraries():
         "discovery.method_settings",
         "discovery.comparison_settings",
         "segmentation.self_training_settings",
+        "segmentation.synthesize_settings",
         "toolkit.files",
         "toolkit.errors",
     ],

@@ -1,0 +1,114 @@
+"""toolkit synthesize: synthetic images with masks as a data set on disk."""
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from cli.hints import generator_words, segment_command
+from cli.options import DeviceOption, PrecisionOption, WeightsOption, with_settings
+from cli.progress import console
+from cli.training import drive, take_up
+from segmentation.synthesize_settings import SynthesizeSettings
+
+if TYPE_CHECKING:
+    from segmentation.shards import Step, SynthesisState
+    from toolkit.runs import RunFolder
+
+STREAM = "synthesize"  # not that of segment: a segmenter trained there can be measured on these pairs
+
+
+@with_settings(SynthesizeSettings)
+def synthesize(
+    settings: SynthesizeSettings,
+    directions: Annotated[Path, typer.Argument(help="Direction set, the run folder that holds it, or a shipped name.")],
+    out: Annotated[Path, typer.Option(help="Folder for the pairs; the same command again resumes it.")],
+    direction: Annotated[str | None, typer.Option(help="Number or name; the chosen one if left away.")] = None,
+    alpha: Annotated[float | None, typer.Option(help="Shift length; negative for the other way.")] = None,
+    generator: Annotated[str | None, typer.Option(help="Generator, if not the one recorded in the set.")] = None,
+    weights: WeightsOption = None,
+    embeddings: Annotated[
+        Path | None, typer.Option(help="Latents of real photos: a .npy array (N, D), or a published name (z-cub).")
+    ] = None,
+    device: DeviceOption = "auto",
+    precision: PrecisionOption = "auto",
+) -> None:
+    """Write synthetic images with the masks a direction gives, to train any network on.
+
+    Pair i of a seed is the same in every layout and, up to the rounding of the arithmetic, for every batch size.
+    """
+    from cli.segment import draw_samples, latents_of, mask_shift
+    from cli.sources import generator_of, open_directions, or_published, shift_inputs
+    from segmentation.shards import SynthesisState, writer_of
+    from segmentation.synthesis import MaskSynthesizer, latent_source
+    from toolkit.engine import choose_engine
+    from toolkit.files import sha256_of
+    from toolkit.runs import RunFolder
+
+    engine = choose_engine(device, precision)
+    found = open_directions(directions)
+    index, length, shift = mask_shift(found, direction, alpha, settings.mask_rule)
+    opened, inputs = generator_of(found, generator, weights)
+    opened, inputs = opened.to(engine.device), {**inputs, **shift_inputs(index, length, shift)}
+    latents = None
+    if embeddings is not None:
+        embeddings = or_published(embeddings, "embeddings")
+        latents = latents_of(embeddings, opened, inputs)
+        inputs["embeddings"] = f"{embeddings.resolve()} {sha256_of(embeddings)[:12]}"
+    masking, shift = settings.masking(), shift.to(engine.device)
+    source = latent_source(opened, masking, latents)
+    inputs |= engine.identity()
+    run = RunFolder.open(out, settings, inputs, engine.describe())
+    if run.result is None:
+        synthesizer = MaskSynthesizer(opened, shift, masking, source, STREAM, engine)
+        state = SynthesisState(synthesizer, writer_of(settings, out))
+        if not take_up(state, run):
+            draw_samples(opened, shift, masking, state.synthesizer, out / "samples.png")
+            # From here on there is work to protect: the same folder with another layout or seed is refused.
+            run.save_checkpoint(state.state_dict())
+        named = {"direction": index, "direction_name": found.names[index], "alpha": length}
+        made = {**inputs, **named, "image_size": opened.image_size}
+        _write(state, settings, run, made)
+    else:
+        run.close()
+        console.print(f"{out} is finished already")
+    console.print(f"wrote {settings.count} pairs into {out}: {_places(settings)}, manifest.json, samples.png")
+    words = [] if direction is None else ["--direction", direction]
+    words += [] if alpha is None else ["--alpha", f"{alpha:g}"]
+    words += generator_words(generator, weights)
+    console.print(f"next: {segment_command(directions, *words, rule=settings.mask_rule)}")
+
+
+def _places(settings: SynthesizeSettings) -> str:
+    return "images/, masks/" if settings.layout == "folder" else "shard-*.tar"
+
+
+def _write(state: "SynthesisState", settings: SynthesizeSettings, run: "RunFolder", made: dict[str, Any]) -> None:
+    """Write the pairs that are left, then the manifest, and close the run."""
+    from segmentation.shards import synthesize as batches_of
+    from toolkit import __version__
+    from toolkit.files import write_json
+
+    first, started = state.writer.pairs, time.monotonic()
+
+    def attend(step: "Step", last: bool) -> str:
+        rate = (step.pairs - first) / max(time.monotonic() - started, 1e-9)
+        return f"{step.pairs} pairs, {rate:.1f} pairs/s, {state.synthesizer.acceptance.share:.0%} accepted"
+
+    drive("synthesizing", batches_of(state, settings), state, settings, run, attend)
+    acceptance = state.synthesizer.acceptance
+    console.print(f"synthetic pairs: {acceptance.describe()}")
+    figures = {**vars(acceptance), "share": acceptance.share}
+    manifest = {
+        "count": state.writer.pairs,
+        "layout": settings.layout,
+        **state.writer.contents(),
+        **made,
+        "mask_rule": settings.mask_rule,
+        "settings": settings.as_dict(),
+        "acceptance": figures,
+        "toolkit": __version__,
+    }
+    write_json(run.path / "manifest.json", manifest)
+    run.finish({"steps": state.step, "pairs": state.writer.pairs, **vars(acceptance)})

@@ -1,0 +1,224 @@
+"""toolkit synthesize: the pairs on disk, whatever the layout, the batch size and the interruptions."""
+
+import io
+import itertools
+import json
+import tarfile
+
+import numpy as np
+import pytest
+import torch
+from cli_runs import ran, refused, stopped
+from PIL import Image
+
+import cli.training as cli_training
+from generators.scene import SceneGenerator
+from segmentation.settings import SegmentationSettings
+from segmentation.shards import SynthesisState, synthesize, writer_of
+from segmentation.synthesis import MaskSynthesizer, latent_source
+from segmentation.synthesize_settings import SynthesizeSettings
+from toolkit.directions import Choice, DirectionSet
+from toolkit.errors import UserError
+from toolkit.files import sha256_of
+from toolkit.pixels import to_bytes
+
+COUNT = 11
+SHARDS = ("--layout", "shards", "--shard-size", "4")
+
+
+@pytest.fixture(scope="module")
+def scene_set(tmp_path_factory):
+    generator = SceneGenerator()
+    path = tmp_path_factory.mktemp("true") / "directions.safetensors"
+    vector, source = generator.contrast_direction()[None], {"source": {"generator": "scene"}}
+    DirectionSet(vector, "scene", "known", ("contrast",), choice=Choice(0, 1, 3.0), card=source).save(path)
+    return path
+
+
+def arguments(scene_set, out, *more):
+    tiny = ("--count", COUNT, "--batch", 3, "--checkpoint-every", 1, "--device", "cpu", "--precision", "fp32")
+    return ("synthesize", scene_set, "--out", out, *tiny, *more)
+
+
+@pytest.fixture(scope="module")
+def folder(scene_set, tmp_path_factory):
+    out = tmp_path_factory.mktemp("folder") / "pairs"
+    return out, ran(*arguments(scene_set, out))
+
+
+@pytest.fixture(scope="module")
+def shards(scene_set, tmp_path_factory):
+    out = tmp_path_factory.mktemp("shards") / "pairs"
+    return out, ran(*arguments(scene_set, out, *SHARDS))
+
+
+def files_of(out):
+    """Every pair file and the manifest, by name."""
+    names = [*out.glob("images/*"), *out.glob("masks/*"), *out.glob("*shard*"), out / "manifest.json"]
+    return {str(path.relative_to(out)): path.read_bytes() for path in names}
+
+
+def pairs_in_folder(out):
+    return [
+        (image.read_bytes(), mask.read_bytes())
+        for image, mask in zip(sorted(out.glob("images/*")), sorted(out.glob("masks/*")), strict=True)
+    ]
+
+
+def test_the_folder_holds_the_synthesizers_pairs(folder):
+    out, text = folder
+    pairs = pairs_in_folder(out)
+    assert sorted(path.name for path in (out / "masks").iterdir()) == [f"{i:09}.png" for i in range(COUNT)]
+    generator, settings = SceneGenerator(), SegmentationSettings()
+    shift, source = 3 * generator.contrast_direction(), latent_source(generator, settings)
+    made = MaskSynthesizer(generator, shift, settings, source, "synthesize").batch(COUNT)
+    for (image, mask), pixels, foreground in zip(pairs, to_bytes(made.images), made.masks.numpy(), strict=True):
+        assert np.array_equal(np.asarray(Image.open(io.BytesIO(image))), pixels)
+        assert np.array_equal(np.asarray(Image.open(io.BytesIO(mask))), np.where(foreground, 255, 0))
+    assert (out / "samples.png").exists()
+    assert "next: toolkit segment" in text
+    assert "accepted" in text
+
+
+def test_both_layouts_hold_the_same_pairs(folder, shards):
+    members = []
+    for path in sorted(shards[0].glob("shard-*.tar")):
+        with tarfile.open(path) as archive:
+            members += [(info, archive.extractfile(info).read()) for info in archive.getmembers()]
+    names = [f"{i:09}.{field}.png" for i in range(COUNT) for field in ("image", "mask")]
+    assert [info.name for info, _ in members] == names
+    assert {(info.mtime, info.uid, info.gid, info.uname, info.mode) for info, _ in members} == {(0, 0, 0, "", 0o644)}
+    contents = [content for _, content in members]
+    assert list(zip(contents[::2], contents[1::2], strict=True)) == pairs_in_folder(folder[0])
+
+
+def test_the_batch_size_does_not_matter(scene_set, folder, tmp_path):
+    ran(*arguments(scene_set, tmp_path / "other", "--batch", 8))
+    assert pairs_in_folder(tmp_path / "other") == pairs_in_folder(folder[0])
+
+
+def test_fewer_pairs_are_the_first_of_many(scene_set, folder, tmp_path):
+    ran(*arguments(scene_set, tmp_path / "fewer", "--count", 4))
+    assert pairs_in_folder(tmp_path / "fewer") == pairs_in_folder(folder[0])[:4]
+
+
+def test_the_manifest_says_what_was_made_of_what(shards):
+    out, _ = shards
+    manifest = json.loads((out / "manifest.json").read_text())
+    told = {name: manifest[name] for name in ("count", "layout", "image_size", "generator", "direction", "alpha")}
+    assert told == {
+        "count": COUNT, "layout": "shards", "image_size": 64, "generator": "scene", "direction": 0, "alpha": 3.0,
+    }  # fmt: skip
+    assert (manifest["direction_name"], manifest["mask_rule"]) == ("contrast", "lighting")
+    assert manifest["settings"]["shard_size"] == 4
+    figures = manifest["acceptance"]
+    assert figures["drawn"] == figures["accepted"] + sum(figures["rejected"].values())
+    assert [shard["pairs"] for shard in manifest["shards"]] == [4, 4, 3]
+    assert all(sha256_of(out / shard["file"]) == shard["sha256"] for shard in manifest["shards"])
+
+
+@pytest.mark.parametrize("layout", [(), SHARDS], ids=["folder", "shards"])
+def test_an_interrupted_command_goes_on_as_if_it_had_not_been(scene_set, folder, shards, tmp_path, monkeypatch, layout):
+    class Interrupted(cli_training.StopRequest):
+        """Ctrl-C in the second batch."""
+
+        asked = itertools.count()
+
+        def __bool__(self):
+            return next(self.asked) >= 1
+
+    command = arguments(scene_set, tmp_path / "broken", *layout)
+    with monkeypatch.context() as patch:
+        patch.setattr(cli_training, "StopRequest", Interrupted)
+        assert "stopped at step 2; the same command goes on" in stopped(*command)
+    assert not (tmp_path / "broken" / "manifest.json").exists()
+    assert "resuming at step 2" in ran(*command)
+    assert files_of(tmp_path / "broken") == files_of((shards if layout else folder)[0])
+    assert "is finished already" in ran(*command)
+
+
+def state_of(settings, out):
+    generator = SceneGenerator()
+    shift, source = 3 * generator.contrast_direction(), latent_source(generator, settings.masking())
+    synthesizer = MaskSynthesizer(generator, shift, settings.masking(), source, "synthesize")
+    return SynthesisState(synthesizer, writer_of(settings, out))
+
+
+@pytest.mark.parametrize("layout", ["folder", "shards"])
+@pytest.mark.parametrize("saved", range(4))
+@pytest.mark.parametrize("further", [0, 1, 3])
+def test_what_was_written_after_the_saved_state_is_written_again(tmp_path, layout, saved, further):
+    settings = SynthesizeSettings(count=COUNT, batch=3, layout=layout, shard_size=4)
+    whole = tmp_path / "whole"
+    whole.mkdir()
+    for _ in synthesize(state_of(settings, whole), settings):
+        pass
+    (tmp_path / "broken").mkdir()
+    killed = state_of(settings, tmp_path / "broken")
+    steps = synthesize(killed, settings)
+    list(itertools.islice(steps, saved))
+    checkpoint = killed.state_dict()
+    list(itertools.islice(steps, further))
+    if layout == "folder" and saved:
+        (tmp_path / "broken" / "images" / ".000000003.17.tmp.png").write_bytes(b"cut sh")
+    again = state_of(settings, tmp_path / "broken")
+    again.load_state_dict(checkpoint)
+    for _ in synthesize(again, settings):
+        pass
+    found = [
+        {path.relative_to(root): path.read_bytes() for path in root.rglob("*") if path.is_file()}
+        for root in (whole, tmp_path / "broken")
+    ]
+    assert found[0] == found[1]
+
+
+def test_a_shard_has_its_name_only_when_it_is_complete(tmp_path):
+    settings = SynthesizeSettings(count=COUNT, batch=3, layout="shards", shard_size=4)
+    state = state_of(settings, tmp_path)
+    found = [sorted(path.name for path in tmp_path.glob("shard*")) for _ in synthesize(state, settings)]
+    assert [len(names) for names in found] == [0, 1, 2, 3]
+    assert not list(tmp_path.glob(".shard*"))
+
+
+def test_a_lost_shard_under_way_is_told(tmp_path):
+    settings = SynthesizeSettings(count=COUNT, batch=3, layout="shards", shard_size=4)
+    state = state_of(settings, tmp_path)
+    next(synthesize(state, settings))
+    checkpoint = state.state_dict()
+    (tmp_path / ".shard-000000.tar.part").unlink()
+    with pytest.raises(UserError, match=r"shard-000000\.tar\.part is gone or cut short; put it back, or start again"):
+        state_of(settings, tmp_path).load_state_dict(checkpoint)
+
+
+def test_embeddings_replace_random_latents(scene_set, folder, tmp_path):
+    np.save(tmp_path / "z.npy", torch.randn(5, 16).numpy())
+    ran(*arguments(scene_set, tmp_path / "out", "--embeddings", tmp_path / "z.npy", "--z-noise", 0.2))
+    assert pairs_in_folder(tmp_path / "out") != pairs_in_folder(folder[0])
+    assert "z.npy" in json.loads((tmp_path / "out" / "manifest.json").read_text())["embeddings"]
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (("--count", 0), "--count is 0, but has to be at least 1"),
+        ((*SHARDS, "--shard-size", 0), "--shard-size is 0, but has to be at least 1"),
+        (("--batch", 0), "--batch is 0, but has to be at least 1"),
+        (("--layout", "zip"), "--layout is 'zip'; choose one of folder, shards"),
+        (("--min-area", 0.6), "no mask can pass"),
+        (("--z-noise", 0.2), "--z-noise is added to embeddings"),
+        (("--direction", 0), "--direction needs the shift length too"),
+    ],
+)
+def test_what_cannot_be_done_is_refused_before_anything_is_written(scene_set, tmp_path, more, message):
+    assert message in refused(*arguments(scene_set, tmp_path / "out", *more))
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_folder_of_something_else_is_left_alone(scene_set, tmp_path):
+    (tmp_path / "notes.txt").write_text("mine")
+    assert "holds other files and no run; choose an empty or new folder" in refused(*arguments(scene_set, tmp_path))
+    assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
+
+
+def test_another_seed_does_not_go_on_in_the_same_folder(scene_set, folder):
+    assert "seed was 0, now 1" in refused(*arguments(scene_set, folder[0], "--seed", 1))
