@@ -36,7 +36,7 @@ _USAGE_ERROR: Any = typer.BadParameter.__base__
 
 
 class _Commands(TyperGroup):
-    """Prints errors a user can fix as one line and exits with 2."""
+    """Prints errors a user can fix as one line and exits with 2; Ctrl-C ends with 130."""
 
     def invoke(self, ctx: Any) -> Any:
         try:
@@ -47,6 +47,9 @@ class _Commands(TyperGroup):
         except _USAGE_ERROR as error:
             typer.echo(f"error: {error.format_message()}; see --help", err=True)
             raise typer.Exit(2) from error
+        except KeyboardInterrupt as stop:  # long training catches it itself and says where it goes on
+            typer.echo("stopped; give the command again to start it anew", err=True)
+            raise typer.Exit(130) from stop
 
 
 app = typer.Typer(

@@ -79,6 +79,7 @@ def _ranked_set(directions: list[str], out: Path | None) -> "tuple[Path, Directi
         require(len(directions) == 1, f"{len(directions)} sets are ranked together in a new folder; give --out FOLDER")
         path = direction_file(Path(directions[0]))
         if artefact_kind(path) == KIND:
+            writable_folder(path.parent)  # found out before everything is judged
             return path, open_directions(path)
         labelled_sets(directions)  # refuses what is no set at all
         raise UserError(f"{directions[0]} is a published or shipped set, which stays as it is; give --out FOLDER")

@@ -5,8 +5,9 @@ import json
 import numpy as np
 import pytest
 import torch
-from cli_runs import SEGMENT, ran, refused
+from cli_runs import SEGMENT, ran, refused, stopped
 
+import cli.pick
 import cli.render_gif
 from discovery.merging import merged
 from generators.compact import CompactGenerator, CompactNetwork, CompactShape
@@ -170,3 +171,11 @@ def test_masks_of_an_animation_take_the_chosen_opposite(runs, tmp_path, monkeypa
     found = DirectionSet.load(runs[0] / "contrast")
     assert torch.equal(seen[0][2], found.chosen_shift())
     assert torch.equal(seen[0][3], 5 * found.vectors[1])
+
+
+def test_ctrl_c_outside_of_training_says_so(runs, monkeypatch):
+    def interrupted(*_given):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli.pick, "pick_direction", interrupted)
+    assert "stopped; give the command again" in stopped("pick", runs[0] / "random", *PICK)
