@@ -11,14 +11,12 @@ from typing import Annotated
 import typer
 
 from cli.hints import generator_words
-from cli.options import DeviceOption, PrecisionOption, WeightsOption
+from cli.options import DeviceOption, DirectionsArgument, OtherGeneratorOption, PrecisionOption, WeightsOption
 from cli.progress import console
 
 
 def browse(
-    run: Annotated[Path, typer.Argument(help="Direction set, the run folder that holds it, or a shipped name.")] = Path(
-        "flowers64"
-    ),
+    run: DirectionsArgument = Path("flowers64"),
     port: Annotated[
         int | None, typer.Option(help="Port of the page; default: 8000, or a free one.", min=0, max=65535)
     ] = None,
@@ -31,7 +29,7 @@ def browse(
         Path | None,
         typer.Option(help="Folder in which the page makes a copy of a shipped set; default: NAME-directions."),
     ] = None,
-    generator: Annotated[str | None, typer.Option(help="Generator, if not the one recorded in the set.")] = None,
+    generator: OtherGeneratorOption = None,
     weights: WeightsOption = None,
     device: DeviceOption = "auto",
     precision: PrecisionOption = "auto",

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cli.hints import command, generator_words, segment_command
-from cli.options import require
+from cli.options import DirectionsArgument, require
 from cli.progress import console
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ _BIGBIGAN_LATENTS = 120
 
 
 def export(
-    directions: Annotated[Path, typer.Argument(help="Direction set, the run folder that holds it, or a shipped name.")],
+    directions: DirectionsArgument,
     layout: Annotated[
         str,
         typer.Option(help="deformator: a folder for GANLatentDiscovery; bg-direction: one tensor for segmentation."),

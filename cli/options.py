@@ -24,6 +24,17 @@ GeneratorOption = Annotated[
 WeightsOption = Annotated[
     Path | None, typer.Option(help="Weights file for --generator bigbigan, if not the one in the cache.")
 ]
+DirectionsArgument = Annotated[
+    Path, typer.Argument(help="Direction set, the run folder that holds it, or a shipped name.")
+]
+DirectionOption = Annotated[str | None, typer.Option(help="Number or name; the chosen one if left away.")]
+AlphaOption = Annotated[float | None, typer.Option(help="Shift length; negative for the other way.")]
+OtherGeneratorOption = Annotated[
+    str | None, typer.Option("--generator", help="Generator, if not the one recorded in the set.")
+]
+EmbeddingsOption = Annotated[
+    Path | None, typer.Option(help="Latents of real photos: a .npy array (N, D), or a published name (z-cub).")
+]
 DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")]
 PrecisionOption = Annotated[str, typer.Option(help="auto, fp32 or bf16.")]
 SeedOption = Annotated[int, typer.Option(help="Names the random latents.", min=0)]

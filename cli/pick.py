@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cli.hints import command, generator_words, segment_command
-from cli.options import DeviceOption, PrecisionOption, WeightsOption, require, with_settings
+from cli.options import DeviceOption, OtherGeneratorOption, PrecisionOption, WeightsOption, require, with_settings
 from cli.progress import Bar, console
 from discovery.settings import PickSettings
 from toolkit.errors import UserError
@@ -36,7 +36,7 @@ def pick(
     alpha: Annotated[
         float | None, typer.Option(help="With --choose: shift length, negative for the other way.")
     ] = None,
-    generator: Annotated[str | None, typer.Option(help="Generator, if not the one recorded in the set.")] = None,
+    generator: OtherGeneratorOption = None,
     weights: WeightsOption = None,
     device: DeviceOption = "auto",
     precision: PrecisionOption = "auto",

@@ -6,7 +6,16 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cli.hints import generator_words, segment_command
-from cli.options import DeviceOption, PrecisionOption, SeedOption, WeightsOption, require
+from cli.options import (
+    DeviceOption,
+    DirectionOption,
+    DirectionsArgument,
+    OtherGeneratorOption,
+    PrecisionOption,
+    SeedOption,
+    WeightsOption,
+    require,
+)
 from cli.progress import Bar, console
 
 if TYPE_CHECKING:
@@ -19,9 +28,9 @@ if TYPE_CHECKING:
 
 
 def render_gif(
-    directions: Annotated[Path, typer.Argument(help="Direction set, the run folder that holds it, or a shipped name.")],
+    directions: DirectionsArgument,
     out: Annotated[Path, typer.Option(help="A .gif, .webp or .mp4 file.")],
-    direction: Annotated[str | None, typer.Option(help="Number or name; the chosen one if left away.")] = None,
+    direction: DirectionOption = None,
     reach: Annotated[float | None, typer.Option(help="Walk from -reach to +reach; default: the chosen length.")] = None,
     frames: Annotated[int, typer.Option(help="Frames of one way.", min=2)] = 31,
     fps: Annotated[float, typer.Option(help="Frames a second.", min=0.5, max=50)] = 20.0,
@@ -31,7 +40,7 @@ def render_gif(
     loop: Annotated[bool, typer.Option("--there-and-back/--one-way", help="Walk back too.")] = True,
     mask: Annotated[bool, typer.Option("--mask/--no-mask", help="Tint the mask that each shift gives.")] = False,
     mask_rule: Annotated[str, typer.Option(help="With --mask: lighting, mean_thr or light-dark.")] = "lighting",
-    generator: Annotated[str | None, typer.Option(help="Generator, if not the one recorded in the set.")] = None,
+    generator: OtherGeneratorOption = None,
     weights: WeightsOption = None,
     seed: SeedOption = 0,
     device: DeviceOption = "auto",

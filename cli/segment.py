@@ -6,7 +6,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cli.hints import command
-from cli.options import DeviceOption, PrecisionOption, WeightsOption, require, with_settings
+from cli.options import (
+    AlphaOption,
+    DeviceOption,
+    DirectionOption,
+    DirectionsArgument,
+    EmbeddingsOption,
+    OtherGeneratorOption,
+    PrecisionOption,
+    WeightsOption,
+    require,
+    with_settings,
+)
 from cli.progress import console
 from cli.training import drive, take_up
 from segmentation.settings import SegmentationSettings
@@ -31,15 +42,13 @@ if TYPE_CHECKING:
 @with_settings(SegmentationSettings)
 def segment(
     settings: SegmentationSettings,
-    directions: Annotated[Path, typer.Argument(help="Direction set, the run folder that holds it, or a shipped name.")],
+    directions: DirectionsArgument,
     out: Annotated[Path, typer.Option(help="Run folder; the same command again resumes it, more --steps go on.")],
-    direction: Annotated[str | None, typer.Option(help="Number or name; the chosen one if left away.")] = None,
-    alpha: Annotated[float | None, typer.Option(help="Shift length; negative for the other way.")] = None,
-    generator: Annotated[str | None, typer.Option(help="Generator, if not the one recorded in the set.")] = None,
+    direction: DirectionOption = None,
+    alpha: AlphaOption = None,
+    generator: OtherGeneratorOption = None,
     weights: WeightsOption = None,
-    embeddings: Annotated[
-        Path | None, typer.Option(help="Latents of real photos: a .npy array (N, D), or a published name (z-cub).")
-    ] = None,
+    embeddings: EmbeddingsOption = None,
     images: Annotated[Path | None, typer.Option(help="Real photos to validate on; with --masks.")] = None,
     masks: Annotated[Path | None, typer.Option(help="Their masks; they measure and never train.")] = None,
     device: DeviceOption = "auto",

@@ -7,7 +7,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cli.hints import generator_words, segment_command
-from cli.options import DeviceOption, PrecisionOption, WeightsOption, with_settings
+from cli.options import (
+    AlphaOption,
+    DeviceOption,
+    DirectionOption,
+    DirectionsArgument,
+    EmbeddingsOption,
+    OtherGeneratorOption,
+    PrecisionOption,
+    WeightsOption,
+    with_settings,
+)
 from cli.progress import console
 from cli.training import drive, take_up
 from segmentation.synthesize_settings import SynthesizeSettings
@@ -22,15 +32,13 @@ STREAM = "synthesize"  # not that of segment: a segmenter trained there can be m
 @with_settings(SynthesizeSettings)
 def synthesize(
     settings: SynthesizeSettings,
-    directions: Annotated[Path, typer.Argument(help="Direction set, the run folder that holds it, or a shipped name.")],
+    directions: DirectionsArgument,
     out: Annotated[Path, typer.Option(help="Folder for the pairs; the same command again resumes it.")],
-    direction: Annotated[str | None, typer.Option(help="Number or name; the chosen one if left away.")] = None,
-    alpha: Annotated[float | None, typer.Option(help="Shift length; negative for the other way.")] = None,
-    generator: Annotated[str | None, typer.Option(help="Generator, if not the one recorded in the set.")] = None,
+    direction: DirectionOption = None,
+    alpha: AlphaOption = None,
+    generator: OtherGeneratorOption = None,
     weights: WeightsOption = None,
-    embeddings: Annotated[
-        Path | None, typer.Option(help="Latents of real photos: a .npy array (N, D), or a published name (z-cub).")
-    ] = None,
+    embeddings: EmbeddingsOption = None,
     device: DeviceOption = "auto",
     precision: PrecisionOption = "auto",
 ) -> None:

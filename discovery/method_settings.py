@@ -4,10 +4,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from discovery.settings import DiscoverySettings
-from toolkit.settings import Settings, setting
-
-_DIRECTIONS = "how many directions to look for; not set: as many as latent numbers"
-_TRUNCATION = "cut the latents' distribution at plus and minus this"
+from toolkit.settings import Settings, same_as, setting
 
 
 @dataclass(frozen=True)
@@ -16,7 +13,7 @@ class GanspaceSettings(Settings):
 
     kind: ClassVar[str] = "discover ganspace"
 
-    directions: int | None = setting(None, _DIRECTIONS, minimum=2)
+    directions: int | None = same_as(DiscoverySettings, "directions")
     layer: str | None = setting(
         None,
         "submodule of the generator whose output is analysed, or latents, or images; not set: the generator's choice",
@@ -25,9 +22,9 @@ class GanspaceSettings(Settings):
         10_000, "latents the components are computed from, and as many for the regression", minimum=8
     )
     batch: int = setting(32, "latents rendered at a time", minimum=2)
-    checkpoint_every: int = setting(500, "steps between checkpoints", minimum=1)
-    truncation: float | None = setting(None, _TRUNCATION, above=0)
-    seed: int = setting(0, "names every random draw", minimum=0)
+    checkpoint_every: int = same_as(DiscoverySettings, "checkpoint_every")
+    truncation: float | None = same_as(DiscoverySettings, "truncation")
+    seed: int = same_as(DiscoverySettings, "seed")
 
 
 @dataclass(frozen=True)
@@ -36,9 +33,9 @@ class SefaSettings(Settings):
 
     kind: ClassVar[str] = "discover sefa"
 
-    directions: int | None = setting(None, _DIRECTIONS, minimum=2)
+    directions: int | None = same_as(DiscoverySettings, "directions")
     unit_rows: bool = setting(True, "bring every row of the weights to unit length first, as the authors' code does")
-    seed: int = setting(0, "names every random draw", minimum=0)
+    seed: int = same_as(DiscoverySettings, "seed")
 
 
 @dataclass(frozen=True)
@@ -55,10 +52,10 @@ class ContrastSettings(Settings):
     rate: float = setting(5e-3, "Adam learning rate of the vectors", above=0)
     edge_weight: float = setting(10.0, "weight of the squared change of the Sobel edges", minimum=0)
     radial_weight: float = setting(2.0, "weight of the brightness that grows outward", minimum=0)
-    truncation: float | None = setting(None, _TRUNCATION, above=0)
-    seed: int = setting(0, "names every random draw", minimum=0)
-    log_every: int = setting(10, "steps between logged figures", minimum=1)
-    checkpoint_every: int = setting(500, "steps between checkpoints", minimum=1)
+    truncation: float | None = same_as(DiscoverySettings, "truncation")
+    seed: int = same_as(DiscoverySettings, "seed")
+    log_every: int = same_as(DiscoverySettings, "log_every")
+    checkpoint_every: int = same_as(DiscoverySettings, "checkpoint_every")
 
 
 @dataclass(frozen=True)
@@ -67,8 +64,8 @@ class CoordinateSettings(Settings):
 
     kind: ClassVar[str] = "discover coordinates"
 
-    directions: int | None = setting(None, _DIRECTIONS, minimum=2)
-    seed: int = setting(0, "names every random draw", minimum=0)
+    directions: int | None = same_as(DiscoverySettings, "directions")
+    seed: int = same_as(DiscoverySettings, "seed")
 
 
 @dataclass(frozen=True)
@@ -77,8 +74,8 @@ class RandomSettings(Settings):
 
     kind: ClassVar[str] = "discover random"
 
-    directions: int | None = setting(None, _DIRECTIONS, minimum=2)
-    seed: int = setting(0, "names every random draw", minimum=0)
+    directions: int | None = same_as(DiscoverySettings, "directions")
+    seed: int = same_as(DiscoverySettings, "seed")
 
 
 METHODS: dict[str, type[Settings]] = {

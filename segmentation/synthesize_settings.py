@@ -3,17 +3,10 @@
 import dataclasses
 import math
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from segmentation.settings import SegmentationSettings
-from toolkit.settings import Settings, setting
-
-_SEGMENTATION = {field.name: field for field in dataclasses.fields(SegmentationSettings)}
-
-
-def _as_in_segmentation(name: str) -> Any:
-    """Return a field with the default, help and range that `name` has there."""
-    return dataclasses.field(default=_SEGMENTATION[name].default, metadata=_SEGMENTATION[name].metadata)
+from toolkit.settings import Settings, same_as, setting
 
 
 @dataclass(frozen=True)
@@ -30,18 +23,18 @@ class SynthesizeSettings(Settings):
     )
     shard_size: int = setting(1000, "pairs in each tar file of the layout shards", minimum=1)
     batch: int = setting(32, "latents rendered at a time", minimum=1)
-    mask_rule: str = _as_in_segmentation("mask_rule")
-    connected_components: bool = _as_in_segmentation("connected_components")
-    component_ratio: float = _as_in_segmentation("component_ratio")
-    area_filter: bool = _as_in_segmentation("area_filter")
-    max_area: float = _as_in_segmentation("max_area")
-    min_area: float = _as_in_segmentation("min_area")
-    histogram_filter: bool = _as_in_segmentation("histogram_filter")
-    z_noise: float = _as_in_segmentation("z_noise")
-    noise_kind: str = _as_in_segmentation("noise_kind")
-    truncation: float | None = _as_in_segmentation("truncation")
-    max_attempts: int = _as_in_segmentation("max_attempts")
-    seed: int = _as_in_segmentation("seed")
+    mask_rule: str = same_as(SegmentationSettings, "mask_rule")
+    connected_components: bool = same_as(SegmentationSettings, "connected_components")
+    component_ratio: float = same_as(SegmentationSettings, "component_ratio")
+    area_filter: bool = same_as(SegmentationSettings, "area_filter")
+    max_area: float = same_as(SegmentationSettings, "max_area")
+    min_area: float = same_as(SegmentationSettings, "min_area")
+    histogram_filter: bool = same_as(SegmentationSettings, "histogram_filter")
+    z_noise: float = same_as(SegmentationSettings, "z_noise")
+    noise_kind: str = same_as(SegmentationSettings, "noise_kind")
+    truncation: float | None = same_as(SegmentationSettings, "truncation")
+    max_attempts: int = same_as(SegmentationSettings, "max_attempts")
+    seed: int = same_as(SegmentationSettings, "seed")
     checkpoint_every: int = setting(20, "batches between checkpoints", minimum=1)
 
     def __post_init__(self) -> None:
@@ -55,6 +48,5 @@ class SynthesizeSettings(Settings):
 
     def masking(self) -> SegmentationSettings:
         """Return the same as settings of segmentation, as far as they decide on images and masks."""
-        own = ("batch", "checkpoint_every")
-        shared = {name: value for name, value in self.as_dict().items() if name in _SEGMENTATION and name not in own}
-        return SegmentationSettings(**shared)
+        shared = {field.name for field in dataclasses.fields(SegmentationSettings)} - {"batch", "checkpoint_every"}
+        return SegmentationSettings(**{name: value for name, value in self.as_dict().items() if name in shared})

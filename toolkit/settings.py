@@ -29,6 +29,15 @@ def setting(
     return dataclasses.field(default=default, metadata=metadata)
 
 
+_ITS_OWN: Any = object()
+
+
+def same_as(settings_class: "type[Settings]", name: str, default: Any = _ITS_OWN) -> Any:
+    """Return a dataclass field with help, range and, unless another is given, default of the field `name` there."""
+    field = next(field for field in dataclasses.fields(settings_class) if field.name == name)
+    return dataclasses.field(default=field.default if default is _ITS_OWN else default, metadata=field.metadata)
+
+
 @dataclasses.dataclass(frozen=True)
 class Settings:
     """Base of all settings: checks every field's type and range on construction, reads and writes TOML."""
