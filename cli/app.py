@@ -28,8 +28,9 @@ from cli import (
     train_generator,
     weights,
 )
+from cli.processes import require_one_process, tell
 from toolkit import __version__
-from toolkit.errors import UserError
+from toolkit.errors import TeamError, UserError
 
 # typer carries its own copy of click in some versions and imports click in others; this names the class in both.
 _USAGE_ERROR: Any = typer.BadParameter.__base__
@@ -42,13 +43,13 @@ class _Commands(TyperGroup):
         try:
             return super().invoke(ctx)
         except UserError as error:
-            typer.echo(f"error: {error}", err=True)
+            tell(f"error: {error}", of_team=isinstance(error, TeamError))
             raise typer.Exit(2) from error
         except _USAGE_ERROR as error:
             typer.echo(f"error: {error.format_message()}; see --help", err=True)
             raise typer.Exit(2) from error
         except KeyboardInterrupt as stop:  # long training catches it itself and says where it goes on
-            typer.echo("stopped; give the command again to start it anew", err=True)
+            tell("stopped; give the command again to start it anew")
             raise typer.Exit(130) from stop
 
 
@@ -83,16 +84,20 @@ _COMMANDS: dict[str, Callable[..., Any]] = {
 for _name, _command in _COMMANDS.items():
     app.command(_name)(_command)
 app.add_typer(weights.app, name="weights")
+_SHARED = ("discover", "segment", "synthesize", "eval", "predict", "train-generator", "train-encoder", "embed")
 
 
 @app.callback()
 def common(
+    context: typer.Context,
     version: Annotated[bool, typer.Option("--version", help="Print the version and end.")] = False,
 ) -> None:
     """Find the directions of a GAN's latent space and turn one into a segmentation network, without labels."""
     if version:
         typer.echo(f"toolkit {__version__}")
         raise typer.Exit
+    if context.invoked_subcommand not in _SHARED:
+        require_one_process()
 
 
 def main() -> None:

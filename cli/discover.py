@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cli.hints import command, segment_command
-from cli.options import DeviceOption, GeneratorOption, PrecisionOption, WeightsOption, with_settings
+from cli.options import DeviceOption, GeneratorOption, PrecisionOption, WeightsOption, require, with_settings
+from cli.processes import ProcessesOption, engine_of
 from cli.progress import console
 from cli.training import drive, log_figures, take_up
 from discovery.method_settings import METHODS
@@ -31,16 +32,20 @@ def discover(
     weights: WeightsOption = None,
     device: DeviceOption = "auto",
     precision: PrecisionOption = "auto",
+    processes: ProcessesOption = 1,
 ) -> None:
     """Find directions of a latent space, by default with a deformator trained against a shift reconstructor."""
     from cli.discover_methods import find_into
     from cli.sources import generator_inputs
     from generators.catalogue import open_generator
-    from toolkit.engine import choose_engine
 
-    engine = choose_engine(device, precision)
+    engine = engine_of(device, precision, processes)
     opened = open_generator(generator, weights).to(engine.device)
     source = generator_inputs(generator, weights)
+    require(
+        engine.team.size == 1 or isinstance(settings, DiscoverySettings),
+        "several processes share the work of --method deformator only; the others take minutes in one",
+    )
     if isinstance(settings, DiscoverySettings):
         found = discover_into(out, opened, settings, engine, source)
     else:
@@ -61,10 +66,11 @@ def discover_into(
     from toolkit.runs import RunFolder
 
     state = DiscoveryState.start(generator, settings, engine)  # refuses what cannot be before anything is written
-    run = RunFolder.open(out, settings, {**source, **engine.identity()}, engine.describe(), extendable=("steps",))
+    given = {**source, **engine.identity()}
+    run = RunFolder.open(out, settings, given, engine.describe(), extendable=("steps",), team=engine.team)
     if run.result is not None and run.result["steps"] >= settings.steps:
         console.print(f"{out} is finished already")
-        return DirectionSet.load(out)
+        return engine.team.led(lambda: DirectionSet.load(out))
     take_up(state, run)
     _train(state, generator, settings, engine, run)
     return _finish(state, generator, settings, engine, run, source)
@@ -123,6 +129,7 @@ def _finish(
     card = {"source": source, "steps": state.step, "rca": accuracy}
     found = direction_set(state, generator, settings, card)
     walks = _walks(state, settings, engine)
-    found = conclude(run, found, generator, walks, settings.seed, {"steps": state.step, "rca": accuracy})
+    figures = {"steps": state.step, "rca": accuracy}
+    found = engine.team.led(lambda: conclude(run, found, generator, walks, settings.seed, figures))
     console.print(f"{len(found)} directions; reconstruction accuracy (RCA) {accuracy:.3f}, chance {1 / len(found):.3f}")
     return found

@@ -1,16 +1,16 @@
 """toolkit embed: the latents of one's own photos."""
 
-import time
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cli.embed_task import EmbedTask, embed_all
 from cli.hints import segment_command
 from cli.options import DeviceOption, GeneratorOption, PrecisionOption, SeedOption, WeightsOption, require
-from cli.photo_folder import photos_digest, require_outside
-from cli.progress import Bar, StopRequest, console
+from cli.photo_folder import require_outside
+from cli.processes import ProcessesOption, engine_of
+from cli.progress import console
 from toolkit.errors import UserError
 
 if TYPE_CHECKING:
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from generators.protocol import Generator
 
 _BACKENDS = ("torch", "tfhub")
-_SAVE_SECONDS = 30.0
 _PAIRS = 16  # columns of the picture
 # Unlike the original, which kept draws: on flowers64 means miss held-out photos by 0.215, draws by 0.337.
 _SAMPLE = False
@@ -48,6 +47,7 @@ def embed(
     skip_unreadable: Annotated[bool, typer.Option("--skip-unreadable", help="Report broken photos and go on.")] = False,
     device: DeviceOption = "auto",
     precision: PrecisionOption = "fp32",
+    processes: ProcessesOption = 1,
 ) -> None:
     """Tell the latents of photos; the same command again goes on where it was stopped."""
     require(backend in _BACKENDS, f"--backend is {backend!r}; choose one of {', '.join(_BACKENDS)}")
@@ -58,12 +58,11 @@ def embed(
     from cli.sources import generator_inputs
     from generators.embedding import Reconstructor, Refinement, embed_images
     from generators.latents_file import record_of, save_latents
-    from toolkit.engine import choose_engine
     from toolkit.files import writable_file
     from toolkit.photos import list_photos, read_centre, read_square
     from toolkit.streams import Stream
 
-    engine = choose_engine(device, precision)
+    engine = engine_of(device, precision, processes)
     renderer = _open_renderer(generator, weights, engine.device)
     require(renderer is not None or refine == 0, "--refine needs the generator's weights; get them or leave it away")
     embedder, source = _open_embedder(encoder, module, generator, engine.device)
@@ -80,8 +79,8 @@ def embed(
         "refine_rate": refine_rate,
         **engine.identity(),
     }
-    task = _Task(photos, list_photos(photos), writable_file(out, (".npy",)), made)
-    if task.is_finished():
+    task = EmbedTask(photos, list_photos(photos), writable_file(out, (".npy",)), made)
+    if engine.team.led(task.is_finished):
         console.print(f"{out} is finished already")
         return
     reconstructor = None if renderer is None else Reconstructor(renderer, embedder.image_size, engine.device)
@@ -94,10 +93,12 @@ def embed(
         with engine.autocast():
             return embed_images(images, embedder, reconstructor, sample, Refinement(refine, refine_rate), rng)
 
-    found = _embed_all(task, batch, skip_unreadable, read, tell)
+    found = embed_all(task, batch, skip_unreadable, read, tell, engine.team)
     for line in found.left_out:
         console.print(f"left out: {line}")
     require(bool(found.files), "none of the photos could be read")
+    if not engine.team.lead:
+        return
     if reconstructor is not None:
         _draw_pairs(task, found, reconstructor, read)
     save_latents(out, found, task.described(len(task.paths)))
@@ -107,65 +108,6 @@ def embed(
         f"wrote {out}: {len(found.files)} latents of {made['generator']}{figures}; {record_of(out)} names the photos"
     )
     console.print(f"next: {segment_command('DIRECTIONS', '--embeddings', str(out), '--z-noise', '0.2')}")
-
-
-@dataclass(frozen=True)
-class _Task:
-    """Which photos become which file of latents, how, and where the state lies in the meantime."""
-
-    folder: Path
-    paths: list[Path]
-    out: Path
-    made: dict[str, Any]
-
-    @property
-    def unfinished(self) -> Path:
-        return self.out.with_name(f".{self.out.stem}.unfinished.safetensors")
-
-    def name_of(self, path: Path) -> str:
-        return path.relative_to(self.folder).as_posix()
-
-    def described(self, count: int) -> dict[str, Any]:
-        """Return how latents of the first `count` photos are made."""
-        return {**self.made, "photos_digest": photos_digest(self.paths[:count], self.folder)}
-
-    def is_finished(self) -> bool:
-        """Tell whether the output is there; UserError when it was made otherwise or by others."""
-        from generators.latents_file import read_record, record_of
-
-        if not self.out.exists():
-            beside = [path for path in (record_of(self.out), self.out.with_suffix(".png")) if path.exists()]
-            require(
-                not beside or self.unfinished.exists(),
-                f"{beside[0] if beside else ''} exists and would be overwritten; choose another --out, or remove it",
-            )
-            return False
-        self._require_same(self.out, read_record(self.out) or {}, len(self.paths))
-        return True
-
-    def take_up(self) -> "EmbeddedPhotos":
-        """Return what an interrupted command has told so far."""
-        from generators.latents_file import EmbeddedPhotos, load_unfinished
-
-        if not self.unfinished.exists():
-            return EmbeddedPhotos()
-        found, made = load_unfinished(self.unfinished)
-        self._require_same(self.unfinished, made, found.consumed)
-        console.print(f"going on after {found.consumed} photos")
-        return found
-
-    def save(self, found: "EmbeddedPhotos") -> None:
-        found.save(self.unfinished, self.described(found.consumed))
-
-    def _require_same(self, path: Path, before: dict[str, Any], count: int) -> None:
-        described = self.described(count)
-        changed = [
-            f"{name} was {before.get(name)!r}, now {value!r}"
-            for name, value in described.items()
-            if before.get(name) != value
-        ]
-        if changed:
-            raise UserError(f"{path} holds latents whose {'; '.join(changed)}; delete it or choose another --out")
 
 
 def _open_renderer(name: str, weights: Path | None, device: "torch.device") -> "Generator | None":
@@ -216,46 +158,8 @@ def _require_fit(embedder: "Embedder", generator: "Generator | None", digest: st
         )
 
 
-def _embed_all(
-    task: _Task,
-    batch: int,
-    skip_unreadable: bool,
-    read: "Callable[[Path], np.ndarray]",
-    tell: "Callable[[torch.Tensor, int], tuple[torch.Tensor, dict[str, torch.Tensor]]]",
-) -> "EmbeddedPhotos":
-    """Return the latents of all photos; on Ctrl-C or SIGTERM keep those told so far and leave with status 130."""
-    import numpy as np
-
-    from toolkit.pixels import from_bytes
-
-    found = task.take_up()
-    saved = time.monotonic()
-    with Bar("embedding", len(task.paths), found.consumed, unit="photos") as bar, StopRequest() as stop:
-        for start in range(found.consumed, len(task.paths), batch):
-            part = task.paths[start : start + batch]
-            pictures: dict[str, np.ndarray] = {}
-            for path in part:
-                try:
-                    pictures[task.name_of(path)] = read(path)
-                except UserError as error:
-                    if not skip_unreadable:
-                        raise
-                    found.left_out.append(str(error))
-            if pictures:
-                images = from_bytes(np.stack(list(pictures.values())))
-                found.extend(list(pictures), *tell(images, len(found.files)))
-            bar.advance(len(part), ", ".join(f"{name} {value:.3f}" for name, value in found.figures().items()))
-            if found.consumed < len(task.paths) and (stop or time.monotonic() - saved > _SAVE_SECONDS):
-                task.save(found)
-                saved = time.monotonic()
-                if stop:
-                    console.print(f"stopped after {found.consumed} photos; the same command goes on from there")
-                    raise typer.Exit(130)
-    return found
-
-
 def _draw_pairs(
-    task: _Task,
+    task: EmbedTask,
     found: "EmbeddedPhotos",
     reconstructor: "Reconstructor",
     read: "Callable[[Path], np.ndarray]",

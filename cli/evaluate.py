@@ -7,11 +7,13 @@ import typer
 
 from cli.hints import command
 from cli.options import DeviceOption, require, with_settings
+from cli.processes import ProcessesOption, engine_of
 from cli.progress import Bar, console
 from segmentation.evaluation_settings import EvaluationSettings
 
 if TYPE_CHECKING:
     from segmentation.evaluation import Evaluation
+    from toolkit.engine import Engine
 
 _SHOWN = ("iou", "accuracy", "max_f", "mae", "s_measure", "max_e", "weighted_f")
 
@@ -32,6 +34,7 @@ def evaluate(
     protocol: Annotated[str, typer.Option(help="float, or original (the published 8-bit path).")] = "float",
     refine: Annotated[bool, typer.Option("--refine/--no-refine", help="Guided filter on the photo's edges.")] = False,
     device: DeviceOption = "auto",
+    processes: ProcessesOption = 1,
 ) -> None:
     """Measure a segmenter on photos with masks, or grey-level maps against masks."""
     require(
@@ -54,13 +57,19 @@ def evaluate(
         model is not None or not (images or refine or protocol != "float"),
         "--images, --refine and --protocol go with --model; leave them away with --predictions",
     )
-    evaluations = _evaluations(model, folders or [], masks, names, settings, protocol, refine, device)
-    writable_folder(out)
+    engine = engine_of(device, "fp32", processes)
+    evaluations = _evaluations(model, folders or [], masks, names, settings, protocol, refine, engine)
+    if engine.team.lead:
+        writable_folder(out)
     for evaluation in evaluations:
         with Bar(evaluation.dataset, len(evaluation), unit="images") as bar:
             for _ in bar.over(evaluation):
                 pass
-    results = [_written(evaluation, out) for evaluation in evaluations]
+    results = [evaluation.result() for evaluation in evaluations]
+    if not engine.team.lead:
+        return
+    for evaluation in evaluations:
+        _write(evaluation, out)
     write_json(out / "result.json", {"model": model, "datasets": results})
     _show(results)
     console.print(f"wrote {out / 'result.json'}, a CSV and a picture of cases for each data set")
@@ -89,21 +98,20 @@ def _evaluations(
     settings: EvaluationSettings,
     protocol: str,
     refine: bool,
-    device: str,
+    engine: "Engine",
 ) -> "list[Evaluation]":
     from cli.sources import open_segmenter
     from segmentation.evaluation import evaluate as measured
     from segmentation.evaluation import evaluate_predictions
     from segmentation.pairs import pair_folders
     from segmentation.protocols import PROTOCOLS
-    from toolkit.engine import choose_engine
 
     require(protocol in PROTOCOLS, f"protocol {protocol!r} is unknown; choose one of {', '.join(PROTOCOLS)}")
     if model is None:
         triples = zip(folders, masks, names, strict=True)
-        found = [evaluate_predictions(folder, mask, one, settings) for folder, mask, one in triples]
+        found = [evaluate_predictions(folder, mask, one, settings, engine.team) for folder, mask, one in triples]
     else:
-        segmenter = open_segmenter(model).to(choose_engine(device).device)
+        segmenter = open_segmenter(model).to(engine.device)
         meaning = PROTOCOLS[protocol].meaning + ("; refined by a guided filter" if refine else "")
         found = [
             measured(
@@ -112,6 +120,7 @@ def _evaluations(
                 one,
                 meaning,
                 settings,
+                engine.team,
             )
             for folder, mask, one in zip(folders, masks, names, strict=True)
         ]
@@ -121,14 +130,13 @@ def _evaluations(
     return found
 
 
-def _written(evaluation: "Evaluation", out: Path) -> dict[str, Any]:
+def _write(evaluation: "Evaluation", out: Path) -> None:
     from segmentation.evaluation import cases_picture, rows_csv
     from toolkit.files import write_text
     from toolkit.photos import write_picture
 
     write_text(out / f"{evaluation.dataset}.csv", rows_csv(evaluation.rows()))
     write_picture(out / f"{evaluation.dataset}_cases.png", cases_picture(evaluation))
-    return evaluation.result()
 
 
 def _show(results: list[dict[str, Any]]) -> None:

@@ -18,6 +18,7 @@ from cli.options import (
     require,
     with_settings,
 )
+from cli.processes import ProcessesOption, engine_of
 from cli.progress import console
 from cli.training import drive, take_up
 from segmentation.settings import SegmentationSettings
@@ -53,14 +54,14 @@ def segment(
     masks: Annotated[Path | None, typer.Option(help="Their masks; they measure and never train.")] = None,
     device: DeviceOption = "auto",
     precision: PrecisionOption = "auto",
+    processes: ProcessesOption = 1,
 ) -> None:
     """Train a U-Net on synthetic images and the masks a direction gives."""
     pairs = validation_pairs(images, masks)
     from cli.sources import generator_of, open_directions, or_published, shift_inputs
-    from toolkit.engine import choose_engine
     from toolkit.files import sha256_of
 
-    engine = choose_engine(device, precision)
+    engine = engine_of(device, precision, processes)
     embeddings = None if embeddings is None else or_published(embeddings, "embeddings")
     found = open_directions(directions)
     index, length, shift = mask_shift(found, direction, alpha, settings.mask_rule)
@@ -124,7 +125,8 @@ def segment_into(
     from toolkit.runs import RunFolder
 
     source = latent_source(generator, settings, latents)
-    run = RunFolder.open(out, settings, {**inputs, **engine.identity()}, engine.describe(), extendable=("steps",))
+    given = {**inputs, **engine.identity()}
+    run = RunFolder.open(out, settings, given, engine.describe(), extendable=("steps",), team=engine.team)
     if run.result is not None and run.result["steps"] >= settings.steps:
         console.print(f"{out} is finished already")
         return run
@@ -134,7 +136,8 @@ def segment_into(
     measure = None if pairs is None else photo_figures_of(pairs, generator.image_size)
     train_segmenter(train(state, settings, engine), state, settings, run, "synthetic", measure)
     # The name is told but no part of what the run is: naming a direction must not keep a run from going on.
-    finish(state, settings, run, generator, {**inputs, "direction_name": direction_name})
+    if engine.team.lead:
+        finish(state, settings, run, generator, {**inputs, "direction_name": direction_name})
     return run
 
 
@@ -146,15 +149,17 @@ def draw_samples(
     path: Path,
     count: int = 24,
 ) -> None:
-    """Write a picture of images above their masks, from the source of `like`, and print what the filters do."""
+    """Write a picture of images above their masks, drawn as those of `like`, and print what the filters do."""
     import numpy as np
 
     from segmentation.synthesis import MaskSynthesizer
     from toolkit.photos import write_picture
     from toolkit.pixels import grid, overlay, stack_rows, to_bytes
 
-    synthesizer = MaskSynthesizer(generator, shift, settings, like.source, "picture", like.engine)
+    synthesizer = MaskSynthesizer(generator, shift, settings, like.source, "picture", like.engine, like.at_once)
     batch = synthesizer.batch(count)
+    if not synthesizer.engine.team.lead:
+        return
     pictures, masks = to_bytes(batch.images), batch.masks.cpu().numpy()
     rows = [
         grid(np.concatenate([pictures[i : i + 12], overlay(pictures[i : i + 12], masks[i : i + 12])]), 12)

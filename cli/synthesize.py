@@ -18,6 +18,7 @@ from cli.options import (
     WeightsOption,
     with_settings,
 )
+from cli.processes import ProcessesOption, engine_of
 from cli.progress import console
 from cli.training import drive, take_up
 from segmentation.synthesize_settings import SynthesizeSettings
@@ -41,6 +42,7 @@ def synthesize(
     embeddings: EmbeddingsOption = None,
     device: DeviceOption = "auto",
     precision: PrecisionOption = "auto",
+    processes: ProcessesOption = 1,
 ) -> None:
     """Write synthetic images with the masks a direction gives, to train any network on.
 
@@ -50,11 +52,10 @@ def synthesize(
     from cli.sources import generator_of, open_directions, or_published, shift_inputs
     from segmentation.shards import SynthesisState, writer_of
     from segmentation.synthesis import MaskSynthesizer, latent_source
-    from toolkit.engine import choose_engine
     from toolkit.files import sha256_of
     from toolkit.runs import RunFolder
 
-    engine = choose_engine(device, precision)
+    engine = engine_of(device, precision, processes)
     found = open_directions(directions)
     index, length, shift = mask_shift(found, direction, alpha, settings.mask_rule)
     opened, inputs = generator_of(found, generator, weights)
@@ -67,10 +68,10 @@ def synthesize(
     masking, shift = settings.masking(), shift.to(engine.device)
     source = latent_source(opened, masking, latents)
     inputs |= engine.identity()
-    run = RunFolder.open(out, settings, inputs, engine.describe())
+    run = RunFolder.open(out, settings, inputs, engine.describe(), team=engine.team)
     if run.result is None:
         synthesizer = MaskSynthesizer(opened, shift, masking, source, STREAM, engine)
-        state = SynthesisState(synthesizer, writer_of(settings, out))
+        state = SynthesisState(synthesizer, writer_of(settings, out, engine.team))
         if not take_up(state, run):
             draw_samples(opened, shift, masking, state.synthesizer, out / "samples.png")
             # From here on there is work to protect: the same folder with another layout or seed is refused.
@@ -93,10 +94,8 @@ def _places(settings: SynthesizeSettings) -> str:
 
 
 def _write(state: "SynthesisState", settings: SynthesizeSettings, run: "RunFolder", made: dict[str, Any]) -> None:
-    """Write the pairs that are left, then the manifest, and close the run."""
+    """Write the pairs that are left, then what belongs to them."""
     from segmentation.shards import synthesize as batches_of
-    from toolkit import __version__
-    from toolkit.files import write_json
 
     first, started = state.writer.pairs, time.monotonic()
 
@@ -105,6 +104,15 @@ def _write(state: "SynthesisState", settings: SynthesizeSettings, run: "RunFolde
         return f"{step.pairs} pairs, {rate:.1f} pairs/s, {state.synthesizer.acceptance.share:.0%} accepted"
 
     drive("synthesizing", batches_of(state, settings), state, settings, run, attend)
+    if run.team.lead:
+        _conclude(state, settings, run, made)
+
+
+def _conclude(state: "SynthesisState", settings: SynthesizeSettings, run: "RunFolder", made: dict[str, Any]) -> None:
+    """Write the manifest and the figures, and close the run."""
+    from toolkit import __version__
+    from toolkit.files import write_json
+
     acceptance = state.synthesizer.acceptance
     console.print(f"synthetic pairs: {acceptance.describe()}")
     figures = {**vars(acceptance), "share": acceptance.share}

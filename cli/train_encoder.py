@@ -8,6 +8,7 @@ import typer
 from cli.hints import command, generator_words
 from cli.options import DeviceOption, GeneratorOption, PrecisionOption, WeightsOption, with_settings
 from cli.photo_folder import photos_digest, read_squares, require_outside
+from cli.processes import ProcessesOption, engine_of
 from cli.progress import console
 from cli.training import drive, take_up
 from generators.encoder_settings import EncoderSettings
@@ -32,17 +33,17 @@ def train_encoder(
     ] = None,
     device: DeviceOption = "auto",
     precision: PrecisionOption = "auto",
+    processes: ProcessesOption = 1,
 ) -> None:
     """Train an encoder that tells the latents of images."""
     from cli.sources import generator_inputs
     from generators.catalogue import open_generator
     from generators.encoder_training import EncoderState, encoder_shape
     from generators.encoder_validation import split_photos
-    from toolkit.engine import choose_engine
     from toolkit.photos import list_photos
     from toolkit.runs import RunFolder
 
-    engine = choose_engine(device, precision)
+    engine = engine_of(device, precision, processes)
     opened = open_generator(generator, weights).to(engine.device)
     shape = encoder_shape(opened, settings)
     inputs, pixels = generator_inputs(generator, weights), None
@@ -51,12 +52,13 @@ def train_encoder(
         paths = list_photos(photos)
         pixels = split_photos(read_squares(paths, shape.image_size), settings)
         inputs |= {"photos": str(photos.resolve()), "photos_digest": photos_digest(paths, photos)}
-    run = RunFolder.open(out, settings, {**inputs, **engine.identity()}, engine.describe())
+    run = RunFolder.open(out, settings, {**inputs, **engine.identity()}, engine.describe(), team=engine.team)
     if run.result is None:
         state = EncoderState.start(opened, settings, engine)
         take_up(state, run)
         _train(state, opened, pixels, settings, engine, run)
-        _finish(state, opened, settings, run, inputs)
+        if engine.team.lead:
+            _finish(state, opened, settings, run, inputs)
     else:
         console.print(f"{out} is finished already")
     console.print(f"wrote {out / 'encoder.safetensors'}, {out / 'pairs.png'}")

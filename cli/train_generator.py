@@ -8,6 +8,7 @@ import typer
 from cli.hints import command
 from cli.options import DeviceOption, PrecisionOption, require, with_settings
 from cli.photo_folder import photos_digest, read_squares, require_outside
+from cli.processes import ProcessesOption, engine_of
 from cli.progress import console
 from cli.training import drive, log_figures, take_up
 from generators.settings import GeneratorSettings
@@ -41,16 +42,16 @@ def train_generator(
     ] = None,
     device: DeviceOption = "auto",
     precision: PrecisionOption = "auto",
+    processes: ProcessesOption = 1,
 ) -> None:
     """Train a generator on a folder of photos; with --objective bigbigan its encoder too."""
     _check(settings)
     require_outside(out, photos)
     from generators.warm_start import start_from
-    from toolkit.engine import choose_engine
     from toolkit.photos import list_photos
     from toolkit.runs import RunFolder
 
-    engine = choose_engine(device, precision)
+    engine = engine_of(device, precision, processes)
     paths = list_photos(photos)
     state_class, train = _objective(settings)
     state = state_class.start(settings, engine)
@@ -60,12 +61,14 @@ def train_generator(
     inputs = {"photos": str(photos.resolve()), "photos_digest": photos_digest(paths, photos), "name": name}
     if start is not None:
         inputs["start"] = str(start.resolve())
-    run = RunFolder.open(out, settings, {**inputs, **engine.identity()}, engine.describe(), extendable=("steps",))
+    given = {**inputs, **engine.identity()}
+    run = RunFolder.open(out, settings, given, engine.describe(), extendable=("steps",), team=engine.team)
     if run.result is None or run.result["steps"] < settings.steps:
         take_up(state, run)
         watch = _Watch(state, pixels, settings, engine, run)
         drive("training", train(state, pixels, settings, engine), state, settings, run, watch.attend)
-        _finish(state, {"name": name, "photos": len(paths)}, settings, run)
+        if engine.team.lead:
+            _finish(state, {"name": name, "photos": len(paths)}, settings, run)
     else:
         console.print(f"{out} is finished already")
     console.print(f"wrote {', '.join(str(out / made) for made in _made(settings))}")

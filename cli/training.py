@@ -62,23 +62,24 @@ def drive(
 ) -> None:
     """Run `steps` to `settings.steps`, or `total`; save a checkpoint every `settings.checkpoint_every` and at the end.
 
-    `attend(step, last)` logs and draws after each step; what it returns stands behind the bar. On Ctrl-C or SIGTERM
-    the state is saved and the command ends with status 130.
+    `attend(step, last)` logs and draws after each step, in the leading process; what it returns stands behind the
+    bar. On Ctrl-C or SIGTERM the state is saved and the command ends with status 130.
     """
     total = total or settings.steps
     with Bar(label, total, state.step) as bar, StopRequest() as stop:
         for step in steps:
             last = step.step == total
+            stopping = run.team.any(bool(stop)) and not last
             try:
-                bar.advance(1, attend(step, last))
+                bar.advance(1, attend(step, last) if run.team.lead else None)
             except OSError as error:  # a log that cannot be written costs no training
                 run.save_checkpoint(state.state_dict())
                 raise UserError(
                     f"cannot write into {run.path}: {error.strerror or error}; make room, then repeat the command"
                 ) from error
-            if step.step % settings.checkpoint_every == 0 or last or stop:
+            if step.step % settings.checkpoint_every == 0 or last or stopping:
                 run.save_checkpoint(state.state_dict())
-            if stop and not last:
+            if stopping:
                 run.close()
                 console.print(f"stopped at step {step.step}; the same command goes on from there")
                 raise typer.Exit(130)

@@ -19,6 +19,12 @@ class DiscoverySettings(Settings):
 
     steps: int = setting(100_000, "training steps, one batch of image pairs each", minimum=1)
     batch: int = setting(32, "image pairs in a batch", minimum=2)
+    micro_batch: int | None = setting(
+        None,
+        "samples at a time, for little memory: gradients of a batch's parts add up, batch norm sees each part by "
+        "itself; not set: the whole batch",
+        minimum=2,
+    )
     directions: int | None = setting(
         None, "how many directions to look for; not set: as many as latent numbers", minimum=2
     )

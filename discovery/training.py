@@ -17,6 +17,8 @@ from discovery.deformators import Deformator, make_deformator
 from discovery.reconstructors import make_reconstructor
 from discovery.settings import DiscoverySettings
 from generators.protocol import Generator, Latents, render_twins
+from toolkit.batch_norm import synchronised
+from toolkit.batches import even_slices
 from toolkit.directions import DirectionSet
 from toolkit.engine import Engine
 from toolkit.errors import UserError
@@ -61,7 +63,7 @@ class DiscoveryState(ResumableState):
         reconstructor = make_reconstructor(
             settings.reconstructor, num_directions, size=settings.reconstructor_size, seed=settings.seed
         ).to(memory_format=torch.channels_last)
-        reconstructor.to(engine.device)
+        reconstructor = synchronised(reconstructor.to(engine.device), engine.team)
         learnt = list(deformator.parameters())
         return cls(
             deformator,
@@ -94,6 +96,14 @@ class ShiftBatch:
     def basis(self, num_directions: int) -> torch.Tensor:
         """Return the shifts in the space of direction numbers, (B, K): alpha at the index, zero elsewhere."""
         return F.one_hot(self.index, num_directions) * self.alpha[:, None]
+
+    def __len__(self) -> int:
+        return len(self.latents)
+
+    def parts(self, size: int | None) -> "Iterator[ShiftBatch]":
+        """Yield the samples in order, at most `size` at a time, or all at once."""
+        for rows in even_slices(len(self), size):
+            yield ShiftBatch(self.latents[rows], self.index[rows], self.alpha[rows])
 
 
 @dataclass(frozen=True)
@@ -155,34 +165,51 @@ def update(
     settings: DiscoverySettings,
     engine: Engine,
 ) -> Step:
-    """Take one optimiser step on `batch` and return its figures."""
+    """Take one optimiser step on `batch` and return its figures.
+
+    With `settings.micro_batch` the gradients of so many samples at a time add up to those of the batch's mean loss.
+    """
     state.deformator.train()
     state.reconstructor.train()
+    optimisers = [o for o in (state.deformator_optimiser, state.reconstructor_optimiser) if o is not None]
+    for optimiser in optimisers:
+        optimiser.zero_grad()
+    learnt = [*state.deformator.parameters(), *_learnt(state.reconstructor)]
+    figures = torch.zeros(4, device=engine.device)
+    for part in batch.parts(settings.micro_batch):
+        share = len(part) / len(batch)
+        loss, *others = _losses(state, generator, part, settings, engine)
+        # Naming the inputs keeps the generator's weights out of it, even when they ask for gradients.
+        (share * loss).backward(inputs=learnt)
+        figures += share * torch.stack([loss.detach(), *others])
+    engine.team.sum_gradients(learnt)
+    for optimiser in optimisers:
+        optimiser.step()
+    state.step += 1
+    return Step(state.step, *figures)
+
+
+def _losses(
+    state: DiscoveryState, generator: Generator, batch: ShiftBatch, settings: DiscoverySettings, engine: Engine
+) -> tuple[torch.Tensor, ...]:
+    """Return the mean loss of a batch shared by all processes and, detached, its two terms and the accuracy."""
+    # Every process computes all shifts, which cost nothing beside images, and renders its own rows.
     shift = state.deformator(batch.basis(state.deformator.num_directions))
+    rows = engine.team.rows(len(batch))
+    latents = batch.latents[rows]
     # Two calls, not one batch of both: G(z) needs no gradient, and a shared batch would compute one for it too
     # (0.56 s against 0.82 s forward and back, 32 images of 64 pixels on one core).
     with engine.autocast():
         with torch.no_grad():
-            before = generator(batch.latents)
-        after = generator(batch.latents.shifted(shift))
-        logits, predicted = state.reconstructor(before, after)
+            before = generator(latents)
+        after = generator(latents.shifted(shift[rows]))
+        told = state.reconstructor(before, after)
+    logits, predicted = (engine.team.joined(values, len(batch)) for values in told)
     label_loss = F.cross_entropy(logits, batch.index)
     shift_loss = (predicted - batch.alpha).abs().mean()
     loss = settings.label_weight * label_loss + settings.shift_weight * shift_loss
-    _descend(state, loss)
-    state.step += 1
     accuracy = (logits.detach().argmax(dim=1) == batch.index).float().mean()
-    return Step(state.step, loss.detach(), label_loss.detach(), shift_loss.detach(), accuracy)
-
-
-def _descend(state: DiscoveryState, loss: torch.Tensor) -> None:
-    optimisers = [o for o in (state.deformator_optimiser, state.reconstructor_optimiser) if o is not None]
-    for optimiser in optimisers:
-        optimiser.zero_grad()
-    # Naming the inputs keeps the generator's weights out of it, even when they ask for gradients.
-    loss.backward(inputs=[*state.deformator.parameters(), *_learnt(state.reconstructor)])
-    for optimiser in optimisers:
-        optimiser.step()
+    return loss, label_loss.detach(), shift_loss.detach(), accuracy
 
 
 def _learnt(network: nn.Module) -> list[nn.Parameter]:
@@ -219,14 +246,16 @@ def confusion(
     state.deformator.eval()
     state.reconstructor.eval()
     counts = torch.zeros(count * count, dtype=torch.long, device=engine.device)
-    for _ in range(batches or settings.validation_batches):
+    for number in range(batches or settings.validation_batches):
         batch = draw_batch(streams, generator, count, settings, engine)
+        if number % engine.team.size != engine.team.rank:
+            continue
         shift = state.deformator(batch.basis(count))
         with engine.autocast():
             logits, _ = state.reconstructor(*render_twins(generator, batch.latents, shift))
         cells = batch.index * count + logits.argmax(dim=1)
         counts += torch.bincount(cells, minlength=count * count)
-    return counts.view(count, count).cpu()
+    return engine.team.total(counts).view(count, count).cpu()
 
 
 def direction_set(

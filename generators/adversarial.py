@@ -17,13 +17,14 @@ from torch.nn.utils.parametrize import register_parametrization
 from generators.augmentation import NUM_UNIFORMS, augmented
 from generators.compact import CompactNetwork, CompactShape
 from generators.settings import GeneratorSettings
+from toolkit.batch_norm import synchronised
 from toolkit.engine import Engine
 from toolkit.state import ResumableState, Stateful
 from toolkit.streams import Stream
 
 STREAMS = ("photos", "mirror", "latents", "augment-critic", "augment-generator")
 _BETAS = (0.0, 0.99)
-_GROUP = 8
+GROUP = 8  # samples whose spread the critic sees together
 # SiLU and average pooling each fade small signals by about half. Without a gain that makes up for both the normalised
 # critic stays at chance: with 2, photos and fakes scored alike (gap 0.00) after 3,000 steps; with 10, 0.4 apart.
 _GAIN = 8.0
@@ -82,7 +83,7 @@ def _conv(inputs: int, outputs: int) -> nn.Module:
 
 def _with_spread(features: torch.Tensor) -> torch.Tensor:
     """Append each group's standard deviation as a channel (Karras et al. 2018, section 3): it shows lost variety."""
-    groups = features.float().unflatten(0, (-1, min(_GROUP, len(features))))
+    groups = features.float().unflatten(0, (-1, min(GROUP, len(features))))
     spread = (groups.var(dim=1, unbiased=False) + 1e-8).sqrt().mean(dim=(1, 2, 3))
     spread = spread.repeat_interleave(groups.shape[1])[:, None, None, None]
     return torch.cat([features, spread.expand(-1, 1, *features.shape[2:]).to(features.dtype)], dim=1)
@@ -129,8 +130,8 @@ class TrainingState(ResumableState):
 
 
 def placed(network: NetworkT, engine: Engine) -> NetworkT:
-    """Return the network on the engine's device, laid out for its convolutions."""
-    return network.to(engine.device).to(memory_format=torch.channels_last)
+    """Return the network on the engine's device, laid out for its convolutions, its batch norms over all processes."""
+    return synchronised(network.to(engine.device).to(memory_format=torch.channels_last), engine.team)
 
 
 def averaged(network: NetworkT) -> NetworkT:
@@ -165,8 +166,9 @@ def train(state: TrainingState, photos: torch.Tensor, settings: GeneratorSetting
             state.step,
             settings,
         )
-        real = photo_batch(photos, settings.batch, settings.mirror, state.streams, engine)
-        z = state.streams["latents"].normal(settings.batch, settings.latent_dim).to(engine.device)
+        rows = engine.team.rows(settings.batch, GROUP)
+        real = photo_batch(photos, settings.batch, settings.mirror, state.streams, engine, rows)
+        z = state.streams["latents"].normal(settings.batch, settings.latent_dim)[rows].to(engine.device)
         with engine.autocast():
             fake = state.network(z)
         critic_loss, real_score, fake_score = _critic_update(state, real, fake.detach(), settings, engine)
@@ -186,34 +188,49 @@ def set_rates(rates: Mapping[torch.optim.Optimizer, float], step: int, settings:
 
 
 def photo_batch(
-    photos: torch.Tensor, count: int, mirror: bool, streams: Mapping[str, Stream], engine: Engine
+    photos: torch.Tensor, count: int, mirror: bool, streams: Mapping[str, Stream], engine: Engine, rows: slice
 ) -> torch.Tensor:
-    """Return `count` photos (count, 3, S, S) in [-1, 1] of uint8 (N, 3, S, S), with `mirror` half of them mirrored.
+    """Return `rows` of the next `count` photos, (B, 3, S, S) in [-1, 1], drawn from uint8 (N, 3, S, S).
 
-    The streams "photos" and "mirror" say which.
+    With `mirror` half of them are mirrored; the streams "photos" and "mirror" say which.
     """
-    chosen = photos[streams["photos"].integers(count, len(photos))].to(engine.device)
+    chosen = photos[streams["photos"].integers(count, len(photos))[rows]].to(engine.device)
     images = chosen.float() / 127.5 - 1
     if mirror:
-        flip = streams["mirror"].uniform(count, 1)[:, :, None, None] < 0.5
+        flip = streams["mirror"].uniform(count, 1)[rows, :, None, None] < 0.5
         images = torch.where(flip.to(engine.device), images.flip(-1), images)
     return images
 
 
-def shown(images: torch.Tensor, stream: Stream, settings: GeneratorSettings) -> torch.Tensor:
-    """Return images as the discriminator sees them: augmented, if the settings say so, by the stream's next rows."""
-    return augmented(images, stream.uniform(len(images), NUM_UNIFORMS)) if settings.augment else images
+def shown(stream: Stream, settings: GeneratorSettings, engine: Engine, *kinds: torch.Tensor) -> torch.Tensor:
+    """Return images of all `kinds`, one after another, as the discriminator sees them.
+
+    They are augmented, if the settings say so, by the stream's next rows. Each kind is the own rows of a batch that all
+    processes share.
+    """
+    images = torch.cat(kinds)
+    if not settings.augment:
+        return images
+    rows = engine.team.rows(settings.batch, GROUP)
+    return augmented(images, torch.cat([stream.uniform(settings.batch, NUM_UNIFORMS)[rows] for _ in kinds]))
+
+
+def joined(scores: torch.Tensor, settings: GeneratorSettings, engine: Engine) -> torch.Tensor:
+    """Return the scores, or other rows, of the whole batch, of which this process has its own (see Team.joined)."""
+    return engine.team.joined(scores, settings.batch, GROUP)
 
 
 def _critic_update(
     state: TrainingState, real: torch.Tensor, fake: torch.Tensor, settings: GeneratorSettings, engine: Engine
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    images = shown(torch.cat([real, fake]), state.streams["augment-critic"], settings)
+    images = shown(state.streams["augment-critic"], settings, engine, real, fake)
     with engine.autocast():
-        real_scores, fake_scores = state.critic(images).chunk(2)
+        scores = state.critic(images)
+    real_scores, fake_scores = (joined(own, settings, engine) for own in scores.chunk(2))
     loss = F.relu(1 - real_scores).mean() + F.relu(1 + fake_scores).mean()
     state.critic_optimiser.zero_grad()
     loss.backward()
+    engine.team.sum_gradients(state.critic.parameters())
     state.critic_optimiser.step()
     return loss.detach(), real_scores.detach().mean(), fake_scores.detach().mean()
 
@@ -223,9 +240,11 @@ def _generator_update(
 ) -> torch.Tensor:
     state.critic.requires_grad_(False)
     with engine.autocast():
-        loss = -state.critic(shown(fake, state.streams["augment-generator"], settings)).mean()
+        scores = state.critic(shown(state.streams["augment-generator"], settings, engine, fake))
+    loss = -joined(scores, settings, engine).mean()
     state.network_optimiser.zero_grad()
     loss.backward()
+    engine.team.sum_gradients(state.network.parameters())
     state.network_optimiser.step()
     state.critic.requires_grad_(True)
     return loss.detach()

@@ -9,7 +9,18 @@ from dataclasses import dataclass
 
 import torch
 
-from generators.adversarial import STREAMS, adam, average_weights, averaged, photo_batch, placed, set_rates, shown
+from generators.adversarial import (
+    GROUP,
+    STREAMS,
+    adam,
+    average_weights,
+    averaged,
+    joined,
+    photo_batch,
+    placed,
+    set_rates,
+    shown,
+)
 from generators.compact import CompactNetwork, CompactShape
 from generators.encoder import EncoderNetwork, EncoderShape
 from generators.encoder_training import negative_log_likelihood
@@ -101,8 +112,9 @@ def train_bigbigan(
     size = (settings.image_size, settings.image_size)
     while state.step < settings.steps:
         set_rates(_rates(state, settings), state.step, settings)
-        real = photo_batch(photos, settings.batch, settings.mirror, state.streams, engine)
-        z = state.streams["latents"].normal(settings.batch, settings.latent_dim).to(engine.device)
+        rows = engine.team.rows(settings.batch, GROUP)
+        real = photo_batch(photos, settings.batch, settings.mirror, state.streams, engine, rows)
+        z = state.streams["latents"].normal(settings.batch, settings.latent_dim)[rows].to(engine.device)
         with engine.autocast():
             fake = state.network(z)
         codes, latent_loss = _encoded(state, real, fake, z, settings, engine)
@@ -152,21 +164,23 @@ def _encoded(
     with engine.autocast():
         means, log_spreads = state.encoder(images)
     (mean, fake_mean), (log_spread, fake_log_spread) = means.chunk(2), log_spreads.chunk(2)
-    noise = state.streams["encoder-noise"].normal(*mean.shape).to(mean)
-    codes = mean + log_spread.exp() * noise
-    return codes, negative_log_likelihood(z, fake_mean, fake_log_spread).mean()
+    noise = state.streams["encoder-noise"].normal(settings.batch, mean.shape[1])
+    codes = mean + log_spread.exp() * noise[engine.team.rows(settings.batch, GROUP)].to(mean)
+    losses = negative_log_likelihood(z, fake_mean, fake_log_spread)
+    return codes, joined(losses, settings, engine).mean()
 
 
 def _critic_update(
     state: BigbiganState, pairs: _Pairs, settings: GeneratorSettings, engine: Engine
 ) -> dict[str, torch.Tensor]:
-    images = shown(torch.cat([pairs.real, pairs.fake.detach()]), state.streams["augment-critic"], settings)
+    images = shown(state.streams["augment-critic"], settings, engine, pairs.real, pairs.fake.detach())
     with engine.autocast():
         scores = state.critic(images, torch.cat([pairs.codes.detach(), pairs.z]))
-    real, fake = scores.chunk()
+    real, fake = (own.over(lambda values: joined(values, settings, engine)) for own in scores.chunk())
     loss = real.hinge(+1) + fake.hinge(-1)
     state.critic_optimiser.zero_grad()
     loss.backward()
+    engine.team.sum_gradients(state.critic.parameters())
     state.critic_optimiser.step()
     return {
         "critic_loss": loss.detach(),
@@ -185,12 +199,14 @@ def _players_update(
     stream = state.streams["augment-generator"]
     with engine.autocast():
         with torch.no_grad():
-            features = state.critic.images.features(shown(pairs.real, stream, settings))
-        encoder_loss = state.critic.judge(features, pairs.codes).total().mean()
-        generator_loss = -state.critic(shown(pairs.fake, stream, settings), pairs.z).total().mean()
+            features = state.critic.images.features(shown(stream, settings, engine, pairs.real))
+        encoder_loss = joined(state.critic.judge(features, pairs.codes).total(), settings, engine).mean()
+        judged = state.critic(shown(stream, settings, engine, pairs.fake), pairs.z)
+        generator_loss = -joined(judged.total(), settings, engine).mean()
     state.network_optimiser.zero_grad()
     state.encoder_optimiser.zero_grad()
     (encoder_loss + generator_loss + settings.latent_weight * latent_loss).backward()
+    engine.team.sum_gradients([*state.network.parameters(), *state.encoder.parameters()])
     state.network_optimiser.step()
     state.encoder_optimiser.step()
     state.critic.requires_grad_(True)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 
-from generators.adversarial import photo_batch
+from generators.adversarial import photo_batch, placed
 from generators.augmentation import NUM_UNIFORMS, augmented
 from generators.encoder import EncoderNetwork, EncoderShape
 from generators.encoder_settings import EncoderSettings
@@ -55,7 +55,7 @@ class EncoderState(ResumableState):
         shape = encoder_shape(generator, settings)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(settings.seed)
-            network = EncoderNetwork(shape).to(engine.device).to(memory_format=torch.channels_last)
+            network = placed(EncoderNetwork(shape), engine)
         optimiser = torch.optim.Adam(network.parameters(), settings.rate, betas=(0.9, 0.99), foreach=True)
         return cls(network, optimiser, {name: Stream(settings.seed, name) for name in _STREAMS})
 
@@ -98,22 +98,27 @@ def train(
         z, images = _samples(state, generator, settings, engine)
         real = images[:0]
         if photos is not None:
-            real = photo_batch(photos, settings.photo_batch, settings.mirror, state.streams, engine)
+            rows = engine.team.rows(settings.photo_batch)
+            real = photo_batch(photos, settings.photo_batch, settings.mirror, state.streams, engine, rows)
         with engine.autocast():
-            mean, log_spread = state.network(torch.cat([images, real]))
-        losses = negative_log_likelihood(z, mean[: len(z)], log_spread[: len(z)])
+            told = torch.cat(state.network(torch.cat([images, real])), dim=1)
+        mean, log_spread = engine.team.joined(told[: len(images)], settings.batch).chunk(2, dim=1)
+        losses = negative_log_likelihood(z, mean, log_spread)
         # Weighted by the spread it tells (2203.09168, beta 0.5): else a number it is sure of outweighs what it has yet
         # to learn, and means run away (worst R^2 of a number after 100 steps: -21 instead of 0.14).
-        loss, photo_loss, prior_loss = (losses * log_spread[: len(z)].detach().exp()).mean(), None, None
+        loss, photo_loss, prior_loss = (losses * log_spread.detach().exp()).mean(), None, None
         if photos is not None:
-            mean, spread = mean[len(z) :], log_spread[len(z) :].exp()
+            own = told[len(images) :]
             with engine.autocast():
-                photo_loss = pyramid_error(rendered(generator, mean, real.shape[-1]), real).mean()
+                errors = pyramid_error(rendered(generator, own.chunk(2, dim=1)[0], real.shape[-1]), real)
+            photo_loss = engine.team.joined(errors, settings.photo_batch).mean()
             # The samples say how sure it may be; the photos' means have to fill what that leaves of the prior.
-            prior_loss = moments.divergence(mean, spread.detach())
+            mean, log_spread = engine.team.joined(own, settings.photo_batch).chunk(2, dim=1)
+            prior_loss = moments.divergence(mean, log_spread.detach().exp())
             loss = loss + settings.photo_weight * photo_loss + settings.prior_weight * prior_loss
         state.optimiser.zero_grad()
         loss.backward()
+        engine.team.sum_gradients(state.network.parameters())
         state.optimiser.step()
         state.step += 1
         yield Step(state.step, losses.detach().mean(), _detached(photo_loss), _detached(prior_loss))
@@ -123,14 +128,19 @@ def train(
 def _samples(
     state: EncoderState, generator: Generator, settings: EncoderSettings, engine: Engine
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return fresh latents (B, D) and their images (B, 3, S, S), a share of them disturbed."""
+    """Return fresh latents (B, D) and, of this process's rows, their images (b, 3, S, S), a share of them disturbed."""
     z = generator.sample(settings.batch, state.streams["latents"]).z.to(engine.device)
+    rows = engine.team.rows(settings.batch)
     with engine.autocast():
-        images = rendered(generator, z, state.network.shape.image_size)
-    count = round(settings.disturbed * len(images))
-    if count == 0:
-        return z, images
-    return z, torch.cat([disturbed(images[:count], state.streams["disturbance"]), images[count:]])
+        images = rendered(generator, z[rows], state.network.shape.image_size)
+    count, stream = round(settings.disturbed * settings.batch), state.streams["disturbance"]
+    own = max(0, min(rows.stop, count) - rows.start)  # the batch's first ones are disturbed
+    end = stream.position + count
+    stream.position += min(rows.start, count)
+    if own:
+        images = torch.cat([disturbed(images[:own], stream), images[own:]])
+    stream.position = end
+    return z, images
 
 
 def negative_log_likelihood(z: torch.Tensor, mean: torch.Tensor, log_spread: torch.Tensor) -> torch.Tensor:

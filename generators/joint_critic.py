@@ -1,5 +1,6 @@
 """The joint discriminator of BigBiGAN: it judges images, latents, and whether the two belong together."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -34,6 +35,10 @@ class Scores:
         """Return the scores of the batch's first and second half."""
         (image, other_image), (latent, other_latent), (pair, other_pair) = (term.chunk(2) for term in self.terms())
         return Scores(image, latent, pair), Scores(other_image, other_latent, other_pair)
+
+    def over(self, change: Callable[[torch.Tensor], torch.Tensor]) -> "Scores":
+        """Return the scores with each term changed."""
+        return Scores(*map(change, self.terms()))
 
     def terms(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Return (image, latent, pair)."""

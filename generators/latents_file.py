@@ -40,6 +40,14 @@ class EmbeddedPhotos:
         for name, values in errors.items():
             self.errors.setdefault(name, []).extend(values.tolist())
 
+    def append(self, others: "EmbeddedPhotos") -> None:
+        """Append other photos' latents, names and errors."""
+        self.files += others.files
+        self.left_out += others.left_out
+        self.z += others.z
+        for name, values in others.errors.items():
+            self.errors.setdefault(name, []).extend(values)
+
     def table(self) -> torch.Tensor:
         """Return the latents (N, D)."""
         return torch.cat(self.z)

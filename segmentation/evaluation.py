@@ -4,6 +4,7 @@ import csv
 import io
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,11 @@ import numpy as np
 from segmentation.evaluation_settings import EvaluationSettings
 from segmentation.measures import BETA_SQUARED, DEFINITIONS, stretched
 from segmentation.pairs import Pair, Pairs, pair_folders, read_truth
-from segmentation.scores import Tally, score_image
+from segmentation.scores import ImageScores, Tally, score_image
 from toolkit.errors import UserError
 from toolkit.photos import read_gray, read_photo
 from toolkit.pixels import from_bytes, grid, mask_picture, overlay, resize, stack_rows, to_bytes
+from toolkit.team import SOLO, Team
 
 Predictor = Callable[[np.ndarray], np.ndarray]
 
@@ -33,7 +35,8 @@ class Evaluation:
     """An evaluation under way: iterate over it to measure image after image, then ask for the results.
 
     It holds one image at a time and 2 KB of figures for each image measured. Asking for results measures
-    first whatever is still to be measured.
+    first whatever is still to be measured. Of a `team` each process measures every `team.size`-th image; all have to
+    ask for results, and get the same.
     """
 
     dataset: str
@@ -42,19 +45,22 @@ class Evaluation:
     protocol: str
     settings: EvaluationSettings = field(default_factory=EvaluationSettings)
     read: Callable[[Path], np.ndarray] = read_photo
-    tally: Tally = field(default_factory=Tally)
-    empty_truths: int = 0
+    team: Team = SOLO
+    _measured: list[tuple[ImageScores, bool]] = field(default_factory=list)  # and whether the truth is empty
+
+    @property
+    def _own(self) -> range:
+        return range(self.team.rank, len(self.pairs), self.team.size)
 
     def __len__(self) -> int:
-        return len(self.pairs)
+        return len(self._own)
 
     def __iter__(self) -> Iterator[Scored]:
-        while len(self.tally) < len(self.pairs):
-            pair = self.pairs[len(self.tally)]
+        while len(self._measured) < len(self):
+            pair = self.pairs[self._own[len(self._measured)]]
             _, probability, truth = self.maps(pair)
             scores = score_image(probability, truth, self.settings.threshold, self.settings.stretch)
-            self.empty_truths += not truth.any()
-            self.tally.add(scores)
+            self._measured.append((scores, not truth.any()))
             yield Scored(pair, scores.figures)
 
     def maps(self, pair: Pair) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -66,15 +72,15 @@ class Evaluation:
 
     def result(self) -> dict[str, Any]:
         """Return what `result.json` holds: data set, number of images, measures, definitions, protocol."""
-        self._finish()
+        tally, empty_truths = self._finished
         return {
             "dataset": self.dataset,
             "images": len(self.pairs),
-            "empty_masks": self.empty_truths,
+            "empty_masks": empty_truths,
             "images_without_mask": len(self.pairs.unpaired_images),
             "masks_without_image": len(self.pairs.extra_masks),
-            "measures": self.tally.summary(),
-            "best_threshold": self.tally.best_threshold,
+            "measures": tally.summary(),
+            "best_threshold": tally.best_threshold,
             "definitions": DEFINITIONS,
             "protocol": {
                 "prediction": self.protocol,
@@ -85,17 +91,34 @@ class Evaluation:
 
     def rows(self) -> list[dict[str, Any]]:
         """Return one row an image: its name, its figures, and `f` at the data set's best threshold."""
-        self._finish()
-        figures = zip(self.pairs, self.tally.figures, self.tally.best_f(), strict=True)
+        tally, _ = self._finished
+        figures = zip(self.pairs, tally.figures, tally.best_f(), strict=True)
         return [{"name": pair.name, **row, "f": f} for pair, row, f in figures]
 
-    def _finish(self) -> None:
-        for _ in self:
-            pass
+    @cached_property
+    def _finished(self) -> tuple[Tally, int]:
+        """Return the figures of all images in order, and of how many the truth is empty."""
+
+        def measure() -> list[tuple[ImageScores, bool]]:
+            for _ in self:
+                pass
+            return self._measured
+
+        shares, tally, empty_truths = self.team.together(measure), Tally(), 0
+        for index in range(len(self.pairs)):
+            scores, empty = shares[index % self.team.size][index // self.team.size]
+            tally.add(scores)
+            empty_truths += empty
+        return tally, empty_truths
 
 
 def evaluate(
-    pairs: Pairs, predict: Predictor, dataset: str, protocol: str, settings: EvaluationSettings | None = None
+    pairs: Pairs,
+    predict: Predictor,
+    dataset: str,
+    protocol: str,
+    settings: EvaluationSettings | None = None,
+    team: Team = SOLO,
 ) -> Evaluation:
     """Return the evaluation of `predict`, photo uint8 (H, W, 3) -> probability (H, W) in [0, 1], on pairs.
 
@@ -104,11 +127,15 @@ def evaluate(
     """
     if not pairs:
         raise UserError("there are no images to evaluate; name a folder of images and one of masks")
-    return Evaluation(dataset, pairs, predict, protocol, settings or EvaluationSettings())
+    return Evaluation(dataset, pairs, predict, protocol, settings or EvaluationSettings(), team=team)
 
 
 def evaluate_predictions(
-    predictions: Path, masks: Path, dataset: str = "", settings: EvaluationSettings | None = None
+    predictions: Path,
+    masks: Path,
+    dataset: str = "",
+    settings: EvaluationSettings | None = None,
+    team: Team = SOLO,
 ) -> Evaluation:
     """Return the evaluation of a folder of grey-level maps (black 0, white 1) against a folder of masks.
 
@@ -117,7 +144,7 @@ def evaluate_predictions(
     settings = settings or EvaluationSettings()
     pairs = pair_folders(predictions, masks, settings.ignore_unpaired)
     name = dataset or Path(masks).resolve().name
-    return Evaluation(name, pairs, _level_probability, "grey levels of picture files / 255", settings, _read_map)
+    return Evaluation(name, pairs, _level_probability, "grey levels of picture files / 255", settings, _read_map, team)
 
 
 def _read_map(path: Path) -> np.ndarray:

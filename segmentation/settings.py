@@ -15,6 +15,12 @@ class SegmentationSettings(Settings):
 
     steps: int = setting(12_000, "training steps, one batch of synthetic pairs each", minimum=1)
     batch: int = setting(95, "synthetic pairs in a batch", minimum=2)
+    micro_batch: int | None = setting(
+        None,
+        "samples at a time, for little memory: gradients of a batch's parts add up, batch norm sees each part by "
+        "itself; not set: the whole batch",
+        minimum=2,
+    )
     rate: float = setting(1e-3, "Adam learning rate at the start", above=0)
     rate_decay: float = setting(0.2, "factor on the learning rate every --decay-every steps", above=0, maximum=1)
     decay_every: int = setting(8000, "steps between two drops of the learning rate", minimum=1)

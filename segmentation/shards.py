@@ -15,11 +15,12 @@ from typing import Any, Protocol
 import numpy as np
 from PIL import Image
 
-from segmentation.synthesis import MaskSynthesizer
+from segmentation.synthesis import MaskSynthesizer, SyntheticBatch
 from segmentation.synthesize_settings import SynthesizeSettings
 from toolkit.errors import UserError
 from toolkit.files import sha256_of, write_bytes
 from toolkit.pixels import to_bytes
+from toolkit.team import SOLO, Team
 
 
 class PairWriter(Protocol):
@@ -184,9 +185,35 @@ _WRITERS: dict[str, Callable[[Path, SynthesizeSettings], PairWriter]] = {
 }
 
 
-def writer_of(settings: SynthesizeSettings, folder: Path) -> PairWriter:
-    """Return the writer of the settings' layout, at its first pair."""
-    return _WRITERS[settings.layout](folder, settings)
+class Follower:
+    """The writer of a process that does not lead: it counts what the leading one writes."""
+
+    def __init__(self) -> None:
+        self.pairs = 0
+
+    def write(self, image: bytes, mask: bytes) -> None:
+        """Count a pair."""
+        self.pairs += 1
+
+    def finish(self) -> None:
+        """Do nothing."""
+
+    def contents(self) -> dict[str, Any]:
+        """Return nothing."""
+        return {}
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the number of pairs."""
+        return {"pairs": self.pairs}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take up the leading process's state."""
+        self.pairs = state["pairs"]
+
+
+def writer_of(settings: SynthesizeSettings, folder: Path, team: Team = SOLO) -> PairWriter:
+    """Return the writer of the settings' layout, at its first pair; of a `team` the leading process alone writes."""
+    return _WRITERS[settings.layout](folder, settings) if team.lead else Follower()
 
 
 @dataclass
@@ -228,13 +255,21 @@ def synthesize(state: SynthesisState, settings: SynthesizeSettings) -> Iterator[
     """
     while state.step < settings.steps:
         batch = state.synthesizer.batch(settings.batch)[: settings.count - state.writer.pairs]
-        masks = batch.masks.cpu().numpy() * np.uint8(255)
-        for image, mask in zip(to_bytes(batch.images), masks, strict=True):
-            state.writer.write(_png(image), _png(mask))
+        for image, mask in _encoded(batch, state.synthesizer.engine.team):
+            state.writer.write(image, mask)
         state.step += 1
         if state.step == settings.steps:
             state.writer.finish()
         yield Step(state.step, state.writer.pairs)
+
+
+def _encoded(batch: SyntheticBatch, team: Team) -> list[tuple[bytes, bytes]]:
+    """Return images and masks as PNG files, in order; each process encodes every `team.size`-th pair."""
+    own = batch[team.rank :: team.size]
+    images, masks = to_bytes(own.images), own.masks.cpu().numpy() * np.uint8(255)
+    pairs = [(_png(image), _png(mask)) for image, mask in zip(images, masks, strict=True)]
+    shares = team.together(lambda: pairs)
+    return [shares[index % team.size][index // team.size] for index in range(len(batch))]
 
 
 def _png(pixels: np.ndarray) -> bytes:

@@ -2,13 +2,16 @@
 
 import math
 from collections import Counter
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Protocol
 
 import torch
 
 from generators.protocol import Generator, Latents, render_twins
 from segmentation.settings import SegmentationSettings
+from toolkit.batches import even_slices
 from toolkit.engine import Engine
 from toolkit.errors import UserError
 from toolkit.masks import MASK_RULES, area_within, large_components, multimodal
@@ -90,6 +93,11 @@ class SyntheticBatch:
     def __getitem__(self, rows: slice | torch.Tensor) -> "SyntheticBatch":
         return SyntheticBatch(self.images[rows], self.masks[rows])
 
+    def parts(self, size: int | None) -> "Iterator[SyntheticBatch]":
+        """Yield the samples in order, at most `size` at a time, or all at once."""
+        for rows in even_slices(len(self), size):
+            yield self[rows]
+
     def to(self, device: torch.device) -> "SyntheticBatch":
         """Return the same samples on `device`."""
         return SyntheticBatch(self.images.to(device), self.masks.to(device))
@@ -129,7 +137,8 @@ class MaskSynthesizer:
     Accepted samples come in the order of their latents and none is thrown away, so sample i of a seed is the
     same whatever the batch size. `shift` (D,) decides the device; as (2, D) it holds the shift towards light and the
     one towards dark, for the rule light-dark, which otherwise takes -`shift` for the latter.
-    With a bf16 `engine` the images are rendered in it: on flowers64 0.2 % of the mask pixels then differ.
+    The processes of the `engine` render some rows each and get them all; `at_once` bounds how many latents a process
+    renders at a time. With a bf16 `engine` the images are rendered in it: on flowers64 0.2 % of the mask pixels then differ.
     """
 
     def __init__(
@@ -140,6 +149,7 @@ class MaskSynthesizer:
         source: LatentSource,
         name: str = "synthesis",
         engine: Engine | None = None,
+        at_once: int | None = None,
     ) -> None:
         if shift.shape not in ((generator.latent_dim,), (2, generator.latent_dim)):
             raise UserError(
@@ -151,6 +161,7 @@ class MaskSynthesizer:
         self.settings = settings
         self.source = source
         self.engine = engine or Engine(shift.device, bf16=False)
+        self.at_once = at_once
         self.rule = MASK_RULES[settings.mask_rule]
         light, dark = shift if shift.dim() == 2 else (shift, -shift)
         self._shifts = (light, dark) if self.rule.opposed else (light,)
@@ -174,7 +185,7 @@ class MaskSynthesizer:
         while sum(map(len, parts)) < count:
             if attempts == self.settings.max_attempts:
                 self._give_up(count, sum(map(len, parts)), self._counts - before)
-            parts.append(self._attempt(count))
+            parts.append(self._attempt(max(count, self.engine.team.size)))
             attempts += 1
         filled = SyntheticBatch.cat(parts)
         self._kept = filled[count:].cloned() if len(filled) > count else None
@@ -182,32 +193,46 @@ class MaskSynthesizer:
 
     @torch.no_grad()
     def _attempt(self, count: int) -> SyntheticBatch:
-        latents = self.source.draw(count, self.stream).to(self.shift.device)
+        """Return those of the next `count` samples that pass; each process renders some, and all get them all."""
+        team = self.engine.team
+        latents = self.source.draw(count, self.stream)[team.rows(count)].to(self.shift.device)
+        parts = [self._rendered(latents[rows]) for rows in even_slices(len(latents), self.at_once)]
+        own = SyntheticBatch.cat([batch for batch, _ in parts])
+        drawn = SyntheticBatch(team.joined(own.images, count), team.joined(own.masks, count))
+        rejecting = team.joined(torch.cat([numbers for _, numbers in parts]), count)
+        for number, name in enumerate(self._filters, start=1):
+            self._counts[name] += int((rejecting == number).sum())
+        accepted = rejecting == 0
+        self._counts["drawn"] += count
+        self._counts["accepted"] += int(accepted.sum())
+        return drawn[accepted]
+
+    def _rendered(self, latents: Latents) -> tuple[SyntheticBatch, torch.Tensor]:
+        """Return the samples of `latents` and (B,) the number, from 1, of the first filter that rejects it, else 0."""
         with self.engine.autocast():
             before, after, *dark = (images.float() for images in render_twins(self.generator, latents, *self._shifts))
         masks = self.rule(dark[0] if dark else before, after)
         if self.settings.connected_components:
             masks = large_components(masks, self.settings.component_ratio)
-        accepted = torch.ones(count, dtype=torch.bool, device=masks.device)
-        for name, passes in self._filters(masks, after).items():
-            self._counts[name] += int((accepted & ~passes).sum())
-            accepted &= passes
-        self._counts["drawn"] += count
-        self._counts["accepted"] += int(accepted.sum())
+        rejecting = torch.zeros(len(masks), dtype=torch.long, device=masks.device)
+        for number, passes in enumerate(self._filters.values(), start=1):
+            rejecting[(rejecting == 0) & ~passes(masks, after)] = number
         # Generators without a bounded last layer leave the range of photos, which the network is to see.
-        return SyntheticBatch(before.clamp(-1, 1), masks)[accepted]
+        return SyntheticBatch(before.clamp(-1, 1), masks), rejecting
 
-    def _filters(self, masks: torch.Tensor, after: torch.Tensor) -> dict[str, torch.Tensor]:
-        verdicts = {}
+    @cached_property
+    def _filters(self) -> dict[str, Callable[[torch.Tensor, torch.Tensor], torch.Tensor]]:
+        """Return, by name and in order, what tells (B,) which masks, or images after the shift, a filter lets pass."""
+        lowest, highest = self.settings.min_area, self.settings.max_area
+        filters = {}
         if self.settings.area_filter:
-            verdicts["area"] = area_within(masks, self.settings.min_area, self.settings.max_area)
+            filters["area"] = lambda masks, after: area_within(masks, lowest, highest)
         if self.settings.histogram_filter:
-            verdicts["histogram"] = multimodal(after)
-        return verdicts
+            filters["histogram"] = lambda masks, after: multimodal(after)
+        return filters
 
     def _acceptance(self, counts: Counter[str]) -> Acceptance:
-        filters = {"area": self.settings.area_filter, "histogram": self.settings.histogram_filter}
-        rejected = {name: counts[name] for name, active in filters.items() if active}
+        rejected = {name: counts[name] for name in self._filters}
         return Acceptance(counts["drawn"], counts["accepted"], rejected)
 
     def _give_up(self, count: int, filled: int, counts: Counter[str]) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from segmentation.counts import mask_counts, threshold_counts
+from segmentation.counts import NUM_THRESHOLDS, mask_counts, threshold_counts
 from segmentation.measures import accuracy, f_beta, iou
 from segmentation.synthesis import MaskSynthesizer, SyntheticBatch
 from segmentation.unet import UNet
@@ -74,21 +74,26 @@ class Samples(Protocol):
 def validate(network: UNet, held_out: Samples, engine: Engine) -> Validation:
     """Return the figures of `network` on the held-out samples; it is left in training mode."""
     network.eval()
-    sums, curve = np.zeros(3), np.zeros(1)
+    sums, curve = np.zeros(3), np.zeros(NUM_THRESHOLDS)
     pixels, certainty, hits = (np.zeros(_BINS) for _ in range(3))
-    for batch in held_out:
+    for number, batch in enumerate(held_out):
+        if number % engine.team.size != engine.team.rank:
+            continue
         with engine.autocast():
             logits = network(batch.images.to(engine.device)).float()
         losses = F.cross_entropy(logits, batch.masks.long().to(engine.device), reduction="none").mean(dim=(1, 2))
         probability, truth = logits.softmax(dim=1)[:, 1].cpu().numpy(), batch.masks.numpy()
         counts = mask_counts(probability >= 0.5, truth)
         sums += [losses.sum().item(), np.sum(iou(counts)), np.sum(accuracy(counts))]
-        curve = curve + f_beta(threshold_counts(probability, truth)).sum(axis=0)
+        curve += f_beta(threshold_counts(probability, truth)).sum(axis=0)
         bins = np.minimum((probability * _BINS).astype(int), _BINS - 1).ravel()
         pixels += np.bincount(bins, minlength=_BINS)
         certainty += np.bincount(bins, probability.ravel(), _BINS)
         hits += np.bincount(bins, truth.ravel(), _BINS)
     network.train()
+    sums, curve, pixels, certainty, hits = (
+        engine.team.total(torch.from_numpy(values)).numpy() for values in (sums, curve, pixels, certainty, hits)
+    )
     loss, mean_iou, mean_accuracy = (float(value) for value in sums / held_out.count)
     error = np.abs(certainty - hits).sum() / pixels.sum()
     return Validation(loss, mean_iou, mean_accuracy, float(curve.max() / held_out.count), float(error))

@@ -10,6 +10,7 @@ from cli_runs import SEGMENT, ran, refused, stopped
 from PIL import Image
 
 import cli.embed
+import cli.embed_task
 from generators.embedding import Reconstructor, Refinement, embed_images
 from generators.encoder import Encoder, EncoderNetwork, EncoderShape, load_encoder
 from generators.latents_file import read_record, record_of, require_made_for
@@ -103,12 +104,12 @@ def test_draws_are_those_of_the_seed_whatever_the_batch(photos, encoder, tmp_pat
 def stop_at_once(monkeypatch):
     """Let every command be stopped after its first batch, until undone."""
 
-    class AtOnce(cli.embed.StopRequest):
+    class AtOnce(cli.embed_task.StopRequest):
         def __bool__(self) -> bool:
             return True
 
     with monkeypatch.context() as patch:
-        patch.setattr(cli.embed, "StopRequest", AtOnce)
+        patch.setattr(cli.embed_task, "StopRequest", AtOnce)
         yield patch
 
 

@@ -1,4 +1,4 @@
-"""Where and how tensors are computed: device, precision and threads, chosen once at the edge."""
+"""Where and how tensors are computed: device, precision, threads and processes, chosen once at the edge."""
 
 import contextlib
 from contextlib import AbstractContextManager
@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 
 from toolkit.errors import UserError
+from toolkit.team import SOLO, Team, join_team, local_rank, team_size
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
 PRECISIONS = ("auto", "fp32", "bf16")
@@ -14,10 +15,11 @@ PRECISIONS = ("auto", "fp32", "bf16")
 
 @dataclass(frozen=True)
 class Engine:
-    """A device and the precision of its matrix products."""
+    """A device, the precision of its matrix products, and the processes that share the work."""
 
     device: torch.device
     bf16: bool
+    team: Team = SOLO
 
     def autocast(self) -> AbstractContextManager:
         """Return a context in which convolutions and matrix products run in bfloat16, or one that does nothing."""
@@ -30,15 +32,16 @@ class Engine:
         return {"precision": "bf16" if self.bf16 else "fp32"}
 
     def describe(self) -> str:
-        """Return a few words for run records, such as `cpu, bf16, 2 threads`."""
-        return f"{self.device}, {'bf16' if self.bf16 else 'fp32'}, {torch.get_num_threads()} threads"
+        """Return a few words for run records, such as `cpu, bf16, 2 threads, 1 process`."""
+        processes = f"{self.team.size} process{'es' if self.team.size > 1 else ''}"
+        return f"{self.device}, {'bf16' if self.bf16 else 'fp32'}, {torch.get_num_threads()} threads, {processes}"
 
 
 def choose_engine(device: str = "auto", precision: str = "fp32") -> Engine:
-    """Return the engine for names from DEVICES (or `cuda:1`) and PRECISIONS.
+    """Return the engine for names from DEVICES (or `cuda:1`) and PRECISIONS, with the processes the environment names.
 
-    `auto` takes the first of cuda, mps, cpu that is there, and bf16 where the hardware multiplies it faster.
-    UserError when the device is not there.
+    `auto` takes the first of cuda, mps, cpu that is there, and bf16 where the hardware multiplies it faster. Of several
+    processes each takes the GPU of its number. UserError when the device is not there, or is one for all of them.
     """
     name = device if device != "auto" else _best_device()
     if name.split(":")[0] not in DEVICES or not _available(name):
@@ -46,7 +49,25 @@ def choose_engine(device: str = "auto", precision: str = "fp32") -> Engine:
     if precision not in PRECISIONS:
         raise UserError(f"precision {precision!r} is unknown; choose one of {', '.join(PRECISIONS)}")
     bf16 = precision == "bf16" or (precision == "auto" and _multiplies_bf16(name))
-    return Engine(torch.device(name), bf16)
+    if team_size() > 1:
+        name = _own_device(name)
+    chosen = torch.device(name)
+    if chosen.type == "cuda":
+        torch.cuda.set_device(chosen)
+    return Engine(chosen, bf16, join_team(chosen.type == "cuda"))
+
+
+def _own_device(name: str) -> str:
+    """Return the device of one process of several."""
+    if name == "cpu":
+        return name
+    own = f"cuda:{local_rank()}"
+    if name != "cuda" or not _available(own):
+        raise UserError(
+            f"process {local_rank()} of this machine cannot have {name} to itself; start one process a GPU, "
+            "or use --device cpu"
+        )
+    return own
 
 
 def _best_device() -> str:

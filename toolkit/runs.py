@@ -25,6 +25,7 @@ from toolkit.artefacts import load_pickled, save_checkpoint
 from toolkit.errors import UserError
 from toolkit.files import read_json, writable_folder, write_json, write_text
 from toolkit.settings import Settings, read_toml
+from toolkit.team import SOLO, Team
 
 _LOCKS: dict[Path, int] = {}  # open lock files of this process, by run folder
 
@@ -32,9 +33,10 @@ _LOCKS: dict[Path, int] = {}  # open lock files of this process, by run folder
 class RunFolder:
     """One command's folder. Opening it again with the same settings resumes; with others it is refused."""
 
-    def __init__(self, path: Path, kind: str) -> None:
+    def __init__(self, path: Path, kind: str, team: Team = SOLO) -> None:
         self.path = Path(path)
         self.kind = kind
+        self.team = team
         self._board: Any = None
         self._kept_until: int | None = None
 
@@ -46,32 +48,37 @@ class RunFolder:
         inputs: Mapping[str, str],
         engine: str,
         extendable: tuple[str, ...] = (),
+        team: Team = SOLO,
     ) -> "RunFolder":
         """Return the run folder at `path`, made or taken up again.
 
         `inputs` names what the run reads besides its settings (generator, photos ...), as text. UserError when the
         folder holds a run of another kind, or of other settings or inputs (numbers in `extendable` may grow), and
-        when another process is at work in it.
+        when another process is at work in it. Of a `team` the leading process alone reads and writes.
         """
-        run = cls(path, settings.kind)
+        run = cls(path, settings.kind, team)
+        team.led(lambda: run._begin(settings, inputs, engine, extendable))
+        return run
+
+    def _begin(self, settings: Settings, inputs: Mapping[str, str], engine: str, extendable: tuple[str, ...]) -> None:
         described = {**settings.as_dict(), **inputs}
-        started = any((run.path / name).exists() for name in ("checkpoint.pt", "metrics.jsonl", "result.json"))
-        if (run.path / "run.json").exists():
-            previous = run._record_of_this_kind()
+        started = any((self.path / name).exists() for name in ("checkpoint.pt", "metrics.jsonl", "result.json"))
+        if (self.path / "run.json").exists():
+            previous = self._record_of_this_kind()
             # A start that was refused before its first step leaves no work to protect.
             if started:
-                run._require_same(previous, settings, described, extendable)
-        elif run.path.is_dir() and any(run.path.iterdir()):
-            raise UserError(f"{path} holds other files and no run; choose an empty or new folder with --out")
+                self._require_same(previous, settings, described, extendable)
+        elif self.path.is_dir() and any(self.path.iterdir()):
+            raise UserError(f"{self.path} holds other files and no run; choose an empty or new folder with --out")
         else:
             previous = {"started": _now(), "resumed": []}
-        writable_folder(run.path)
-        _lock(run.path)
+        writable_folder(self.path)
+        _lock(self.path)
         if "kind" in previous:
             previous["resumed"] = [*previous.get("resumed", []), _now()]
-        settings.save(run.path / "config.toml")
+        settings.save(self.path / "config.toml")
         write_json(
-            run.path / "run.json",
+            self.path / "run.json",
             {
                 "kind": settings.kind,
                 "inputs": dict(inputs),
@@ -85,7 +92,6 @@ class RunFolder:
                 "resumed": previous.get("resumed", []),
             },
         )
-        return run
 
     def _record_of_this_kind(self) -> dict[str, Any]:
         before = read_json(self.path / "run.json")
@@ -118,6 +124,9 @@ class RunFolder:
     @property
     def result(self) -> dict[str, Any] | None:
         """Return the figures of a finished run, or None while it is under way."""
+        return self.team.led(self._read_result)
+
+    def _read_result(self) -> dict[str, Any] | None:
         path = self.path / "result.json"
         if not path.exists():
             return None
@@ -128,6 +137,9 @@ class RunFolder:
 
     def load_checkpoint(self) -> dict[str, Any] | None:
         """Return the saved state, or None at the start; log lines past its step are dropped."""
+        return self.team.led(self._read_checkpoint)
+
+    def _read_checkpoint(self) -> dict[str, Any] | None:
         if not self.checkpoint.exists():
             self._keep_log_until(-1)
             return None
@@ -138,7 +150,9 @@ class RunFolder:
         return state
 
     def save_checkpoint(self, state: Mapping[str, Any]) -> None:
-        """Write the resumable state; it has to hold `step`."""
+        """Write the resumable state, which is the same in every process; it has to hold `step`."""
+        if not self.team.lead:
+            return
         if self._board is not None:
             self._board.flush()
         save_checkpoint(self.checkpoint, state)

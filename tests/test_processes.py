@@ -1,0 +1,107 @@
+"""--processes from outside: one that dies ends all, Ctrl-C leaves a state, and what was saved goes on."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from cli_runs import refused
+
+pytestmark = pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="looks for processes in /proc")
+_ENDLESS = (
+    "discover", "--generator", "scene", "--steps", "100000", "--batch", "4", "--directions", "6", "--reconstructor",
+    "lenet", "--validation-batches", "2", "--checkpoint-every", "5", "--log-every", "5",
+)  # fmt: skip
+
+
+def _started(out: Path, *more: str) -> subprocess.Popen:
+    line = [sys.executable, "-c", "from cli.app import main; main()", *_ENDLESS, "--out", str(out), *more]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    return subprocess.Popen(line, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def _workers(process: subprocess.Popen) -> list[int]:
+    found = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    return [int(pid) for pid in found]
+
+
+def _gone(pids: list[int]) -> bool:
+    return not any(Path(f"/proc/{pid}").exists() for pid in pids)
+
+
+def _until(true, process: subprocess.Popen, seconds: float = 100) -> None:
+    deadline = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < deadline
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.02)
+
+
+def _newer(path: Path, than: float) -> bool:
+    return path.exists() and path.stat().st_mtime > than
+
+
+def test_a_process_that_is_killed_ends_all_and_the_command_goes_on_later(tmp_path):
+    state = tmp_path / "run" / "checkpoint.pt"
+    process = _started(tmp_path / "run", "--processes", "2")
+    _until(state.exists, process)
+    workers = _workers(process)
+    assert len(workers) == 2
+    os.kill(workers[1], signal.SIGKILL)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 2
+    assert errors.splitlines() == [
+        "error: process 2 of 2 was ended by SIGKILL, so all were; the same command goes on from the last checkpoint"
+    ]
+    assert _gone(workers)
+
+    before = state.stat().st_mtime
+    process = _started(tmp_path / "run", "--processes", "2")
+    _until(lambda: _newer(state, before), process)
+    workers = _workers(process)
+    process.send_signal(signal.SIGINT)
+    output, errors = process.communicate(timeout=60)
+    assert process.returncode == 130, errors
+    assert not errors
+    assert output.count("resuming at step") == output.count("stopping after this step") == 1
+    stopped = int(output.split("stopped at step ")[1].split(";")[0])
+    assert _gone(workers)
+
+    process = _started(tmp_path / "run")  # alone this time
+    before = state.stat().st_mtime
+    _until(lambda: _newer(state, before), process)
+    process.kill()
+    assert f"resuming at step {stopped}" in process.communicate()[0]
+
+
+def test_the_processes_end_with_the_one_that_started_them(tmp_path):
+    process = _started(tmp_path / "run", "--processes", "2")
+    _until((tmp_path / "run" / "run.json").exists, process)
+    workers = _workers(process)
+    process.kill()
+    process.communicate()
+    deadline = time.monotonic() + 30
+    while not _gone(workers):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def test_an_error_is_told_once(tmp_path):
+    process = _started(tmp_path / "run", "--processes", "2", "--batch", "1")
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 2
+    assert len(errors.splitlines()) == 1, errors
+    assert "--batch" in errors
+
+
+def test_a_command_that_cannot_be_shared_is_refused_in_a_team(monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    assert "runs in one process" in refused("pick", "flowers64")
+
+
+def test_another_number_of_processes_than_torchrun_started_is_refused(monkeypatch, tmp_path):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    assert "torchrun started 2" in refused(*_ENDLESS, "--out", tmp_path, "--processes", "3")
