@@ -1,26 +1,35 @@
-"""Time of the measures on 50 maps of 300 x 400 pixels, against a loop over thresholds and against PySODMetrics.
+"""Time of the measures on maps of 300 x 400 pixels, against the original's way of max F and against PySODMetrics.
 
-    OMP_NUM_THREADS=1 python benchmarks/measures.py
+    OMP_NUM_THREADS=1 python -m benchmarks.measures [--rounds 5] [--out measures.json]
 
-Prints milliseconds a map (median of the rounds, after one to warm up) and ratios measured in the same run.
+Prints milliseconds a photo of the fast and the plain way, their ratio, and the share of the speed of a copy in memory
+at which a measure reads its map and truth.
 """
 
-import statistics
+import argparse
+import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from functools import partial
+from pathlib import Path
+from typing import Any
 
+import cv2
 import numpy as np
+import torch
 from scipy.ndimage import gaussian_filter
 
-from segmentation.counts import THRESHOLDS, level_counts, threshold_counts
+from benchmarks.reference import plain_max_f
+from segmentation.counts import level_counts, threshold_counts
 from segmentation.measures import e_measure, f_beta, mean_absolute_error
-from segmentation.scores import Tally, score_image
+from segmentation.scores import score_image
 from segmentation.structure import s_measure, weighted_f
 
-SHAPE, COUNT, ROUNDS = (300, 400), 50, 5
-NAIVE_COUNT = 5  # the loop is slow; its time a map does not depend on how many maps there are
+SHAPE, COUNT = (300, 400), 10
+COPIED = 2**24  # bytes
 
 Maps = list[tuple[np.ndarray, np.ndarray]]
+Work = Callable[[np.ndarray, np.ndarray], object]
 
 
 def make_maps() -> Maps:
@@ -35,85 +44,93 @@ def make_map(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     return 1 / (1 + np.exp(-logits)), truth
 
 
-def max_f(maps: Maps) -> float:
-    return float(np.mean([f_beta(threshold_counts(p, t)) for p, t in maps], axis=0).max())
+def original_max_f(probability: np.ndarray, truth: np.ndarray) -> float:
+    return plain_max_f(torch.from_numpy(probability[None]).float(), torch.from_numpy(truth[None]))
 
 
-def naive_max_f(maps: Maps) -> float:
-    curves = []
-    for probability, truth in maps:
-        values, curve = probability.astype(np.float32), []
-        for threshold in THRESHOLDS:
-            predicted = values > threshold
-            hits = (predicted & truth).sum()
-            precision = hits / predicted.sum() if predicted.any() else 1.0
-            recall = hits / truth.sum() if truth.any() else 1.0
-            weighted = 0.3 * precision + recall
-            curve.append(1.3 * precision * recall / weighted if weighted else 0.0)
-        curves.append(curve)
-    return float(np.mean(curves, axis=0).max())
+def together(works: Iterable[Work]) -> Work:
+    return lambda probability, truth: [work(probability, truth) for work in works]
 
 
-def milliseconds(work: Callable[[Maps], object], maps: Maps) -> float:
-    """Return the median time a map, after one round to warm up."""
-    work(maps)
-    times = []
-    for _ in range(ROUNDS):
-        start = time.perf_counter()
-        work(maps)
-        times.append(time.perf_counter() - start)
-    return 1000 * statistics.median(times) / len(maps)
+def works() -> dict[str, tuple[Work, Work]]:
+    """Return the plain and the fast way of each row; PySODMetrics is the plain way of what it has, if installed."""
+    original: dict[str, tuple[Work, Work]] = {
+        "max F, 255 thresholds / original": (original_max_f, lambda p, t: f_beta(threshold_counts(p, t)))
+    }
+    try:
+        import py_sod_metrics as sod  # type: ignore[import-untyped]
+    except ImportError:
+        return original
+    handler = sod.FmeasureHandler(with_dynamic=True, with_adaptive=False, beta=0.3)
+    pairs: dict[str, tuple[Any, Work]] = {
+        "max F, 256 levels": (sod.FmeasureV2({"f": handler}), lambda p, t: f_beta(level_counts(p, t), both_empty=0)),
+        "E-measure": (sod.Emeasure(), lambda p, t: e_measure(level_counts(p, t))),
+        "S-measure": (sod.Smeasure(), s_measure),
+        "weighted F": (sod.WeightedFmeasure(), weighted_f),
+        "MAE": (sod.MAE(), mean_absolute_error),
+    }
+    theirs = {name: partial(measure.step, normalize=False) for name, (measure, _) in pairs.items()}
+    compared = {f"{name} / PySODMetrics": (theirs[name], ours) for name, (_, ours) in pairs.items()}
+    return {**original, **compared, "all measures / PySODMetrics' five": (together(theirs.values()), score_image)}
 
 
-def each(measure: Callable[[np.ndarray, np.ndarray], object]) -> Callable[[Maps], object]:
-    return lambda maps: [measure(probability, truth) for probability, truth in maps]
+def seconds(work: Callable[[], object]) -> float:
+    """Return the processor time after one call to fill the caches; of one thread it is the time on an idle machine."""
+    work()
+    start = time.process_time()
+    work()
+    return time.process_time() - start
 
 
-def everything(maps: Maps) -> dict[str, float]:
-    tally = Tally()
-    for probability, truth in maps:
-        tally.add(score_image(probability, truth))
-    return tally.summary()
+def rows(rounds: int) -> dict[str, dict[str, float]]:
+    """Return seconds a photo of each row's "plain" and "fast" way, both on one thread.
+
+    They are the mean over photos of the least of `rounds` times of each, both ways by turns.
+    """
+    threads = cv2.getNumThreads(), torch.get_num_threads()
+    cv2.setNumThreads(1)
+    torch.set_num_threads(1)
+    measured = {title: _row(*ways, rounds) for title, ways in works().items()}
+    cv2.setNumThreads(threads[0])
+    torch.set_num_threads(threads[1])
+    return measured
 
 
-def oracle(make: Callable[[], object]) -> Callable[[Maps], object]:
-    def work(maps: Maps) -> object:
-        measure = make()
-        for probability, truth in maps:
-            measure.step(probability, truth, normalize=False)  # type: ignore[attr-defined]
-        return measure.get_results()  # type: ignore[attr-defined]
-
-    return work
+def _row(plain: Work, fast: Work, rounds: int) -> dict[str, float]:
+    least = []
+    for pair in make_maps():
+        turns = [(seconds(lambda: plain(*pair)), seconds(lambda: fast(*pair))) for _ in range(rounds)]  # noqa: B023
+        least.append(np.min(turns, axis=0))
+    return dict(zip(("plain", "fast"), map(float, np.mean(least, axis=0)), strict=True))
 
 
-def show(name: str, ours: float, other: float, against: str) -> None:
-    print(f"{name:<22} {ours:8.2f} ms   {against} {other:8.2f} ms   {other / ours:6.1f} times as fast")
+def copy_speed(rounds: int) -> float:
+    """Return bytes a second read by a copy in memory."""
+    source = np.ones(COPIED, np.uint8)
+    target = np.empty_like(source)
+    return COPIED / min(seconds(lambda: np.copyto(target, source)) for _ in range(rounds))
 
 
 def main() -> None:
-    maps = make_maps()
-    few = maps[:NAIVE_COUNT]
-    assert abs(max_f(few) - naive_max_f(few)) < 1e-9
-    show("max F, 255 thresholds", milliseconds(max_f, maps), milliseconds(naive_max_f, few), "loop        ")
-    print(f"{'all measures':<22} {milliseconds(everything, maps):8.2f} ms")
-    try:
-        import py_sod_metrics as sod
-    except ImportError:
-        print("pysodmetrics is not installed; no comparison with it")
-        return
-    handler = {"with_dynamic": True, "with_adaptive": False, "beta": 0.3}
-    rows = {
-        "max F, 256 levels": (
-            each(lambda p, t: f_beta(level_counts(p, t))),
-            lambda: sod.FmeasureV2({"f": sod.FmeasureHandler(**handler)}),
-        ),
-        "E-measure, 256 levels": (each(lambda p, t: e_measure(level_counts(p, t))), sod.Emeasure),
-        "S-measure": (each(s_measure), sod.Smeasure),
-        "weighted F": (each(weighted_f), sod.WeightedFmeasure),
-        "MAE": (each(mean_absolute_error), sod.MAE),
-    }
-    for name, (ours, theirs) in rows.items():
-        show(name, milliseconds(ours, maps), milliseconds(oracle(theirs), maps), "PySODMetrics")
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--out", type=Path, help="JSON file of the figures")
+    given = parser.parse_args()
+    ceiling = copy_speed(given.rounds)
+    read = SHAPE[0] * SHAPE[1] * (np.dtype(np.float64).itemsize + np.dtype(bool).itemsize)
+    print(f"1 thread, a copy reads {ceiling / 1e9:.1f} GB/s")
+    measured = rows(given.rounds)
+    for title, found in measured.items():
+        found["ratio"] = found["plain"] / found["fast"]
+        found["photos a second"] = 1 / found["fast"]
+        found["share of a copy"] = read / found["fast"] / ceiling
+        print(
+            f"{title:<40} {1000 * found['fast']:7.2f} ms  {1000 * found['plain']:7.2f} ms  {found['ratio']:6.1f}x  "
+            f"{found['photos a second']:6.0f} photos/s  {found['share of a copy']:6.1%} of a copy"
+        )
+    if given.out is not None:
+        figures = {"copy, bytes a second": ceiling, "rows": measured}
+        given.out.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -110,6 +110,13 @@ def adaptive_threshold(probability: np.ndarray) -> float:
     return min(2 * float(probability.mean()), 1.0)
 
 
+def absolute_error(probability: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    """Return the absolute difference, float64, of a map in [0, 1] and a mask of its shape."""
+    error = truth.astype(np.float64)
+    np.subtract(probability, error, out=error)
+    return np.abs(error, out=error)
+
+
 def mean_absolute_error(probability: np.ndarray, truth: np.ndarray) -> float:
     """Return the mean absolute difference of a map in [0, 1] and a mask of its shape."""
-    return float(np.abs(probability - truth).mean())
+    return float(absolute_error(probability, truth).mean())

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from segmentation import measures
-from segmentation.counts import THRESHOLDS, level_counts, mask_counts, require_probability, threshold_counts
+from segmentation.counts import THRESHOLDS, curve_counts, mask_counts, require_probability
 from segmentation.structure import s_measure, weighted_f
 
 
@@ -33,17 +33,18 @@ def score_image(
     values = measures.stretched(probability) if stretch else np.asarray(probability, np.float64)
     counts = mask_counts(values >= threshold, truth)
     adaptive = mask_counts(values >= measures.adaptive_threshold(values), truth)
-    curve, levels = threshold_counts(values, truth), level_counts(values, truth)
+    curve, levels = curve_counts(values, truth)
+    error = measures.absolute_error(values, truth)
     figures = {
         "iou": float(measures.iou(counts)),
         "accuracy": float(measures.accuracy(counts)),
         "precision": float(measures.precision(counts)),
         "recall": float(measures.recall(counts)),
         "adaptive_f": float(measures.f_beta(adaptive, both_empty=0)),
-        "mae": measures.mean_absolute_error(values, truth),
+        "mae": float(error.mean()),
         "s_measure": s_measure(values, truth),
         "adaptive_e": float(measures.e_measure(adaptive)),
-        "weighted_f": weighted_f(values, truth),
+        "weighted_f": weighted_f(values, truth, error),
     }
     return ImageScores(
         figures,

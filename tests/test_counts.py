@@ -1,13 +1,20 @@
 import numpy as np
 import pytest
 
+from segmentation import counts as counting
 from segmentation import measures
-from segmentation.counts import THRESHOLDS, level_counts, mask_counts, threshold_counts
+from segmentation.counts import THRESHOLDS, curve_counts, level_counts, mask_counts, threshold_counts
 
 
 def naive_counts(predicted, truth):
     parts = (predicted & truth, predicted & ~truth, ~predicted & truth, ~predicted & ~truth)
     return [int(part.sum()) for part in parts]
+
+
+def beside(values, kind):
+    """Values of [0, 1] in floats of `kind`, and the numbers just below and above each."""
+    values = np.asarray(values, kind)
+    return np.concatenate([np.nextafter(values, kind(-1)), values, np.nextafter(values, kind(2))]).clip(0, 1)
 
 
 def test_four_pixels_are_counted_right():
@@ -33,11 +40,55 @@ def test_the_curve_of_four_pixels_is_known():
 
 
 def test_every_float_beside_a_threshold_falls_on_the_right_side():
-    beside = [np.nextafter(THRESHOLDS, np.float32(-1)), THRESHOLDS, np.nextafter(THRESHOLDS, np.float32(2))]
-    values = np.concatenate([*beside, np.float32([1])]).clip(0, 1)
+    values = np.append(beside(THRESHOLDS, np.float32), np.float32(1))
     above = np.array([(values > threshold).sum() for threshold in THRESHOLDS])
     truth = np.ones((1, len(values)), bool)
     np.testing.assert_array_equal(threshold_counts(values[None], truth).tp, above)
+
+
+def parts(counts):
+    return np.stack([counts.tp, counts.fp, counts.fn, counts.tn])
+
+
+def assert_right(probability, truth):
+    """Both curves, counted apart and together, are those of one comparison for each threshold and level."""
+    curve, levels = curve_counts(probability, truth)
+    np.testing.assert_array_equal(parts(curve), parts(threshold_counts(probability, truth)))
+    np.testing.assert_array_equal(parts(levels), parts(level_counts(probability, truth)))
+    single, double = probability.astype(np.float32), np.floor(probability.astype(np.float64) * 255)
+    np.testing.assert_array_equal(parts(curve).T, [naive_counts(single > t, truth) for t in THRESHOLDS])
+    np.testing.assert_array_equal(parts(levels).T, [naive_counts(double >= k, truth) for k in range(256)])
+
+
+@pytest.mark.parametrize("kind", [np.float32, np.float64])
+def test_values_on_and_beside_thresholds_and_levels_are_counted_right(kind):
+    exact = np.concatenate([beside(np.arange(256) / 255, kind), beside(THRESHOLDS, kind)])
+    truth = np.arange(len(exact)) % 3 == 0
+    assert_right(exact.reshape(7, -1), truth.reshape(7, -1))
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 9), (9, 1), (7, 5)])
+@pytest.mark.parametrize("share", [0, 0.5, 1])
+def test_small_maps_and_empty_and_full_truths_are_counted_right(shape, share):
+    rng = np.random.default_rng(2)
+    assert_right(rng.random(shape), rng.random(shape) < share)
+
+
+def test_the_order_in_memory_does_not_matter():
+    rng = np.random.default_rng(3)
+    probability, truth = rng.random((24, 30)), rng.random((24, 30)) < 0.4
+    assert_right(probability.T, truth.T)
+    assert_right(probability[::2, ::-3], truth[::2, ::-3])
+    assert_right(np.asfortranarray(probability), truth)
+    np.testing.assert_array_equal(
+        parts(mask_counts(probability.T > 0.5, truth.T)), parts(mask_counts(probability > 0.5, truth))
+    )
+
+
+def test_maps_of_more_pixels_than_float32_counts_are_counted_in_parts(monkeypatch):
+    monkeypatch.setattr(counting, "_EXACT", 64)
+    rng = np.random.default_rng(4)
+    assert_right(rng.random((23, 20)), rng.random((23, 20)) < 0.4)
 
 
 def test_curves_equal_a_loop_over_thresholds():
@@ -67,8 +118,9 @@ def test_a_batch_counts_like_its_images():
 @pytest.mark.parametrize("bad", [-0.1, 1.5, np.nan])
 def test_values_that_are_no_probabilities_are_refused(bad):
     probability = np.array([[bad, 0.5]], np.float32)
-    with pytest.raises(ValueError, match=r"probabilities in \[0, 1\] are needed"):
-        threshold_counts(probability, np.ones((1, 2), bool))
+    for count in (threshold_counts, level_counts, curve_counts):
+        with pytest.raises(ValueError, match=r"probabilities in \[0, 1\] are needed"):
+            count(probability, np.ones((1, 2), bool))
 
 
 def test_shapes_and_types_that_do_not_match_are_refused():

@@ -2,8 +2,10 @@ import json
 
 import numpy as np
 import pytest
+import torch
 from scipy.ndimage import gaussian_filter
 
+from benchmarks.reference import plain_max_f
 from segmentation import measures
 from segmentation.counts import THRESHOLDS, Counts, mask_counts, threshold_counts
 from segmentation.scores import ImageScores, Tally, score_image
@@ -61,6 +63,13 @@ def test_the_original_s_data_set_figures_are_reproduced(golden):
     figures = tallied(arrays["prob"][rows], arrays["gt"][rows]).summary()
     assert figures["max_f"] == pytest.approx(first_three["F_max"], abs=1e-6)
     assert figures["accuracy"] == pytest.approx(first_three["accuracy"], abs=1e-6)
+
+
+def test_the_plain_way_of_max_f_gives_ours(golden):
+    arrays = golden("metrics")
+    probability, truth = arrays["prob"].astype(np.float32), arrays["gt"]
+    plain = plain_max_f(torch.from_numpy(probability), torch.from_numpy(truth))
+    assert plain == pytest.approx(measures.f_beta(threshold_counts(probability, truth)).mean(axis=0).max(), abs=1e-6)
 
 
 # ------------------------------------------------------------------------------------- empty masks, identities
