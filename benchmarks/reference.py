@@ -67,22 +67,27 @@ class PlainBigGAN:
 
 
 def plain_components(masks: torch.Tensor, ratio: float = 0.2) -> torch.Tensor:
-    """Return masks (B, H, W) without components of at most `ratio` times the largest, each mask and component alone."""
-    kept = torch.zeros_like(masks)
-    for index, mask in enumerate(masks.numpy()):
+    """Return masks (B, H, W) without components of at most `ratio` times the largest one's area, one by one.
+
+    As in the original every component is compared with its whole mask twice, for its area and for its fate; SciPy
+    labels where the original has scikit-image, and takes as long.
+    """
+    found = masks.cpu().numpy()
+    kept = np.zeros_like(found)
+    for mask, out in zip(found, kept, strict=True):
         labels, count = ndimage.label(mask, structure=np.ones((3, 3)))
         areas = [(labels == label).sum() for label in range(1, count + 1)]
+        largest = max(areas, default=0)
         for label, area in enumerate(areas, start=1):
-            if area / max(areas) > ratio:
-                kept[index] |= torch.from_numpy(labels == label)
-    return kept
+            out[labels == label] = area / largest > ratio
+    return torch.from_numpy(kept).to(masks.device)
 
 
 def plain_peaks(images: torch.Tensor) -> torch.Tensor:
-    """Return (B,) the maxima of each image's smoothed 12-bin histogram, image by image."""
+    """Return (B,) the maxima of each image's smoothed 12-bin histogram, image by image as in the original."""
     found = []
     for image in images:
-        histogram, _ = np.histogram(image.numpy(), bins=12, range=(-1, 1))
+        histogram = torch.histc(image.cpu(), bins=12, min=-1, max=1).numpy()
         smooth = np.convolve(histogram, np.ones(3), mode="same")
         left = [i == 0 or smooth[i] >= smooth[i - 1] for i in range(12)]
         right = [i == 11 or smooth[i] >= smooth[i + 1] for i in range(12)]
@@ -97,3 +102,18 @@ def plain_pairs(generator: PlainBigGAN, z: torch.Tensor, shift: torch.Tensor) ->
     masks = plain_components(MASK_RULES["lighting"](before, after))
     passed = torch.tensor([float(mask.float().mean()) < 0.5 for mask in masks]) & (plain_peaks(after) >= 2)
     return before[passed], masks[passed]
+
+
+def plain_max_f(probabilities: torch.Tensor, truths: torch.Tensor) -> float:
+    """Return the maximum over k / 255 of the mean F of float32 maps (B, H, W) in bool truths, a pass each threshold."""
+    curves = []
+    for probability, truth in zip(probabilities, truths, strict=True):
+        curve = []
+        for threshold in np.arange(0, 1, 1 / 255):
+            predicted = probability > threshold
+            hits, found, wanted = (predicted & truth).sum(), predicted.sum().item(), truth.sum().item()
+            precision = hits / found if found else torch.ones(())
+            recall = hits / wanted if wanted else torch.ones(())
+            curve.append((1.3 * precision * recall / (0.3 * precision + recall)).nan_to_num())
+        curves.append(torch.stack(curve))
+    return torch.stack(curves).mean(dim=0).max().item()

@@ -1,15 +1,20 @@
 """Mask rules and filters: the original's numbers, and cases one can solve in the head."""
 
+from collections import Counter
+
 import pytest
 import torch
 from golden_fill import decode
+from torch.overrides import TorchFunctionMode
 
 from segmentation.settings import SegmentationSettings
+from toolkit.components import large_by_runs
 from toolkit.errors import UserError
 from toolkit.masks import (
     MASK_RULES,
     area_within,
     histogram_peaks,
+    histograms_by_bin,
     large_components,
     lighting,
     mean_thr,
@@ -73,6 +78,39 @@ def test_components_touch_at_corners_but_not_across_masks():
     assert not kept[0, 8, 8]
     assert kept[1].sum() == 1
     assert torch.equal(large_components(masks, ratio=0.0), masks)
+
+
+class CountedCalls(TorchFunctionMode):
+    """Counts the torch functions called, those that make the host wait for the device among them."""
+
+    def __init__(self):
+        super().__init__()
+        self.calls = Counter()
+
+    def __torch_function__(self, function, types, args=(), kwargs=None):
+        self.calls[function.__name__] += 1
+        return function(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize(
+    "work",
+    [
+        lambda images, masks: large_by_runs(masks, 0.2),
+        lambda images, masks: histograms_by_bin(images.flatten(1)),
+        lambda images, masks: area_within(masks),
+        lambda images, masks: MASK_RULES["mean_thr"](images, images),
+    ],
+)
+def test_a_device_is_called_no_more_often_for_more_samples(work):
+    images = torch.rand(2, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+    calls = []
+    for count in (1, 30):
+        many = images.repeat(count, 1, 1, 1)
+        with CountedCalls() as counted:
+            work(many, many[:, 0] > 0.5)
+        calls.append(counted.calls)
+    assert calls[0] == calls[1]
+    assert calls[0]["item"] == 0
 
 
 def test_values_outside_the_range_are_left_out_of_the_histogram():

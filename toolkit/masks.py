@@ -12,6 +12,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from toolkit.components import large_by_mask, large_by_runs
 from toolkit.pixels import gray
 
 _BINS = 12
@@ -54,23 +55,17 @@ MASK_RULES: dict[str, MaskRule] = {
 def large_components(masks: torch.Tensor, ratio: float = 0.2) -> torch.Tensor:
     """Return masks (B, H, W) without 8-connected components of at most `ratio` times the largest one's area.
 
-    Labelled on the CPU; an empty mask stays empty. The device is that of `masks`.
+    An empty mask stays empty. The device is that of `masks`.
     """
-    found = np.ascontiguousarray(masks.cpu().numpy())
-    kept = np.empty_like(found)
-    for index, mask in enumerate(found):
-        _, labels, figures, _ = cv2.connectedComponentsWithStats(mask.view(np.uint8), connectivity=8)
-        areas = figures[:, cv2.CC_STAT_AREA].astype(np.float64)
-        areas[0] = 0  # the ground
-        stays = areas / max(1, areas.max()) > ratio
-        kept[index] = stays[labels]
-    return torch.from_numpy(kept).to(masks.device)
+    if masks.device.type == "cuda":
+        return large_by_runs(masks, ratio)
+    return large_by_mask(masks.cpu(), ratio).to(masks.device)  # MPS has no float64, and shares the CPU's memory
 
 
 def area_within(masks: torch.Tensor, minimum: float = 0.0, maximum: float = 0.5) -> torch.Tensor:
     """Return (B,) bool: the foreground share is at least `minimum` and below `maximum` (>= 1: no bound)."""
     pixels = masks[0].numel()
-    areas = masks.flatten(1).sum(dim=1)
+    areas = masks.sum(dim=2, dtype=torch.int32).sum(dim=1)  # four times as fast on the CPU as one sum in int64
     kept = areas >= minimum * pixels
     return kept if maximum >= 1 else kept & (areas < maximum * pixels)
 
@@ -82,23 +77,40 @@ def histogram_peaks(images: torch.Tensor) -> torch.Tensor:
     maximum when neither neighbour is higher, so each bin of a plateau counts, empty stretches included, as in
     the original.
     """
-    values = images.flatten(1)
-    counts = _counted(values)
-    bare = F.pad(counts, (1, 1))
+    counted = histograms_by_image if images.device.type == "cpu" else histograms_by_bin
+    bare = F.pad(counted(images.float().flatten(1)), (1, 1))
     smooth = bare[:, :-2] + bare[:, 1:-1] + bare[:, 2:]
     beside = F.pad(smooth, (1, 1), value=-1)
     return ((smooth >= beside[:, :-2]) & (smooth >= beside[:, 2:])).sum(dim=1)
 
 
-def _counted(values: torch.Tensor) -> torch.Tensor:
-    """Return histograms (B, 12) over [-1, 1] of rows (B, N), values beyond left out."""
-    if values.device.type == "cpu":  # five times as fast as counting all rows at once
-        return torch.stack([torch.histc(row, _BINS, -1, 1) for row in values.float()])
-    bins = ((values + 1) * (_BINS / 2)).long().clamp_(0, _BINS - 1)
-    bins = torch.where(values.abs() <= 1, bins, _BINS)  # one more bin for what lies outside
-    bins += torch.arange(len(values), device=values.device)[:, None] * (_BINS + 1)
-    counts = torch.bincount(bins.flatten(), minlength=len(values) * (_BINS + 1)).view(-1, _BINS + 1)
-    return counts[:, :_BINS].float()
+def histograms_by_image(values: torch.Tensor) -> torch.Tensor:
+    """Return histograms (B, 12) over [-1, 1] of float32 rows (B, N) on the CPU: those of torch.histc, faster."""
+    counts = np.empty((len(values), _BINS), np.float32)
+    for row, found in zip(values.numpy(), counts, strict=True):
+        within = row.min() >= -1 and row.max() <= 1  # not where a value is no number
+        found[:] = _histogram(row if within else row[np.abs(row) <= 1])
+    return torch.from_numpy(counts)
+
+
+def _histogram(values: np.ndarray) -> np.ndarray:
+    """Return the counts (12,) of float32 values (N,) in [-1, 1].
+
+    Two bins go into a byte: OpenCV counts one byte at a time, and waits where equal ones follow each other.
+    """
+    places = np.full(len(values) // 2 * 2 + 2, 15, np.uint8)  # an even number, the last ones in no bin
+    places[: len(values)] = (values + 1) * (_BINS / 2)  # in float32, as histc rounds
+    high, low = places.reshape(2, -1)
+    pairs = cv2.calcHist([16 * high + low], [0], None, [256], [0, 256]).reshape(16, 16)
+    counts = pairs.sum(axis=0) + pairs.sum(axis=1)
+    counts[_BINS - 1] += counts[_BINS]  # 1 itself belongs to the last bin
+    return counts[:_BINS]
+
+
+def histograms_by_bin(values: torch.Tensor) -> torch.Tensor:
+    """Return the same of rows on any device, with one pass over all of them for each bin and no wait for the device."""
+    places = torch.where(values.abs() <= 1, (values + 1) * (_BINS / 2), -1).clamp_(max=_BINS - 1).to(torch.int8)
+    return torch.stack([(places == place).sum(dim=1, dtype=torch.int32) for place in range(_BINS)], dim=1).float()
 
 
 def multimodal(images: torch.Tensor) -> torch.Tensor:
