@@ -5,7 +5,8 @@ pictures twice ("Object Segmentation Without Labels with Large-Scale Generative 
 code).
 """
 
-from collections.abc import Callable
+from collections import defaultdict
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,36 +17,21 @@ from toolkit.pixels import from_bytes, resize, shorter_side
 
 Network = Callable[[torch.Tensor], torch.Tensor]
 
-Predict = Callable[[Network, np.ndarray, int, torch.device], np.ndarray]
+_BATCH_PIXELS = 100_000  # of network input: small inputs gain from company, larger batches fall out of CPU caches
 
 
-def predict_float(network: Network, photo: np.ndarray, size: int, device: torch.device) -> np.ndarray:
-    """Return the foreground probability (H, W), float32 in [0, 1], of a photo uint8 (H, W, 3).
-
-    The photo's shorter side is resized to `size` pixels, the probability resized back, both bilinearly
-    (anti-aliased where they shrink) and in float. `network`: images (1, 3, h, w) in [-1, 1] -> logits (1, 2,
-    h, w), in eval mode.
-    """
-    height, width = photo.shape[:2]
-    # Photos come read-only from their file, which torch warns about, hence the copy.
-    images = resize(from_bytes(photo.copy())[None].to(device), shorter_side(height, width, size))
-    foreground = _class_probabilities(network, images)[:, 1:]
-    return resize(foreground, (height, width))[0, 0].clamp(0, 1).cpu().numpy()
+def float_input(photo: np.ndarray, size: int, device: torch.device) -> torch.Tensor:
+    """Return a photo uint8 (H, W, 3) as network input (1, 3, h, w) in [-1, 1], its shorter side `size`, in float."""
+    return resize(from_bytes(photo)[None].to(device), shorter_side(photo.shape[0], photo.shape[1], size))
 
 
-def predict_original(network: Network, photo: np.ndarray, size: int, device: torch.device) -> np.ndarray:
-    """Return the foreground probability (H, W), float32 in [0, 1], of a photo uint8 (H, W, 3) as published.
-
-    Unless the photo has the network's input size already, the values are multiples of 1 / 255.
-    """
-    images = original_input(photo, size).to(device)
-    # Not class 1's own softmax: its last bit differs, and truncation to 8 bits would show it.
-    foreground = 1 - _class_probabilities(network, images)[0, 0].cpu().numpy()
-    return original_probability(foreground, (photo.shape[0], photo.shape[1]))
+def float_probability(classes: torch.Tensor, size: tuple[int, int]) -> np.ndarray:
+    """Return the foreground of probabilities (2, h, w) of background and foreground at `size` = (H, W), in float."""
+    return resize(classes[None, 1:], size)[0, 0].clamp_(0, 1).cpu().numpy()
 
 
-def original_input(photo: np.ndarray, size: int) -> torch.Tensor:
-    """Return a photo uint8 (H, W, 3) as network input (1, 3, h, w) in [-1, 1], its shorter side `size`.
+def original_input(photo: np.ndarray, size: int, device: torch.device) -> torch.Tensor:
+    """Return a photo uint8 (H, W, 3) as network input (1, 3, h, w) in [-1, 1], its shorter side `size`, as published.
 
     Resized by Pillow, bilinearly. The way to [-1, 1] and back to 8 bits truncates, so 63 of the 256 levels
     come out one lower.
@@ -53,17 +39,19 @@ def original_input(photo: np.ndarray, size: int) -> torch.Tensor:
     images = torch.from_numpy(photo.copy()).float().div(255) * 2 - 1
     levels = ((images + 1) / 2 * 255).to(torch.uint8).numpy()
     resized = torch.from_numpy(_resized(levels, shorter_side(photo.shape[0], photo.shape[1], size)))
-    return resized.permute(2, 0, 1)[None].float().div(255) * 2 - 1
+    return (resized.permute(2, 0, 1)[None].float().div(255) * 2 - 1).to(device)
 
 
-def original_probability(probability: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Return a float32 probability (h, w) resized to `size` = (height, width) through 8 bits.
+def original_probability(classes: torch.Tensor, size: tuple[int, int]) -> np.ndarray:
+    """Return the foreground of probabilities (2, h, w) of background and foreground at `size` = (H, W), as published.
 
     It is truncated to levels of 1 / 255 before and rounded by Pillow after; a map of that size stays as is.
     """
-    if probability.shape == tuple(size):
-        return probability
-    levels = (probability * np.float32(255)).astype(np.uint8)
+    # Not class 1's own softmax: its last bit differs, and truncation to 8 bits would show it.
+    foreground = 1 - classes[0].cpu().numpy()
+    if foreground.shape == tuple(size):
+        return foreground
+    levels = (foreground * np.float32(255)).astype(np.uint8)
     return _resized(levels, size).astype(np.float32) / np.float32(255)
 
 
@@ -80,12 +68,6 @@ def centre_crop_pair(photo: np.ndarray, mask: np.ndarray, size: int) -> tuple[np
     return _resized(photo[square], (size, size)), _resized(mask[square], (size, size)) >= 127.5
 
 
-def _class_probabilities(network: Network, images: torch.Tensor) -> torch.Tensor:
-    """Return probabilities (B, 2, h, w) float32 of background and foreground."""
-    with torch.inference_mode():
-        return network(images).float().softmax(dim=1)
-
-
 def _resized(levels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     if levels.shape[:2] == tuple(size):
         return levels
@@ -94,19 +76,50 @@ def _resized(levels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Protocol:
-    """A way of predicting, and the sentence that result files carry about it."""
+    """A photo's way into the network, the probability's way back, and the sentence that result files carry on them."""
 
-    predict: Predict
+    enter: Callable[[np.ndarray, int, torch.device], torch.Tensor]
+    leave: Callable[[torch.Tensor, tuple[int, int]], np.ndarray]
     meaning: str
+
+    def predict(
+        self, network: Network, photos: Sequence[np.ndarray], size: int, device: torch.device
+    ) -> list[np.ndarray]:
+        """Return the foreground probability (H, W), float32 in [0, 1], of each photo uint8 (H, W, 3).
+
+        `network`: images (B, 3, h, w) in [-1, 1] -> logits (B, 2, h, w), in eval mode. Photos that reach it in one
+        shape go together, which changes no more than float rounding.
+        """
+        found: list[np.ndarray] = [np.empty(0)] * len(photos)
+        for batch in _batches([shorter_side(photo.shape[0], photo.shape[1], size) for photo in photos]):
+            with torch.inference_mode():
+                images = torch.cat([self.enter(photos[index], size, device) for index in batch])
+                for index, classes in zip(batch, network(images).float().softmax(dim=1), strict=True):
+                    found[index] = self.leave(classes, (photos[index].shape[0], photos[index].shape[1]))
+        return found
+
+
+def _batches(shapes: list[tuple[int, int]]) -> list[list[int]]:
+    """Return the indices of equal shapes in lists of at most _BATCH_PIXELS, or of one."""
+    alike: dict[tuple[int, int], list[int]] = defaultdict(list)
+    for index, shape in enumerate(shapes):
+        alike[shape].append(index)
+    found = []
+    for (height, width), members in alike.items():
+        most = max(1, _BATCH_PIXELS // (height * width))
+        found += [members[first : first + most] for first in range(0, len(members), most)]
+    return found
 
 
 PROTOCOLS = {
     "float": Protocol(
-        predict_float,
+        float_input,
+        float_probability,
         "whole photo, shorter side resized to the network's size, probability resized back, in float",
     ),
     "original": Protocol(
-        predict_original,
+        original_input,
+        original_probability,
         "whole photo, shorter side resized to the network's size, probability resized back, "
         "both through 8-bit pictures (BigGANsAreWatching)",
     ),

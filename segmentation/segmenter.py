@@ -2,22 +2,24 @@
 
 import copy
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
 
 from segmentation.guided_filter import guided_filter
-from segmentation.protocols import PROTOCOLS
+from segmentation.inference import prepared, windows
+from segmentation.protocols import PROTOCOLS, Network
 from segmentation.unet import SMALLEST_SIDE, UNet
 from toolkit.artefacts import artefact_kind, halved, load_artefact, load_state_file, match_state, save_artefact
 from toolkit.errors import UserError
 from toolkit.pixels import from_bytes, gray, resize, shorter_side
 
 KIND = "segmenter"
+Key = TypeVar("Key")
 PUBLISHED_SIZE = 128  # the published networks were trained on BigBiGAN's 128 pixel images
 
 _LONGEST_TO_SHORTEST = 8  # a longer strip is padded, or its network input would grow without bound
@@ -29,12 +31,14 @@ _EDGE_EPSILON = 1e-3
 class Segmenter:
     """A U-Net, the side in pixels of the images it was trained on, and a card that tells how it was made.
 
-    The network is copied, so that a segmenter made during training leaves the training alone.
+    The network is copied, so that a segmenter made during training leaves the training alone. Photos go through a
+    second copy, prepared for speed when first needed, so that what is saved stays what was trained.
     """
 
     network: UNet
     image_size: int
     card: Mapping[str, Any] = field(default_factory=dict)
+    _prepared: dict[bool, Network] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if self.image_size < SMALLEST_SIDE:
@@ -53,24 +57,40 @@ class Segmenter:
     def to(self, device: torch.device) -> "Segmenter":
         """Return the segmenter on `device`."""
         self.network.to(device)
+        self._prepared.clear()
         return self
 
-    def probability(self, photo: np.ndarray, protocol: str = "float", refine: bool = False) -> np.ndarray:
-        """Return the foreground probability (H, W) float32 in [0, 1] of a photo, uint8 (H, W, 3) of any size.
+    def probability(
+        self, photo: np.ndarray, protocol: str = "float", refine: bool = False, bf16: bool = False
+    ) -> np.ndarray:
+        """Return the foreground probability (H, W) of one photo; see `predictions`."""
+        return next(self.predictions([(None, photo)], protocol, refine, bf16))[2]
 
-        The network sees the photo with its shorter side at `image_size`. Protocol "float" keeps full precision,
-        "original" goes through 8 bits as the published evaluation does; `refine` lets the result follow the
-        photo's edges at full resolution. UserError for another protocol or something that is no photo.
+    def predictions(
+        self,
+        photos: Iterable[tuple[Key, np.ndarray]],
+        protocol: str = "float",
+        refine: bool = False,
+        bf16: bool = False,
+    ) -> Iterator[tuple[Key, np.ndarray, np.ndarray]]:
+        """Yield the caller's key, the photo, and its foreground probability (H, W) float32 in [0, 1], in order.
+
+        Photos are uint8 (H, W, 3) of any size, and taken from `photos` a few at a time. The network sees them with
+        their shorter side at `image_size`. Protocol "float" keeps full precision, "original" goes through 8 bits as
+        the published evaluation does; `refine` lets the result follow the photo's edges at full resolution; `bf16`
+        computes the network in bfloat16 (segmentation.inference says what that changes). UserError for another
+        protocol or something that is no photo.
         """
         if protocol not in PROTOCOLS:
             raise UserError(f"protocol {protocol!r} is unknown; choose one of {', '.join(PROTOCOLS)}")
-        if photo.dtype != np.uint8 or photo.ndim != 3 or photo.shape[2] != 3 or photo.size == 0:
-            raise UserError(f"a photo is {photo.dtype} {list(photo.shape)}; uint8 [height, width, 3] is needed")
-        height, width = photo.shape[:2]
-        shown = _without_strips(photo)
-        found = PROTOCOLS[protocol].predict(self.network, shown, self.image_size, self.device)
-        found = found[:height, :width]
-        return self._refined(photo, found) if refine else found
+        if bf16 not in self._prepared:
+            self._prepared[bf16] = prepared(self.network, bf16)
+        for window in windows(photos):
+            shown = [_without_strips(_photo(photo)) for _, photo in window]
+            found = PROTOCOLS[protocol].predict(self._prepared[bf16], shown, self.image_size, self.device)
+            for (key, photo), probability in zip(window, found, strict=True):
+                own = probability[: photo.shape[0], : photo.shape[1]]
+                yield key, photo, self._refined(photo, own) if refine else own
 
     @torch.no_grad()
     def probabilities(self, images: torch.Tensor) -> torch.Tensor:
@@ -142,6 +162,12 @@ def _network_from(tensors: dict[str, torch.Tensor], path: Path) -> UNet:
     network = network.to_empty(device="cpu")
     network.load_state_dict(tensors)
     return network
+
+
+def _photo(pixels: np.ndarray) -> np.ndarray:
+    if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.size == 0:
+        raise UserError(f"a photo is {pixels.dtype} {list(pixels.shape)}; uint8 [height, width, 3] is needed")
+    return pixels
 
 
 def _without_strips(photo: np.ndarray) -> np.ndarray:

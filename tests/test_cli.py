@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from PIL import Image
 
 from generators.scene import SceneGenerator
 from toolkit.directions import Choice, DirectionSet
-from toolkit.photos import write_picture
+from toolkit.photos import read_photo, write_picture
 from toolkit.pixels import mask_picture, to_bytes
 from toolkit.streams import Stream
 
@@ -229,6 +230,44 @@ def test_predict_keeps_sizes_and_folders(segmenter, photos, tmp_path):
                 assert picture.size == (side, side)
     with Image.open(tmp_path / "small_0_mask.png") as picture:
         assert set(np.unique(np.asarray(picture))) <= {0, 255}
+
+
+def test_predict_writes_the_segmenter_s_own_masks_whatever_the_order_of_shapes(segmenter, tmp_path):
+    from segmentation.segmenter import Segmenter
+
+    generator = np.random.default_rng(0)
+    shapes = [(40, 50), (50, 40), (64, 64)] * 7
+    for index, shape in enumerate(shapes):
+        write_picture(tmp_path / "in" / f"{index}.png", generator.integers(0, 256, (*shape, 3), np.uint8))
+    ran("predict", tmp_path / "in", "--model", segmenter, "--out", tmp_path / "out", "--write", "soft",
+        "--precision", "fp32")  # fmt: skip
+    loaded = Segmenter.load(segmenter)
+    assert len(list((tmp_path / "out").iterdir())) == len(shapes)
+    for index in range(len(shapes)):
+        with Image.open(tmp_path / "in" / f"{index}.png") as picture:
+            expected = loaded.probability(np.asarray(picture)) * 255
+        with Image.open(tmp_path / "out" / f"{index}_soft.png") as picture:
+            np.testing.assert_allclose(np.asarray(picture), expected, atol=0.51)
+
+
+def test_predict_goes_on_past_broken_photos_when_asked(segmenter, photos, tmp_path):
+    shutil.copytree(photos / "images", tmp_path / "in")
+    (tmp_path / "in" / "broken.jpg").write_text("no photo")
+    text = ran("predict", tmp_path / "in", "--model", segmenter, "--out", tmp_path / "out", "--skip-unreadable",
+               "--precision", "bf16")  # fmt: skip
+    assert "left out: cannot read the photo" in text
+    assert "wrote 15 pictures" in text
+    assert len(list((tmp_path / "out").iterdir())) == 15
+
+
+def test_predict_stops_at_a_broken_photo_and_leaves_whole_pictures(segmenter, photos, tmp_path):
+    shutil.copytree(photos / "images", tmp_path / "in")
+    (tmp_path / "in" / "zz.jpg").write_text("no photo")
+    message = refused("predict", tmp_path / "in", "--model", segmenter, "--out", tmp_path / "out")
+    assert "zz.jpg" in message
+    for path in (tmp_path / "out").iterdir():
+        read_photo(path)
+        assert not path.name.startswith(".")
 
 
 def test_train_generator_makes_a_generator_that_opens(photos, tmp_path):

@@ -9,7 +9,7 @@ from segmentation.evaluation import cases_picture, choose_cases, evaluate, evalu
 from segmentation.evaluation_settings import EvaluationSettings
 from segmentation.measures import DEFINITIONS
 from segmentation.pairs import Pairs, pair_folders
-from segmentation.protocols import PROTOCOLS, predict_float
+from segmentation.protocols import PROTOCOLS
 from toolkit.errors import UserError
 from toolkit.files import write_json
 from toolkit.photos import read_gray, read_photo, write_picture
@@ -24,7 +24,7 @@ def brightness(images):
 
 
 def brightness_of(photo):
-    return predict_float(brightness, photo, 16, CPU)
+    return PROTOCOLS["float"].predict(brightness, [photo], 16, CPU)[0]
 
 
 @pytest.fixture

@@ -12,8 +12,6 @@ from segmentation.protocols import (
     centre_crop_pair,
     original_input,
     original_probability,
-    predict_float,
-    predict_original,
 )
 from toolkit.photos import read_gray, read_photo
 from toolkit.pixels import from_bytes
@@ -45,7 +43,7 @@ def test_the_original_s_network_inputs_and_masks_are_reproduced(golden, golden_p
     assert len(golden_pairs) == images == masks
     for index, pair in enumerate(golden_pairs):
         assert pair.image.name == str(arrays[f"file_{index}"])
-        network_input = original_input(read_photo(pair.image), 128)
+        network_input = original_input(read_photo(pair.image), 128, CPU)
         codes = ((network_input + 1) / 2 * 255).round().to(torch.uint8).numpy()
         np.testing.assert_array_equal(codes, arrays[f"resized_{index}"])
         np.testing.assert_array_equal(read_gray(pair.mask) >= 127.5, arrays[f"gt_{index}"].astype(bool))
@@ -59,7 +57,7 @@ def test_the_original_s_probabilities_and_scores_are_reproduced(golden, golden_p
     found = []
 
     def predict(photo):
-        found.append(predict_original(golden_network, photo, 128, CPU))
+        found.append(PROTOCOLS["original"].predict(golden_network, [photo], 128, CPU)[0])
         return found[-1]
 
     measured = evaluate(golden_pairs, predict, "eval_seed0", PROTOCOLS["original"].meaning).result()["measures"]
@@ -100,33 +98,33 @@ def test_the_original_s_centre_crop_is_reproduced(golden, golden_pairs):
 
 def test_the_way_through_eight_bits_lowers_63_of_256_levels():
     levels = np.arange(256, dtype=np.uint8).reshape(16, 16)
-    shown = original_input(np.repeat(levels[..., None], 3, axis=-1), 16)[0, 0]
+    shown = original_input(np.repeat(levels[..., None], 3, axis=-1), 16, CPU)[0, 0]
     codes = ((shown + 1) / 2 * 255).round().numpy().astype(int)
     assert ((levels - codes) == 1).sum() == 63
     assert ((levels - codes) == 0).sum() == 193
 
 
 def test_a_probability_of_the_right_size_stays_float_and_others_go_through_eight_bits():
-    probability = np.full((8, 8), 0.4999, np.float32)
-    assert original_probability(probability, (8, 8)) is probability
-    resized = original_probability(probability, (16, 24))
+    classes = torch.full((2, 8, 8), 0.5001)
+    np.testing.assert_array_equal(original_probability(classes, (8, 8)), 1 - classes[0].numpy())
+    resized = original_probability(classes, (16, 24))
     np.testing.assert_array_equal(resized, np.full((16, 24), np.float32(127) / np.float32(255)))
 
 
-@pytest.mark.parametrize("predict", [predict_float, predict_original])
+@pytest.mark.parametrize("protocol", PROTOCOLS.values(), ids=PROTOCOLS)
 @pytest.mark.parametrize("shape", [(20, 33), (33, 20), (16, 16), (100, 40)])
-def test_predictions_have_the_photo_s_size_and_follow_it(predict, shape):
+def test_predictions_have_the_photo_s_size_and_follow_it(protocol, shape):
     photo = np.zeros((*shape, 3), np.uint8)
     photo[:, shape[1] // 2 :] = 255
-    probability = predict(brightness, photo, 16, CPU)
+    (probability,) = protocol.predict(brightness, [photo], 16, CPU)
     assert probability.shape == shape
     assert probability.dtype == np.float32
     assert 0 <= probability.min() <= probability[:, :4].max() < 0.1
     assert 0.9 < probability[:, -4:].min() <= probability.max() <= 1
 
 
-@pytest.mark.parametrize("predict", [predict_float, predict_original])
-def test_the_network_sees_the_shorter_side_at_its_size(predict):
+@pytest.mark.parametrize("protocol", PROTOCOLS.values(), ids=PROTOCOLS)
+def test_the_network_sees_the_shorter_side_at_its_size(protocol):
     seen = []
 
     def network(images):
@@ -135,12 +133,30 @@ def test_the_network_sees_the_shorter_side_at_its_size(predict):
 
     photo = np.zeros((20, 50, 3), np.uint8)
     photo[:, 25:] = 255
-    predict(network, photo, 16, CPU)
+    protocol.predict(network, [photo], 16, CPU)
     assert seen == [((1, 3, 16, 40), -1, 1)]
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS.values(), ids=PROTOCOLS)
+def test_photos_of_one_shape_share_batches_of_bounded_size(protocol):
+    seen = []
+
+    def network(images):
+        seen.append(tuple(images.shape))
+        return brightness(images)
+
+    generator = np.random.default_rng(0)
+    sizes = [(20, 30), (40, 60), (30, 20), (100, 150), *[(20, 30)] * 260]
+    photos = [generator.integers(0, 256, (*size, 3), np.uint8) for size in sizes]
+    found = protocol.predict(network, photos, 16, CPU)
+    assert seen == [(260, 3, 16, 24), (3, 3, 16, 24), (1, 3, 24, 16)]
+    for photo, probability in zip(photos[:5], found, strict=False):
+        (alone,) = protocol.predict(brightness, [photo], 16, CPU)
+        np.testing.assert_allclose(probability, alone, atol=1e-6)
 
 
 def test_without_resizing_both_protocols_agree():
     photo = np.random.default_rng(0).integers(0, 256, (16, 20, 3), np.uint8)
-    found = predict_float(brightness, photo, 16, CPU)
+    found, original = (protocol.predict(brightness, [photo], 16, CPU)[0] for protocol in PROTOCOLS.values())
     torch.testing.assert_close(torch.from_numpy(found), brightness(from_bytes(photo)[None]).softmax(dim=1)[0, 1])
-    np.testing.assert_allclose(found, predict_original(brightness, photo, 16, CPU), atol=0.02)
+    np.testing.assert_allclose(found, original, atol=0.02)

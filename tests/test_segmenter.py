@@ -1,5 +1,7 @@
 """The segmenter: files that come back as they were, photos of any size, and edges that are followed."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 import torch
@@ -7,6 +9,7 @@ from conftest import GOLDEN
 from golden_fill import fill_state_dict
 
 from segmentation.guided_filter import guided_filter
+from segmentation.inference import in_threads, prepared
 from segmentation.segmenter import PROTOCOLS, Segmenter, load_published
 from segmentation.unet import UNet
 from toolkit.artefacts import save_artefact
@@ -173,3 +176,60 @@ def test_a_segmenter_made_during_training_leaves_the_training_alone():
     Segmenter(network, 32)
     assert network.training
     assert all(p.requires_grad for p in network.parameters())
+
+
+def test_predicting_leaves_what_is_saved_as_it_was(segmenter):
+    names, digest = list(segmenter.network.state_dict()), segmenter.digest()
+    segmenter.probability(photo(40, 50))
+    segmenter.probability(photo(40, 50), bf16=True)
+    assert (list(segmenter.network.state_dict()), segmenter.digest()) == (names, digest)
+
+
+@pytest.mark.parametrize("bilinear", [True, False])
+@pytest.mark.parametrize(("bf16", "tolerance"), [(False, 1e-5), (True, 0.03)])
+def test_the_prepared_network_equals_the_trained_one(bilinear, bf16, tolerance):
+    network = fill_state_dict(UNet(width=4, bilinear=bilinear), 0).eval()
+    images = torch.rand(3, 3, 40, 56, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    with torch.no_grad():
+        expected = network(images).softmax(dim=1)
+    found = prepared(network, bf16)(images)
+    assert found.dtype == torch.float32
+    torch.testing.assert_close(found.softmax(dim=1), expected, atol=tolerance, rtol=0)
+
+
+@pytest.mark.parametrize("protocol", sorted(PROTOCOLS))
+def test_many_photos_come_in_order_and_as_each_alone(segmenter, protocol):
+    photos = [photo(*size, seed) for seed, size in enumerate([(40, 50), (50, 40), (32, 32), (90, 30)] * 5)]
+    found = list(segmenter.predictions(enumerate(photos), protocol, refine=True))
+    assert [key for key, _, _ in found] == list(range(20))
+    for (_, shown, probability), given in zip(found, photos, strict=True):
+        assert shown is given
+        # Through 8 bits, a float's last digit may decide for the level beside.
+        atol = 1e-5 if protocol == "float" else 1.01 / 255
+        np.testing.assert_allclose(probability, segmenter.probability(given, protocol, refine=True), atol=atol)
+
+
+def test_photos_are_taken_a_few_at_a_time(segmenter):
+    taken = []
+
+    def photos(size):
+        for index in range(100):
+            taken.append(index)
+            yield index, np.zeros((*size, 3), np.uint8)
+
+    next(segmenter.predictions(photos((32, 32))))
+    assert len(taken) == 16
+    taken.clear()
+    next(segmenter.predictions(photos((2048, 2048))))
+    assert len(taken) == 1
+
+
+def test_threads_keep_the_order_and_the_bound():
+    begun = []
+    with ThreadPoolExecutor(2) as pool:
+        results = in_threads(pool, lambda item: item * item, (begun.append(i) or i for i in range(50)), most=6)
+        assert next(results) == 0
+        assert len(begun) == 7
+        assert list(results) == [i * i for i in range(1, 50)]
+        heavy = in_threads(pool, str, [5, 9, 1], most=6, weigh=lambda item: item)
+        assert list(heavy) == ["5", "9", "1"]

@@ -1,0 +1,145 @@
+"""Time of predicting photos of 300 x 400 pixels against the published wrapper written out plainly, in one run.
+
+    OMP_NUM_THREADS=1 python -m benchmarks.photos [--rounds 5] [--count 32]
+
+The network of the published width 64 at 128 pixels, with drawn weights, and the shipped flowers64: pixels to
+probability, then the whole command's work: read the JPEG, predict, write mask, soft map and overlay. The ways take
+turns; prints milliseconds a photo (median of the rounds, after one to warm up), photos a second and ratios. Threads
+write pictures: bind the process to one core (taskset) to count the work alone.
+"""
+
+import argparse
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+
+from cli.predict import Pictures, predict_photos
+from cli.sources import open_segmenter
+from segmentation.segmenter import Segmenter
+from segmentation.unet import UNet
+from toolkit.photos import read_photo
+from toolkit.pixels import overlay
+
+KINDS = ("mask", "soft", "overlay")
+SHAPES = [(300, 400)] * 3 + [(400, 300)]
+
+Work = Callable[[], object]
+
+
+class PlainWrapper:
+    """The published inference wrapper from its specification: photo by photo, float32, batch norm, 8-bit resizing."""
+
+    def __init__(self, network: UNet, size: int) -> None:
+        self.network = network
+        self.size = size
+
+    def __call__(self, photo: np.ndarray) -> np.ndarray:
+        """Return the foreground probability (H, W) of a photo uint8 (H, W, 3)."""
+        height, width = photo.shape[:2]
+        image = torch.from_numpy(photo).permute(2, 0, 1)[None].float() / 255 * 2 - 1
+        shorter = min(height, width)
+        small = (int(self.size * height / shorter), int(self.size * width / shorter))
+        with torch.no_grad():
+            logits = self.network(_resized((image[0] + 1) / 2, small)[None] * 2 - 1)
+        probability = 1 - logits.softmax(dim=1)[:, 0]
+        return (probability if small == (height, width) else _resized(probability, (height, width)))[0].numpy()
+
+
+def _resized(values: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
+    """Return values (C, H, W) in [0, 1] resized by Pillow as 8-bit pictures."""
+    levels = (values * 255).to(torch.uint8).movedim(0, -1).squeeze(-1).numpy()
+    resized = np.array(Image.fromarray(levels).resize(size[::-1], Image.Resampling.BILINEAR))
+    return torch.from_numpy(resized).view(*size, -1).movedim(-1, 0).float() / 255
+
+
+def write_plainly(wrapper: PlainWrapper, targets: dict[Path, Path]) -> None:
+    """Read, predict and write photo after photo, as Pillow does it unasked."""
+    for path, target in targets.items():
+        photo = np.array(Image.open(path).convert("RGB"))
+        soft = wrapper(photo)
+        mask = soft >= 0.5
+        pictures = (mask.astype(np.uint8) * 255, (soft * 255).round().astype(np.uint8), overlay(photo, mask))
+        for kind, pixels in zip(KINDS, pictures, strict=True):
+            Image.fromarray(pixels).save(f"{target}_{kind}.png")
+
+
+def network_works(segmenter: Segmenter, plain: PlainWrapper, paths: list[Path]) -> dict[str, Work]:
+    photos = [read_photo(path) for path in paths]
+
+    def quick(bf16: bool) -> Work:
+        return lambda: list(segmenter.predictions(enumerate(photos), bf16=bf16))
+
+    return {"plain": lambda: [plain(photo) for photo in photos], "fp32": quick(False), "bf16": quick(True)}
+
+
+def command_works(segmenter: Segmenter, plain: PlainWrapper, paths: list[Path]) -> dict[str, Work]:
+    targets = {path: path.with_suffix("") for path in paths}
+
+    def quick(bf16: bool) -> Work:
+        return lambda: list(predict_photos(segmenter, targets, Pictures(KINDS), bf16=bf16))
+
+    return {"plain": lambda: write_plainly(plain, targets), "fp32": quick(False), "bf16": quick(True)}
+
+
+def drawn_photos(folder: Path, count: int) -> list[Path]:
+    """Write `count` JPEG photos, every fourth upright: crops of the shipped flower."""
+    flower = Image.open(Path(__file__).parent.parent / "assets" / "photos" / "flower.jpg").convert("RGB")
+    paths = []
+    for index in range(count):
+        height, width = SHAPES[index % len(SHAPES)]
+        left, top = index * 7 % (flower.width // 4), index * 5 % (flower.height // 4)
+        box = (left, top, left + flower.width * 3 // 4, top + flower.height * 3 // 4)
+        paths.append(folder / f"{index}.jpg")
+        flower.resize((width, height), Image.Resampling.BICUBIC, box=box).save(paths[-1], quality=92)
+    return paths
+
+
+def interleaved(works: dict[str, Work], rounds: int, count: int) -> dict[str, float]:
+    """Return each way's median seconds a photo; they take turns, after one round to warm up."""
+    times: dict[str, list[float]] = {name: [] for name in works}
+    for _ in range(rounds + 1):
+        for name, work in works.items():
+            start = time.perf_counter()
+            work()
+            times[name].append((time.perf_counter() - start) / count)
+    return {name: statistics.median(found[1:]) for name, found in times.items()}
+
+
+def rows(rounds: int, count: int) -> dict[str, dict[str, float]]:
+    """Return seconds a photo of "plain", "fp32" and "bf16", by what was measured."""
+    torch.manual_seed(0)
+    segmenters = {"width 64, 128 px": Segmenter(UNet(), 128), "flowers64": open_segmenter("flowers64")}
+    found = {}
+    with tempfile.TemporaryDirectory() as folder:
+        paths = drawn_photos(Path(folder), count)
+        for name, segmenter in segmenters.items():
+            network = UNet(width=segmenter.network.width)
+            network.load_state_dict(segmenter.network.state_dict())
+            plain = PlainWrapper(network.eval().requires_grad_(False), segmenter.image_size)
+            for title, make in {"network": network_works, "predict": command_works}.items():
+                found[f"{title}, {name}"] = interleaved(make(segmenter, plain, paths), rounds, count)
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--count", type=int, default=32, help="photos")
+    given = parser.parse_args()
+    print(f"{torch.get_num_threads()} threads, torch {torch.__version__}")
+    for title, found in rows(given.rounds, given.count).items():
+        texts = [
+            f"{name} {1000 * value:6.1f} ms {1 / value:6.1f}/s ({found['plain'] / value:3.1f}x)"
+            for name, value in found.items()
+        ]
+        print(f"{title:<26} {'   '.join(texts)}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
