@@ -1,15 +1,24 @@
 """toolkit discover: directions of a generator's latent space."""
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from cli.hints import command, segment_command
-from cli.options import DeviceOption, GeneratorOption, PrecisionOption, WeightsOption, require, with_settings
+from cli.options import (
+    DeviceOption,
+    GeneratorOption,
+    MaxMemoryOption,
+    PrecisionOption,
+    WeightsOption,
+    require,
+    with_settings,
+)
 from cli.processes import ProcessesOption, engine_of
 from cli.progress import console
-from cli.training import drive, log_figures, take_up
+from cli.training import drive, log_figures, take_up, within_memory
 from discovery.method_settings import METHODS
 from discovery.settings import DiscoverySettings
 from toolkit.settings import Settings
@@ -33,6 +42,7 @@ def discover(
     device: DeviceOption = "auto",
     precision: PrecisionOption = "auto",
     processes: ProcessesOption = 1,
+    max_memory: MaxMemoryOption = None,
 ) -> None:
     """Find directions of a latent space, by default with a deformator trained against a shift reconstructor."""
     from cli.discover_methods import find_into
@@ -40,16 +50,20 @@ def discover(
     from generators.catalogue import open_generator
 
     engine = engine_of(device, precision, processes)
-    opened = open_generator(generator, weights).to(engine.device)
+    opened = open_generator(generator, weights)
     source = generator_inputs(generator, weights)
-    require(
-        engine.team.size == 1 or isinstance(settings, DiscoverySettings),
-        "several processes share the work of --method deformator only; the others take minutes in one",
-    )
     if isinstance(settings, DiscoverySettings):
-        found = discover_into(out, opened, settings, engine, source)
+        from discovery.training import bytes_needed
+
+        needed = partial(bytes_needed, opened, settings, engine.bf16)
+        fitting = within_memory(settings, max_memory, needed, engine.team.size)
+        found = discover_into(out, opened.to(engine.device), fitting, engine, source)
     else:
-        found = find_into(out, opened, settings, engine, source)
+        require(
+            engine.team.size == 1 and max_memory is None,
+            "--processes and --max-memory go with --method deformator; the others take minutes in one process",
+        )
+        found = find_into(out, opened.to(engine.device), settings, engine, source)
     console.print(f"wrote {out / 'directions.safetensors'}, {out / 'charts'}, {out / 'report.html'}")
     if found.choice is None:
         console.print(f"next: {command('pick', out)}")

@@ -37,6 +37,10 @@ EmbeddingsOption = Annotated[
 ]
 DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")]
 PrecisionOption = Annotated[str, typer.Option(help="auto, fp32 or bf16.")]
+MaxMemoryOption = Annotated[
+    str | None,
+    typer.Option(help="Memory a training step may take in each process, such as 4GB: chooses --micro-batch."),
+]
 SeedOption = Annotated[int, typer.Option(help="Names the random latents.", min=0)]
 
 

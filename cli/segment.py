@@ -1,5 +1,6 @@
 """toolkit segment: a segmentation network from a generator and a direction."""
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,6 +13,7 @@ from cli.options import (
     DirectionOption,
     DirectionsArgument,
     EmbeddingsOption,
+    MaxMemoryOption,
     OtherGeneratorOption,
     PrecisionOption,
     WeightsOption,
@@ -20,7 +22,7 @@ from cli.options import (
 )
 from cli.processes import ProcessesOption, engine_of
 from cli.progress import console
-from cli.training import drive, take_up
+from cli.training import drive, take_up, within_memory
 from segmentation.settings import SegmentationSettings
 
 if TYPE_CHECKING:
@@ -55,10 +57,12 @@ def segment(
     device: DeviceOption = "auto",
     precision: PrecisionOption = "auto",
     processes: ProcessesOption = 1,
+    max_memory: MaxMemoryOption = None,
 ) -> None:
     """Train a U-Net on synthetic images and the masks a direction gives."""
     pairs = validation_pairs(images, masks)
     from cli.sources import generator_of, open_directions, or_published, shift_inputs
+    from segmentation.training import bytes_needed
     from toolkit.files import sha256_of
 
     engine = engine_of(device, precision, processes)
@@ -66,6 +70,8 @@ def segment(
     found = open_directions(directions)
     index, length, shift = mask_shift(found, direction, alpha, settings.mask_rule)
     opened, inputs = generator_of(found, generator, weights)
+    needed = partial(bytes_needed, settings, opened.image_size, engine.bf16)
+    settings = within_memory(settings, max_memory, needed, engine.team.size)
     opened = opened.to(engine.device)
     latents = None if embeddings is None else latents_of(embeddings, opened, inputs)
     inputs |= shift_inputs(index, length, shift)
@@ -156,7 +162,7 @@ def draw_samples(
     from toolkit.photos import write_picture
     from toolkit.pixels import grid, overlay, stack_rows, to_bytes
 
-    synthesizer = MaskSynthesizer(generator, shift, settings, like.source, "picture", like.engine, like.at_once)
+    synthesizer = MaskSynthesizer(generator, shift, settings, like.source, "picture", like.engine)
     batch = synthesizer.batch(count)
     if not synthesizer.engine.team.lead:
         return

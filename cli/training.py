@@ -1,14 +1,19 @@
 """Driving a training loop: progress, checkpoints, and a clean stop on Ctrl-C."""
 
+import dataclasses
+import math
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import typer
 
+from cli.options import require
 from cli.progress import Bar, StopRequest, console
 from toolkit.errors import UserError
 
 if TYPE_CHECKING:
+    from discovery.settings import DiscoverySettings
+    from segmentation.settings import SegmentationSettings
     from toolkit.runs import RunFolder
 
 
@@ -26,6 +31,7 @@ class _State(Protocol):
 
 
 StepT = TypeVar("StepT", bound=_Step)
+SettingsT = TypeVar("SettingsT", "DiscoverySettings", "SegmentationSettings")
 
 
 def take_up(state: _State, run: "RunFolder") -> bool:
@@ -42,6 +48,29 @@ def take_up(state: _State, run: "RunFolder") -> bool:
         ) from error
     console.print(f"resuming at step {state.step}")
     return True
+
+
+def within_memory(
+    settings: SettingsT, max_memory: str | None, needed: "Callable[[], Callable[[int], int]]", processes: int
+) -> SettingsT:
+    """Return the settings with the largest `micro_batch` whose step fits `max_memory` in each process, if given.
+
+    `needed` returns a function from samples at a time to bytes. UserError when not even two samples fit.
+    """
+    if max_memory is None:
+        return settings
+    from toolkit.memory import largest_micro_batch, parse_bytes
+
+    limit = parse_bytes(max_memory)
+    require(settings.micro_batch is None, "--max-memory chooses --micro-batch; give one of the two")
+    bytes_of = needed()
+    found = largest_micro_batch(
+        lambda count: bytes_of(math.ceil(count / processes)), limit, settings.batch, least=2 * processes
+    )
+    if found >= settings.batch:
+        return settings
+    console.print(f"{max_memory} hold {found} of the {settings.batch} samples of a batch at a time")
+    return dataclasses.replace(settings, micro_batch=found)
 
 
 def log_figures(step: _Step, run: "RunFolder", **more: float) -> dict[str, float]:

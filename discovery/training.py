@@ -5,8 +5,8 @@ section 3. The loop is a Python generator that yields a small value a step; logg
 belong to the caller.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -16,12 +16,13 @@ from torch import nn
 from discovery.deformators import Deformator, make_deformator
 from discovery.reconstructors import make_reconstructor
 from discovery.settings import DiscoverySettings
-from generators.protocol import Generator, Latents, render_twins
+from generators.protocol import Generator, Inspectable, Latents, render_twins
 from toolkit.batch_norm import synchronised
 from toolkit.batches import even_slices
 from toolkit.directions import DirectionSet
 from toolkit.engine import Engine
 from toolkit.errors import UserError
+from toolkit.memory import training_bytes
 from toolkit.state import ResumableState, Stateful
 from toolkit.streams import Stream
 
@@ -210,6 +211,24 @@ def _losses(
     loss = settings.label_weight * label_loss + settings.shift_weight * shift_loss
     accuracy = (logits.detach().argmax(dim=1) == batch.index).float().mean()
     return loss, label_loss.detach(), shift_loss.detach(), accuracy
+
+
+def bytes_needed(generator: Generator, settings: DiscoverySettings, bf16: bool) -> Callable[[int], int]:
+    """Return a function from the samples at a time to the bytes that a step on them needs (see toolkit.memory).
+
+    The generator has to be on the CPU, where this is found out.
+    """
+    engine = Engine(torch.device("cpu"), bf16)
+    state = DiscoveryState.start(generator, settings, engine)
+    learnt = [*state.deformator.parameters(), *state.reconstructor.parameters()]
+    network = generator.network if isinstance(generator, Inspectable) else nn.Module()
+
+    def step(count: int) -> torch.Tensor:
+        some = replace(settings, batch=count)
+        batch = draw_batch(state.streams, generator, state.deformator.num_directions, some, engine)
+        return _losses(state, generator, batch, some, engine)[0]
+
+    return training_bytes(step, learnt, [*network.parameters(), *network.buffers()], least=2)
 
 
 def _learnt(network: nn.Module) -> list[nn.Parameter]:

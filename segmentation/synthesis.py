@@ -137,8 +137,8 @@ class MaskSynthesizer:
     Accepted samples come in the order of their latents and none is thrown away, so sample i of a seed is the
     same whatever the batch size. `shift` (D,) decides the device; as (2, D) it holds the shift towards light and the
     one towards dark, for the rule light-dark, which otherwise takes -`shift` for the latter.
-    The processes of the `engine` render some rows each and get them all; `at_once` bounds how many latents a process
-    renders at a time. With a bf16 `engine` the images are rendered in it: on flowers64 0.2 % of the mask pixels then differ.
+    The processes of the `engine` render some rows each, `micro_batch` latents of the settings at a time, and get them
+    all. With a bf16 `engine` the images are rendered in it: on flowers64 0.2 % of the mask pixels then differ.
     """
 
     def __init__(
@@ -149,7 +149,6 @@ class MaskSynthesizer:
         source: LatentSource,
         name: str = "synthesis",
         engine: Engine | None = None,
-        at_once: int | None = None,
     ) -> None:
         if shift.shape not in ((generator.latent_dim,), (2, generator.latent_dim)):
             raise UserError(
@@ -161,7 +160,6 @@ class MaskSynthesizer:
         self.settings = settings
         self.source = source
         self.engine = engine or Engine(shift.device, bf16=False)
-        self.at_once = at_once
         self.rule = MASK_RULES[settings.mask_rule]
         light, dark = shift if shift.dim() == 2 else (shift, -shift)
         self._shifts = (light, dark) if self.rule.opposed else (light,)
@@ -196,7 +194,7 @@ class MaskSynthesizer:
         """Return those of the next `count` samples that pass; each process renders some, and all get them all."""
         team = self.engine.team
         latents = self.source.draw(count, self.stream)[team.rows(count)].to(self.shift.device)
-        parts = [self._rendered(latents[rows]) for rows in even_slices(len(latents), self.at_once)]
+        parts = [self._rendered(latents[rows]) for rows in even_slices(len(latents), self.settings.micro_batch)]
         own = SyntheticBatch.cat([batch for batch, _ in parts])
         drawn = SyntheticBatch(team.joined(own.images, count), team.joined(own.masks, count))
         rejecting = team.joined(torch.cat([numbers for _, numbers in parts]), count)

@@ -4,8 +4,10 @@ The loop is a Python generator that yields a small value a step; logging, checkp
 the caller.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+import contextlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -13,12 +15,14 @@ import torch.nn.functional as F
 
 from generators.protocol import Generator
 from segmentation.augmentation import NUM_UNIFORMS, augmented
+from segmentation.prefetch import Prefetched
 from segmentation.settings import SegmentationSettings
 from segmentation.synthesis import LatentSource, MaskSynthesizer, SyntheticBatch
 from segmentation.unet import UNet
 from segmentation.validation import HeldOut, Validation, validate
 from toolkit.batch_norm import synchronised
 from toolkit.engine import Engine
+from toolkit.memory import training_bytes
 from toolkit.streams import Stream
 
 
@@ -46,10 +50,12 @@ class SegmentationState:
         network = fresh_network(settings.width, settings.seed, engine)
         generator, shift = generator.to(engine.device), shift.to(engine.device)
         held_out = MaskSynthesizer(generator, shift, settings, source, "validation", engine)
+        # Rendered in a thread beside the training, and so through a channel of its own.
+        apart = replace(engine, team=engine.team.apart())
         return cls(
             network,
             torch.optim.Adam(network.parameters(), settings.rate, foreach=True),
-            MaskSynthesizer(generator, shift, settings, source, "training", engine),
+            MaskSynthesizer(generator, shift, settings, source, "training", apart),
             HeldOut(held_out, settings.validation_count, settings.batch),
             Stream(settings.seed, "views"),
         )
@@ -83,22 +89,30 @@ class Step:
     validation: Validation | None
 
 
-def train(state: SegmentationState, settings: SegmentationSettings, engine: Engine) -> Iterator[Step]:
+def train(
+    state: SegmentationState, settings: SegmentationSettings, engine: Engine, ahead: int | None = None
+) -> Iterator[Step]:
     """Train until `settings.steps`, yielding after each step.
 
-    UserError when the filters leave too few samples to fill a batch.
+    `ahead` batches are rendered beside the training: unless given one on a GPU, which does both at once, and none on a
+    CPU, whose cores are busy anyway. UserError when the filters leave too few samples to fill a batch.
     """
+    ahead = int(engine.device.type == "cuda") if ahead is None else ahead
     state.network.train()
-    while state.step < settings.steps:
-        batch = state.synthesizer.batch(settings.batch)
-        if settings.augment:
-            batch = augmented(batch, state.views.uniform(settings.batch, NUM_UNIFORMS))
-        rate = rate_at(state.step, settings)
-        loss = update(state.network, state.optimiser, batch, rate, engine, settings.micro_batch)
-        state.step += 1
-        due = state.step % settings.validate_every == 0 or state.step == settings.steps
-        validation = validate(state.network, state.held_out, engine) if due and state.held_out.count else None
-        yield Step(state.step, loss, rate, validation)
+    with contextlib.ExitStack() as stack:
+        next_batch: Callable[[], SyntheticBatch] = partial(state.synthesizer.batch, settings.batch)
+        if ahead:
+            next_batch = stack.enter_context(Prefetched(state.synthesizer, settings.batch, ahead)).batch
+        while state.step < settings.steps:
+            batch = next_batch()
+            if settings.augment:
+                batch = augmented(batch, state.views.uniform(settings.batch, NUM_UNIFORMS))
+            rate = rate_at(state.step, settings)
+            loss = update(state.network, state.optimiser, batch, rate, engine, settings.micro_batch)
+            state.step += 1
+            due = state.step % settings.validate_every == 0 or state.step == settings.steps
+            validation = validate(state.network, state.held_out, engine) if due and state.held_out.count else None
+            yield Step(state.step, loss, rate, validation)
 
 
 def fresh_network(width: int, seed: int, engine: Engine) -> UNet:
@@ -108,6 +122,20 @@ def fresh_network(width: int, seed: int, engine: Engine) -> UNet:
         network = UNet(width=width)
     # Channels last halves the time of a bf16 forward pass on CPUs; a first convolution passes it on.
     return synchronised(network.to(engine.device).to(memory_format=torch.channels_last), engine.team)
+
+
+def bytes_needed(settings: SegmentationSettings, image_size: int, bf16: bool) -> Callable[[int], int]:
+    """Return a function from the samples at a time to the bytes that a step on them needs (see toolkit.memory)."""
+    engine = Engine(torch.device("cpu"), bf16)
+    network = fresh_network(settings.width, settings.seed, engine)
+
+    def step(count: int) -> torch.Tensor:
+        images = torch.zeros(count, 3, image_size, image_size)
+        with engine.autocast():
+            logits = network(images)
+        return F.cross_entropy(logits.float(), torch.zeros_like(images[:, 0]).long())
+
+    return training_bytes(step, network.parameters())
 
 
 def rate_at(step: int, settings: SegmentationSettings) -> float:

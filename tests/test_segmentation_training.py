@@ -10,7 +10,7 @@ from seg_toy import DiscGenerator, contrast_shift
 from segmentation.augmentation import NUM_UNIFORMS, augmented
 from segmentation.settings import SegmentationSettings
 from segmentation.synthesis import PriorSource, SyntheticBatch
-from segmentation.training import SegmentationState, rate_at, train, validate
+from segmentation.training import SegmentationState, bytes_needed, fresh_network, rate_at, train, update, validate
 from toolkit.artefacts import load_pickled, save_checkpoint
 from toolkit.engine import choose_engine
 
@@ -195,3 +195,41 @@ class _Held(list):
     @property
     def count(self):
         return sum(map(len, self))
+
+
+@pytest.mark.parametrize("stopped_at", [0, 2])
+def test_batches_rendered_ahead_train_the_same_network(stopped_at):
+    settings = dataclasses.replace(SETTINGS, steps=4)
+    straight, ahead = start(settings), start(settings)
+    for _ in train(straight, settings, ENGINE):
+        pass
+    for step in train(ahead, settings, ENGINE, ahead=2):
+        if step.step == stopped_at:
+            break
+    again = start(settings)
+    again.load_state_dict(ahead.state_dict())
+    for _ in train(again, settings, ENGINE):
+        pass
+    one, other = straight.network.state_dict(), again.network.state_dict()
+    assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_parts_of_a_batch_add_up_to_its_gradient_where_no_batch_norm_looks():
+    batch = SyntheticBatch(torch.randn(7, 3, 16, 16), torch.rand(7, 16, 16) > 0.5)
+
+    def gradient(micro_batch):
+        network = fresh_network(4, 0, ENGINE).eval()
+        optimiser = torch.optim.SGD(network.parameters(), 0.0)
+        loss = update(network, optimiser, batch, 0.0, ENGINE, micro_batch)
+        return loss, [parameter.grad for parameter in network.parameters()]
+
+    whole, parts = gradient(None), gradient(3)
+    torch.testing.assert_close(parts, whole, rtol=1e-4, atol=1e-6)
+
+
+def test_the_memory_of_a_step_grows_with_image_and_samples():
+    small, large = (bytes_needed(SETTINGS, side, bf16=False) for side in (32, 64))
+    weights = small(0)
+    assert weights == large(0)
+    assert large(3) - weights == pytest.approx(4 * (small(3) - weights), rel=0.01)
+    assert small(6) - weights == pytest.approx(2 * (small(3) - weights), rel=0.01)
