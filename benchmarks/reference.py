@@ -11,8 +11,10 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from scipy import ndimage
+from torch import nn
 
 from generators.biggan import BigGANShape, spectral_sigma
+from segmentation.unet import UNet
 from toolkit.masks import MASK_RULES
 
 _OUTPUT_NORM_EPS = 1e-5
@@ -97,11 +99,20 @@ def plain_peaks(images: torch.Tensor) -> torch.Tensor:
 
 def plain_pairs(generator: PlainBigGAN, z: torch.Tensor, shift: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Return the images and masks of z (B, D) that pass all filters, by the rule lighting."""
-    y = torch.zeros(len(z), dtype=torch.long)
+    y = torch.zeros(len(z), dtype=torch.long, device=z.device)
     before, after = generator(z, y), generator(z + shift, y)
     masks = plain_components(MASK_RULES["lighting"](before, after))
     passed = torch.tensor([float(mask.float().mean()) < 0.5 for mask in masks]) & (plain_peaks(after) >= 2)
+    passed = passed.to(z.device)
     return before[passed], masks[passed]
+
+
+def plain_unet(width: int) -> UNet:
+    """Return an untrained U-Net with PyTorch's own bilinear doubling, in its own memory format."""
+    network = UNet(width=width)
+    for up in (network.up1, network.up2, network.up3, network.up4):
+        up.up = nn.Upsample(scale_factor=2, mode="bilinear", align_corners=True)
+    return network
 
 
 def plain_max_f(probabilities: torch.Tensor, truths: torch.Tensor) -> float:

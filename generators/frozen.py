@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from typing import Self
+from typing import Any, Self
 
 import torch
 import torch.nn.functional as F
@@ -13,11 +13,34 @@ from generators.protocol import Latents
 from toolkit.streams import Stream
 
 FIRST_SIDE = 4
-# On CPUs the transposed convolution beats doubling and convolving from this side of its input on.
+# On CPUs the transposed convolution, forward and backward, beats differences from this side of its input on.
 _MERGED_FROM = 16
 
 
-class FirstFeatures(nn.Module):
+class FrozenLayer(nn.Module):
+    """A layer of weights that are never trained: autocast's copies are kept, where it would cast at every call."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._copies: dict[str, torch.Tensor] = {}
+
+    def cast(self, name: str) -> torch.Tensor:
+        """Return the buffer `name`, in the precision of the autocast around, if any."""
+        weight = self.get_buffer(name)
+        if weight.dtype != torch.float32 or not torch.is_autocast_enabled(weight.device.type):
+            return weight
+        dtype = torch.get_autocast_dtype(weight.device.type)
+        if name not in self._copies or self._copies[name].dtype != dtype:
+            with torch.inference_mode(False):  # a later backward pass may need the copy
+                self._copies[name] = weight.to(dtype)
+        return self._copies[name]
+
+    def _apply(self, *args: Any, **kwargs: Any) -> Self:
+        self._copies.clear()
+        return super()._apply(*args, **kwargs)
+
+
+class FirstFeatures(FrozenLayer):
     """The linear map from latents (B, D) to features (B, C, 4, 4), in a memory `layout` that later ones keep."""
 
     weight: torch.Tensor
@@ -33,11 +56,11 @@ class FirstFeatures(nn.Module):
 
     def forward(self, latents: torch.Tensor) -> torch.Tensor:
         """Return features (B, C, 4, 4)."""
-        features = F.linear(latents, self.weight, self.bias).unflatten(1, (-1, FIRST_SIDE, FIRST_SIDE))
+        features = F.linear(latents, self.cast("weight"), self.bias).unflatten(1, (-1, FIRST_SIDE, FIRST_SIDE))
         return features.contiguous(memory_format=self.layout)
 
 
-class FixedConv(nn.Module):
+class FixedConv(FrozenLayer):
     """A convolution that keeps the size, with weights that are never trained."""
 
     weight: torch.Tensor
@@ -50,18 +73,50 @@ class FixedConv(nn.Module):
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
         """Return features (B, C', H, W)."""
-        return F.conv2d(features, self.weight, self.bias, padding=self.weight.shape[-1] // 2)
+        return F.conv2d(features, self.cast("weight"), self.bias, padding=self.weight.shape[-1] // 2)
 
 
-class UpsampledConv(FixedConv):
-    """Nearest doubling, then the convolution."""
+class DifferencedUpsampledConv(FrozenLayer):
+    """Nearest doubling and 3x3 convolution by differences of neighbours: 9 products a pixel, not 36.
+
+    Along one axis, taps (a, b, c) give the doubled pixels 2i and 2i + 1
+    a x[i - 1] + (b + c) x[i] = (a + b + c) x[i] - a d[i] and
+    (a + b) x[i] + c x[i + 1] = (a + b + c) x[i] + c d[i + 1], where d[i] = x[i] - x[i - 1].
+    """
+
+    bias: torch.Tensor
+
+    def __init__(self, weight: torch.Tensor, bias: torch.Tensor) -> None:
+        super().__init__()
+        taps = weight.new_tensor([[1, 1, 1], [-1, 0, 0], [0, 0, 1]])  # of x, and of d for the even and odd pixels
+        split = torch.einsum("ya,xb,oiab->yxoi", taps, taps, weight)
+        self.register_buffer("point", split[0, 0].contiguous())
+        self.register_buffer("across", split[0, 1:].flatten(0, 1).contiguous())
+        self.register_buffer("down", split[1:, 0].flatten(0, 1).contiguous())
+        self.register_buffer("both", split[1:, 1:].flatten(0, 2).contiguous())
+        self.register_buffer("bias", bias)
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
         """Return features (B, C', 2H, 2W)."""
-        return super().forward(F.interpolate(features, scale_factor=2.0, mode="nearest"))
+        x = features.permute(0, 2, 3, 1)
+        dy = F.pad(x, (0, 0, 0, 0, 1, 1)).diff(dim=1)
+        dx, dxy = (F.pad(terms, (0, 0, 1, 1)).diff(dim=2) for terms in (x, dy))
+        point = F.linear(x, self.cast("point"), self.bias)
+        across = F.linear(dx, self.cast("across"))
+        down = F.linear(dy, self.cast("down")).unflatten(3, (2, -1))
+        both = F.linear(dxy, self.cast("both")).unflatten(3, (2, -1))
+        points = point[:, :, None] + _even_and_odd(down, 1)  # (B, H, 2, W, C')
+        gaps = across[:, :, None] + _even_and_odd(both, 1)  # (B, H, 2, W + 1, 2 C')
+        doubled = points[:, :, :, :, None] + _even_and_odd(gaps.unflatten(4, (2, -1)), 3)
+        return doubled.flatten(3, 4).flatten(1, 2).permute(0, 3, 1, 2)
 
 
-class MergedUpsampledConv(nn.Module):
+def _even_and_odd(terms: torch.Tensor, axis: int) -> torch.Tensor:
+    """Return terms (.., L + 1, .., 2, C) as a view (.., L, 2, .., C): terms[i] even, terms[i + 1] odd."""
+    return terms.unfold(axis, 2, 1).diagonal(0, -3, -1).movedim(-1, axis + 1)
+
+
+class MergedUpsampledConv(FrozenLayer):
     """Nearest doubling and 3x3 convolution as one 4x4 transposed convolution: 16 products a pixel, not 36."""
 
     weight: torch.Tensor
@@ -76,12 +131,13 @@ class MergedUpsampledConv(nn.Module):
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
         """Return features (B, C', 2H, 2W)."""
-        return F.conv_transpose2d(features, self.weight, self.bias, stride=2, padding=1)
+        return F.conv_transpose2d(features, self.cast("weight"), self.bias, stride=2, padding=1)
 
 
 def upsampled_conv(weight: torch.Tensor, bias: torch.Tensor, side: int) -> nn.Module:
     """Return nearest doubling and a 3x3 convolution of features `side` pixels wide, in their cheaper form."""
-    return MergedUpsampledConv(weight, bias) if side >= _MERGED_FROM else UpsampledConv(weight, bias)
+    kind = MergedUpsampledConv if side >= _MERGED_FROM else DifferencedUpsampledConv
+    return kind(weight, bias)
 
 
 def modulated(features: torch.Tensor, scale: torch.Tensor, offset: torch.Tensor) -> torch.Tensor:

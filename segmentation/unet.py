@@ -4,6 +4,8 @@ Module names follow the weights published with "Object Segmentation Without Labe
 Models" (2021).
 """
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -44,6 +46,37 @@ class Down(nn.Module):
         return self.maxpool_conv(features)
 
 
+class _BilinearDoubling(torch.autograd.Function):
+    """Bilinear doubling whose backward pass is two matrix products; PyTorch's own is not for channels last on CPUs."""
+
+    @staticmethod
+    def forward(ctx: Any, features: torch.Tensor) -> torch.Tensor:
+        """Return features (B, C, 2H, 2W), corners aligned."""
+        return F.interpolate(features, scale_factor=2, mode="bilinear", align_corners=True)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: torch.Tensor) -> torch.Tensor:
+        """Return the gradient (B, C, H, W) of one (B, C, 2H, 2W)."""
+        gradient = gradient.permute(0, 2, 3, 1)
+        narrow = _undoubling(gradient, 2) @ gradient
+        small = _undoubling(gradient, 1) @ narrow.flatten(2)
+        return small.unflatten(2, narrow.shape[2:]).permute(0, 3, 1, 2)
+
+
+def _undoubling(gradient: torch.Tensor, axis: int) -> torch.Tensor:
+    """Return the matrix (L, 2L) that takes gradients of an axis doubled to 2L back, in their precision."""
+    unit = torch.eye(gradient.shape[axis] // 2, dtype=gradient.dtype, device=gradient.device)
+    return F.interpolate(unit[None], scale_factor=2, mode="linear", align_corners=True)[0]
+
+
+class BilinearDoubling(nn.Module):
+    """Twice the side by bilinear interpolation with aligned corners: (B, C, H, W) -> (B, C, 2H, 2W)."""
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        """Return features (B, C, 2H, 2W)."""
+        return _BilinearDoubling.apply(features)
+
+
 class Up(nn.Module):
     """Twice the side, zero-padded to the skip's size, joined with the skip, then a double convolution.
 
@@ -53,11 +86,7 @@ class Up(nn.Module):
     def __init__(self, inputs: int, outputs: int, bilinear: bool) -> None:
         super().__init__()
         half = inputs // 2
-        self.up: nn.Module = (
-            nn.Upsample(scale_factor=2, mode="bilinear", align_corners=True)
-            if bilinear
-            else nn.ConvTranspose2d(half, half, 2, stride=2)
-        )
+        self.up: nn.Module = BilinearDoubling() if bilinear else nn.ConvTranspose2d(half, half, 2, stride=2)
         self.conv = DoubleConv(inputs, outputs)
 
     def forward(self, below: torch.Tensor, skip: torch.Tensor) -> torch.Tensor:

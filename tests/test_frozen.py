@@ -8,7 +8,14 @@ from test_sngan import TINY_64 as SNGAN
 
 from generators import biggan, proggan, sngan
 from generators.bigbigan import BigBiGAN, ConditionalBigGAN
-from generators.frozen import FrozenGenerator, MergedUpsampledConv, UpsampledConv, add_doubled, told_size
+from generators.frozen import (
+    DifferencedUpsampledConv,
+    FixedConv,
+    FrozenGenerator,
+    MergedUpsampledConv,
+    add_doubled,
+    told_size,
+)
 from generators.protocol import Generator, Inspectable, Latents
 from toolkit.streams import Stream
 
@@ -111,10 +118,28 @@ def test_the_first_weights_of_biggan_read_their_chunk_of_the_latent():
     torch.testing.assert_close(maps[2][: len(gain), 6:9], gain[:, BIGGAN.shared_dim :] / deviation)
 
 
-def test_merged_doubling_and_convolution_is_the_two_in_turn():
-    weight, bias, features = torch.randn(4, 3, 3, 3), torch.randn(4), torch.randn(2, 3, 5, 5)
-    merged = MergedUpsampledConv(weight, bias)(features)
-    torch.testing.assert_close(merged, UpsampledConv(weight, bias)(features), atol=1e-5, rtol=1e-5)
+@pytest.mark.parametrize("kind", [MergedUpsampledConv, DifferencedUpsampledConv])
+def test_doubling_and_convolution_at_once_is_the_two_in_turn(kind):
+    weight, bias = torch.randn(4, 3, 3, 3), torch.randn(4)
+    features = torch.randn(2, 3, 5, 7, requires_grad=True)
+    expected = F.conv2d(F.interpolate(features, scale_factor=2.0), weight, bias, padding=1)
+    found = kind(weight, bias)(features)
+    torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
+    gradients = [torch.autograd.grad(images.square().sum(), features)[0] for images in (found, expected)]
+    torch.testing.assert_close(*gradients, atol=1e-3, rtol=1e-4)
+
+
+def test_weights_are_cast_once_for_autocast_and_follow_the_layer():
+    layer = FixedConv(torch.randn(4, 3, 3, 3))
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        with torch.inference_mode():
+            copy = layer.cast("weight")
+        assert layer.cast("weight") is copy
+        assert layer(torch.randn(1, 3, 4, 4, requires_grad=True)).requires_grad
+        layer.double()
+        assert layer.cast("weight") is layer.weight
+    assert torch.equal(layer.float().cast("weight"), layer.weight)
+    assert torch.equal(copy, layer.weight.bfloat16())
 
 
 def test_doubled_features_are_added_in_place():

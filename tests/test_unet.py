@@ -8,11 +8,12 @@ import torch
 from conftest import GOLDEN
 from golden_fill import decode, fill_state_dict
 from torch import nn
+from torch.nn import functional as F
 
 from segmentation.settings import SegmentationSettings
 from segmentation.synthesis import SyntheticBatch
 from segmentation.training import rate_at, update
-from segmentation.unet import UNet
+from segmentation.unet import BilinearDoubling, UNet
 from toolkit.engine import choose_engine
 from toolkit.errors import UserError
 
@@ -59,6 +60,16 @@ def test_any_size_from_16_gives_logits_of_that_size(size):
 def test_a_smaller_image_is_refused():
     with pytest.raises(UserError, match="16 x 15 pixels, but needs at least 16"):
         UNet(width=2)(torch.zeros(1, 3, 16, 15))
+
+
+@pytest.mark.parametrize("size", [(1, 2), (7, 9)])
+def test_doubling_and_its_gradient_are_bilinear_interpolation(size):
+    features = torch.randn(2, 3, *size, dtype=torch.float64, requires_grad=True)
+    expected = F.interpolate(features, scale_factor=2, mode="bilinear", align_corners=True)
+    found = BilinearDoubling()(features)
+    assert torch.equal(found, expected)
+    weights = torch.randn_like(found)
+    torch.testing.assert_close(*(torch.autograd.grad(out, features, weights)[0] for out in (found, expected)))
 
 
 class Training:
