@@ -19,7 +19,8 @@ from discovery.comparison import Recognition, reconstruction
 from discovery.comparison_settings import CompareSettings
 from discovery.deformators import make_deformator
 from discovery.settings import DiscoverySettings
-from discovery.training import DiscoveryState, confusion, direction_set, discover
+from discovery.training import DiscoveryState, direction_set, discover
+from discovery.validation import confusion
 from generators.scene import FACTORS, SceneGenerator
 from toolkit.directions import DirectionSet
 from toolkit.engine import choose_engine

@@ -2,26 +2,23 @@
 
     OMP_NUM_THREADS=1 python -m benchmarks.filters
 
-Prints milliseconds a batch (least of the rounds, the ways taking turns, one thread) of the plain way, of the CPU's way
+Prints milliseconds a batch (median of the rounds, the ways taking turns, one thread) of the plain way, of the CPU's way
 and of the way that CUDA devices take, here on the CPU too. `specks` are masks of one disc and about 50 specks, like
 those of a generator; `smooth` ones have a few large components and no specks.
 """
 
 import argparse
-import time
-from collections.abc import Callable
 
 import cv2
 import torch
 import torch.nn.functional as F
 
 from benchmarks.reference import plain_components, plain_peaks
+from benchmarks.timing import Work, by_turns
 from toolkit.components import large_by_runs
 from toolkit.masks import area_within, histogram_peaks, histograms_by_bin, large_components
 
 COUNT, SIDE, SPECKS = 95, 128, 50
-
-Work = Callable[[], object]
 
 
 def smooth_images(rng: torch.Generator) -> torch.Tensor:
@@ -43,17 +40,6 @@ def plain_area(masks: torch.Tensor) -> torch.Tensor:
     return masks.float().mean(dim=(1, 2)) < 0.5
 
 
-def seconds(works: dict[str, Work], rounds: int) -> dict[str, float]:
-    """Return the least time of each, after one round to warm up."""
-    times: dict[str, list[float]] = {name: [] for name in works}
-    for _ in range(rounds + 1):
-        for name, work in works.items():
-            start = time.perf_counter()
-            work()
-            times[name].append(time.perf_counter() - start)
-    return {name: min(found[1:]) for name, found in times.items()}
-
-
 def ways(kind: str) -> dict[str, Work]:
     """Return all three filters in each way, on masks of a kind: `specks`, or else smooth ones."""
     rng = torch.Generator().manual_seed(0)
@@ -68,7 +54,7 @@ def ways(kind: str) -> dict[str, Work]:
 
 def rows(rounds: int) -> dict[str, dict[str, float]]:
     """Return seconds a batch, by what is filtered and by way: plain, fast (on the CPU) and device."""
-    return {f"filters, 95 masks, {kind}": seconds(ways(kind), rounds) for kind in ("specks", "smooth")}
+    return {f"filters, 95 masks, {kind}": by_turns(ways(kind), rounds) for kind in ("specks", "smooth")}
 
 
 def main() -> None:

@@ -9,16 +9,14 @@ write pictures: bind the process to one core (taskset) to count the work alone.
 """
 
 import argparse
-import statistics
 import tempfile
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import torch
 from PIL import Image
 
+from benchmarks.timing import Work, by_turns
 from cli.predict import Pictures, predict_photos
 from cli.sources import open_segmenter
 from segmentation.segmenter import Segmenter
@@ -28,8 +26,6 @@ from toolkit.pixels import overlay
 
 KINDS = ("mask", "soft", "overlay")
 SHAPES = [(300, 400)] * 3 + [(400, 300)]
-
-Work = Callable[[], object]
 
 
 class PlainWrapper:
@@ -100,17 +96,6 @@ def drawn_photos(folder: Path, count: int) -> list[Path]:
     return paths
 
 
-def interleaved(works: dict[str, Work], rounds: int, count: int) -> dict[str, float]:
-    """Return each way's median seconds a photo; they take turns, after one round to warm up."""
-    times: dict[str, list[float]] = {name: [] for name in works}
-    for _ in range(rounds + 1):
-        for name, work in works.items():
-            start = time.perf_counter()
-            work()
-            times[name].append((time.perf_counter() - start) / count)
-    return {name: statistics.median(found[1:]) for name, found in times.items()}
-
-
 def rows(rounds: int, count: int) -> dict[str, dict[str, float]]:
     """Return seconds a photo of "plain", "fp32" and "bf16", by what was measured."""
     torch.manual_seed(0)
@@ -123,7 +108,8 @@ def rows(rounds: int, count: int) -> dict[str, dict[str, float]]:
             network.load_state_dict(segmenter.network.state_dict())
             plain = PlainWrapper(network.eval().requires_grad_(False), segmenter.image_size)
             for title, make in {"network": network_works, "predict": command_works}.items():
-                found[f"{title}, {name}"] = interleaved(make(segmenter, plain, paths), rounds, count)
+                took = by_turns(make(segmenter, plain, paths), rounds)
+                found[f"{title}, {name}"] = {way: value / count for way, value in took.items()}
     return found
 
 

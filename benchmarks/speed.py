@@ -1,42 +1,88 @@
 """Time of the main steps against the plain way of doing them (benchmarks.reference), in one run.
 
-    OMP_NUM_THREADS=1 python -m benchmarks.speed [--batch 4] [--rounds 3] [--out speed.json]
+    python -m benchmarks.speed [--batch 8] [--rounds 5] [--device cpu] [--only twins,unet] [--out speed.json]
 
-BigBiGAN at its full size with drawn weights. Prints seconds (median of the rounds, after one to warm up), the ratio to
-the plain way, and giga-multiplications a second beside those of one large matrix product: the machine's ceiling.
+BigBiGAN at its full size with drawn weights. Prints rates (median of the rounds, the ways taking turns, after one to
+warm up), ratios to the plain way, and the networks' multiplications a second beside those of one large matrix product,
+the machine's ceiling.
 """
 
 import argparse
 import json
-import statistics
-import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
-from benchmarks.reference import PlainBigGAN, plain_components, plain_pairs, plain_peaks
-from discovery.reconstructors import make_reconstructor
+from benchmarks import filters, measures, photos
+from benchmarks.networks import multiplications
+from benchmarks.reference import PlainBigGAN, plain_pairs, plain_unet
+from benchmarks.timing import Work, by_turns, seconds
+from discovery.settings import DiscoverySettings
+from discovery.training import DiscoveryState, ShiftBatch, draw_batch, update
 from generators.bigbigan import BigBiGAN
-from generators.biggan import BIGBIGAN, BigGANNetwork, published_shapes
+from generators.biggan import BIGBIGAN, BigGANNetwork, BigGANShape, published_shapes
 from generators.protocol import Latents, render_twins
 from segmentation.settings import SegmentationSettings
 from segmentation.synthesis import MaskSynthesizer, PriorSource, SyntheticBatch
-from segmentation.training import fresh_network, update
-from segmentation.unet import UNet
+from segmentation.training import fresh_network
+from segmentation.training import update as segment_step
 from toolkit.engine import Engine
-from toolkit.masks import histogram_peaks, large_components
+from toolkit.memory import peak_memory
 from toolkit.streams import Stream
 
-Work = Callable[[], object]
-CPU = torch.device("cpu")
-ENGINES = {"fp32": Engine(CPU, bf16=False), "bf16": Engine(CPU, bf16=True)}
+
+@dataclass(frozen=True)
+class Row:
+    """Ways to do `count` pieces of some work, of which `unit` names the plural."""
+
+    works: dict[str, Work]
+    count: int
+    unit: str
 
 
-def drawn_state() -> dict[str, torch.Tensor]:
+@dataclass(frozen=True)
+class Bench:
+    """What the rows need: the same weights twice, the device, and the batch."""
+
+    state: dict[str, torch.Tensor]
+    generator: BigBiGAN
+    device: torch.device
+    batch: int
+
+    @property
+    def engines(self) -> dict[str, Engine]:
+        """Return an engine of each precision."""
+        return {name: Engine(self.device, bf16=name == "bf16") for name in ("fp32", "bf16")}
+
+    @property
+    def z(self) -> torch.Tensor:
+        """Return latents (B, D)."""
+        return Stream(0, "z").normal(self.batch, self.generator.latent_dim).to(self.device)
+
+    @property
+    def shift(self) -> torch.Tensor:
+        """Return a shift (D,)."""
+        return 5 * torch.eye(self.generator.latent_dim, device=self.device)[0]
+
+
+def _waiting(device: torch.device, work: Work) -> Work:
+    """Return the work and the wait for its end, which on a GPU comes later than its return."""
+    if device.type != "cuda":
+        return work
+
+    def both() -> None:
+        work()
+        torch.cuda.synchronize(device)
+
+    return both
+
+
+def drawn_state(shape: BigGANShape = BIGBIGAN) -> dict[str, torch.Tensor]:
     """Return a full-size published state of random weights that keep the size of what passes through."""
     state = {}
-    for name, size in published_shapes(BIGBIGAN).items():
+    for name, size in published_shapes(shape).items():
         noise = torch.randn(size)
         if name.endswith("stored_var"):
             noise = 0.5 + 0.1 * noise.abs()
@@ -49,137 +95,193 @@ def drawn_state() -> dict[str, torch.Tensor]:
     return state
 
 
-def seconds(work: Work, rounds: int) -> float:
-    """Return the median time, after one round to warm up."""
-    work()
-    times = []
-    for _ in range(rounds):
-        start = time.perf_counter()
-        work()
-        times.append(time.perf_counter() - start)
-    return statistics.median(times)
+def drawn_bigbigan(state: dict[str, torch.Tensor] | None = None) -> BigBiGAN:
+    """Return BigBiGAN at its full size with these weights, else drawn ones."""
+    state = drawn_state() if state is None else state
+    return BigBiGAN(BigGANNetwork(BIGBIGAN, {**state, "shared.weight": state["shared.weight"][:1]}))
 
 
-def twins(state: dict[str, torch.Tensor], fast: BigBiGAN, batch: int) -> dict[str, Work]:
-    plain, z = PlainBigGAN(state, BIGBIGAN), Stream(0, "z").normal(batch, fast.latent_dim)
-    y, shift = torch.zeros(batch, dtype=torch.long), 5 * torch.eye(fast.latent_dim)[0]
+def twins(bench: Bench) -> Row:
+    """Images and their shifted twins; plainly one after the other."""
+    plain, y = PlainBigGAN(bench.state, BIGBIGAN), torch.zeros(bench.batch, dtype=torch.long, device=bench.device)
 
     def slow() -> None:
         with torch.no_grad():
-            plain(z, y)
-            plain(z + shift, y)
+            plain(bench.z, y)
+            plain(bench.z + bench.shift, y)
 
     def quick(engine: Engine) -> Work:
         def work() -> None:
             with torch.inference_mode(), engine.autocast():
-                render_twins(fast, Latents(z), shift)
+                render_twins(bench.generator, Latents(bench.z), bench.shift)
 
         return work
 
-    return {"plain": slow, **{name: quick(engine) for name, engine in ENGINES.items()}}
+    works = {"plain": slow, **{name: quick(engine) for name, engine in bench.engines.items()}}
+    return Row(works, 2 * bench.batch, "images")
 
 
-def pairs(state: dict[str, torch.Tensor], fast: BigBiGAN, batch: int) -> dict[str, Work]:
-    plain, z = PlainBigGAN(state, BIGBIGAN), Stream(0, "z").normal(batch, fast.latent_dim)
-    shift = 5 * torch.eye(fast.latent_dim)[0]
-    settings = SegmentationSettings(batch=batch, area_filter=False, histogram_filter=False)
+def pairs(bench: Bench) -> Row:
+    """Images with masks, filters included."""
+    plain = PlainBigGAN(bench.state, BIGBIGAN)
+    settings = SegmentationSettings(batch=bench.batch, area_filter=False, histogram_filter=False)
 
     def slow() -> None:
         with torch.no_grad():
-            plain_pairs(plain, z, shift)
+            plain_pairs(plain, bench.z, bench.shift)
 
     def quick(engine: Engine) -> Work:
-        synthesizer = MaskSynthesizer(fast, shift, settings, PriorSource(fast), engine=engine)
-        return lambda: synthesizer.batch(batch)
+        synthesizer = MaskSynthesizer(
+            bench.generator, bench.shift, settings, PriorSource(bench.generator), engine=engine
+        )
+        return lambda: synthesizer.batch(bench.batch)
 
-    return {"plain": slow, **{name: quick(engine) for name, engine in ENGINES.items()}}
-
-
-def filters(count: int = 95, side: int = 128) -> dict[str, Work]:
-    images = torch.nn.functional.interpolate(torch.randn(count, 3, 16, 16), size=(side, side), mode="bilinear").tanh()
-    masks = images[:, 0] > 0.1
-    return {
-        "plain": lambda: (plain_components(masks), plain_peaks(images)),
-        "fp32": lambda: (large_components(masks), histogram_peaks(images)),
-    }
+    works = {"plain": slow, **{name: quick(engine) for name, engine in bench.engines.items()}}
+    return Row(works, bench.batch, "pairs")
 
 
-def discovery(state: dict[str, torch.Tensor], fast: BigBiGAN, batch: int) -> dict[str, Work]:
-    """Forward and backward through twins and ResNet-18; the plain way lets gradients into the generator's weights."""
-    z = Stream(0, "z").normal(batch, fast.latent_dim)
-    y, learnt = torch.zeros(batch, dtype=torch.long), torch.randn(fast.latent_dim, requires_grad=True)
-    reconstructor = make_reconstructor("resnet", fast.latent_dim)
+def discovery(bench: Bench) -> Row:
+    """Training steps with ResNet-18; plainly gradients reach the generator's weights, as in the original."""
+    settings = DiscoverySettings(batch=bench.batch)
 
-    def slow() -> None:
-        fixed = ("u0", "sv0", "stored_mean", "stored_var")
-        leaves = {name: tensor.detach().requires_grad_(not name.endswith(fixed)) for name, tensor in state.items()}
-        plain = PlainBigGAN(leaves, BIGBIGAN)
-        logits, shift = reconstructor(plain(z, y), plain(z + learnt, y))
-        (logits.logsumexp(dim=1).mean() + shift.mean()).backward()
+    def begin(engine: Engine) -> tuple[DiscoveryState, Callable[[], ShiftBatch]]:
+        state = DiscoveryState.start(bench.generator, settings, engine)
+        return state, lambda: draw_batch(state.streams, bench.generator, bench.generator.latent_dim, settings, engine)
 
-    def quick(engine: Engine) -> Work:
+    def slow() -> Work:
+        state, draw = begin(bench.engines["fp32"])
+        constant = ("u0", "sv0", "stored_mean", "stored_var")
+        leaves = {
+            name: tensor.detach().requires_grad_(not name.endswith(constant)) for name, tensor in bench.state.items()
+        }
+        plain, y = PlainBigGAN(leaves, BIGBIGAN), torch.zeros(bench.batch, dtype=torch.long, device=bench.device)
+
         def work() -> None:
-            with engine.autocast():
-                with torch.no_grad():
-                    before = fast(Latents(z))
-                logits, shift = reconstructor(before, fast(Latents(z + learnt)))
-            loss = logits.logsumexp(dim=1).mean() + shift.mean()
-            loss.backward(inputs=[learnt, *(w for w in reconstructor.parameters() if w.requires_grad)])
+            batch = draw()
+            shift = state.deformator(batch.basis(bench.generator.latent_dim))
+            z = batch.latents.z
+            logits, length = state.reconstructor(plain(z, y), plain(z + shift, y))
+            loss = torch.nn.functional.cross_entropy(logits, batch.index) + 0.25 * (length - batch.alpha).abs().mean()
+            optimisers = [o for o in (state.deformator_optimiser, state.reconstructor_optimiser) if o is not None]
+            for optimiser in optimisers:
+                optimiser.zero_grad()
+            loss.backward()
+            for optimiser in optimisers:
+                optimiser.step()
+            for leaf in leaves.values():
+                leaf.grad = None
 
         return work
 
-    return {"plain": slow, **{name: quick(engine) for name, engine in ENGINES.items()}}
+    def quick(engine: Engine) -> Work:
+        state, draw = begin(engine)
+        return lambda: update(state, bench.generator, draw(), settings, engine)
+
+    works = {"plain": slow(), **{name: quick(engine) for name, engine in bench.engines.items()}}
+    return Row(works, 1, "steps")
 
 
-def unet(batch: int) -> dict[str, Work]:
-    samples = SyntheticBatch(torch.randn(batch, 3, 128, 128).tanh(), torch.rand(batch, 128, 128) > 0.5)
+def unet(bench: Bench) -> Row:
+    """Training steps of the U-Net of the published width."""
+    images = torch.randn(bench.batch, 3, 128, 128, device=bench.device).tanh()
+    samples = SyntheticBatch(images, torch.rand(bench.batch, 128, 128, device=bench.device) > 0.5)
+    plain = plain_unet(width=64).to(bench.device)
+    plain_optimiser = torch.optim.Adam(plain.parameters(), foreach=False)
 
-    def stepping(network: UNet, engine: Engine, optimiser: torch.optim.Optimizer) -> Work:
-        return lambda: update(network.train(), optimiser, samples, 1e-3, engine)
+    def slow() -> None:
+        loss = torch.nn.functional.cross_entropy(plain(samples.images), samples.masks.long())
+        plain_optimiser.zero_grad()
+        loss.backward()
+        plain_optimiser.step()
 
-    plain = UNet(width=64)
-    works = {"plain": stepping(plain, ENGINES["fp32"], torch.optim.Adam(plain.parameters(), foreach=False))}
-    for name, engine in ENGINES.items():
+    def quick(engine: Engine) -> Work:
         network = fresh_network(64, 0, engine)
-        works[name] = stepping(network, engine, torch.optim.Adam(network.parameters(), foreach=True))
-    return works
+        optimiser = torch.optim.Adam(network.parameters(), fused=True)
+        return lambda: segment_step(network, optimiser, samples, 1e-3, engine)
+
+    works = {"plain": slow, **{name: quick(engine) for name, engine in bench.engines.items()}}
+    return Row(works, 1, "steps")
 
 
-def ceiling(engine: Engine, side: int = 2048, rounds: int = 5) -> float:
-    """Return giga-multiplications a second of one large matrix product."""
-    a, b = torch.randn(side, side), torch.randn(side, side)
-    if engine.bf16:
-        a, b = a.bfloat16(), b.bfloat16()
-    return side**3 / seconds(lambda: a @ b, rounds) / 1e9
+NETWORKS: dict[str, Callable[[Bench], Row]] = {"twins": twins, "pairs": pairs, "discovery": discovery, "unet": unet}
+OTHERS: dict[str, Callable[[int], dict[str, dict[str, float]]]] = {  # seconds a piece of work, by way
+    "filters": filters.rows,
+    "photos": lambda rounds: photos.rows(rounds, count=16),
+    "measures": measures.rows,
+}
+
+
+def product_speed(device: torch.device, dtype: torch.dtype, rounds: int) -> float:
+    """Return the multiplications a second of one large matrix product."""
+    side = 8192 if device.type == "cuda" else 2048
+    a, b = (torch.randn(side, side, device=device).to(dtype) for _ in range(2))
+    return side**3 / seconds(_waiting(device, lambda: a @ b), rounds)
+
+
+def copy_speed(device: torch.device, rounds: int) -> float:
+    """Return the bytes a second read and written by a copy in memory."""
+    source = torch.ones(2**26, device=device)
+    target = torch.empty_like(source)
+    return 8 * len(source) / seconds(_waiting(device, lambda: target.copy_(source)), rounds)
+
+
+def measured_row(row: Row, bench: Bench, ceilings: dict[str, float], rounds: int) -> dict[str, dict[str, float]]:
+    """Return, by way, seconds, pieces a second, ratio, multiplications a second and their share of the ceiling."""
+    took = by_turns({name: _waiting(bench.device, work) for name, work in row.works.items()}, rounds)
+    found = {}
+    for name, value in took.items():
+        speed = multiplications(row.works[name]) / value
+        found[name] = {
+            "seconds": value,
+            f"{row.unit} a second": row.count / value,
+            "ratio": took["plain"] / value,
+            "multiplications a second": speed,
+            "share of the ceiling": speed / ceilings["bf16" if name == "bf16" else "fp32"],
+        }
+    return found
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--batch", type=int, default=4)
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--batch", type=int, default=8)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--only", default=",".join([*NETWORKS, *OTHERS]), help="rows, comma-separated")
     parser.add_argument("--out", type=Path, help="JSON file of the figures")
     given = parser.parse_args()
-    state = drawn_state()
-    fast = BigBiGAN(BigGANNetwork(BIGBIGAN, {**state, "shared.weight": state["shared.weight"][:1]}))
-    rows = {
-        f"BigBiGAN-128 twins, batch {given.batch}": lambda: twins(state, fast, given.batch),
-        f"image and mask pairs, batch {given.batch}": lambda: pairs(state, fast, given.batch),
-        "filters alone, 95 masks": filters,
-        f"discovery step (ResNet-18), batch {given.batch}": lambda: discovery(state, fast, given.batch),
-        f"U-Net step, width 64, batch {given.batch}": lambda: unet(given.batch),
+    torch.manual_seed(0)
+    device, chosen = torch.device(given.device), given.only.split(",")
+    ceilings = {
+        "fp32": product_speed(device, torch.float32, given.rounds),
+        "bf16": product_speed(device, torch.bfloat16, given.rounds),
+        "bytes": copy_speed(device, given.rounds),
     }
-    measured: dict[str, dict[str, float]] = {}
-    print(f"{torch.get_num_threads()} threads, torch {torch.__version__}")
-    for name, engine in ENGINES.items():
-        measured.setdefault("ceiling, giga-multiplications a second", {})[name] = ceiling(engine)
-    print({name: round(value) for name, value in measured["ceiling, giga-multiplications a second"].items()})
-    for title, make in rows.items():
-        found = {name: seconds(work, given.rounds) for name, work in make().items()}
-        measured[title] = found
-        ratios = "  ".join(f"{name} {value:7.3f} s ({found['plain'] / value:4.1f}x)" for name, value in found.items())
-        print(f"{title:<42} {ratios}", flush=True)
+    print(f"{Engine(device, bf16=False).describe()}, torch {torch.__version__}, batch {given.batch}")
+    print("ceilings, 10^9 a second: " + ", ".join(f"{name} {value / 1e9:.0f}" for name, value in ceilings.items()))
+    state = {name: tensor.to(device) for name, tensor in drawn_state().items()}
+    bench = Bench(state, drawn_bigbigan(state).to(device), device, given.batch)
+    figures: dict[str, object] = {"ceilings": ceilings, "batch": given.batch, "threads": torch.get_num_threads()}
+    for name, make in NETWORKS.items():
+        if name in chosen:
+            row = make(bench)
+            found = measured_row(row, bench, ceilings, given.rounds)
+            figures[name] = found
+            print(f"{name} ({row.unit} a second)")
+            for way, values in found.items():
+                print(
+                    f"  {way:<8} {values[f'{row.unit} a second']:9.2f}  {values['ratio']:6.1f}x  "
+                    f"{values['multiplications a second'] / 1e9:8.0f} 10^9/s  {values['share of the ceiling']:4.0%}",
+                    flush=True,
+                )
+    for name, rows in OTHERS.items():
+        for title, took in (rows(given.rounds) if name in chosen else {}).items():
+            figures[title] = took
+            ways = "  ".join(f"{way} {1000 * t:.2f} ms ({took['plain'] / t:.1f}x)" for way, t in took.items())
+            print(f"{title:<40} {ways}", flush=True)
+    figures["peak memory"] = peak_memory(device)
+    print(f"peak memory {peak_memory(device) / 1e6:.0f} MB")
     if given.out is not None:
-        given.out.write_text(json.dumps(measured, indent=2) + "\n", encoding="utf-8")
+        given.out.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -114,7 +114,8 @@ def _recognition(
     """Return the figures of a reconstructor trained on the set, and its curve, after training what is left of it."""
     from cli.training import drive, log_figures, take_up
     from discovery.comparison import Recognition, reconstruction
-    from discovery.training import Step, confusion, discover
+    from discovery.training import Step, discover
+    from discovery.validation import confusion
     from toolkit.runs import RunFolder
 
     if len(entry.directions) < 2:

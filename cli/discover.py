@@ -8,6 +8,7 @@ import typer
 
 from cli.hints import command, segment_command
 from cli.options import (
+    CompileOption,
     DeviceOption,
     GeneratorOption,
     MaxMemoryOption,
@@ -43,6 +44,7 @@ def discover(
     precision: PrecisionOption = "auto",
     processes: ProcessesOption = 1,
     max_memory: MaxMemoryOption = None,
+    compile_mode: CompileOption = "auto",
 ) -> None:
     """Find directions of a latent space, by default with a deformator trained against a shift reconstructor."""
     from cli.discover_methods import find_into
@@ -53,6 +55,7 @@ def discover(
     opened = open_generator(generator, weights)
     source = generator_inputs(generator, weights)
     if isinstance(settings, DiscoverySettings):
+        engine = engine.for_training(compile_mode, settings.steps)
         from discovery.training import bytes_needed
 
         needed = partial(bytes_needed, opened, settings, engine.bf16)
@@ -60,8 +63,8 @@ def discover(
         found = discover_into(out, opened.to(engine.device), fitting, engine, source)
     else:
         require(
-            engine.team.size == 1 and max_memory is None,
-            "--processes and --max-memory go with --method deformator; the others take minutes in one process",
+            engine.team.size == 1 and max_memory is None and compile_mode == "auto",
+            "--processes, --max-memory and --compile go with --method deformator; the others are done in minutes",
         )
         found = find_into(out, opened.to(engine.device), settings, engine, source)
     console.print(f"wrote {out / 'directions.safetensors'}, {out / 'charts'}, {out / 'report.html'}")
@@ -137,7 +140,8 @@ def _finish(
 ) -> "DirectionSet":
     """Validate, write what the run found, close it and return the set."""
     from cli.discovery_results import conclude
-    from discovery.training import direction_set, validate
+    from discovery.training import direction_set
+    from discovery.validation import validate
 
     accuracy = validate(state, generator, settings, engine, settings.validation_batches)
     card = {"source": source, "steps": state.step, "rca": accuracy}

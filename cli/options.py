@@ -41,6 +41,7 @@ MaxMemoryOption = Annotated[
     str | None,
     typer.Option(help="Memory a training step may take in each process, such as 4GB: chooses --micro-batch."),
 ]
+CompileOption = Annotated[str, typer.Option("--compile", help="torch.compile: on, off, or auto (long runs on a GPU).")]
 SeedOption = Annotated[int, typer.Option(help="Names the random latents.", min=0)]
 
 

@@ -1,5 +1,6 @@
 """toolkit segment: a segmentation network from a generator and a direction."""
 
+import dataclasses
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -9,6 +10,7 @@ import typer
 from cli.hints import command
 from cli.options import (
     AlphaOption,
+    CompileOption,
     DeviceOption,
     DirectionOption,
     DirectionsArgument,
@@ -58,6 +60,7 @@ def segment(
     precision: PrecisionOption = "auto",
     processes: ProcessesOption = 1,
     max_memory: MaxMemoryOption = None,
+    compile_mode: CompileOption = "auto",
 ) -> None:
     """Train a U-Net on synthetic images and the masks a direction gives."""
     pairs = validation_pairs(images, masks)
@@ -65,7 +68,7 @@ def segment(
     from segmentation.training import bytes_needed
     from toolkit.files import sha256_of
 
-    engine = engine_of(device, precision, processes)
+    engine = engine_of(device, precision, processes).for_training(compile_mode, settings.steps)
     embeddings = None if embeddings is None else or_published(embeddings, "embeddings")
     found = open_directions(directions)
     index, length, shift = mask_shift(found, direction, alpha, settings.mask_rule)
@@ -162,7 +165,8 @@ def draw_samples(
     from toolkit.photos import write_picture
     from toolkit.pixels import grid, overlay, stack_rows, to_bytes
 
-    synthesizer = MaskSynthesizer(generator, shift, settings, like.source, "picture", like.engine)
+    engine = dataclasses.replace(like.engine, compile=False)
+    synthesizer = MaskSynthesizer(generator, shift, settings, like.source, "picture", engine)
     batch = synthesizer.batch(count)
     if not synthesizer.engine.team.lead:
         return

@@ -16,7 +16,7 @@ from torch import nn
 from discovery.deformators import Deformator, make_deformator
 from discovery.reconstructors import make_reconstructor
 from discovery.settings import DiscoverySettings
-from generators.protocol import Generator, Inspectable, Latents, render_twins
+from generators.protocol import Generator, Inspectable, Latents
 from toolkit.batch_norm import synchronised
 from toolkit.batches import even_slices
 from toolkit.directions import DirectionSet
@@ -26,8 +26,9 @@ from toolkit.memory import training_bytes
 from toolkit.state import ResumableState, Stateful
 from toolkit.streams import Stream
 
-_STREAMS = ("latents", "directions", "shifts")
+STREAMS = ("latents", "directions", "shifts")
 _LENET_SIDE = 32
+Calls = tuple[Callable[[Latents], torch.Tensor], Callable[[torch.Tensor, torch.Tensor], tuple[torch.Tensor, ...]]]
 
 
 @dataclass
@@ -71,7 +72,7 @@ class DiscoveryState(ResumableState):
             reconstructor,
             torch.optim.Adam(learnt, settings.deformator_rate, fused=True) if learnt else None,
             torch.optim.Adam(_learnt(reconstructor), settings.reconstructor_rate, fused=True),
-            {name: Stream(settings.seed, f"discover-{name}") for name in _STREAMS},
+            {name: Stream(settings.seed, f"discover-{name}") for name in STREAMS},
         )
 
     def parts(self) -> dict[str, Stateful]:
@@ -126,9 +127,10 @@ def discover(
     state: DiscoveryState, generator: Generator, settings: DiscoverySettings, engine: Engine
 ) -> Iterator[Step]:
     """Train until `settings.steps`, yielding after each step; the generator is never changed."""
+    calls = engine.fast(generator.__call__), engine.fast(state.reconstructor)
     while state.step < settings.steps:
         batch = draw_batch(state.streams, generator, state.deformator.num_directions, settings, engine)
-        yield update(state, generator, batch, settings, engine)
+        yield update(state, generator, batch, settings, engine, calls)
 
 
 def draw_batch(
@@ -165,10 +167,12 @@ def update(
     batch: ShiftBatch,
     settings: DiscoverySettings,
     engine: Engine,
+    calls: Calls | None = None,
 ) -> Step:
     """Take one optimiser step on `batch` and return its figures.
 
     With `settings.micro_batch` the gradients of so many samples at a time add up to those of the batch's mean loss.
+    `calls` are other ways to call generator and reconstructor.
     """
     state.deformator.train()
     state.reconstructor.train()
@@ -179,7 +183,7 @@ def update(
     figures = torch.zeros(4, device=engine.device)
     for part in batch.parts(settings.micro_batch):
         share = len(part) / len(batch)
-        loss, *others = _losses(state, generator, part, settings, engine)
+        loss, *others = _losses(state, calls or (generator, state.reconstructor), part, settings, engine)
         # Naming the inputs keeps the generator's weights out of it, even when they ask for gradients.
         (share * loss).backward(inputs=learnt)
         figures += share * torch.stack([loss.detach(), *others])
@@ -191,20 +195,20 @@ def update(
 
 
 def _losses(
-    state: DiscoveryState, generator: Generator, batch: ShiftBatch, settings: DiscoverySettings, engine: Engine
+    state: DiscoveryState, calls: Calls, batch: ShiftBatch, settings: DiscoverySettings, engine: Engine
 ) -> tuple[torch.Tensor, ...]:
     """Return the mean loss of a batch shared by all processes and, detached, its two terms and the accuracy."""
     # Every process computes all shifts, which cost nothing beside images, and renders its own rows.
     shift = state.deformator(batch.basis(state.deformator.num_directions))
     rows = engine.team.rows(len(batch))
-    latents = batch.latents[rows]
+    latents, (generate, reconstruct) = batch.latents[rows], calls
     # Two calls, not one batch of both: G(z) needs no gradient, and a shared batch would compute one for it too
     # (0.56 s against 0.82 s forward and back, 32 images of 64 pixels on one core).
     with engine.autocast():
         with torch.no_grad():
-            before = generator(latents)
-        after = generator(latents.shifted(shift[rows]))
-        told = state.reconstructor(before, after)
+            before = generate(latents)
+        after = generate(latents.shifted(shift[rows]))
+        told = reconstruct(before, after)
     logits, predicted = (engine.team.joined(values, len(batch)) for values in told)
     label_loss = F.cross_entropy(logits, batch.index)
     shift_loss = (predicted - batch.alpha).abs().mean()
@@ -226,55 +230,13 @@ def bytes_needed(generator: Generator, settings: DiscoverySettings, bf16: bool) 
     def step(count: int) -> torch.Tensor:
         some = replace(settings, batch=count)
         batch = draw_batch(state.streams, generator, state.deformator.num_directions, some, engine)
-        return _losses(state, generator, batch, some, engine)[0]
+        return _losses(state, (generator, state.reconstructor), batch, some, engine)[0]
 
     return training_bytes(step, learnt, [*network.parameters(), *network.buffers()], least=2)
 
 
 def _learnt(network: nn.Module) -> list[nn.Parameter]:
     return [weight for weight in network.parameters() if weight.requires_grad]
-
-
-def validate(
-    state: DiscoveryState,
-    generator: Generator,
-    settings: DiscoverySettings,
-    engine: Engine,
-    batches: int | None = None,
-) -> float:
-    """Return the reconstructor classification accuracy (RCA) in [0, 1]: the share of `confusion` on its diagonal."""
-    counts = confusion(state, generator, settings, engine, batches)
-    return counts.diagonal().sum().item() / counts.sum().item()
-
-
-@torch.no_grad()
-def confusion(
-    state: DiscoveryState,
-    generator: Generator,
-    settings: DiscoverySettings,
-    engine: Engine,
-    batches: int | None = None,
-) -> torch.Tensor:
-    """Return counts (K, K) int64 of pairs by direction (rows) and by the reconstructor's answer, in evaluation mode.
-
-    They are of `batches` batches, `settings.validation_batches` if not given. The samples come from streams of their
-    own, the same at every call, so figures compare and training goes on undisturbed.
-    """
-    count = state.deformator.num_directions
-    streams = {name: Stream(settings.seed, f"validate-{name}") for name in _STREAMS}
-    state.deformator.eval()
-    state.reconstructor.eval()
-    counts = torch.zeros(count * count, dtype=torch.long, device=engine.device)
-    for number in range(batches or settings.validation_batches):
-        batch = draw_batch(streams, generator, count, settings, engine)
-        if number % engine.team.size != engine.team.rank:
-            continue
-        shift = state.deformator(batch.basis(count))
-        with engine.autocast():
-            logits, _ = state.reconstructor(*render_twins(generator, batch.latents, shift))
-        cells = batch.index * count + logits.argmax(dim=1)
-        counts += torch.bincount(cells, minlength=count * count)
-    return engine.team.total(counts).view(count, count).cpu()
 
 
 def direction_set(

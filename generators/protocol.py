@@ -1,5 +1,6 @@
 """What a generator is to the rest of the toolkit."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, Self, runtime_checkable
@@ -83,9 +84,14 @@ class Inspectable(Protocol):
         ...
 
 
-def render_twins(generator: Generator, latents: Latents, *shifts: torch.Tensor) -> tuple[torch.Tensor, ...]:
-    """Return images (B, 3, H, W) before, and after adding each of `shifts` ((B, D) or (D,)), rendered in one batch."""
-    images = generator(Latents.cat([latents, *(latents.shifted(shift) for shift in shifts)]))
+def render_twins(
+    generate: Callable[[Latents], torch.Tensor], latents: Latents, *shifts: torch.Tensor
+) -> tuple[torch.Tensor, ...]:
+    """Return images (B, 3, H, W) before, and after adding each of `shifts` ((B, D) or (D,)), rendered in one batch.
+
+    `generate` is a generator, or another way to call one.
+    """
+    images = generate(Latents.cat([latents, *(latents.shifted(shift) for shift in shifts)]))
     return images.chunk(1 + len(shifts))
 
 

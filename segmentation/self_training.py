@@ -76,7 +76,7 @@ class SelfTrainingState(ResumableState):
         One that goes on from its teacher's weights keeps more of its errors.
         """
         network = fresh_network(settings.width, settings.seed, engine)
-        optimiser = torch.optim.Adam(network.parameters(), settings.rate, foreach=True)
+        optimiser = torch.optim.Adam(network.parameters(), settings.rate, fused=True)
         return cls(network, optimiser, {name: Stream(settings.seed, name) for name in ("photos", "views")})
 
     def parts(self) -> dict[str, Stateful]:

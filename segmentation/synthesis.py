@@ -160,6 +160,7 @@ class MaskSynthesizer:
         self.settings = settings
         self.source = source
         self.engine = engine or Engine(shift.device, bf16=False)
+        self._generate = self.engine.fast(generator.__call__)
         self.rule = MASK_RULES[settings.mask_rule]
         light, dark = shift if shift.dim() == 2 else (shift, -shift)
         self._shifts = (light, dark) if self.rule.opposed else (light,)
@@ -208,7 +209,7 @@ class MaskSynthesizer:
     def _rendered(self, latents: Latents) -> tuple[SyntheticBatch, torch.Tensor]:
         """Return the samples of `latents` and (B,) the number, from 1, of the first filter that rejects it, else 0."""
         with self.engine.autocast():
-            before, after, *dark = (images.float() for images in render_twins(self.generator, latents, *self._shifts))
+            before, after, *dark = (images.float() for images in render_twins(self._generate, latents, *self._shifts))
         masks = self.rule(dark[0] if dark else before, after)
         if self.settings.connected_components:
             masks = large_components(masks, self.settings.component_ratio)

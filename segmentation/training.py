@@ -49,12 +49,12 @@ class SegmentationState:
         """Return the state before the first step, weights drawn from the settings' seed; shift (D,)."""
         network = fresh_network(settings.width, settings.seed, engine)
         generator, shift = generator.to(engine.device), shift.to(engine.device)
-        held_out = MaskSynthesizer(generator, shift, settings, source, "validation", engine)
+        held_out = MaskSynthesizer(generator, shift, settings, source, "validation", replace(engine, compile=False))
         # Rendered in a thread beside the training, and so through a channel of its own.
         apart = replace(engine, team=engine.team.apart())
         return cls(
             network,
-            torch.optim.Adam(network.parameters(), settings.rate, foreach=True),
+            torch.optim.Adam(network.parameters(), settings.rate, fused=True),
             MaskSynthesizer(generator, shift, settings, source, "training", apart),
             HeldOut(held_out, settings.validation_count, settings.batch),
             Stream(settings.seed, "views"),
@@ -99,6 +99,7 @@ def train(
     """
     ahead = int(engine.device.type == "cuda") if ahead is None else ahead
     state.network.train()
+    forward = engine.fast(state.network)
     with contextlib.ExitStack() as stack:
         next_batch: Callable[[], SyntheticBatch] = partial(state.synthesizer.batch, settings.batch)
         if ahead:
@@ -108,7 +109,7 @@ def train(
             if settings.augment:
                 batch = augmented(batch, state.views.uniform(settings.batch, NUM_UNIFORMS))
             rate = rate_at(state.step, settings)
-            loss = update(state.network, state.optimiser, batch, rate, engine, settings.micro_batch)
+            loss = update(state.network, state.optimiser, batch, rate, engine, settings.micro_batch, forward)
             state.step += 1
             due = state.step % settings.validate_every == 0 or state.step == settings.steps
             validation = validate(state.network, state.held_out, engine) if due and state.held_out.count else None
@@ -150,11 +151,14 @@ def update(
     rate: float,
     engine: Engine,
     micro_batch: int | None = None,
+    forward: Callable[[torch.Tensor], torch.Tensor] | None = None,
 ) -> torch.Tensor:
     """Do one Adam step on the mean cross entropy of a batch's pixels; return the loss from before the step.
 
-    With `micro_batch` the gradients of so many samples at a time add up to that of the whole mean.
+    With `micro_batch` the gradients of so many samples at a time add up to that of the whole mean. `forward` is another
+    way to call the network.
     """
+    forward = forward or network
     for group in optimiser.param_groups:
         group["lr"] = rate
     optimiser.zero_grad()
@@ -162,7 +166,7 @@ def update(
     for part in batch.parts(micro_batch):
         own = part[engine.team.rows(len(part))]
         with engine.autocast():
-            logits = network(own.images)
+            logits = forward(own.images)
         loss = F.cross_entropy(logits.float(), own.masks.long()) * (len(own) / len(batch))
         loss.backward()
         losses += loss.detach()

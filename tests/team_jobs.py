@@ -12,7 +12,8 @@ from seg_toy import DiscGenerator, contrast_shift
 from torch import nn
 
 from discovery.settings import DiscoverySettings
-from discovery.training import DiscoveryState, confusion, discover
+from discovery.training import DiscoveryState, discover
+from discovery.validation import confusion
 from generators.adversarial import TrainingState, train
 from generators.bigbigan_training import BigbiganState, train_bigbigan
 from generators.encoder_settings import EncoderSettings

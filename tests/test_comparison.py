@@ -23,7 +23,8 @@ from discovery.comparison import (
 )
 from discovery.comparison_settings import CompareSettings
 from discovery.deformators import FixedDeformator
-from discovery.training import confusion, discover, validate
+from discovery.training import discover
+from discovery.validation import confusion, validate
 from toolkit.directions import Choice, DirectionSet
 from toolkit.engine import choose_engine
 from toolkit.errors import UserError

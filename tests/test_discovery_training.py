@@ -18,8 +18,8 @@ from discovery.training import (
     draw_batch,
     spread,
     update,
-    validate,
 )
+from discovery.validation import validate
 from generators.protocol import Latents
 from toolkit.engine import choose_engine
 from toolkit.errors import UserError

@@ -2,10 +2,11 @@
 
 import contextlib
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
+from toolkit.compilation import Work, compiled, pays
 from toolkit.errors import UserError
 from toolkit.team import SOLO, Team, join_team, local_rank, team_size
 
@@ -15,11 +16,12 @@ PRECISIONS = ("auto", "fp32", "bf16")
 
 @dataclass(frozen=True)
 class Engine:
-    """A device, the precision of its matrix products, and the processes that share the work."""
+    """A device, the precision of its matrix products, the processes that share the work, and whether to compile it."""
 
     device: torch.device
     bf16: bool
     team: Team = SOLO
+    compile: bool = False
 
     def autocast(self) -> AbstractContextManager:
         """Return a context in which convolutions and matrix products run in bfloat16, or one that does nothing."""
@@ -27,9 +29,24 @@ class Engine:
             return contextlib.nullcontext()
         return torch.autocast(self.device.type, dtype=torch.bfloat16)
 
+    def for_training(self, mode: str, steps: int) -> "Engine":
+        """Return the engine of a training of so many steps, with a compile mode of toolkit.compilation.
+
+        UserError for another mode, and where several processes would have to compile what they exchange.
+        """
+        wanted = pays(mode, self.device, steps)
+        if wanted and mode == "on" and self.team.size > 1:
+            raise UserError("--compile on goes with one process; leave it away")
+        return replace(self, compile=wanted and self.team.size == 1)
+
+    def fast(self, work: Work) -> Work:
+        """Return `work`, a module or function, or its compiled form where this engine compiles."""
+        return compiled(work) if self.compile else work
+
     def identity(self) -> dict[str, str]:
         """Return what has to stay the same for a resumed run to equal an unbroken one."""
-        return {"precision": "bf16" if self.bf16 else "fp32"}
+        precision = {"precision": "bf16" if self.bf16 else "fp32"}
+        return {**precision, "compiled": "on"} if self.compile else precision
 
     def describe(self) -> str:
         """Return a few words for run records, such as `cpu, bf16, 2 threads, 1 process`."""
