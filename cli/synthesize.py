@@ -103,7 +103,7 @@ def _write(state: "SynthesisState", settings: SynthesizeSettings, run: "RunFolde
         rate = (step.pairs - first) / max(time.monotonic() - started, 1e-9)
         return f"{step.pairs} pairs, {rate:.1f} pairs/s, {state.synthesizer.acceptance.share:.0%} accepted"
 
-    drive("synthesizing", batches_of(state, settings), state, settings, run, attend)
+    drive("synthesizing", batches_of(state, settings), state, settings, run, attend, unit="batches")
     if run.team.lead:
         _conclude(state, settings, run, made)
 

@@ -88,6 +88,7 @@ def drive(
     run: "RunFolder",
     attend: Callable[[StepT, bool], str | None],
     total: int | None = None,
+    unit: str = "steps",
 ) -> None:
     """Run `steps` to `settings.steps`, or `total`; save a checkpoint every `settings.checkpoint_every` and at the end.
 
@@ -95,7 +96,7 @@ def drive(
     bar. On Ctrl-C or SIGTERM the state is saved and the command ends with status 130.
     """
     total = total or settings.steps
-    with Bar(label, total, state.step) as bar, StopRequest() as stop:
+    with Bar(label, total, state.step, unit) as bar, StopRequest() as stop:
         for step in steps:
             last = step.step == total
             stopping = run.team.any(bool(stop)) and not last

@@ -8,11 +8,13 @@ import io
 import os
 import tarfile
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
+import torch
 from PIL import Image
 
 from segmentation.synthesis import MaskSynthesizer, SyntheticBatch
@@ -253,21 +255,22 @@ def synthesize(state: SynthesisState, settings: SynthesizeSettings) -> Iterator[
     The last batch is drawn in full like the others and cut, so that no pair depends on `count`. UserError when the
     filters leave too few samples to fill a batch, or nothing can be written.
     """
-    while state.step < settings.steps:
-        batch = state.synthesizer.batch(settings.batch)[: settings.count - state.writer.pairs]
-        for image, mask in _encoded(batch, state.synthesizer.engine.team):
-            state.writer.write(image, mask)
-        state.step += 1
-        if state.step == settings.steps:
-            state.writer.finish()
-        yield Step(state.step, state.writer.pairs)
+    with ThreadPoolExecutor(torch.get_num_threads()) as pool:
+        while state.step < settings.steps:
+            batch = state.synthesizer.batch(settings.batch)[: settings.count - state.writer.pairs]
+            for image, mask in _encoded(batch, state.synthesizer.engine.team, pool):
+                state.writer.write(image, mask)
+            state.step += 1
+            if state.step == settings.steps:
+                state.writer.finish()
+            yield Step(state.step, state.writer.pairs)
 
 
-def _encoded(batch: SyntheticBatch, team: Team) -> list[tuple[bytes, bytes]]:
-    """Return images and masks as PNG files, in order; each process encodes every `team.size`-th pair."""
+def _encoded(batch: SyntheticBatch, team: Team, pool: ThreadPoolExecutor) -> list[tuple[bytes, bytes]]:
+    """Return images and masks as PNG files, in order; each process encodes every `team.size`-th pair, in threads."""
     own = batch[team.rank :: team.size]
     images, masks = to_bytes(own.images), own.masks.cpu().numpy() * np.uint8(255)
-    pairs = [(_png(image), _png(mask)) for image, mask in zip(images, masks, strict=True)]
+    pairs = list(zip(pool.map(_png, images), pool.map(_png, masks), strict=True))
     shares = team.together(lambda: pairs)
     return [shares[index % team.size][index // team.size] for index in range(len(batch))]
 

@@ -27,10 +27,10 @@ def _command(arguments, out):
     return subprocess.Popen(line, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 
-def _killed_after_checkpoint(arguments, out: Path) -> None:
+def _killed_after_checkpoint(arguments, out: Path, sign: str = "checkpoint.pt") -> None:
     process = _command(arguments, out)
     deadline = time.monotonic() + 120
-    while not (out / "checkpoint.pt").exists():
+    while not (out / sign).exists():
         assert process.poll() is None, process.communicate()[0]
         assert time.monotonic() < deadline
         time.sleep(0.01)
@@ -104,6 +104,23 @@ _RUNS = {
         ),
     ),
 }  # fmt: skip
+
+
+def test_kill_and_start_again_writes_the_same_pairs(tmp_path):
+    _directions(tmp_path)
+    arguments = (
+        "synthesize", tmp_path / "d.safetensors", "--count", "300", "--batch", "4", "--layout", "shards",
+        "--shard-size", "70", "--checkpoint-every", "3",
+    )  # fmt: skip
+    _killed_after_checkpoint(arguments, tmp_path / "broken", sign="shard-000000.tar")
+    assert "resuming at step" in _finished(arguments, tmp_path / "broken")
+    _finished(arguments, tmp_path / "whole")
+    broken, whole = (sorted((tmp_path / run).glob("shard-*.tar")) for run in ("broken", "whole"))
+    assert [path.name for path in broken] == [path.name for path in whole]
+    assert len(whole) == 5
+    assert all(one.read_bytes() == other.read_bytes() for one, other in zip(broken, whole, strict=True))
+    manifests = [json.loads((tmp_path / run / "manifest.json").read_text()) for run in ("broken", "whole")]
+    assert manifests[0] == manifests[1]
 
 
 @pytest.mark.parametrize("name", list(_RUNS))
