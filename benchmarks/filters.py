@@ -2,8 +2,7 @@
 
     OMP_NUM_THREADS=1 python -m benchmarks.filters
 
-Prints milliseconds a batch (median of the rounds, the ways taking turns, one thread) of the plain way, of the CPU's way
-and of the way that CUDA devices take, here on the CPU too. `specks` are masks of one disc and about 50 specks, like
+Prints milliseconds a batch (median of the rounds, the ways taking turns, one thread). `specks` are masks of one disc and about 50 specks, like
 those of a generator; `smooth` ones have a few large components and no specks.
 """
 
@@ -15,8 +14,7 @@ import torch.nn.functional as F
 
 from benchmarks.reference import plain_components, plain_peaks
 from benchmarks.timing import Work, by_turns
-from toolkit.components import large_by_runs
-from toolkit.masks import area_within, histogram_peaks, histograms_by_bin, large_components
+from toolkit.masks import area_within, histogram_peaks, large_components
 
 COUNT, SIDE, SPECKS = 95, 128, 50
 
@@ -48,12 +46,11 @@ def ways(kind: str) -> dict[str, Work]:
     return {
         "plain": lambda: (plain_area(plain_components(masks)), plain_peaks(images)),
         "fast": lambda: (area_within(large_components(masks)), histogram_peaks(images)),
-        "device": lambda: (area_within(large_by_runs(masks, 0.2)), histograms_by_bin(images.flatten(1))),
     }
 
 
 def rows(rounds: int) -> dict[str, dict[str, float]]:
-    """Return seconds a batch, by what is filtered and by way: plain, fast (on the CPU) and device."""
+    """Return seconds a batch, by what is filtered and by way: plain and fast."""
     return {f"filters, 95 masks, {kind}": by_turns(ways(kind), rounds) for kind in ("specks", "smooth")}
 
 

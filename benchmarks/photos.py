@@ -3,8 +3,8 @@
     OMP_NUM_THREADS=1 python -m benchmarks.photos [--rounds 5] [--count 32]
 
 The network of the published width 64 at 128 pixels, with drawn weights, and the shipped flowers64: pixels to
-probability, then the whole command's work: read the JPEG, predict, write mask, soft map and overlay. The ways take
-turns; prints milliseconds a photo (median of the rounds, after one to warm up), photos a second and ratios. Threads
+probability, then the whole command's work: read the JPEG, predict, write mask, soft map and overlay. "original" is the
+8-bit protocol that the plain way follows, "fp32" and "bf16" the toolkit's own. The ways take turns; prints milliseconds a photo (median of the rounds, after one to warm up), photos a second and ratios. Threads
 write pictures: bind the process to one core (taskset) to count the work alone.
 """
 
@@ -68,10 +68,15 @@ def write_plainly(wrapper: PlainWrapper, targets: dict[Path, Path]) -> None:
 def network_works(segmenter: Segmenter, plain: PlainWrapper, paths: list[Path]) -> dict[str, Work]:
     photos = [read_photo(path) for path in paths]
 
-    def quick(bf16: bool) -> Work:
-        return lambda: list(segmenter.predictions(enumerate(photos), bf16=bf16))
+    def quick(protocol: str, bf16: bool) -> Work:
+        return lambda: list(segmenter.predictions(enumerate(photos), protocol, bf16=bf16))
 
-    return {"plain": lambda: [plain(photo) for photo in photos], "fp32": quick(False), "bf16": quick(True)}
+    return {
+        "plain": lambda: [plain(photo) for photo in photos],
+        "original": quick("original", False),
+        "fp32": quick("float", False),
+        "bf16": quick("float", True),
+    }
 
 
 def command_works(segmenter: Segmenter, plain: PlainWrapper, paths: list[Path]) -> dict[str, Work]:

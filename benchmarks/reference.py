@@ -119,12 +119,13 @@ def plain_max_f(probabilities: torch.Tensor, truths: torch.Tensor) -> float:
     """Return the maximum over k / 255 of the mean F of float32 maps (B, H, W) in bool truths, a pass each threshold."""
     curves = []
     for probability, truth in zip(probabilities, truths, strict=True):
-        curve = []
+        curve, wanted = [], truth.sum().item()
         for threshold in np.arange(0, 1, 1 / 255):
             predicted = probability > threshold
-            hits, found, wanted = (predicted & truth).sum(), predicted.sum().item(), truth.sum().item()
-            precision = hits / found if found else torch.ones(())
-            recall = hits / wanted if wanted else torch.ones(())
-            curve.append((1.3 * precision * recall / (0.3 * precision + recall)).nan_to_num())
-        curves.append(torch.stack(curve))
-    return torch.stack(curves).mean(dim=0).max().item()
+            hits, found = (predicted & truth).sum().item(), predicted.sum().item()
+            precision = hits / found if found else 1.0
+            recall = hits / wanted if wanted else 1.0
+            below = 0.3 * precision + recall
+            curve.append(1.3 * precision * recall / below if below else 0.0)
+        curves.append(curve)
+    return float(np.mean(curves, axis=0).max())

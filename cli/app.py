@@ -1,5 +1,6 @@
 """The typer app: one command per file, heavy imports only inside the commands."""
 
+import os
 import sys
 from collections.abc import Callable
 from typing import Annotated, Any
@@ -28,9 +29,9 @@ from cli import (
     train_generator,
     weights,
 )
-from cli.processes import require_one_process, tell
+from cli.processes import failed, require_one_process
 from toolkit import __version__
-from toolkit.errors import TeamError, UserError
+from toolkit.errors import UserError
 
 # typer carries its own copy of click in some versions and imports click in others; this names the class in both.
 _USAGE_ERROR: Any = typer.BadParameter.__base__
@@ -43,13 +44,13 @@ class _Commands(TyperGroup):
         try:
             return super().invoke(ctx)
         except UserError as error:
-            tell(f"error: {error}", of_team=isinstance(error, TeamError))
-            raise typer.Exit(2) from error
+            raise typer.Exit(failed(error)) from error
         except _USAGE_ERROR as error:
             typer.echo(f"error: {error.format_message()}; see --help", err=True)
             raise typer.Exit(2) from error
         except KeyboardInterrupt as stop:  # long training catches it itself and says where it goes on
-            tell("stopped; give the command again to start it anew")
+            if os.environ.get("RANK", "0") == "0":
+                typer.echo("stopped; the same command goes on from its last checkpoint, if it had one", err=True)
             raise typer.Exit(130) from stop
 
 

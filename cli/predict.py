@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from segmentation.segmenter import Segmenter
 
 _KINDS = ("mask", "soft", "overlay")
-_PNG_LEVEL = 2  # three times as fast as Pillow's own 6, and files 7% larger
+_PNG_LEVEL = 2  # three times as fast as Pillow's own 6; overlays grow by 6%, soft maps and masks by a third at most
 _READ_AHEAD = 4
 _UNWRITTEN_PIXELS = 2**22  # of photos whose pictures are being written while the next are predicted
 
@@ -44,7 +44,7 @@ def predict(
     processes: ProcessesOption = 1,
 ) -> None:
     """Segment photos of any size; of several processes each writes the pictures of its share."""
-    kinds = [kind.strip() for kind in write.split(",")]
+    kinds = list(dict.fromkeys(kind.strip() for kind in write.split(",")))
     require(bool(kinds) and set(kinds) <= set(_KINDS), f"--write is {write!r}; choose from {', '.join(_KINDS)}")
     from cli.sources import open_segmenter
     from toolkit.files import writable_folder

@@ -1,6 +1,7 @@
 """Several processes of one command: started here on one machine, or by torchrun on one or several."""
 
 import contextlib
+import math
 import os
 import signal
 import subprocess
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cli.progress import console
-from toolkit.errors import UserError
+from toolkit.errors import TeamError, UserError
 
 if TYPE_CHECKING:
     from toolkit.engine import Engine
@@ -30,10 +31,11 @@ ProcessesOption = Annotated[
     ),
 ]
 _START = "from cli.app import main; main()"
-_LAUNCHED = "TOOLKIT_LAUNCHED"
+_FOLDER = "TOOLKIT_TEAM_FOLDER"  # where processes started here leave what went wrong
 _POLL_SECONDS = 0.05
-_LEAD_SECONDS = 1.0
+_GRACE_SECONDS = 2.0
 _STOPPED = 130
+_LOST_CONTACT = 75  # exit status of a process that ends because another has
 
 
 def engine_of(device: str, precision: str, processes: int = 1) -> "Engine":
@@ -41,37 +43,42 @@ def engine_of(device: str, precision: str, processes: int = 1) -> "Engine":
 
     With `processes` above 1 and no team yet, the command is started that many times, and this process ends as they do.
     """
-    size = int(os.environ.get("WORLD_SIZE", "1"))
+    size = _team_size()
     if processes > 1 and size == 1:
         raise typer.Exit(_Launch(processes).outcome())
     if processes not in (1, size):
         raise UserError(f"--processes is {processes}, but torchrun started {size}; leave the flag away")
+    if _FOLDER in os.environ:
+        _end_with_parent()
     from toolkit.engine import choose_engine
 
     engine = choose_engine(device, precision)
     if not engine.team.lead:
         console.quiet = True
-    if os.environ.get(_LAUNCHED) is not None:
-        _end_with_parent()
     return engine
 
 
 def require_one_process() -> None:
     """Raise UserError in a process of several: what a command does once cannot be shared."""
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+    if _team_size() > 1:
         raise UserError("this command runs in one process; start it without torchrun")
 
 
-def tell(message: str, *, of_team: bool = False) -> None:
-    """Print `message` to standard error, once for all processes; `of_team`: that another of them is gone.
+def failed(error: UserError) -> int:
+    """Tell the user of an error and return the exit status; of several processes one alone is heard."""
+    message = f"error: {error}"
+    rank = os.environ.get("RANK", "0")
+    if _FOLDER in os.environ:  # the process that started this one tells one of the errors, if all fail alike
+        with contextlib.suppress(OSError):  # it may be gone, and its folder with it
+            Path(os.environ[_FOLDER], rank).write_text(message, encoding="utf-8")
+    elif rank == "0" or not isinstance(error, TeamError):
+        typer.echo(message, err=True)
+    return _LOST_CONTACT if isinstance(error, TeamError) and _FOLDER in os.environ else 2
 
-    What the leading process says as well, and then ends them all, the others never come to say.
-    """
-    if of_team and _LAUNCHED in os.environ:
-        return
-    if os.environ.get("RANK", "0") != "0":
-        time.sleep(_LEAD_SECONDS)
-    typer.echo(message, err=True)
+
+def _team_size() -> int:
+    told = os.environ.get("WORLD_SIZE", "1")
+    return int(told) if told.isdecimal() else 1
 
 
 class _Launch:
@@ -85,9 +92,10 @@ class _Launch:
     def outcome(self) -> int:
         """Run them to the end and return the exit status: 0, or that of the first that failed, after ending all."""
         with tempfile.TemporaryDirectory(prefix="toolkit-") as folder, self._signals():
-            self.processes = [self._started(rank, Path(folder)) for rank in range(self.size)]
             try:
-                return self._watch()
+                for rank in range(self.size):
+                    self.processes.append(self._started(rank, Path(folder)))
+                return self._watch(Path(folder))
             finally:
                 for process in self.processes:
                     process.kill()  # files are written whole or not at all, so nothing is lost
@@ -100,8 +108,8 @@ class _Launch:
             "RANK": str(rank),
             "LOCAL_RANK": str(rank),
             "WORLD_SIZE": str(self.size),
-            "TOOLKIT_RENDEZVOUS": f"file://{folder / 'rendezvous'}",
-            _LAUNCHED: str(os.getpid()),
+            "TOOLKIT_RENDEZVOUS": (folder / "rendezvous").as_uri(),
+            _FOLDER: str(folder),
         }
         # A session of their own: Ctrl-C reaches this process alone, which passes it on once. -P: the folder one works
         # in may hold a package of the name of one of ours.
@@ -112,33 +120,39 @@ class _Launch:
             start_new_session=True,
         )
 
-    def _watch(self) -> int:
+    def _watch(self, folder: Path) -> int:
+        """Return the exit status once all have ended well, or one has not and said why or had time to."""
+        deadline = math.inf
         while True:
             statuses = [process.poll() for process in self.processes]
-            for rank, status in enumerate(statuses):
-                if status not in (None, 0, _STOPPED):
-                    return self._failed(rank, status)
+            wrong = {rank: status for rank, status in enumerate(statuses) if status not in (None, 0, _STOPPED)}
+            causes = {rank: status for rank, status in wrong.items() if status != _LOST_CONTACT}
+            if wrong:
+                # Those who lost contact because of another may be seen before it, and equal errors come one by one.
+                deadline = min(deadline, time.monotonic() + _GRACE_SECONDS)
+            if (causes and time.monotonic() > deadline - _GRACE_SECONDS / 2) or time.monotonic() > deadline:
+                return self._told(causes or wrong, folder)
             if None not in statuses:
-                return max(status for status in statuses if status is not None)
+                return self._told(causes or wrong, folder) if wrong else max(s for s in statuses if s is not None)
             time.sleep(_POLL_SECONDS)
 
-    def _failed(self, rank: int, status: int) -> int:
-        """Return the exit status after one process ended with `status`; if by a signal, say so."""
-        # One that lost contact because of it may have been seen first.
-        time.sleep(_POLL_SECONDS)
-        for other, process in enumerate(self.processes):
-            found = process.poll()
-            if found is not None and found < 0:
-                rank, status = other, found
-        if status > 0 or self.asked_to_end:
-            return status if status > 0 else 128 - status
-        name = signal.Signals(-status).name
-        typer.echo(
-            f"error: process {rank + 1} of {self.size} was ended by {name}, so all were; "
-            "the same command goes on from the last checkpoint",
-            err=True,
-        )
-        return 2
+    def _told(self, wrong: dict[int, int], folder: Path) -> int:
+        """Tell what the first of the processes that ended `wrong`, {rank: status}, died of; return the exit status."""
+        if self.asked_to_end:
+            return _STOPPED
+        rank, status = min(wrong.items())
+        said = folder / str(rank)
+        if said.exists():
+            typer.echo(said.read_text(encoding="utf-8"), err=True)
+            return 2
+        if status < 0:
+            typer.echo(
+                f"error: process {rank + 1} of {self.size} was ended by {signal.Signals(-status).name}, so all were; "
+                "the same command goes on from the last checkpoint",
+                err=True,
+            )
+            return 2
+        return status
 
     @contextlib.contextmanager
     def _signals(self) -> Iterator[None]:

@@ -21,6 +21,7 @@ from rich.progress import (
 console = Console(highlight=False, markup=False, soft_wrap=True, width=None if sys.stdout.isatty() else 160)
 T = TypeVar("T")
 _PLAIN_SECONDS = 20.0
+_TWICE_SECONDS = 0.5
 
 
 class Bar:
@@ -86,6 +87,7 @@ class StopRequest:
 
     def __init__(self) -> None:
         self.came = False
+        self.since = 0.0
 
     def __enter__(self) -> "StopRequest":
         self.before = {number: signal.signal(number, self._note) for number in (signal.SIGINT, signal.SIGTERM)}
@@ -99,7 +101,10 @@ class StopRequest:
         return self.came
 
     def _note(self, number: int, frame: FrameType | None) -> None:
-        if self.came:  # a second Ctrl-C means at once
-            raise KeyboardInterrupt
-        self.came = True
-        console.print("stopping after this step; once more to stop at once")
+        if self.came:
+            # A second Ctrl-C means at once; but a signal to a whole group of processes may come twice.
+            if number == signal.SIGINT and time.monotonic() - self.since > _TWICE_SECONDS:
+                raise KeyboardInterrupt
+            return
+        self.came, self.since = True, time.monotonic()
+        console.print("stopping after this step; Ctrl-C once more to stop at once")

@@ -1,5 +1,6 @@
 """toolkit train-encoder: an encoder, which tells the latents of images, for any generator."""
 
+import functools
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -79,22 +80,25 @@ def _train(
     from generators.encoder_validation import EncoderValidator
     from toolkit.photos import write_picture
 
-    validator = EncoderValidator(generator, state.network.shape.image_size, pixels, engine.device)
+    @functools.cache
+    def validator() -> EncoderValidator:
+        return EncoderValidator(generator, state.network.shape.image_size, pixels, engine.device)
 
     def attend(step: "Step", last: bool) -> str | None:
         figures = {}
         if step.step % settings.log_every == 0 or last:
             figures = {name: float(value) for name, value in vars(step).items() if value is not None and name != "step"}
         if step.step % settings.validate_every == 0 or last:
-            figures |= validator.figures(state.network)
-            write_picture(run.path / "pairs.png", validator.picture(state.network))
+            figures |= validator().figures(state.network)
+            write_picture(run.path / "pairs.png", validator().picture(state.network))
         if not figures:
             return None
         run.log(step.step, **figures)
         return _told(figures)
 
     photos = None if pixels is None else pixels[0]
-    drive("training", train(state, generator, photos, settings, engine), state, settings, run, attend)
+    steps = train(state, generator, photos, settings, engine)
+    drive("training", steps, state, settings, run, attend if engine.team.lead else None)
 
 
 def _told(figures: dict[str, float]) -> str:

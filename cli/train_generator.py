@@ -47,11 +47,13 @@ def train_generator(
     """Train a generator on a folder of photos; with --objective bigbigan its encoder too."""
     _check(settings)
     require_outside(out, photos)
+    from generators.adversarial import GROUP
     from generators.warm_start import start_from
     from toolkit.photos import list_photos
     from toolkit.runs import RunFolder
 
     engine = engine_of(device, precision, processes)
+    engine.team.rows(settings.batch, GROUP)  # refuses a batch too small for the processes
     paths = list_photos(photos)
     state_class, train = _objective(settings)
     state = state_class.start(settings, engine)
@@ -65,8 +67,8 @@ def train_generator(
     run = RunFolder.open(out, settings, given, engine.describe(), extendable=("steps",), team=engine.team)
     if run.result is None or run.result["steps"] < settings.steps:
         take_up(state, run)
-        watch = _Watch(state, pixels, settings, engine, run)
-        drive("training", train(state, pixels, settings, engine), state, settings, run, watch.attend)
+        attend = _Watch(state, pixels, settings, engine, run).attend if engine.team.lead else None
+        drive("training", train(state, pixels, settings, engine), state, settings, run, attend)
         if engine.team.lead:
             _finish(state, {"name": name, "photos": len(paths)}, settings, run)
     else:

@@ -86,14 +86,14 @@ def drive(
     state: _State,
     settings: Any,
     run: "RunFolder",
-    attend: Callable[[StepT, bool], str | None],
+    attend: Callable[[StepT, bool], str | None] | None,
     total: int | None = None,
     unit: str = "steps",
 ) -> None:
     """Run `steps` to `settings.steps`, or `total`; save a checkpoint every `settings.checkpoint_every` and at the end.
 
-    `attend(step, last)` logs and draws after each step, in the leading process; what it returns stands behind the
-    bar. On Ctrl-C or SIGTERM the state is saved and the command ends with status 130.
+    `attend(step, last)` logs and draws after each step, in the leading process alone; what it returns stands behind
+    the bar. On Ctrl-C or SIGTERM the state is saved and the command ends with status 130.
     """
     total = total or settings.steps
     with Bar(label, total, state.step, unit) as bar, StopRequest() as stop:
@@ -101,7 +101,7 @@ def drive(
             last = step.step == total
             stopping = run.team.any(bool(stop)) and not last
             try:
-                bar.advance(1, attend(step, last) if run.team.lead else None)
+                bar.advance(1, attend(step, last) if attend is not None and run.team.lead else None)
             except OSError as error:  # a log that cannot be written costs no training
                 run.save_checkpoint(state.state_dict())
                 raise UserError(

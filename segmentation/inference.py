@@ -13,6 +13,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from segmentation.protocols import Network
 from segmentation.unet import UNet
+from toolkit.errors import UserError
 
 # Photos predicted before the first of them is handed on: as many, or as many pixels.
 _WINDOW_PHOTOS = 16
@@ -39,8 +40,11 @@ def prepared(network: UNet, bf16: bool = False) -> Network:
 
     Batch norms are folded into the convolutions before them (Jacob et al. 2018, section 3.2), which moves probabilities
     by float rounding, about 1e-6. With `bf16` it computes in bfloat16: the shipped flowers64 then decides 0.017% of
-    the pixels of 423 photos of Oxford Flowers-17 otherwise than in float32, and 0.14% of the worst photo's.
+    the pixels of 423 photos of Oxford Flowers-17 otherwise than in float32, and 0.14% of the worst photo's. UserError
+    for weights that are not finite, which ReLU would hide.
     """
+    if not all(tensor.isfinite().all() for tensor in network.state_dict().values()):
+        raise UserError("the segmenter holds weights that are NaN or infinite: its training diverged; train it again")
     folded = copy.deepcopy(network).eval().requires_grad_(False)
     for sequence in [module for module in folded.modules() if isinstance(module, nn.Sequential)]:
         for index, module in enumerate(list(sequence)):
@@ -50,17 +54,23 @@ def prepared(network: UNet, bf16: bool = False) -> Network:
             elif bf16 and isinstance(module, nn.ReLU):
                 sequence[index] = _SignBitReLU()
     dtype = torch.bfloat16 if bf16 else torch.float32
-    folded = folded.to(dtype).to(memory_format=torch.channels_last)
+    return _Prepared(folded.to(dtype).to(memory_format=torch.channels_last), dtype)
 
-    def logits(images: torch.Tensor) -> torch.Tensor:
-        with torch.inference_mode():
-            return folded(images.to(dtype, memory_format=torch.channels_last)).float()
 
-    return logits
+class _Prepared(nn.Module):
+    """Images (B, 3, h, w) -> logits (B, 2, h, w) float32 of a network that computes in `dtype`."""
+
+    def __init__(self, network: nn.Module, dtype: torch.dtype) -> None:
+        super().__init__()
+        self.network, self.dtype = network, dtype
+
+    @torch.inference_mode()
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return self.network(images.to(self.dtype, memory_format=torch.channels_last)).float()
 
 
 def windows(photos: Iterable[tuple[Key, np.ndarray]]) -> Iterator[list[tuple[Key, np.ndarray]]]:
-    """Yield (key, photo) in short lists: memory holds one large photo, or a few small ones."""
+    """Yield (key, photo) in short lists, each ended by a large photo or by having enough small ones."""
     window: list[tuple[Key, np.ndarray]] = []
     pixels = 0
     for key, photo in photos:

@@ -17,7 +17,9 @@ from toolkit.pixels import from_bytes, resize, shorter_side
 
 Network = Callable[[torch.Tensor], torch.Tensor]
 
-_BATCH_PIXELS = 100_000  # of network input: small inputs gain from company, larger batches fall out of CPU caches
+# Of network input: small inputs gain from company, but larger batches fall out of a CPU's caches.
+_BATCH_PIXELS = {"cpu": 100_000}
+_DEVICE_PIXELS = 2_000_000
 
 
 def float_input(photo: np.ndarray, size: int, device: torch.device) -> torch.Tensor:
@@ -91,7 +93,8 @@ class Protocol:
         shape go together, which changes no more than float rounding.
         """
         found: list[np.ndarray] = [np.empty(0)] * len(photos)
-        for batch in _batches([shorter_side(photo.shape[0], photo.shape[1], size) for photo in photos]):
+        shapes = [shorter_side(photo.shape[0], photo.shape[1], size) for photo in photos]
+        for batch in _batches(shapes, _BATCH_PIXELS.get(device.type, _DEVICE_PIXELS)):
             with torch.inference_mode():
                 images = torch.cat([self.enter(photos[index], size, device) for index in batch])
                 for index, classes in zip(batch, network(images).float().softmax(dim=1), strict=True):
@@ -99,14 +102,14 @@ class Protocol:
         return found
 
 
-def _batches(shapes: list[tuple[int, int]]) -> list[list[int]]:
-    """Return the indices of equal shapes in lists of at most _BATCH_PIXELS, or of one."""
+def _batches(shapes: list[tuple[int, int]], pixels: int) -> list[list[int]]:
+    """Return the indices of equal shapes in lists of at most so many pixels, or of one."""
     alike: dict[tuple[int, int], list[int]] = defaultdict(list)
     for index, shape in enumerate(shapes):
         alike[shape].append(index)
     found = []
     for (height, width), members in alike.items():
-        most = max(1, _BATCH_PIXELS // (height * width))
+        most = max(1, pixels // (height * width))
         found += [members[first : first + most] for first in range(0, len(members), most)]
     return found
 

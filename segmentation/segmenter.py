@@ -49,6 +49,9 @@ class Segmenter:
         network = copy.deepcopy(self.network).eval().requires_grad_(False)
         object.__setattr__(self, "network", network.to(memory_format=torch.channels_last))
 
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_prepared": {}}
+
     @property
     def device(self) -> torch.device:
         """Return where the network computes."""

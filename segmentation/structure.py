@@ -119,7 +119,7 @@ def weighted_f(probability: np.ndarray, truth: np.ndarray, error: np.ndarray | N
     false_alarms, missed = _false_alarms(error, ~truth, distance), _missed(error, truth, distance)
     hits, found = pixels - missed, 1 - missed / pixels
     right = hits / (hits + false_alarms + EPSILON)
-    return 2 * found * right / (found + right + EPSILON)
+    return float(2 * found * right / (found + right + EPSILON))
 
 
 def _false_alarms(error: np.ndarray, background: np.ndarray, distance: np.ndarray) -> float:

@@ -50,12 +50,10 @@ class SegmentationState:
         network = fresh_network(settings.width, settings.seed, engine)
         generator, shift = generator.to(engine.device), shift.to(engine.device)
         held_out = MaskSynthesizer(generator, shift, settings, source, "validation", replace(engine, compile=False))
-        # Rendered in a thread beside the training, and so through a channel of its own.
-        apart = replace(engine, team=engine.team.apart())
         return cls(
             network,
             torch.optim.Adam(network.parameters(), settings.rate, fused=True),
-            MaskSynthesizer(generator, shift, settings, source, "training", apart),
+            MaskSynthesizer(generator, shift, settings, source, "training", engine),
             HeldOut(held_out, settings.validation_count, settings.batch),
             Stream(settings.seed, "views"),
         )
@@ -95,9 +93,10 @@ def train(
     """Train until `settings.steps`, yielding after each step.
 
     `ahead` batches are rendered beside the training: unless given one on a GPU, which does both at once, and none on a
-    CPU, whose cores are busy anyway. UserError when the filters leave too few samples to fill a batch.
+    CPU, whose cores are busy anyway, or by several processes, which would have to exchange samples and gradients in the
+    same order. UserError when the filters leave too few samples to fill a batch.
     """
-    ahead = int(engine.device.type == "cuda") if ahead is None else ahead
+    ahead = int(engine.device.type == "cuda" and engine.team.size == 1) if ahead is None else ahead
     state.network.train()
     forward = engine.fast(state.network)
     with contextlib.ExitStack() as stack:

@@ -57,10 +57,11 @@ class _BilinearDoubling(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, gradient: torch.Tensor) -> torch.Tensor:
         """Return the gradient (B, C, H, W) of one (B, C, 2H, 2W)."""
-        gradient = gradient.permute(0, 2, 3, 1)
-        narrow = _undoubling(gradient, 2) @ gradient
-        small = _undoubling(gradient, 1) @ narrow.flatten(2)
-        return small.unflatten(2, narrow.shape[2:]).permute(0, 3, 1, 2)
+        with torch.autocast(gradient.device.type, enabled=False):  # a backward pass inside one would round
+            rows = gradient.permute(0, 2, 3, 1).to(torch.promote_types(gradient.dtype, torch.float32))
+            narrow = _undoubling(rows, 2) @ rows
+            small = _undoubling(rows, 1) @ narrow.flatten(2)
+            return small.unflatten(2, narrow.shape[2:]).permute(0, 3, 1, 2).to(gradient.dtype)
 
 
 def _undoubling(gradient: torch.Tensor, axis: int) -> torch.Tensor:
@@ -74,6 +75,8 @@ class BilinearDoubling(nn.Module):
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
         """Return features (B, C, 2H, 2W)."""
+        if not (torch.is_grad_enabled() and features.requires_grad):  # nor do tracing and forward mode know the other
+            return F.interpolate(features, scale_factor=2, mode="bilinear", align_corners=True)
         return _BilinearDoubling.apply(features)
 
 

@@ -139,7 +139,6 @@ def _exchanges(engine: Engine) -> Results:
         "any": torch.tensor([team.any(team.rank == team.size - 1), team.any(False)]),
         "led": torch.tensor(team.led(lambda: 10 + team.rank)),
         "together": torch.tensor(team.together(lambda: team.rank)),
-        "apart": team.apart().total(torch.ones(1)),
         "masks": team.joined((torch.arange(5) % 2 == 0)[team.rows(5)], 5),
         "refused": torch.tensor([_refused(lambda: team.led(_fail)), _refused(lambda: team.together(_fail_last(team)))]),
         "too few": torch.tensor(_refused(lambda: team.rows(1))),

@@ -1,3 +1,5 @@
+import pickle
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -15,6 +17,7 @@ from generators.frozen import (
     MergedUpsampledConv,
     add_doubled,
     told_size,
+    upsampled_conv,
 )
 from generators.protocol import Generator, Inspectable, Latents
 from toolkit.streams import Stream
@@ -136,10 +139,37 @@ def test_weights_are_cast_once_for_autocast_and_follow_the_layer():
             copy = layer.cast("weight")
         assert layer.cast("weight") is copy
         assert layer(torch.randn(1, 3, 4, 4, requires_grad=True)).requires_grad
-        layer.double()
-        assert layer.cast("weight") is layer.weight
-    assert torch.equal(layer.float().cast("weight"), layer.weight)
-    assert torch.equal(copy, layer.weight.bfloat16())
+        assert layer.double().cast("weight") is layer.weight
+        assert layer.float().cast("weight") is not copy
+        assert torch.equal(layer.cast("weight"), copy)
+        layer.load_state_dict({"weight": torch.ones(4, 3, 3, 3)})
+        assert (layer.cast("weight") == 1).all()
+        layer.weight = torch.zeros(4, 3, 3, 3)
+        assert (layer.cast("weight") == 0).all()
+        assert not copy_of(layer)._copies
+    assert layer.cast("weight") is layer.weight
+
+
+def copy_of(layer):
+    return pickle.loads(pickle.dumps(layer))
+
+
+@pytest.mark.parametrize(("kind", "factor"), [(MergedUpsampledConv, 1.2), (DifferencedUpsampledConv, 2.5)])
+def test_doubling_and_convolution_at_once_is_nearly_as_exact_in_bfloat16(kind, factor):
+    weight, bias, features = torch.randn(64, 64, 3, 3) / 24, torch.randn(64), torch.randn(4, 64, 8, 8)
+    exact = F.conv2d(F.interpolate(features.double(), scale_factor=2.0), weight.double(), bias.double(), padding=1)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        plain = F.conv2d(F.interpolate(features, scale_factor=2.0), weight, bias, padding=1)
+        found = kind(weight, bias)(features)
+    assert (found - exact).abs().mean() < factor * (plain - exact).abs().mean()
+
+
+@pytest.mark.parametrize(
+    ("channels", "side", "kind"),
+    [(1536, 4, DifferencedUpsampledConv), (512, 4, MergedUpsampledConv), (1536, 16, MergedUpsampledConv)],
+)
+def test_differences_serve_few_pixels_of_many_channels(channels, side, kind):
+    assert isinstance(upsampled_conv(torch.zeros(1, channels, 3, 3), torch.zeros(1), side), kind)
 
 
 def test_doubled_features_are_added_in_place():

@@ -8,7 +8,7 @@ from golden_fill import decode
 from torch.overrides import TorchFunctionMode
 
 from segmentation.settings import SegmentationSettings
-from toolkit.components import large_by_runs
+from toolkit.components import large_by_mask, large_by_runs
 from toolkit.errors import UserError
 from toolkit.masks import (
     MASK_RULES,
@@ -128,3 +128,16 @@ def test_settings_name_the_rules_and_refuse_an_empty_range():
     with pytest.raises(UserError, match="no mask can pass"):
         SegmentationSettings(min_area=0.6)
     SegmentationSettings(min_area=0.6, area_filter=False)
+
+
+@pytest.mark.parametrize("shape", [(2, 0, 4), (0, 4, 4), (2, 4, 0)])
+def test_masks_without_pixels_come_back(shape):
+    assert large_components(torch.zeros(shape, dtype=torch.bool)).shape == shape
+
+
+def test_a_single_component_is_not_larger_than_itself():
+    masks = torch.zeros(1, 4, 4, dtype=torch.bool)
+    masks[0, 1:3, 1:3] = True
+    for way in (large_by_mask, large_by_runs):
+        assert way(masks, 0.99).any()
+        assert not way(masks, 1.0).any()

@@ -8,8 +8,9 @@ import torch.nn.functional as F
 from torch import nn
 
 from segmentation.unet import UNet
+from toolkit.batches import even_slices
 from toolkit.errors import UserError
-from toolkit.memory import even_parts, largest_micro_batch, parse_bytes, peak_memory, training_bytes
+from toolkit.memory import largest_micro_batch, parse_bytes, peak_memory, training_bytes
 
 CPU = torch.device("cpu")
 SLACK = 1.4
@@ -110,15 +111,19 @@ def test_the_batch_is_cut_into_as_few_even_parts_as_fit(limit, size):
 def test_no_part_is_larger_than_the_limit_or_smaller_than_the_least(batch, least):
     smallest = math.ceil(batch / (batch // least))
     for limit in range(smallest, batch + 1):
-        parts = even_parts(batch, largest_micro_batch(lambda count: count, limit, batch, least))
+        largest = largest_micro_batch(lambda count: count, limit, batch, least)
+        parts = [rows.stop - rows.start for rows in even_slices(batch, largest)]
         assert sum(parts) == batch
         assert least <= min(parts) <= max(parts) <= min(limit, min(parts) + 1)
 
 
-def test_even_parts():
-    assert even_parts(95, 95) == [95]
-    assert even_parts(95, 32) == [32, 32, 31]
-    assert even_parts(7, 3) == [3, 2, 2]
+def test_even_slices_cover_a_batch_in_order():
+    assert list(even_slices(95, None)) == [slice(0, 95)]
+    assert list(even_slices(95, 32)) == [slice(0, 31), slice(31, 63), slice(63, 95)]
+
+
+def test_a_batch_smaller_than_its_least_part_stays_whole():
+    assert largest_micro_batch(lambda count: count, 10, 2, least=4) == 2
 
 
 @pytest.mark.parametrize(("least", "smallest", "megabytes"), [(1, 1, 301), (2, 3, 501)])

@@ -5,7 +5,9 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import pytest
 from cli_runs import refused
@@ -17,9 +19,9 @@ _ENDLESS = (
 )  # fmt: skip
 
 
-def _started(out: Path, *more: str) -> subprocess.Popen:
+def _started(out: Path, *more: str, environment: Mapping[str, str] = MappingProxyType({})) -> subprocess.Popen:
     line = [sys.executable, "-c", "from cli.app import main; main()", *_ENDLESS, "--out", str(out), *more]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", **environment}
     return subprocess.Popen(line, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
@@ -94,7 +96,35 @@ def test_an_error_is_told_once(tmp_path):
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 2
     assert len(errors.splitlines()) == 1, errors
-    assert "--batch" in errors
+    assert "1 samples cannot be shared" in errors or "at least 2" in errors
+
+
+@pytest.mark.parametrize("settings", [{"WORLD_SIZE": "2"}, {"WORLD_SIZE": "two"}, {"WORLD_SIZE": "2", "RANK": "x"}])
+def test_an_environment_that_makes_no_sense_is_refused(monkeypatch, tmp_path, settings):
+    for name, value in settings.items():
+        monkeypatch.setenv(name, value)
+    assert "WORLD_SIZE" in refused(*_ENDLESS, "--out", tmp_path / "run")
+
+
+def test_lost_contact_tells_its_cause(tmp_path):
+    process = _started(tmp_path / "run", "--processes", "2", environment={"GLOO_SOCKET_IFNAME": "nosuch0"})
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 2
+    assert len(errors.splitlines()) == 1, errors
+    assert "no contact with the other processes" in errors
+    assert "nosuch0" in errors
+
+
+def test_a_signal_that_comes_twice_still_leaves_a_state(tmp_path):
+    process = _started(tmp_path / "run", "--processes", "2")
+    _until((tmp_path / "run" / "checkpoint.pt").exists, process)
+    workers = _workers(process)
+    for pid in (process.pid, *workers):  # as a batch system stops a whole job
+        os.kill(pid, signal.SIGTERM)
+    output, errors = process.communicate(timeout=60)
+    assert process.returncode == 130, errors
+    assert "stopped at step" in output
+    assert not errors
 
 
 def test_a_command_that_cannot_be_shared_is_refused_in_a_team(monkeypatch):

@@ -1,5 +1,6 @@
 """The segmenter: files that come back as they were, photos of any size, and edges that are followed."""
 
+import pickle
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -233,3 +234,23 @@ def test_threads_keep_the_order_and_the_bound():
         assert list(results) == [i * i for i in range(1, 50)]
         heavy = in_threads(pool, str, [5, 9, 1], most=6, weigh=lambda item: item)
         assert list(heavy) == ["5", "9", "1"]
+
+
+@pytest.mark.parametrize("bf16", [False, True])
+def test_a_network_that_diverged_is_refused(bf16):
+    network = UNet(width=2)
+    with torch.no_grad():
+        network.inc.double_conv[0].weight[0] = torch.nan
+    with pytest.raises(UserError, match="diverged"):
+        Segmenter(network, 32).probability(np.zeros((40, 40, 3), np.uint8), bf16=bf16)
+
+
+def test_a_segmenter_that_has_predicted_can_be_copied_and_stored():
+    photo = np.arange(40 * 40 * 3, dtype=np.uint32).astype(np.uint8).reshape(40, 40, 3)
+    segmenter = Segmenter(UNet(width=2), 32)
+    before = segmenter.probability(photo)
+    copy = pickle.loads(pickle.dumps(segmenter))
+    assert np.array_equal(copy.probability(photo), before)
+    with torch.no_grad():
+        copy.network.outc.conv.bias[1] += 5
+    assert (pickle.loads(pickle.dumps(copy)).probability(photo) > before).all()

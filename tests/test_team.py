@@ -97,7 +97,6 @@ def test_exchanges(done):
         "any": [True, False],
         "led": 10,
         "together": [0, 1],
-        "apart": [2.0],
         "masks": [True, False, True, False, True],
         "refused": [True, True],
         "too few": True,
@@ -157,5 +156,4 @@ def test_alone_everything_returns_at_once():
     assert SOLO.joined(values, 3) is values
     assert SOLO.led(lambda: 5) == 5
     assert SOLO.together(lambda: 5) == [5]
-    assert SOLO.apart() is SOLO
     assert SOLO.rows(7) == slice(0, 7)

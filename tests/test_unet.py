@@ -72,6 +72,15 @@ def test_doubling_and_its_gradient_are_bilinear_interpolation(size):
     torch.testing.assert_close(*(torch.autograd.grad(out, features, weights)[0] for out in (found, expected)))
 
 
+def test_a_backward_pass_under_autocast_keeps_the_gradients_precision():
+    features = torch.randn(2, 3, 5, 6, requires_grad=True)
+    found = BilinearDoubling()(features)
+    weights = torch.randn_like(found)
+    (exact,) = torch.autograd.grad(found, features, weights, retain_graph=True)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert torch.equal(torch.autograd.grad(found, features, weights)[0], exact)
+
+
 class Training:
     """The two parts of a segmentation state that an update touches."""
 

@@ -44,14 +44,18 @@ class Engine:
         return compiled(work) if self.compile else work
 
     def identity(self) -> dict[str, str]:
-        """Return what has to stay the same for a resumed run to equal an unbroken one."""
-        precision = {"precision": "bf16" if self.bf16 else "fp32"}
-        return {**precision, "compiled": "on"} if self.compile else precision
+        """Return what has to stay the same for a resumed run to go on.
+
+        Compiling and the number of processes change no more than rounding, and may differ.
+        """
+        return {"precision": "bf16" if self.bf16 else "fp32"}
 
     def describe(self) -> str:
         """Return a few words for run records, such as `cpu, bf16, 2 threads, 1 process`."""
         processes = f"{self.team.size} process{'es' if self.team.size > 1 else ''}"
-        return f"{self.device}, {'bf16' if self.bf16 else 'fp32'}, {torch.get_num_threads()} threads, {processes}"
+        return f"{self.device}, {'bf16' if self.bf16 else 'fp32'}, {torch.get_num_threads()} threads, {processes}" + (
+            ", compiled" if self.compile else ""
+        )
 
 
 def choose_engine(device: str = "auto", precision: str = "fp32") -> Engine:

@@ -64,7 +64,7 @@ def largest_micro_batch(needed: Callable[[int], int], limit: int, batch: int, le
     `needed` is as from `training_bytes`; no part is below `least` samples, 2 where batch norm sees one value a sample.
     UserError naming what is needed at least when that is more than `limit`.
     """
-    most = batch // least
+    most = max(1, batch // least)
     for parts in range(1, most + 1):
         size = math.ceil(batch / parts)
         if needed(size) <= limit:
@@ -74,12 +74,6 @@ def largest_micro_batch(needed: Callable[[int], int], limit: int, batch: int, le
         f"--max-memory is {limit // 10**6}MB, but a training step with {smallest} of its {batch} samples at a time "
         f"needs {math.ceil(needed(smallest) / 10**6)}MB; raise it, or train a smaller network"
     )
-
-
-def even_parts(batch: int, largest: int) -> list[int]:
-    """Return the fewest sizes, each at most `largest` and no two more than one apart, that add up to `batch`."""
-    parts = math.ceil(batch / largest)
-    return [batch // parts + (part < batch % parts) for part in range(parts)]
 
 
 def _saved_bytes(step: Callable[[int], torch.Tensor], count: int, apart: list[torch.Tensor]) -> int:

@@ -50,7 +50,7 @@ class Team:
             each = f"whole groups of {multiple}" if multiple > 1 else "at least one"
             raise UserError(
                 f"{count} samples cannot be shared among {self.size} processes, {each} to everyone; "
-                "use a larger --batch or fewer processes"
+                "use larger batches or fewer processes"
             )
         return slice(groups * rank // self.size * multiple, groups * (rank + 1) // self.size * multiple)
 
@@ -121,10 +121,6 @@ class Team:
             dist.all_gather_object(outcomes, _outcome(work), group=self.group)
         return _result(outcomes)
 
-    def apart(self) -> "Team":
-        """Return the same processes with a channel of their own, for a thread that works beside the main one."""
-        return self if self.size == 1 else Team(self.rank, self.size, dist.new_group())
-
 
 SOLO = Team()
 
@@ -150,26 +146,38 @@ def _contact() -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0][:160]
         raise TeamError(
-            "lost contact with another process of this run; see what that one said, then repeat the command"
+            f"no contact with the other processes of this run ({reason}); see what they said, then repeat the command"
         ) from error
 
 
 def team_size() -> int:
     """Return how many processes the environment says this one was started with, 1 if nothing is said."""
-    return int(os.environ.get("WORLD_SIZE", "1"))
+    return _told("WORLD_SIZE", 1)
 
 
 def local_rank() -> int:
     """Return this process's number on its machine."""
-    return int(os.environ.get("LOCAL_RANK", "0"))
+    return _told("LOCAL_RANK", 0)
+
+
+def _told(name: str, otherwise: int | None = None) -> int:
+    told = os.environ.get(name, otherwise)
+    try:
+        return int(told)  # type: ignore[arg-type]
+    except (TypeError, ValueError) as error:
+        raise UserError(
+            f"the environment says WORLD_SIZE={os.environ.get('WORLD_SIZE')}, but {name}={told}; start with torchrun "
+            "or --processes, or unset WORLD_SIZE"
+        ) from error
 
 
 def join_team(cuda: bool) -> Team:
     """Return the team that the environment names (that of torchrun), joined at the first call."""
     if team_size() == 1:
         return SOLO
-    rank = int(os.environ["RANK"])
+    rank = _told("RANK")
     if not dist.is_initialized():
         with _contact():
             dist.init_process_group(
