@@ -4,8 +4,9 @@
 
 The network of the published width 64 at 128 pixels, with drawn weights, and the shipped flowers64: pixels to
 probability, then the whole command's work: read the JPEG, predict, write mask, soft map and overlay. "original" is the
-8-bit protocol that the plain way follows, "fp32" and "bf16" the toolkit's own. The ways take turns; prints milliseconds a photo (median of the rounds, after one to warm up), photos a second and ratios. Threads
-write pictures: bind the process to one core (taskset) to count the work alone.
+8-bit protocol that the plain way follows, "fp32" and "bf16" the toolkit's own. The ways take turns; prints milliseconds
+a photo (median of the rounds, after one to warm up), photos a second and ratios. Threads write pictures: bind the
+process to one core (taskset) to count the work alone.
 """
 
 import argparse
