@@ -2,8 +2,8 @@
 
     OMP_NUM_THREADS=1 python -m benchmarks.filters
 
-Prints milliseconds a batch (median of the rounds, the ways taking turns, one thread). `specks` are masks of one disc and
-about 50 specks, like those of a generator; `smooth` ones have a few large components and no specks.
+Prints milliseconds a batch (median of the rounds, the ways taking turns, one thread). `specks` are masks of one disc
+and about 50 specks, like those of a generator; `smooth` ones have a few large components and no specks.
 """
 
 import argparse

@@ -112,7 +112,7 @@ def _rate(words: tuple[str, ...], processes: int) -> float:
         line = [sys.executable, "-c", "from cli.app import main; main()", *words]
         line += ["--out", str(Path(folder) / "run"), "--processes", str(processes)]
         told = subprocess.run(line, check=True, capture_output=True, text=True).stdout
-    return float(re.findall(r"(\d+)/\1, ([\d.]+) steps/s", told)[0][1])
+    return float(re.findall(r"(\d+)/\1, ([\d.]+) (?:steps|batches)/s", told)[0][1])
 
 
 KINDS: dict[str, Callable[[int], Points]] = {

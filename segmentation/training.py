@@ -96,7 +96,8 @@ def train(
     CPU, whose cores are busy anyway, or by several processes, which would have to exchange samples and gradients in the
     same order. UserError when the filters leave too few samples to fill a batch.
     """
-    ahead = int(engine.device.type == "cuda" and engine.team.size == 1) if ahead is None else ahead
+    ahead = int(engine.device.type == "cuda") if ahead is None else ahead
+    ahead = ahead if engine.team.size == 1 else 0
     state.network.train()
     forward = engine.fast(state.network)
     with contextlib.ExitStack() as stack:

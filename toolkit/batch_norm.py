@@ -16,13 +16,16 @@ NetworkT = TypeVar("NetworkT", bound=nn.Module)
 def synchronised(network: NetworkT, team: Team) -> NetworkT:
     """Return the network, its batch norms replaced by ones over all processes' samples; alone, as it is.
 
-    Parameters, buffers and their names stay. torch's own SyncBatchNorm does the same on GPUs alone.
+    Parameters, buffers and their names stay. On GPUs they are torch's own, which knows no CPU.
     """
-    if team.size > 1:
-        for module in list(network.modules()):
-            for name, child in module.named_children():
-                if isinstance(child, _BatchNorm):
-                    setattr(module, name, TeamBatchNorm(child, team))
+    if team.size == 1:
+        return network
+    if any(parameter.is_cuda for parameter in network.parameters()):
+        return nn.SyncBatchNorm.convert_sync_batchnorm(network)
+    for module in list(network.modules()):
+        for name, child in module.named_children():
+            if isinstance(child, _BatchNorm):
+                setattr(module, name, TeamBatchNorm(child, team))
     return network
 
 
@@ -48,16 +51,27 @@ class TeamBatchNorm(_BatchNorm):
         """Return normalised features of the same shape."""
         if not self.training:
             return super().forward(features)
-        normed, mean, var, count = _TeamNorm.apply(features, self.weight, self.bias, self.eps, self.team)
         with torch.no_grad():
+            mean, var, count = _figures(features, self.team)
             self.num_batches_tracked += 1
             self.running_mean.lerp_(mean, self.momentum)
             self.running_var.lerp_(var * (count / (count - 1)), self.momentum)
-        return normed
+        return _TeamNorm.apply(features, self.weight, self.bias, mean, var, count, self.eps, self.team)
+
+
+def _figures(features: torch.Tensor, team: Team) -> tuple[torch.Tensor, torch.Tensor, float]:
+    """Return mean (C,), biased variance (C,) and number of the values a channel that all processes have."""
+    mean, var = torch.batch_norm_update_stats(features, None, None, 0.0)
+    own = torch.stack([mean.double(), var.double(), torch.full_like(mean, features.numel() // len(mean)).double()])
+    means, variances, counts = team.joined(own[None], team.size).unbind(1)
+    count = counts.sum(dim=0)
+    mean = (counts * means).sum(dim=0) / count
+    var = (counts * (variances + (means - mean).square())).sum(dim=0) / count  # Chan et al. 1979
+    return mean.float(), var.float(), count[0].item()
 
 
 class _TeamNorm(torch.autograd.Function):
-    """(features, weight, bias) -> normalised features, and mean (C,), biased variance (C,) and count they came from."""
+    """(features, weight, bias) -> normalised features, by figures that depend on the features of all processes."""
 
     @staticmethod
     def forward(
@@ -65,38 +79,34 @@ class _TeamNorm(torch.autograd.Function):
         features: torch.Tensor,
         weight: torch.Tensor | None,
         bias: torch.Tensor | None,
+        mean: torch.Tensor,
+        var: torch.Tensor,
+        count: float,
         eps: float,
         team: Team,
-    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
-        axes = [axis for axis in range(features.dim()) if axis != 1]
-        own = features.numel() // features.shape[1]
-        exact = features.float()
-        sums = team.total(torch.cat([exact.sum(axes), exact.new_tensor([own])]))
-        count = sums[-1]
-        mean = sums[:-1] / count
-        # In two exchanges: the mean of squares less the square of the mean would lose digits where means are large.
-        var = team.total((exact - _beside(mean, features)).square_().sum(axes)) / count
-        ctx.save_for_backward(features, weight, mean, (var + eps).rsqrt(), count)
-        ctx.team = team
-        ctx.mark_non_differentiable(mean, var, count)
-        return F.batch_norm(features, mean, var, weight, bias, eps=eps), mean, var, count
+    ) -> torch.Tensor:
+        ctx.save_for_backward(features, weight, mean, var)
+        ctx.count, ctx.eps, ctx.team = count, eps, team
+        return F.batch_norm(features, mean, var, weight, bias, eps=eps)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, grad: torch.Tensor, *_: Any) -> tuple[torch.Tensor | None, ...]:
-        features, weight, mean, scale, count = ctx.saved_tensors
-        axes = [axis for axis in range(features.dim()) if axis != 1]
-        centred = (features.float() - _beside(mean, features)) * _beside(scale, features)
-        exact = grad.float()
-        along, plain = (exact * centred).sum(axes), exact.sum(axes)
-        mean_along, mean_plain = ctx.team.total(torch.stack([along, plain])) / count
-        back = exact - _beside(mean_plain, features) - centred * _beside(mean_along, features)
+    def backward(ctx: Any, grad: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        features, weight, mean, var = ctx.saved_tensors
+        scale = (var + ctx.eps).rsqrt()
+        # With figures held fixed; what the samples give weight and bias is summed over processes with other gradients.
+        back, along, plain = torch.ops.aten.native_batch_norm_backward(
+            grad, features, weight, mean, var, None, None, False, ctx.eps, [True, True, True]
+        )
+        mean_along, mean_plain = ctx.team.total(torch.stack([along.float(), plain.float()])) / ctx.count
         gain = scale if weight is None else scale * weight
-        # What the own samples give weight and bias; these are summed over processes with all other gradients.
-        weighted = None if weight is None else along
-        return (back * _beside(gain, features)).to(grad.dtype), weighted, None if weight is None else plain, None, None
+        slope = -gain * scale * mean_along
+        offset = -gain * mean_plain - slope * mean
+        back = back.addcmul_(features, _beside(slope, features)).add_(_beside(offset, features))
+        learnt = (None, None) if weight is None else (along, plain)
+        return back, *learnt, None, None, None, None, None
 
 
 def _beside(values: torch.Tensor, features: torch.Tensor) -> torch.Tensor:
-    """Return values (C,) shaped to go with features (B, C, ...)."""
-    return values.view(1, -1, *[1] * (features.dim() - 2))
+    """Return values (C,) shaped, and rounded, to go with features (B, C, ...)."""
+    return values.view(1, -1, *[1] * (features.dim() - 2)).to(features.dtype)
