@@ -1,7 +1,6 @@
 """The typer app: one command per file, heavy imports only inside the commands."""
 
 import os
-import sys
 from collections.abc import Callable
 from typing import Annotated, Any
 
@@ -29,7 +28,7 @@ from cli import (
     train_generator,
     weights,
 )
-from cli.processes import failed, require_one_process
+from cli.processes import ending_at_once, failed, require_one_process
 from toolkit import __version__
 from toolkit.errors import UserError
 
@@ -103,5 +102,5 @@ def common(
 
 def main() -> None:
     """Run the command line."""
-    app(prog_name="toolkit")
-    sys.exit(0)
+    with ending_at_once():
+        app(prog_name="toolkit")

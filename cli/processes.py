@@ -9,10 +9,11 @@ import sys
 import tempfile
 import threading
 import time
+import traceback
 from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
@@ -74,6 +75,33 @@ def failed(error: UserError) -> int:
     elif rank == "0" or not isinstance(error, TeamError):
         typer.echo(message, err=True)
     return _LOST_CONTACT if isinstance(error, TeamError) and _FOLDER in os.environ else 2
+
+
+@contextlib.contextmanager
+def ending_at_once() -> Iterator[None]:
+    """End a process of a team without Python's own clearing up, as soon as what is inside has come to its end.
+
+    Threads of the exchange may still let go of Python's objects then, which now and again aborts a finished process.
+    """
+    try:
+        yield
+    except SystemExit as end:
+        if _team_size() == 1:
+            raise
+        _end(end.code if isinstance(end.code, int) else 0 if end.code is None else 1)
+    except BaseException:
+        if _team_size() == 1:
+            raise
+        traceback.print_exc()
+        _end(1)
+    if _team_size() > 1:
+        _end(0)
+
+
+def _end(status: int) -> NoReturn:
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
 
 
 def _team_size() -> int:

@@ -11,6 +11,7 @@ from cli_runs import ran
 from seg_toy import DiscGenerator, contrast_shift
 from torch import nn
 
+from cli.processes import ending_at_once
 from discovery.settings import DiscoverySettings
 from discovery.training import DiscoveryState, discover
 from discovery.validation import confusion
@@ -198,4 +199,5 @@ def main() -> None:
 if __name__ == "__main__":
     torch.set_num_threads(1)
     assert os.environ["WORLD_SIZE"] == "2"
-    main()
+    with ending_at_once():
+        main()

@@ -49,6 +49,7 @@ class _Compiled:
         # Of the compiler's own insides, not of the work. For good: restoring filters is not safe among threads.
         warnings.filterwarnings("ignore", category=FutureWarning, module="torch")
         warnings.filterwarnings("ignore", "The .grad attribute of a Tensor that is not a leaf", UserWarning)
+        warnings.filterwarnings("ignore", "<class 'torch.autograd.function.Function'> should not", DeprecationWarning)
         # Fixed sizes: a backward pass for sizes left open is compiled when it runs, too late for another way.
         self._fast: Work | None = torch.compile(work, backend=backend, dynamic=False)
 

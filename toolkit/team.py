@@ -3,7 +3,6 @@
 Started by `--processes` on one machine, or by torchrun on one or several; torch.distributed carries what they exchange.
 """
 
-import atexit
 import contextlib
 import datetime
 import os
@@ -187,5 +186,4 @@ def join_team(cuda: bool) -> Team:
                 world_size=team_size(),
                 timeout=_PATIENCE,
             )
-        atexit.register(dist.destroy_process_group)
     return Team(rank, team_size())
