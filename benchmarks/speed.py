@@ -248,6 +248,20 @@ def measured_row(row: Row, bench: Bench, ceilings: dict[str, float], rounds: int
     return found
 
 
+def shown_row(name: str, bench: Bench, ceilings: dict[str, float], rounds: int) -> dict[str, dict[str, float]]:
+    """Measure a row of NETWORKS, print it, and return it as `measured_row` does."""
+    row = NETWORKS[name](bench)
+    found = measured_row(row, bench, ceilings, rounds)
+    print(f"{name} ({row.unit} a second)")
+    for way, values in found.items():
+        print(
+            f"  {way:<8} {values[f'{row.unit} a second']:9.2f}  {values['ratio']:6.1f}x  "
+            f"{values['multiplications a second'] / 1e9:8.0f} 10^9/s  {values['share of the ceiling']:4.0%}",
+            flush=True,
+        )
+    return found
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--batch", type=int, default=8)
@@ -266,21 +280,11 @@ def main() -> None:
     }
     print(f"{Engine(device, bf16=False).describe()}, torch {torch.__version__}, batch {given.batch}")
     print("ceilings, 10^9 a second: " + ", ".join(f"{name} {value / 1e9:.0f}" for name, value in ceilings.items()))
-    state = {name: tensor.to(device) for name, tensor in drawn_state().items()}
-    bench = Bench(state, drawn_bigbigan(state).to(device), device, given.batch)
     figures: dict[str, object] = {"ceilings": ceilings, "batch": given.batch, "threads": torch.get_num_threads()}
-    for name, make in NETWORKS.items():
-        if name in chosen:
-            row = make(bench)
-            found = measured_row(row, bench, ceilings, given.rounds)
-            figures[name] = found
-            print(f"{name} ({row.unit} a second)")
-            for way, values in found.items():
-                print(
-                    f"  {way:<8} {values[f'{row.unit} a second']:9.2f}  {values['ratio']:6.1f}x  "
-                    f"{values['multiplications a second'] / 1e9:8.0f} 10^9/s  {values['share of the ceiling']:4.0%}",
-                    flush=True,
-                )
+    if set(chosen) & set(NETWORKS):
+        state = {name: tensor.to(device) for name, tensor in drawn_state().items()}
+        bench = Bench(state, drawn_bigbigan(state).to(device), device, given.batch)
+        figures |= {name: shown_row(name, bench, ceilings, given.rounds) for name in NETWORKS if name in chosen}
     for name, rows in OTHERS.items():
         for title, took in (rows(given.rounds) if name in chosen else {}).items():
             figures[title] = took

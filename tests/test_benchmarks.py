@@ -1,0 +1,37 @@
+"""The benchmarks run and write their figures; what they measure is timed nowhere in the tests."""
+
+import json
+import sys
+
+import torch
+
+from benchmarks import memory, speed
+from generators.bigbigan import BigBiGAN
+from generators.biggan import BigGANNetwork, BigGANShape
+
+
+def test_the_table_is_printed_and_written(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["speed", "--only", "filters", "--rounds", "1", "--out", str(tmp_path / "s.json")])
+    speed.main()
+    figures = json.loads((tmp_path / "s.json").read_text())
+    assert set(figures["ceilings"]) == {"fp32", "bf16", "bytes"}
+    assert figures["peak memory"] > 0
+    row = figures["filters, 95 masks, specks"]
+    assert set(row) == {"plain", "fast"}
+    assert "filters, 95 masks, specks" in capsys.readouterr().out
+
+
+def test_every_network_row_does_the_same_work_in_all_ways(monkeypatch):
+    tiny = BigGANShape(resolution=32, ch=4, dim_z=16, shared_dim=4, num_classes=3, attention_resolution=16)
+    monkeypatch.setattr(speed, "BIGBIGAN", tiny)
+    state = speed.drawn_state(tiny)
+    generator = BigBiGAN(BigGANNetwork(tiny, {**state, "shared.weight": state["shared.weight"][:1]}))
+    bench = speed.Bench(state, generator, torch.device("cpu"), 2)
+    for make in (speed.twins, speed.pairs, speed.discovery):
+        found = speed.measured_row(make(bench), bench, {"fp32": 1e9, "bf16": 1e9}, 1)
+        assert set(found) == {"plain", "fp32", "bf16"}
+        assert all(way["multiplications a second"] > 0 for way in found.values())
+
+
+def test_memory_is_told_early_and_late():
+    assert all(first <= last for first, last in memory.growth(2).values())
