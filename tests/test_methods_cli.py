@@ -178,4 +178,4 @@ def test_ctrl_c_outside_of_training_says_so(runs, monkeypatch):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(cli.pick, "pick_direction", interrupted)
-    assert "stopped; give the command again" in stopped("pick", runs[0] / "random", *PICK)
+    assert "stopped; the same command goes on from its last checkpoint" in stopped("pick", runs[0] / "random", *PICK)
