@@ -88,7 +88,7 @@ def drawn_state(shape: BigGANShape = BIGBIGAN) -> dict[str, torch.Tensor]:
         noise = torch.randn(size)
         if name.endswith("stored_var"):
             noise = 0.5 + 0.1 * noise.abs()
-        elif name.endswith(("weight",)) and noise.dim() > 1:
+        elif name.endswith("weight") and noise.dim() > 1:
             noise = noise / noise[0].numel() ** 0.5
         elif not name.endswith(("u0", "gamma")):
             noise = 0.1 * noise

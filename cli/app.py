@@ -1,6 +1,5 @@
 """The typer app: one command per file, heavy imports only inside the commands."""
 
-import os
 from collections.abc import Callable
 from typing import Annotated, Any
 
@@ -28,7 +27,7 @@ from cli import (
     train_generator,
     weights,
 )
-from cli.processes import ending_at_once, failed, require_one_process
+from cli.processes import ending_at_once, failed, require_one_process, speaks
 from toolkit import __version__
 from toolkit.errors import UserError
 
@@ -48,7 +47,7 @@ class _Commands(TyperGroup):
             typer.echo(f"error: {error.format_message()}; see --help", err=True)
             raise typer.Exit(2) from error
         except KeyboardInterrupt as stop:  # long training catches it itself and says where it goes on
-            if os.environ.get("RANK", "0") == "0":
+            if speaks():
                 typer.echo("stopped; the same command goes on from its last checkpoint, if it had one", err=True)
             raise typer.Exit(130) from stop
 

@@ -19,6 +19,7 @@ import typer
 
 from cli.progress import console
 from toolkit.errors import TeamError, UserError
+from toolkit.ranks import world_size
 
 if TYPE_CHECKING:
     from toolkit.engine import Engine
@@ -26,15 +27,14 @@ if TYPE_CHECKING:
 ProcessesOption = Annotated[
     int,
     typer.Option(
-        help="Processes on this machine that share the work, one a GPU or CPUs' cores; on several machines use "
-        "torchrun (README).",
+        help="Processes on this machine that share the work, one a GPU; for several machines see docs/scale.md.",
         min=1,
     ),
 ]
 _START = "from cli.app import main; main()"
 _FOLDER = "TOOLKIT_TEAM_FOLDER"  # where processes started here leave what went wrong
 _POLL_SECONDS = 0.05
-_GRACE_SECONDS = 2.0
+_ALIKE_SECONDS, _CAUSE_SECONDS = 1.0, 2.0
 _STOPPED = 130
 _LOST_CONTACT = 75  # exit status of a process that ends because another has
 
@@ -44,7 +44,7 @@ def engine_of(device: str, precision: str, processes: int = 1) -> "Engine":
 
     With `processes` above 1 and no team yet, the command is started that many times, and this process ends as they do.
     """
-    size = _team_size()
+    size = world_size()
     if processes > 1 and size == 1:
         raise typer.Exit(_Launch(processes).outcome())
     if processes not in (1, size):
@@ -61,18 +61,22 @@ def engine_of(device: str, precision: str, processes: int = 1) -> "Engine":
 
 def require_one_process() -> None:
     """Raise UserError in a process of several: what a command does once cannot be shared."""
-    if _team_size() > 1:
+    if world_size() > 1:
         raise UserError("this command runs in one process; start it without torchrun")
+
+
+def speaks() -> bool:
+    """Return whether this process is alone or leads; before anything is told of an environment that makes no sense."""
+    return os.environ.get("RANK", "0") == "0"
 
 
 def failed(error: UserError) -> int:
     """Tell the user of an error and return the exit status; of several processes one alone is heard."""
     message = f"error: {error}"
-    rank = os.environ.get("RANK", "0")
     if _FOLDER in os.environ:  # the process that started this one tells one of the errors, if all fail alike
         with contextlib.suppress(OSError):  # it may be gone, and its folder with it
-            Path(os.environ[_FOLDER], rank).write_text(message, encoding="utf-8")
-    elif rank == "0" or not isinstance(error, TeamError):
+            Path(os.environ[_FOLDER], os.environ["RANK"]).write_text(message, encoding="utf-8")
+    elif speaks() or not isinstance(error, TeamError):
         typer.echo(message, err=True)
     return _LOST_CONTACT if isinstance(error, TeamError) and _FOLDER in os.environ else 2
 
@@ -83,18 +87,19 @@ def ending_at_once() -> Iterator[None]:
 
     Threads of the exchange may still let go of Python's objects then, which now and again aborts a finished process.
     """
+    several = "WORLD_SIZE" in os.environ
     try:
         yield
     except SystemExit as end:
-        if _team_size() == 1:
+        if not several:
             raise
         _end(end.code if isinstance(end.code, int) else 0 if end.code is None else 1)
     except BaseException:
-        if _team_size() == 1:
+        if not several:
             raise
         traceback.print_exc()
         _end(1)
-    if _team_size() > 1:
+    if several:
         _end(0)
 
 
@@ -102,11 +107,6 @@ def _end(status: int) -> NoReturn:
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(status)
-
-
-def _team_size() -> int:
-    told = os.environ.get("WORLD_SIZE", "1")
-    return int(told) if told.isdecimal() else 1
 
 
 class _Launch:
@@ -150,18 +150,19 @@ class _Launch:
 
     def _watch(self, folder: Path) -> int:
         """Return the exit status once all have ended well, or one has not and said why or had time to."""
-        deadline = math.inf
+        failing_since = math.inf
         while True:
             statuses = [process.poll() for process in self.processes]
             wrong = {rank: status for rank, status in enumerate(statuses) if status not in (None, 0, _STOPPED)}
             causes = {rank: status for rank, status in wrong.items() if status != _LOST_CONTACT}
             if wrong:
-                # Those who lost contact because of another may be seen before it, and equal errors come one by one.
-                deadline = min(deadline, time.monotonic() + _GRACE_SECONDS)
-            if (causes and time.monotonic() > deadline - _GRACE_SECONDS / 2) or time.monotonic() > deadline:
+                failing_since = min(failing_since, time.monotonic())
+            # Equal errors come one by one, and those who lost contact because of another may be seen before it.
+            patience = _ALIKE_SECONDS if causes else _CAUSE_SECONDS
+            if wrong and (None not in statuses or time.monotonic() - failing_since > patience):
                 return self._told(causes or wrong, folder)
             if None not in statuses:
-                return self._told(causes or wrong, folder) if wrong else max(s for s in statuses if s is not None)
+                return max(status for status in statuses if status is not None)
             time.sleep(_POLL_SECONDS)
 
     def _told(self, wrong: dict[int, int], folder: Path) -> int:

@@ -1,6 +1,5 @@
 """toolkit segment: a segmentation network from a generator and a direction."""
 
-import dataclasses
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -36,10 +35,8 @@ if TYPE_CHECKING:
     from segmentation.pairs import Pairs
     from segmentation.self_training import SelfTrainingState
     from segmentation.self_training_settings import SelfTrainingSettings
-    from segmentation.synthesis import MaskSynthesizer
     from segmentation.training import SegmentationState, Step
     from segmentation.unet import UNet
-    from toolkit.directions import DirectionSet
     from toolkit.engine import Engine
     from toolkit.runs import RunFolder
 
@@ -64,57 +61,18 @@ def segment(
 ) -> None:
     """Train a U-Net on synthetic images and the masks a direction gives."""
     pairs = validation_pairs(images, masks)
-    from cli.sources import generator_of, open_directions, or_published, shift_inputs
+    from cli.mask_source import MaskSource
     from segmentation.training import bytes_needed
-    from toolkit.files import sha256_of
 
     engine = engine_of(device, precision, processes).for_training(compile_mode, settings.steps)
-    embeddings = None if embeddings is None else or_published(embeddings, "embeddings")
-    found = open_directions(directions)
-    index, length, shift = mask_shift(found, direction, alpha, settings.mask_rule)
-    opened, inputs = generator_of(found, generator, weights)
-    needed = partial(bytes_needed, settings, opened.image_size, engine.bf16)
+    rule = settings.mask_rule
+    source = MaskSource.open(directions, direction, alpha, generator, weights, embeddings, rule)
+    needed = partial(bytes_needed, settings, source.generator.image_size, engine.bf16)
     settings = within_memory(settings, max_memory, needed, engine.team.size)
-    opened = opened.to(engine.device)
-    latents = None if embeddings is None else latents_of(embeddings, opened, inputs)
-    inputs |= shift_inputs(index, length, shift)
-    if embeddings is not None:
-        inputs["embeddings"] = f"{embeddings.resolve()} {sha256_of(embeddings)[:12]}"
-    segment_into(out, opened, shift, settings, engine, inputs, found.names[index], latents, pairs)
+    opened, shift = source.generator.to(engine.device), source.shift
+    segment_into(out, opened, shift, settings, engine, source.inputs, source.name, source.latents, pairs)
     console.print(f"wrote {out / 'segmenter.safetensors'}, {out / 'synthetic.png'}")
     console.print(f"next: {command('predict', 'photo.jpg', '--model', out, '--out', 'predictions')}")
-
-
-def mask_shift(
-    directions: "DirectionSet", direction: str | None, alpha: float | None, mask_rule: str
-) -> "tuple[int, float, torch.Tensor]":
-    """Return (index, signed alpha, shift) for the flags --direction and --alpha, else for the chosen direction.
-
-    The shift is (D,), or (2, D) with its opposite for a rule that compares the two. A note tells of a better rule.
-    """
-    import torch
-
-    from cli.sources import resolve_shift
-    from toolkit.masks import MASK_RULES
-
-    index, length, shift = resolve_shift(directions, direction, alpha)
-    choice = directions.choice
-    if choice is not None and index == choice.index and choice.mask_rule not in (None, mask_rule):
-        console.print(f"note: masks of this direction were found to be best by --mask-rule {choice.mask_rule}")
-    if MASK_RULES[mask_rule].opposed:
-        shift = torch.stack([shift, directions.opposite_shift(index, length)])
-    return index, length, shift
-
-
-def latents_of(path: Path, generator: "Generator", inputs: dict[str, str]) -> "torch.Tensor":
-    """Return the latents in a `.npy` file, told by its record, if it has one, to be this generator's."""
-    from generators.latents_file import require_made_for
-    from generators.protocol import load_latents
-
-    made = require_made_for(path, generator)
-    if made and made.get("generator_digest") != inputs.get("generator_digest"):
-        console.print(f"note: {path} was made with another file of {generator.name}; embed again if it was retrained")
-    return load_latents(path, generator.latent_dim)
 
 
 def segment_into(
@@ -129,6 +87,7 @@ def segment_into(
     pairs: "Pairs | None" = None,
 ) -> "RunFolder":
     """Return the finished run in `out`, after starting it, taking it up again or finding it finished."""
+    from cli.mask_source import draw_samples
     from segmentation.synthesis import latent_source
     from segmentation.training import SegmentationState, train
     from toolkit.runs import RunFolder
@@ -148,35 +107,6 @@ def segment_into(
     if engine.team.lead:
         finish(state, settings, run, generator, {**inputs, "direction_name": direction_name})
     return run
-
-
-def draw_samples(
-    generator: "Generator",
-    shift: "torch.Tensor",
-    settings: SegmentationSettings,
-    like: "MaskSynthesizer",
-    path: Path,
-    count: int = 24,
-) -> None:
-    """Write a picture of images above their masks, drawn as those of `like`, and print what the filters do."""
-    import numpy as np
-
-    from segmentation.synthesis import MaskSynthesizer
-    from toolkit.photos import write_picture
-    from toolkit.pixels import grid, overlay, stack_rows, to_bytes
-
-    engine = dataclasses.replace(like.engine, compile=False)
-    synthesizer = MaskSynthesizer(generator, shift, settings, like.source, "picture", engine)
-    batch = synthesizer.batch(count)
-    if not synthesizer.engine.team.lead:
-        return
-    pictures, masks = to_bytes(batch.images), batch.masks.cpu().numpy()
-    rows = [
-        grid(np.concatenate([pictures[i : i + 12], overlay(pictures[i : i + 12], masks[i : i + 12])]), 12)
-        for i in range(0, count, 12)
-    ]
-    write_picture(path, stack_rows(rows))
-    console.print(f"synthetic pairs: {synthesizer.acceptance.describe()}; mean mask area {masks.mean():.2f}")
 
 
 def train_segmenter(

@@ -48,35 +48,27 @@ def synthesize(
 
     Pair i of a seed is the same in every layout and, up to the rounding of the arithmetic, for every batch size.
     """
-    from cli.segment import draw_samples, latents_of, mask_shift
-    from cli.sources import generator_of, open_directions, or_published, shift_inputs
+    from cli.mask_source import MaskSource, draw_samples
     from segmentation.shards import SynthesisState, writer_of
     from segmentation.synthesis import MaskSynthesizer, latent_source
-    from toolkit.files import sha256_of
     from toolkit.runs import RunFolder
 
     engine = engine_of(device, precision, processes)
-    found = open_directions(directions)
-    index, length, shift = mask_shift(found, direction, alpha, settings.mask_rule)
-    opened, inputs = generator_of(found, generator, weights)
-    opened, inputs = opened.to(engine.device), {**inputs, **shift_inputs(index, length, shift)}
-    latents = None
-    if embeddings is not None:
-        embeddings = or_published(embeddings, "embeddings")
-        latents = latents_of(embeddings, opened, inputs)
-        inputs["embeddings"] = f"{embeddings.resolve()} {sha256_of(embeddings)[:12]}"
-    masking, shift = settings.masking(), shift.to(engine.device)
-    source = latent_source(opened, masking, latents)
-    inputs |= engine.identity()
+    rule = settings.mask_rule
+    source = MaskSource.open(directions, direction, alpha, generator, weights, embeddings, rule)
+    opened, shift = source.generator.to(engine.device), source.shift.to(engine.device)
+    masking = settings.masking()
+    drawn_from = latent_source(opened, masking, source.latents)
+    inputs = {**source.inputs, **engine.identity()}
     run = RunFolder.open(out, settings, inputs, engine.describe(), team=engine.team)
     if run.result is None:
-        synthesizer = MaskSynthesizer(opened, shift, masking, source, STREAM, engine)
+        synthesizer = MaskSynthesizer(opened, shift, masking, drawn_from, STREAM, engine)
         state = SynthesisState(synthesizer, writer_of(settings, out, engine.team))
         if not take_up(state, run):
             draw_samples(opened, shift, masking, state.synthesizer, out / "samples.png")
             # From here on there is work to protect: the same folder with another layout or seed is refused.
             run.save_checkpoint(state.state_dict())
-        named = {"direction": index, "direction_name": found.names[index], "alpha": length}
+        named = {"direction": source.index, "direction_name": source.name, "alpha": source.alpha}
         made = {**inputs, **named, "image_size": opened.image_size}
         _write(state, settings, run, made)
     else:
@@ -86,7 +78,7 @@ def synthesize(
     words = [] if direction is None else ["--direction", direction]
     words += [] if alpha is None else ["--alpha", f"{alpha:g}"]
     words += generator_words(generator, weights)
-    console.print(f"next: {segment_command(directions, *words, rule=settings.mask_rule)}")
+    console.print(f"next: {segment_command(directions, *words, rule=rule)}")
 
 
 def _places(settings: SynthesizeSettings) -> str:

@@ -97,8 +97,7 @@ def _train(
         return _told(figures)
 
     photos = None if pixels is None else pixels[0]
-    steps = train(state, generator, photos, settings, engine)
-    drive("training", steps, state, settings, run, attend if engine.team.lead else None)
+    drive("training", train(state, generator, photos, settings, engine), state, settings, run, attend)
 
 
 def _told(figures: dict[str, float]) -> str:

@@ -1,5 +1,6 @@
 """toolkit train-generator: a generator, and its encoder where that is the objective, from a folder of photos."""
 
+import functools
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from generators.adversarial import Step, TrainingState
     from generators.bigbigan_training import BigbiganState, BigbiganStep
     from generators.encoder import EncoderNetwork
+    from generators.quality import QualityGauge
     from toolkit.engine import Engine
     from toolkit.runs import RunFolder
 
@@ -67,8 +69,8 @@ def train_generator(
     run = RunFolder.open(out, settings, given, engine.describe(), extendable=("steps",), team=engine.team)
     if run.result is None or run.result["steps"] < settings.steps:
         take_up(state, run)
-        attend = _Watch(state, pixels, settings, engine, run).attend if engine.team.lead else None
-        drive("training", train(state, pixels, settings, engine), state, settings, run, attend)
+        watch = _Watch(state, pixels, settings, engine, run)
+        drive("training", train(state, pixels, settings, engine), state, settings, run, watch.attend)
         if engine.team.lead:
             _finish(state, {"name": name, "photos": len(paths)}, settings, run)
     else:
@@ -124,17 +126,22 @@ class _Watch:
         self, state: "State", pixels: "torch.Tensor", settings: GeneratorSettings, engine: "Engine", run: "RunFolder"
     ) -> None:
         from generators.compact import CompactGenerator
-        from generators.quality import MIN_PHOTOS, QualityGauge
+        from generators.quality import MIN_PHOTOS
 
         self.settings, self.engine, self.run = settings, engine, run
         self.pixels = pixels
         self.generator = CompactGenerator(state.average, {"name": "in training"})
         self.encoder = _encoder_of(state)
-        self.gauge: QualityGauge | None = None
-        if len(pixels) >= MIN_PHOTOS:
-            self.gauge = QualityGauge(pixels, settings.image_size, engine.device)
-        else:
+        self.measures = len(pixels) >= MIN_PHOTOS
+        if not self.measures:
             console.print(f"no quality figures: they need {MIN_PHOTOS} photos, and there are {len(pixels)}")
+
+    @functools.cached_property
+    def gauge(self) -> "QualityGauge":
+        """Return what measures samples, made when first needed: in the leading process."""
+        from generators.quality import QualityGauge
+
+        return QualityGauge(self.pixels, self.settings.image_size, self.engine.device)
 
     def attend(self, step: "Step | BigbiganStep", last: bool) -> str | None:
         """Draw, measure and log what is due after a step; return what to show of it."""
@@ -165,7 +172,7 @@ class _Watch:
         from toolkit.photos import write_picture
 
         figures: dict[str, float] = {}
-        if self.gauge is not None:
+        if self.measures:
             quality = self.gauge.measure(self.generator, self.engine)
             figures = quality.figures
             write_picture(self.run.path / "nearest.png", self.gauge.picture(quality))

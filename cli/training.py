@@ -86,7 +86,7 @@ def drive(
     state: _State,
     settings: Any,
     run: "RunFolder",
-    attend: Callable[[StepT, bool], str | None] | None,
+    attend: Callable[[StepT, bool], str | None],
     total: int | None = None,
     unit: str = "steps",
 ) -> None:
@@ -101,7 +101,7 @@ def drive(
             last = step.step == total
             stopping = run.team.any(bool(stop)) and not last
             try:
-                bar.advance(1, attend(step, last) if attend is not None and run.team.lead else None)
+                bar.advance(1, attend(step, last) if run.team.lead else None)
             except OSError as error:  # a log that cannot be written costs no training
                 run.save_checkpoint(state.state_dict())
                 raise UserError(

@@ -13,7 +13,7 @@ import numpy as np
 from segmentation.evaluation_settings import EvaluationSettings
 from segmentation.measures import BETA_SQUARED, DEFINITIONS, stretched
 from segmentation.pairs import Pair, Pairs, pair_folders, read_truth
-from segmentation.scores import ImageScores, Tally, score_image
+from segmentation.scores import Tally, score_image
 from toolkit.errors import UserError
 from toolkit.photos import read_gray, read_photo
 from toolkit.pixels import from_bytes, grid, mask_picture, overlay, resize, stack_rows, to_bytes
@@ -46,7 +46,8 @@ class Evaluation:
     settings: EvaluationSettings = field(default_factory=EvaluationSettings)
     read: Callable[[Path], np.ndarray] = read_photo
     team: Team = SOLO
-    _measured: list[tuple[ImageScores, bool]] = field(default_factory=list)  # and whether the truth is empty
+    _tally: Tally = field(default_factory=Tally)  # of this process's images, as is the next
+    _empty_truths: int = 0
 
     @property
     def _own(self) -> range:
@@ -56,11 +57,12 @@ class Evaluation:
         return len(self._own)
 
     def __iter__(self) -> Iterator[Scored]:
-        while len(self._measured) < len(self):
-            pair = self.pairs[self._own[len(self._measured)]]
+        while len(self._tally) < len(self):
+            pair = self.pairs[self._own[len(self._tally)]]
             _, probability, truth = self.maps(pair)
             scores = score_image(probability, truth, self.settings.threshold, self.settings.stretch)
-            self._measured.append((scores, not truth.any()))
+            self._empty_truths += not truth.any()
+            self._tally.add(scores)
             yield Scored(pair, scores.figures)
 
     def maps(self, pair: Pair) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -99,17 +101,13 @@ class Evaluation:
     def _finished(self) -> tuple[Tally, int]:
         """Return the figures of all images in order, and of how many the truth is empty."""
 
-        def measure() -> list[tuple[ImageScores, bool]]:
+        def measure() -> tuple[Tally, int]:
             for _ in self:
                 pass
-            return self._measured
+            return self._tally, self._empty_truths
 
-        shares, tally, empty_truths = self.team.together(measure), Tally(), 0
-        for index in range(len(self.pairs)):
-            scores, empty = shares[index % self.team.size][index // self.team.size]
-            tally.add(scores)
-            empty_truths += empty
-        return tally, empty_truths
+        shares = self.team.together(measure)
+        return Tally.dealt([tally for tally, _ in shares]), sum(empty for _, empty in shares)
 
 
 def evaluate(

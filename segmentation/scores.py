@@ -75,6 +75,18 @@ class Tally:
         totals = self._sums or [np.zeros_like(curve) for curve in curves]
         self._sums = [total + curve for total, curve in zip(totals, curves, strict=True)]
 
+    @classmethod
+    def dealt(cls, shares: "list[Tally]") -> "Tally":
+        """Return the tally of images that were dealt out to `shares` in turn, in the images' order."""
+        found, count = cls(), sum(map(len, shares))
+        for index in range(count):
+            share, place = shares[index % len(shares)], index // len(shares)
+            found.figures.append(share.figures[place])
+            found.f.append(share.f[place])
+        sums = [share._sums for share in shares if share._sums]
+        found._sums = [np.sum(curves, axis=0) for curves in zip(*sums, strict=True)]
+        return found
+
     @property
     def best(self) -> int:
         """Return the index k of the threshold k / 255 at which the mean of F over images is greatest."""

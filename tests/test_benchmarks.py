@@ -34,4 +34,6 @@ def test_every_network_row_does_the_same_work_in_all_ways(monkeypatch):
 
 
 def test_memory_is_told_early_and_late():
-    assert all(first <= last for first, last in memory.growth(2).values())
+    found = memory.growth(2)
+    assert list(found) == list(memory.TRAININGS)
+    assert all(0 < first <= last < 2 * first for first, last in found.values())

@@ -8,7 +8,8 @@ import torch
 
 from toolkit.compilation import Work, compiled, pays
 from toolkit.errors import UserError
-from toolkit.team import SOLO, Team, join_team, local_rank, team_size
+from toolkit.ranks import local_rank, world_size
+from toolkit.team import SOLO, Team, join_team
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
 PRECISIONS = ("auto", "fp32", "bf16")
@@ -70,7 +71,7 @@ def choose_engine(device: str = "auto", precision: str = "fp32") -> Engine:
     if precision not in PRECISIONS:
         raise UserError(f"precision {precision!r} is unknown; choose one of {', '.join(PRECISIONS)}")
     bf16 = precision == "bf16" or (precision == "auto" and _multiplies_bf16(name))
-    if team_size() > 1:
+    if world_size() > 1:
         name = _own_device(name)
     chosen = torch.device(name)
     if chosen.type == "cuda":

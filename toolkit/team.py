@@ -14,6 +14,7 @@ import torch
 import torch.distributed as dist
 
 from toolkit.errors import TeamError, UserError
+from toolkit.ranks import rank, world_size
 
 RENDEZVOUS = "TOOLKIT_RENDEZVOUS"  # where processes of one machine meet: a URL as init_process_group takes it
 _PATIENCE = datetime.timedelta(hours=6)  # the lead may draw and measure for long while the others wait
@@ -29,7 +30,6 @@ class Team:
 
     rank: int = 0
     size: int = 1
-    group: Any = None
 
     @property
     def lead(self) -> bool:
@@ -43,7 +43,7 @@ class Team:
         """
         return self._rows_of(self.rank, count, multiple)
 
-    def _rows_of(self, rank: int, count: int, multiple: int) -> slice:
+    def _rows_of(self, number: int, count: int, multiple: int) -> slice:
         groups = count // multiple
         if groups < self.size:
             each = f"whole groups of {multiple}" if multiple > 1 else "at least one"
@@ -51,7 +51,7 @@ class Team:
                 f"{count} samples cannot be shared among {self.size} processes, {each} to everyone; "
                 "use larger batches or fewer processes"
             )
-        return slice(groups * rank // self.size * multiple, groups * (rank + 1) // self.size * multiple)
+        return slice(groups * number // self.size * multiple, groups * (number + 1) // self.size * multiple)
 
     def joined(self, own: torch.Tensor, count: int, multiple: int = 1) -> torch.Tensor:
         """Return the rows (count, ...) of all processes in order, of which `own` are this one's as by `rows`.
@@ -61,7 +61,7 @@ class Team:
         """
         if self.size == 1:
             return own
-        lengths = [len(range(count)[self._rows_of(rank, count, multiple)]) for rank in range(self.size)]
+        lengths = [len(range(count)[self._rows_of(number, count, multiple)]) for number in range(self.size)]
         padded = own.detach().new_zeros(max(lengths), *own.shape[1:])
         padded[: len(own)] = own.detach()
         parts = self._gathered(padded)
@@ -73,7 +73,7 @@ class Team:
         sent = own.contiguous().view(torch.uint8) if own.dtype == torch.bool else own.contiguous()
         parts = [torch.empty_like(sent) for _ in range(self.size)]
         with _contact():
-            dist.all_gather(parts, sent, group=self.group)
+            dist.all_gather(parts, sent)
         return [part.view(own.dtype) for part in parts]
 
     def total(self, values: torch.Tensor) -> torch.Tensor:
@@ -82,7 +82,7 @@ class Team:
             return values
         summed = values.detach().clone()
         with _contact():
-            dist.all_reduce(summed, group=self.group)
+            dist.all_reduce(summed)
         return summed
 
     def sum_gradients(self, parameters: Iterable[torch.nn.Parameter]) -> None:
@@ -106,7 +106,7 @@ class Team:
             return work()
         told = [_outcome(work) if self.lead else None]
         with _contact():
-            dist.broadcast_object_list(told, src=0, group=self.group)
+            dist.broadcast_object_list(told, src=0)
         (told_of,) = told
         assert told_of is not None
         return _result([told_of])[0]
@@ -117,7 +117,7 @@ class Team:
             return [work()]
         outcomes: list[Any] = [None] * self.size
         with _contact():
-            dist.all_gather_object(outcomes, _outcome(work), group=self.group)
+            dist.all_gather_object(outcomes, _outcome(work))
         return _result(outcomes)
 
 
@@ -151,39 +151,17 @@ def _contact() -> Iterator[None]:
         ) from error
 
 
-def team_size() -> int:
-    """Return how many processes the environment says this one was started with, 1 if nothing is said."""
-    return _told("WORLD_SIZE", 1)
-
-
-def local_rank() -> int:
-    """Return this process's number on its machine."""
-    return _told("LOCAL_RANK", 0)
-
-
-def _told(name: str, otherwise: int | None = None) -> int:
-    told = os.environ.get(name, otherwise)
-    try:
-        return int(told)  # type: ignore[arg-type]
-    except (TypeError, ValueError) as error:
-        raise UserError(
-            f"the environment says WORLD_SIZE={os.environ.get('WORLD_SIZE')}, but {name}={told}; start with torchrun "
-            "or --processes, or unset WORLD_SIZE"
-        ) from error
-
-
 def join_team(cuda: bool) -> Team:
     """Return the team that the environment names (that of torchrun), joined at the first call."""
-    if team_size() == 1:
+    if world_size() == 1:
         return SOLO
-    rank = _told("RANK")
     if not dist.is_initialized():
         with _contact():
             dist.init_process_group(
                 "cpu:gloo,cuda:nccl" if cuda else "gloo",
                 init_method=os.environ.get(RENDEZVOUS, "env://"),
-                rank=rank,
-                world_size=team_size(),
+                rank=rank(),
+                world_size=world_size(),
                 timeout=_PATIENCE,
             )
-    return Team(rank, team_size())
+    return Team(rank(), world_size())
