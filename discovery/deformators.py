@@ -138,17 +138,14 @@ class OrthoDeformator(Deformator):
                 f"give --directions {self.out_dim} or fewer, or another --deformator"
             )
         self.log_mat_half = nn.Parameter((1.0 if random_init else 0.001) * torch.randn(self.out_dim, self.out_dim))
-        self._cached: tuple[tuple[int, int], torch.Tensor] | None = None
 
     def matrix(self) -> torch.Tensor:
-        """Return exp(P - P^T), (out_dim, out_dim); without gradients computed once per value of P."""
-        half = self.log_mat_half
-        if torch.is_grad_enabled() and half.requires_grad:
-            return torch.linalg.matrix_exp(half - half.T)
-        key = (half._version, half.data_ptr())  # every optimiser step, load and move changes one of them
-        if self._cached is None or self._cached[0] != key:
-            self._cached = key, torch.linalg.matrix_exp(half - half.T).detach()
-        return self._cached[1]
+        """Return exp(P - P^T), (out_dim, out_dim).
+
+        It is computed at every call. Nothing tells a kept one that P has changed: torch's fused optimisers write
+        into P without raising its version counter (torch 2.15).
+        """
+        return torch.linalg.matrix_exp(self.log_mat_half - self.log_mat_half.T)
 
     def deformed(self, shifts: torch.Tensor) -> torch.Tensor:
         """Return (B, out_dim) for shifts (B, K)."""

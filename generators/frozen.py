@@ -19,7 +19,11 @@ _DIFFERENCED_BELOW, _DIFFERENCED_CHANNELS = 16, 1024
 
 
 class FrozenLayer(nn.Module):
-    """A layer of weights that are never trained: autocast's copies are kept, where it would cast at every call."""
+    """A layer of weights that are never trained: autocast's copies are kept, where it would cast at every call.
+
+    Weights change by `load_state_dict`, `to` and its kin, or by giving the layer another tensor, and each of these
+    drops the copies. Nobody may write into the tensors themselves: torch has no sure sign of that.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -34,10 +38,18 @@ class FrozenLayer(nn.Module):
         if torch.compiler.is_compiling():  # a compiled call would be compiled anew whenever a copy is made
             return weight.to(dtype)
         copy = self._copies.get(name)
-        if copy is None or not copy.is_of(weight, dtype):
+        if copy is None or copy.source is not weight or copy.cast.dtype != dtype:
             with torch.inference_mode(False):  # a later backward pass may need the copy
-                copy = self._copies[name] = _Copy(weight, _version(weight), weight.to(dtype))
+                copy = self._copies[name] = _Copy(weight, weight.to(dtype))
         return copy.cast
+
+    def _load_from_state_dict(self, *args: Any, **kwargs: Any) -> None:
+        self._copies.clear()
+        super()._load_from_state_dict(*args, **kwargs)
+
+    def _apply(self, *args: Any, **kwargs: Any) -> Self:
+        self._copies.clear()
+        return super()._apply(*args, **kwargs)
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_copies": {}}
@@ -45,16 +57,7 @@ class FrozenLayer(nn.Module):
 
 class _Copy(NamedTuple):
     source: torch.Tensor
-    version: int
     cast: torch.Tensor
-
-    def is_of(self, weight: torch.Tensor, dtype: torch.dtype) -> bool:
-        return self.source is weight and self.version == _version(weight) and self.cast.dtype == dtype
-
-
-def _version(weight: torch.Tensor) -> int:
-    """Return how often the weight was written to; tensors of the inference mode do not count that."""
-    return 0 if weight.is_inference() else weight._version
 
 
 class FirstFeatures(FrozenLayer):
