@@ -185,7 +185,7 @@ def finish(
     figures = {
         name: value for line in checked for name, value in line.items() if name.startswith(("synthetic", "photo"))
     }
-    card = {"source": source, "steps": state.step, "settings": settings.as_dict(), "figures": figures}
+    card = {"source": source, "steps": state.step, "settings": settings.defining(), "figures": figures}
     Segmenter(state.network.cpu(), generator.image_size, card).save(run.path / "segmenter.safetensors")
     acceptance = state.synthesizer.acceptance
     run.finish({**source, "steps": state.step, **figures, "drawn": acceptance.drawn, "rejected": acceptance.rejected})

@@ -113,7 +113,7 @@ def _round(
     checked = [line for line in inner.metrics() if "held_out_loss" in line or "photo_iou" in line][-1:]
     figures = {name: value for line in checked for name, value in line.items() if name.startswith(("held", "photo_"))}
     figures["kept_share"] = float(made.kept.mean())
-    card = {"source": inputs, "round": number, "settings": settings.as_dict(), "figures": figures}
+    card = {"source": inputs, "round": number, "settings": settings.defining(), "figures": figures}
     student = Segmenter(state.network, pixels.shape[1], card)
     student.save(folder / "segmenter.safetensors")
     inner.finish({**figures, "steps": state.step})

@@ -113,7 +113,7 @@ def _finish(
 
     (last,) = [line for line in run.metrics() if "latent_r2" in line][-1:]
     figures: dict[str, Any] = {name: value for name, value in last.items() if name != "step"}
-    card = {"generator": generator.name, "source": inputs, "settings": settings.as_dict(), "figures": figures}
+    card = {"generator": generator.name, "source": inputs, "settings": settings.defining(), "figures": figures}
     Encoder(state.network.cpu(), card).save(run.path / "encoder.safetensors")
     run.finish({**inputs, "steps": state.step, **figures})
     console.print(

@@ -196,7 +196,7 @@ def _finish(state: "State", source: dict[str, Any], settings: GeneratorSettings,
 
     measured = [line for line in run.metrics() if line["step"] == state.step][-1:]
     figures = {name: value for line in measured for name, value in line.items() if not name.endswith(_OF_ONE_BATCH)}
-    card = {**source, "seen": state.step * settings.batch, **settings.as_dict()}
+    card = {**source, "seen": state.step * settings.batch, **settings.defining()}
     CompactGenerator(state.average.cpu(), card).save(run.path / "generator.safetensors")
     encoder = _encoder_of(state)
     if encoder is not None:

@@ -56,6 +56,19 @@ def artefact(tmp_path):
     return path
 
 
+def test_the_same_tensors_and_card_give_the_same_file(tmp_path):
+    card = {"name": "Blüte\x7f\x01", "nested": {"steps": [1, 2]}}
+    written = []
+    for _ in range(8):  # in a random order seven more would come out alike once in 128 times
+        save_artefact(tmp_path / "a.safetensors", KIND, tensors(), card)
+        written.append((tmp_path / "a.safetensors").read_bytes())
+    assert set(written) == {written[0]}
+    assert int.from_bytes(written[0][:8], "little") % 8 == 0
+    found, read = load_artefact(tmp_path / "a.safetensors", KIND)
+    assert read == card
+    assert all(torch.equal(found[name], tensor) for name, tensor in tensors().items())
+
+
 def test_an_artefact_reads_back_as_it_was(artefact):
     found, card = load_artefact(artefact, KIND)
     assert card == {"name": "flowers", "nested": {"steps": [1, 2]}}

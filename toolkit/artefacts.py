@@ -23,7 +23,21 @@ def save_artefact(path: Path, kind: str, tensors: Mapping[str, torch.Tensor], ca
     plain = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
     metadata = {"kind": kind, "card": json.dumps(card, allow_nan=False)}
     # Serialised here rather than by safetensors' own writer, whose files only their owner can read.
-    write_bytes(path, save(plain, metadata=metadata))
+    write_bytes(path, _in_one_order(save(plain, metadata=metadata)))
+
+
+def _in_one_order(serialised: bytes) -> bytes:
+    """Return a safetensors file with its metadata sorted by name.
+
+    safetensors (0.8) writes metadata in the order of a hash map, another one at each call, so that the same tensors
+    and card would not give the same file.
+    """
+    start = 8 + int.from_bytes(serialised[:8], "little")
+    header = json.loads(serialised[8:start])
+    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    text += b" " * (-len(text) % 8)  # the tensors' place is a multiple of 8
+    return b"".join([len(text).to_bytes(8, "little"), text, memoryview(serialised)[start:]])
 
 
 def halved(tensors: Mapping[str, torch.Tensor]) -> Tensors:

@@ -61,7 +61,7 @@ class RunFolder:
         return run
 
     def _begin(self, settings: Settings, inputs: Mapping[str, str], engine: str, extendable: tuple[str, ...]) -> None:
-        described = {**settings.as_dict(), **inputs}
+        described = {**settings.defining(), **inputs}
         started = any((self.path / name).exists() for name in ("checkpoint.pt", "metrics.jsonl", "result.json"))
         if (self.path / "run.json").exists():
             previous = self._record_of_this_kind()
@@ -105,7 +105,9 @@ class RunFolder:
     ) -> None:
         # A setting that came to the toolkit after the run began had its default then.
         defaults = {field.name: field.default for field in dataclasses.fields(settings)}
-        old = {**defaults, **read_toml(self.path / "config.toml"), **before.get("inputs", {})}
+        watching = defaults.keys() - settings.defining().keys()
+        recorded = {**defaults, **read_toml(self.path / "config.toml"), **before.get("inputs", {})}
+        old = {name: value for name, value in recorded.items() if name not in watching}
         changed = [
             f"{name} was {old.get(name)!r}, now {described.get(name)!r}"
             for name in {**described, **old}

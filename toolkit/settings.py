@@ -23,10 +23,14 @@ def setting(
     above: float | None = None,
     maximum: float | None = None,
     choices: tuple[str, ...] | None = None,
+    watches: bool = False,
 ) -> Any:
-    """Return a dataclass field with a help text and a range: >= `minimum`, > `above`, <= `maximum`."""
+    """Return a dataclass field with a help text and a range: >= `minimum`, > `above`, <= `maximum`.
+
+    One that `watches` says how often a run is looked at or saved, which changes nothing of what comes out.
+    """
     metadata = {"help": help, "minimum": minimum, "above": above, "maximum": maximum, "choices": choices}
-    return dataclasses.field(default=default, metadata=metadata)
+    return dataclasses.field(default=default, metadata={**metadata, "watches": watches})
 
 
 _ITS_OWN: Any = object()
@@ -54,6 +58,11 @@ class Settings:
     def as_dict(self) -> dict[str, Any]:
         """Return the values by name."""
         return dataclasses.asdict(self)
+
+    def defining(self) -> dict[str, Any]:
+        """Return by name the values that decide what comes out: all but those that only watch."""
+        watching = {field.name for field in dataclasses.fields(self) if field.metadata.get("watches")}
+        return {name: value for name, value in self.as_dict().items() if name not in watching}
 
     @classmethod
     def from_dict(cls, values: dict[str, Any], source: str = "the settings") -> Self:
