@@ -23,7 +23,7 @@ def room(depth: int, scale: float = 1.0, dtype: torch.dtype = torch.float32) -> 
 
 def close(ours: object, theirs: object, *, depth: int, scale: float | None = None) -> None:
     """Fail unless both are finite, of one shape, and equal to rounding in float32; `scale`: the largest of `theirs`."""
-    actual, expected = (torch.as_tensor(np.asarray(_plain(value)), dtype=torch.float64) for value in (ours, theirs))
+    actual, expected = _doubles(ours), _doubles(theirs)
     assert expected.isfinite().all()
     largest = float(expected.abs().max()) if scale is None else scale
     torch.testing.assert_close(actual, expected, atol=room(depth, largest), rtol=0)
@@ -35,5 +35,6 @@ def close_layers(ours: Iterable[Sequence[float]], theirs: Iterable[Sequence[floa
         close(mine, other, depth=depth, scale=abs(other[0]) + 4 * other[1])
 
 
-def _plain(value: object) -> object:
-    return value.detach() if isinstance(value, torch.Tensor) else value
+def _doubles(values: object) -> torch.Tensor:
+    plain = values.detach().double().numpy() if isinstance(values, torch.Tensor) else values
+    return torch.from_numpy(np.array(plain, dtype=np.float64, order="C"))
