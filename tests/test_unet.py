@@ -104,12 +104,14 @@ def test_three_training_steps_equal_the_original(golden):
         if step == 0:
             _compare_gradients(state.network, g)
     np.testing.assert_allclose([rate_at(step, settings) for step in range(3)], g["lrs"], rtol=1e-12)
-    np.testing.assert_allclose(losses, g["losses"], atol=1e-4)
+    close(losses[0], g["losses"][0], depth=DEPTH)
+    # Adam moves a weight by the whole rate along a gradient that is all rounding. So do the few weights whose own is
+    # close to zero, which moves the later losses, and all biases before a norm: its mean by 2 * 0.1 * (0.001 + 0.002).
+    np.testing.assert_allclose(losses, g["losses"], atol=5e-4)
     np.testing.assert_allclose(state.network.outc.conv.bias.detach(), g["outc_bias_after"], atol=1e-5)
     norm = state.network.inc.double_conv[1]
-    # Adam turns that noise in the biases' gradients into full steps, here and there: 2 * 0.1 * (0.001 + 0.002).
     np.testing.assert_allclose(norm.running_mean, g["inc_bn_running_mean_after"], atol=6.1e-4)
-    np.testing.assert_allclose(norm.running_var, g["inc_bn_running_var_after"], atol=1e-5)
+    close(norm.running_var, g["inc_bn_running_var_after"], depth=DEPTH)
 
 
 def _compare_gradients(network: nn.Module, g: dict[str, np.ndarray]) -> None:
@@ -120,4 +122,4 @@ def _compare_gradients(network: nn.Module, g: dict[str, np.ndarray]) -> None:
     checked = [name for name in expected if expected[name] >= 1e-5]
     assert len(checked) == 56
     np.testing.assert_allclose([norms[n] for n in checked], [expected[n] for n in checked], rtol=1e-3)
-    np.testing.assert_allclose(network.outc.conv.weight.grad, g["grad_outc_weight"], atol=1e-5)
+    close(network.outc.conv.weight.grad, g["grad_outc_weight"], depth=DEPTH, scale=1.0)  # that of what it sums
