@@ -1,6 +1,6 @@
 """Generators saved together with their code (TorchScript, torch.export), each with a JSON card beside the file.
 
-Opening such a file runs the code in it.
+Opening such a file runs the code in it, so it is opened where generators.trust admits it.
 """
 
 import json
@@ -18,6 +18,7 @@ from generators.checking import attempt, checked
 from generators.own import OwnGenerator
 from generators.protocol import Generator
 from generators.spec import Options
+from generators.trust import Code, Trust
 from toolkit.errors import UserError
 from toolkit.files import read_json
 
@@ -55,18 +56,19 @@ class ExportedNetwork(nn.Module):
         return self.requires_grad_(False)
 
 
-def open_program(path: Path, options: Options) -> Generator | None:
+def open_program(path: Path, options: Options, trust: Trust) -> Generator | None:
     """Return the generator in a TorchScript or torch.export file, tried out (generators.checking), or None in others.
 
     Which it is, the names in the archive tell; nothing is unpickled for that. `model.json` beside `model.pt` holds
     latent_dim and image_size, and latents, value_range, num_classes and name where they are not OwnGenerator's
-    defaults; option `classes` names the classes to draw from. UserError for a missing or wrong card, a damaged file and
-    a fixed batch size.
+    defaults; option `classes` names the classes to draw from. UserError where the program may not run, and for a
+    missing or wrong card, a damaged file and a fixed batch size.
     """
-    load = _loader(path)
-    if load is None:
+    load, code = _loader(path), program_code(path, options)
+    if load is None or code is None:
         return None
     card = _card(path)
+    trust.admit(code)
     network, classes = load(path), options.integers("classes")
     count = card.get("num_classes") or 0
     for index in classes:
@@ -83,6 +85,11 @@ def open_program(path: Path, options: Options) -> Generator | None:
 def program_card(path: Path) -> Path | None:
     """Return where the card of a TorchScript or torch.export file lies, or None for other files."""
     return None if _loader(path) is None else path.with_suffix(".json")
+
+
+def program_code(path: Path, options: Options) -> Code | None:
+    """Return what `open_program` would run, or None for other files."""
+    return None if _loader(path) is None else Code(options.spec, path, options.left(), is_program=True)
 
 
 def _loader(path: Path) -> Callable[[Path], nn.Module] | None:
