@@ -126,7 +126,7 @@ def _open_file(path: Path, options: Options, trust: Trust) -> Generator:
     from generators.bigbigan import KIND as BIGBIGAN
     from generators.bigbigan import load_bigbigan
     from generators.compact import load_compact
-    from generators.layouts import open_published
+    from generators.layouts import OWN_HINT, fits, open_published
     from generators.own_files import open_program
     from generators.stylegan2_layout import unwrapped
     from toolkit.artefacts import load_state_file
@@ -144,4 +144,5 @@ def _open_file(path: Path, options: Options, trust: Trust) -> Generator:
     program = open_program(path, options, trust)
     if program is not None:
         return program
-    return open_published(load_state_file(path, "generator weights", unwrapped), path, options)
+    state = load_state_file(path, "generator weights", unwrapped, fits, OWN_HINT)
+    return open_published(state, path, options)

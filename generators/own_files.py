@@ -6,7 +6,6 @@ Opening such a file runs the code in it, so it is opened where generators.trust 
 import json
 import logging
 import warnings
-import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Self
@@ -21,6 +20,7 @@ from generators.spec import Options
 from generators.trust import Code, Trust
 from toolkit.errors import UserError
 from toolkit.files import read_json
+from toolkit.foreign import program_kind
 
 _NEEDED = ("latent_dim", "image_size")
 _ANY = 2**31  # torch writes no bound as an infinity of its own, which says of itself that it is finite
@@ -93,13 +93,7 @@ def program_code(path: Path, options: Options) -> Code | None:
 
 
 def _loader(path: Path) -> Callable[[Path], nn.Module] | None:
-    if not zipfile.is_zipfile(path):
-        return None
-    with zipfile.ZipFile(path) as archive:
-        inner = {name.partition("/")[2] or name for name in archive.namelist()}
-    if "archive_format" in inner or "serialized_exported_program.json" in inner:
-        return _load_exported
-    return _load_script if "constants.pkl" in inner or any(name.startswith("code/") for name in inner) else None
+    return {"torch.export": _load_exported, "TorchScript": _load_script, None: None}[program_kind(path)]
 
 
 def _card(path: Path) -> dict[str, Any]:
