@@ -164,7 +164,7 @@ def test_one_that_does_not_fit_gets_the_hint_of_its_kind_nested_or_flat(tmp_path
     assert message.endswith("package.module:factory@weights=FILE")
 
 
-@pytest.mark.parametrize("held", [{}, [1], {"epoch": 3}, torch.ones(3)])
+@pytest.mark.parametrize("held", [[1], {"epoch": 3}, torch.ones(3)])
 def test_what_holds_no_table_says_so(tmp_path, held):
     torch.save(held, tmp_path / "net.pth")
     with pytest.raises(UserError, match="holds no table of tensors, but U-Net weights is one"):
@@ -173,12 +173,12 @@ def test_what_holds_no_table_says_so(tmp_path, held):
 
 LFS = b"version https://git-lfs.github.com/spec/v1\noid sha256:" + b"0" * 64 + b"\nsize 282000000\n"
 OTHERS = {
-    "page": (b"\n <!DOCTYPE html><html>not found</html>", "a web page, saved under that name"),
+    "page": (b"\n <!DOCTYPE html><html>not found</html>", "a web page"),
     "head": (b"\xef\xbb\xbf<HTML>", "a web page"),
     "xml": (b"<?xml version='1.0'?><Error><Code>AccessDenied</Code></Error>", "a web page"),
-    "lfs": (LFS, "a Git LFS pointer, which stands for a file of 282 MB; fetch the file itself: git lfs pull"),
+    "lfs": (LFS, "a Git LFS pointer, which stands for a file of 282 MB"),
     "annex": (b"/annex/objects/MD5E-s3--abc.pth\n", "a git-annex pointer"),
-    "empty": (b"", "an empty file; download it again"),
+    "empty": (b"", "an empty file"),
 }
 
 
@@ -194,14 +194,13 @@ def test_what_is_no_weights_file_is_named(tmp_path, kind, ending):
         ("pick", file, "--out", tmp_path / "p"),
     ):
         message = refused(*line)
-        assert message.startswith(f"{file} is no ")
-        assert f" but {said}" in message
+        assert message.startswith(f"{file} is {said}")
 
 
 def test_an_array_of_latents_is_named_too(tmp_path):
     (tmp_path / "z.npy").write_bytes(LFS)
     message = refused("sample", "--generator", "scene", "--latents", tmp_path / "z.npy", "--out", tmp_path / "x.png")
-    assert "z.npy is no latents file (.npy) but a Git LFS pointer" in message
+    assert "z.npy is a Git LFS pointer, which stands for a file of 282 MB, not a latents file (.npy)" in message
 
 
 def test_a_program_is_no_file_of_weights(tmp_path, monkeypatch):

@@ -12,7 +12,7 @@ from safetensors.torch import save
 
 from toolkit.errors import UserError
 from toolkit.files import existing_file, replacing, write_bytes
-from toolkit.foreign import program_kind, what_else
+from toolkit.foreign import program_kind, require_no_other
 from toolkit.pickled_values import PLAIN_VALUES
 from toolkit.wrapped import find_state
 
@@ -66,7 +66,7 @@ def _read_safetensors(path: Path, what: str) -> tuple[str | None, Tensors, dict[
             tensors = {name: handle.get_tensor(name) for name in handle.keys()}  # noqa: SIM118 (not a dict)
         return metadata.get("kind"), tensors, json.loads(metadata.get("card", "{}"))
     except (SafetensorError, ValueError, OSError) as error:
-        _require_no_other(path, what)
+        require_no_other(path, what)
         raise UserError(f"{path} is not a whole safetensors file ({error}); make or download it again") from error
 
 
@@ -93,17 +93,11 @@ def load_pickled(path: Path, what: str) -> Any:
             warnings.simplefilter("ignore")  # of unusual pickles, which it then reads or refuses
             return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises half a dozen kinds
-        _require_no_other(path, what)
+        require_no_other(path, what)
         raise UserError(
             f"cannot read {path} as {what}: it is damaged, cut short, or no plain weights file ({_reason(error)}); "
             "make or download it again"
         ) from error
-
-
-def _require_no_other(path: Path, what: str) -> None:
-    other = what_else(path)
-    if other is not None:
-        raise UserError(f"{path} is no {what} but {other}")
 
 
 def _reason(error: Exception) -> str:

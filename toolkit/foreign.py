@@ -3,11 +3,20 @@
 import zipfile
 from pathlib import Path
 
+from toolkit.errors import UserError
+
 _SEEN = 1024  # bytes looked at
 _POINTERS = (b"version https://git-lfs.github.com/spec/", b"version https://hawser.github.com/spec/")
 
 
-def what_else(path: Path) -> str | None:
+def require_no_other(path: Path, what: str) -> None:
+    """Raise UserError, saying what the file at `path` is instead of `what`, where its beginning tells."""
+    other = what_else(path)
+    if other is not None:
+        raise UserError(f"{path} is {other[0]}, not {what}; {other[1]}")
+
+
+def what_else(path: Path) -> tuple[str, str] | None:
     """Return what the file at `path` is, and what to do about it, where its beginning says that it holds no weights."""
     try:
         with Path(path).open("rb") as handle:
@@ -16,13 +25,13 @@ def what_else(path: Path) -> str | None:
         return None
     plain = start.removeprefix(b"\xef\xbb\xbf").lstrip().lower()
     if not start:
-        return "an empty file; download it again"
+        return "an empty file", "make or download it again"
     if plain.startswith((b"<!doctype html", b"<html", b"<?xml", b"<head")):
-        return "a web page, saved under that name; download the file itself, by the link behind the page"
+        return "a web page", "download the file itself, by the link on that page"
     if start.startswith(_POINTERS):
-        return f"a Git LFS pointer, which stands for {_pointed_size(start)}; fetch the file itself: git lfs pull"
+        return f"a Git LFS pointer, which stands for {_pointed_size(start)}", "fetch the file itself: git lfs pull"
     if b"/annex/objects/" in start[:200]:
-        return "a git-annex pointer, which stands for a file elsewhere; fetch the file itself: git annex get"
+        return "a git-annex pointer, which stands for a file elsewhere", "fetch the file itself: git annex get"
     return None
 
 
