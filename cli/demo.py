@@ -37,13 +37,12 @@ def demo(
 ) -> None:
     """Run discover, pick, render-gif, segment and predict on a shipped generator, and write report.html."""
     from cli.discover import discover_into
-    from cli.sources import generator_inputs
-    from generators.catalogue import open_generator
+    from cli.sources import generator_inputs, open_typed
     from toolkit.engine import choose_engine
     from toolkit.files import writable_folder
 
     engine = choose_engine(device, precision)
-    opened = open_generator(generator).to(engine.device)
+    opened = open_typed(generator).to(engine.device)
     writable_folder(out)
     discovery, picking, segmenting = _settings(quick, seed)
     clock = _Clock()

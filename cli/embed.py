@@ -112,10 +112,10 @@ def embed(
 
 def _open_renderer(name: str, weights: Path | None, device: "torch.device") -> "Generator | None":
     """Return the generator, or None where only its name is needed: the weights of bigbigan may not be at hand."""
-    from generators.catalogue import open_generator
+    from cli.sources import open_typed
 
     try:
-        return open_generator(name, weights).to(device)
+        return open_typed(name, weights).to(device)
     except UserError as error:
         if name != "bigbigan" or weights is not None:
             raise

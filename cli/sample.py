@@ -39,15 +39,14 @@ def sample(
     import numpy as np
     import torch
 
-    from cli.sources import or_published
-    from generators.catalogue import open_generator
+    from cli.sources import open_typed, or_published
     from toolkit.engine import choose_engine
     from toolkit.files import replacing
     from toolkit.photos import write_picture
     from toolkit.pixels import grid, to_bytes
 
     engine = choose_engine(device, precision)
-    opened = open_generator(generator, weights).to(engine.device)
+    opened = open_typed(generator, weights).to(engine.device)
     latents = None if latents is None else or_published(latents, "embeddings")
     points = _latents(opened, latents, count or 64, seed, truncation)
     parts = []

@@ -37,15 +37,14 @@ def train_encoder(
     processes: ProcessesOption = 1,
 ) -> None:
     """Train an encoder that tells the latents of images."""
-    from cli.sources import generator_inputs
-    from generators.catalogue import open_generator
+    from cli.sources import generator_inputs, open_typed
     from generators.encoder_training import EncoderState, encoder_shape
     from generators.encoder_validation import split_photos
     from toolkit.photos import list_photos
     from toolkit.runs import RunFolder
 
     engine = engine_of(device, precision, processes)
-    opened = open_generator(generator, weights).to(engine.device)
+    opened = open_typed(generator, weights).to(engine.device)
     shape = encoder_shape(opened, settings)
     inputs, pixels = generator_inputs(generator, weights), None
     if photos is not None:

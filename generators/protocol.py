@@ -12,6 +12,7 @@ from torch import nn
 
 from toolkit.errors import UserError
 from toolkit.files import existing_file
+from toolkit.foreign import require_no_other
 from toolkit.streams import Stream
 
 
@@ -105,6 +106,7 @@ def load_latents(path: Path, latent_dim: int) -> torch.Tensor:
         with path.open("rb") as handle:
             array = np.load(handle, allow_pickle=False)
     except (ValueError, OSError, EOFError, BadZipFile) as error:
+        require_no_other(path, "a latents file (.npy)")
         raise UserError(f"cannot read {path} as a .npy array ({error}); save it with numpy.save") from error
     if not isinstance(array, np.ndarray) or array.ndim != 2 or array.shape[1] != latent_dim or not len(array):
         shape = getattr(array, "shape", "several arrays")

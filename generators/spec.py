@@ -41,6 +41,11 @@ class Options:
         self._generator = generator
         self._known: list[str] = []
 
+    @property
+    def spec(self) -> str:
+        """Return the generator's name with the options that nobody took yet, as they were written."""
+        return join_spec(self._generator, self._values)
+
     def choice(self, key: str, choices: Sequence[str], default: str) -> str:
         """Return the option's value, one of `choices`."""
         value = self._take(key)
@@ -79,6 +84,10 @@ class Options:
         if not all(part.isdecimal() for part in parts):
             raise self._wrong(key, value, "whole numbers separated by commas")
         return tuple(int(part) for part in parts)
+
+    def left(self) -> dict[str, str]:
+        """Return all options not taken yet, as text."""
+        return dict(self._values)
 
     def rest(self) -> dict[str, str]:
         """Return all options not taken yet, as text, and take them."""

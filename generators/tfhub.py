@@ -5,13 +5,10 @@ moving averages, spectral-norm vectors and statistics as they are.
 """
 
 import re
-import shutil
-import tarfile
 import tempfile
-import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -19,6 +16,7 @@ import torch
 from generators.tfbundle import CheckpointBundle, find_index
 from toolkit.artefacts import Tensors
 from toolkit.errors import UserError
+from toolkit.unpacking import members, write_member
 
 _PREFIX = "GenEncWrapper/Generator/"
 _AVERAGE = "/ema_0.9999"
@@ -55,18 +53,12 @@ def module_variables(path: Path) -> Iterator[CheckpointBundle]:
 
 def _unpack_checkpoint(archive: Path, folder: Path) -> None:
     try:
-        with tarfile.open(archive) as tar:
-            for member in tar:
-                name = PurePosixPath(member.name).name
-                wanted = member.isfile() and _CHECKPOINT_FILE.fullmatch(name)
-                content = tar.extractfile(member) if wanted else None
-                if content is not None:
-                    # The bare name only: no member leaves the folder, none replaces another.
-                    with (folder / name).open("xb") as handle:
-                        shutil.copyfileobj(content, handle)
-    except (tarfile.TarError, zlib.error, EOFError, OSError) as error:
-        reason = " ".join(str(error).split())
-        raise UserError(f"cannot unpack {archive} ({reason}); download the module again, or name its folder") from error
+        with members(archive, "download the module again, or name its folder") as files:
+            for path, content, size in files:
+                if _CHECKPOINT_FILE.fullmatch(path.name):
+                    write_member(content, size, folder / path.name, archive)
+    except OSError as error:
+        raise UserError(f"cannot unpack {archive} ({error}); download the module again, or name its folder") from error
 
 
 def convert_tf_variables(variables: Mapping[str, np.ndarray]) -> Tensors:

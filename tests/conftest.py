@@ -59,6 +59,14 @@ def _seeded():
     torch.manual_seed(0)
 
 
+@pytest.fixture(autouse=True, scope="session")
+def _own_settings(tmp_path_factory):
+    """No test trusts what another user of this machine typed, nor leaves anything in his folder."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TOOLKIT_SETTINGS", str(tmp_path_factory.getbasetemp() / "settings"))
+        yield
+
+
 @pytest.fixture(autouse=True)
 def _own_cache(monkeypatch, tmp_path_factory):
     monkeypatch.setenv("TOOLKIT_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))

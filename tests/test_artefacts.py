@@ -116,7 +116,7 @@ def test_a_card_that_is_no_table(tmp_path, card):
 def test_a_file_cut_short(artefact, kept):
     artefact.write_bytes(artefact.read_bytes()[:kept])
     text = refusal(load_artefact, artefact, KIND)
-    assert "is not a whole safetensors file" in text
+    assert ("is not a whole safetensors file" if kept else "is an empty file, not example") in text
     assert text.endswith("make or download it again")
     assert artefact_kind(artefact) is None
 
@@ -177,8 +177,6 @@ def zipped() -> bytes:
 
 
 NO_WEIGHTS = {
-    "a web page": b"<!DOCTYPE html>\n<html><body>Sign in to download</body></html>\n",
-    "nothing": b"",
     "text": b"hello\n",
     "cut short": saved({"x": torch.zeros(1000)})[:-300],
     "cut very short": saved({"x": torch.zeros(1000)})[:200],
@@ -226,11 +224,11 @@ def test_state_files_from_outside_as_safetensors(tmp_path, ending):
     assert torch.equal(load_state_file(tmp_path / f"w{ending}", "weights")["a"], torch.ones(2))
 
 
-@pytest.mark.parametrize("value", [torch.zeros(2), [torch.zeros(2)], {"a": {"b": torch.zeros(2)}}, {1: torch.zeros(2)}])
-def test_state_files_without_a_flat_table(tmp_path, value):
+@pytest.mark.parametrize("value", [torch.zeros(2), [torch.zeros(2)], {"a": {1: torch.zeros(2)}}, {1: torch.zeros(2)}])
+def test_state_files_without_a_table_by_name(tmp_path, value):
     torch.save(value, tmp_path / "w.pth")
     text = refusal(load_state_file, tmp_path / "w.pth", "U-Net weights")
-    assert "holds no flat table of tensors, but U-Net weights is one; save a state dict" in text
+    assert "holds no table of tensors, but U-Net weights is one; save a state dict" in text
 
 
 SHAPES = {"a": (2, 3), "b": (4,), "c": ()}

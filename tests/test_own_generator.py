@@ -24,6 +24,7 @@ from generators.catalogue import open_generator, weights_file
 from generators.checking import checked
 from generators.own import InspectableOwnGenerator, OwnGenerator
 from generators.protocol import Generator, Inspectable, Latents
+from generators.trust import TYPED
 from toolkit.directions import DirectionSet
 from toolkit.errors import UserError
 from toolkit.files import sha256_of
@@ -136,7 +137,7 @@ def test_the_card_of_the_page_opens_the_program_of_the_page(workplace):
     values = {"torch": torch, "network": names["Digits"](), "z": torch.zeros(2, 64), "y": torch.tensor([0, 1])}
     exec(CODE[2], values)
     workplace.write("model.json", card)
-    opened = open_generator("model.pt2@classes=3,7")
+    opened = open_generator("model.pt2@classes=3,7", trust=TYPED)
     assert set(opened.sample(50, Stream(0, "x")).y.tolist()) == {3, 7}
 
 
@@ -274,9 +275,9 @@ ready = make()
 
 def test_options_become_what_the_annotations_say(workplace):
     workplace.write("made.py", FACTORIES)
-    opened = open_generator("made:typed@side=24@scale=2@dark=yes@seed=5@tag=7@plain=3")
+    opened = open_generator("made:typed@side=24@scale=2@dark=yes@seed=5@tag=7@plain=3", trust=TYPED)
     assert opened.name == "24 2.0 True 5 7 3"
-    assert open_generator("made:late@side=20").image_size == 20
+    assert open_generator("made:late@side=20", trust=TYPED).image_size == 20
 
 
 @pytest.mark.parametrize(
@@ -313,7 +314,7 @@ def test_an_error_in_its_code_is_one_line_with_its_place_and_stays_as_the_cause(
     workplace.write("made.py", FACTORIES)
     line = FACTORIES.splitlines().index('    raise KeyError("the weights are gone")') + 1
     with pytest.raises(UserError) as raised:
-        open_generator("made:broken")
+        open_generator("made:broken", trust=TYPED)
     place = f"({workplace.path / 'made.py'}:{line})"
     assert str(raised.value) == f"made:broken failed with KeyError: 'the weights are gone' {place}"
     assert isinstance(raised.value.__cause__, KeyError)
@@ -323,7 +324,7 @@ def test_modules_of_the_folder_do_not_hide_the_toolkit(workplace):
     workplace.write("made.py", FACTORIES)
     (workplace.path / "segmentation").mkdir()
     workplace.write("segmentation/__init__.py", "raise RuntimeError('taken for the toolkit')")
-    assert open_generator("made:late@side=16").image_size == 16
+    assert open_generator("made:late@side=16", trust=TYPED).image_size == 16
     from segmentation.unet import SMALLEST_SIDE
 
     assert SMALLEST_SIDE == 16
@@ -475,7 +476,7 @@ def test_a_saved_network_with_its_card_is_a_generator(workplace, file):
     network = Net()
     save_any(file, network)
     workplace.write("model.json", json.dumps(CARD))
-    opened = open_generator(file)
+    opened = open_generator(file, trust=TYPED)
     assert opened.name == "model"
     for count in (1, 5):
         latents = opened.sample(count, Stream(0, "x"))
@@ -530,7 +531,7 @@ def test_an_export_with_a_bounded_batch_is_refused(workplace):
     save_exported("model.pt2", Net(), dynamic_shapes=({0: torch.export.Dim("batch", max=16)},))
     workplace.write("model.json", json.dumps(CARD))
     with pytest.raises(UserError, match="exported for one batch size"):
-        open_generator("model.pt2")
+        open_generator("model.pt2", trust=TYPED)
 
 
 def test_an_exported_network_moves_with_its_constants(workplace):
@@ -540,7 +541,7 @@ def test_an_exported_network_moves_with_its_constants(workplace):
 
     save_any("model.pt2", Shifted())
     workplace.write("model.json", json.dumps(CARD))
-    moved = open_generator("model.pt2").to(torch.device("meta"))
+    moved = open_generator("model.pt2", trust=TYPED).to(torch.device("meta"))
     assert moved(Latents(torch.zeros(3, 4, device="meta"))).device.type == "meta"
 
 

@@ -1,6 +1,5 @@
 """Self-describing artefacts (one safetensors file: tensors, kind, card) and checkpoints that resume."""
 
-import argparse
 import json
 import warnings
 from collections.abc import Callable, Iterable, Mapping
@@ -13,6 +12,9 @@ from safetensors.torch import save
 
 from toolkit.errors import UserError
 from toolkit.files import existing_file, replacing, write_bytes
+from toolkit.foreign import program_kind, require_no_other
+from toolkit.pickled_values import PLAIN_VALUES
+from toolkit.wrapped import find_state
 
 Tensors = dict[str, torch.Tensor]
 
@@ -78,6 +80,7 @@ def _read_safetensors(path: Path, what: str) -> tuple[str | None, Tensors, dict[
             tensors = {name: handle.get_tensor(name) for name in handle.keys()}  # noqa: SIM118 (not a dict)
         return metadata.get("kind"), tensors, json.loads(metadata.get("card", "{}"))
     except (SafetensorError, ValueError, OSError) as error:
+        require_no_other(path, what)
         raise UserError(f"{path} is not a whole safetensors file ({error}); make or download it again") from error
 
 
@@ -95,12 +98,16 @@ def save_checkpoint(path: Path, state: Mapping[str, Any]) -> None:
 def load_pickled(path: Path, what: str) -> Any:
     """Return what a `.pt`/`.pth` file holds, read with `weights_only=True`; UserError for anything else."""
     existing_file(path, what)
+    program = program_kind(path)
+    if program is not None:
+        raise UserError(f"{path} is a {program} program, which is not run here; {what} means a file of tensors")
     try:
         # Training scripts like to save their arguments, plain values too, beside the weights.
-        with warnings.catch_warnings(), torch.serialization.safe_globals([argparse.Namespace]):
+        with warnings.catch_warnings(), torch.serialization.safe_globals(PLAIN_VALUES):
             warnings.simplefilter("ignore")  # of unusual pickles, which it then reads or refuses
             return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises half a dozen kinds
+        require_no_other(path, what)
         raise UserError(
             f"cannot read {path} as {what}: it is damaged, cut short, or no plain weights file ({_reason(error)}); "
             "make or download it again"
@@ -114,18 +121,21 @@ def _reason(error: Exception) -> str:
     return text.splitlines()[0][:160] if text else type(error).__name__
 
 
-def load_state_file(path: Path, what: str, unwrapped: Callable[[Any], Any] = lambda held: held) -> Tensors:
-    """Return the flat name-to-tensor dictionary in a `.pth`, `.pt` or `.safetensors` file from outside.
+def load_state_file(
+    path: Path,
+    what: str,
+    unwrapped: Callable[[Any], Any] = lambda held: held,
+    fits: Callable[[Tensors], bool] | None = None,
+    hint: str = "",
+) -> Tensors:
+    """Return the name-to-tensor dictionary in a `.pth`, `.pt` or `.safetensors` file from outside.
 
-    `unwrapped` takes it out of what else the file may hold.
+    `unwrapped` takes it out of what a known layout holds besides, `fits` tells it from other tables in the file (see
+    toolkit.wrapped). UserError, which ends with `hint`, where it is not clear which is meant.
     """
     is_safetensors = Path(path).suffix.lower() == ".safetensors"
-    state = unwrapped(_read_safetensors(path, what)[1] if is_safetensors else load_pickled(path, what))
-    if not isinstance(state, Mapping) or not all(
-        isinstance(name, str) and isinstance(value, torch.Tensor) for name, value in state.items()
-    ):
-        raise UserError(f"{path} holds no flat table of tensors, but {what} is one; save a state dict")
-    return dict(state)
+    held = unwrapped(_read_safetensors(path, what)[1] if is_safetensors else load_pickled(path, what))
+    return find_state(held, path, what, fits, hint)
 
 
 def match_state(
