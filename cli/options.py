@@ -13,6 +13,7 @@ import typer
 from toolkit.errors import UserError
 from toolkit.settings import Settings, read_toml
 
+DEFAULT_SEGMENTER = "flowers64"  # the shipped one
 GeneratorOption = Annotated[
     str,
     typer.Option(

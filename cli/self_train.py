@@ -40,10 +40,9 @@ def self_train(
     from cli.segment import photo_figures_of, validation_pairs
 
     pairs = validation_pairs(images, masks)
-    from cli.photo_folder import photos_digest, read_squares, require_outside
+    from cli.photo_folder import photos_digest, photos_in, read_squares, require_outside
     from cli.sources import open_segmenter
     from toolkit.engine import choose_engine
-    from toolkit.photos import list_photos
     from toolkit.runs import RunFolder
 
     require_outside(out, photos)
@@ -51,7 +50,7 @@ def self_train(
     teacher = open_segmenter(model).to(engine.device)
     side = settings.image_size or teacher.image_size
     measure = None if pairs is None else photo_figures_of(pairs, side)
-    paths = list_photos(photos)
+    paths = photos_in(photos)
     pixels = read_squares(paths, side).permute(0, 2, 3, 1).numpy()
     inputs = {
         "model": str(Path(model).resolve()) if Path(model).exists() else model,
