@@ -1,6 +1,7 @@
 """Reading a folder of photos for training."""
 
 import hashlib
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,8 @@ from toolkit.names import name_bytes
 
 if TYPE_CHECKING:
     import torch
+
+_MANY = 2000  # masks that take more than a moment to look at
 
 
 def require_outside(out: Path, photos: Path) -> None:
@@ -28,6 +31,15 @@ def photos_in(folder: Path) -> list[Path]:
     if (note := opened.note()) is not None:
         console.print(note)
     return list(opened.paths)
+
+
+def over_masks(paths: Sequence[Path]) -> Iterator[Path]:
+    """Yield the paths of masks that are being looked at, with a bar where they are many."""
+    if len(paths) < _MANY:
+        yield from paths
+        return
+    with Bar("looking at masks", len(paths), unit="masks") as bar:
+        yield from bar.over(paths)
 
 
 def photos_digest(paths: list[Path], folder: Path) -> str:

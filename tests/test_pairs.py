@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from segmentation.pairs import Pair, pair_folders, read_truth
+from segmentation.pairs import Pair, pair_folders
 from toolkit.errors import UserError
 from toolkit.photos import write_picture
 
@@ -72,7 +72,10 @@ def test_two_files_of_one_name_are_refused(tmp_path, twice):
     with pytest.raises(UserError) as error:
         pair_folders(tmp_path / "images", tmp_path / "masks")
     first, second = tmp_path / twice / "a.jpg", tmp_path / twice / "a.png"
-    assert str(error.value) == (f"two {twice} are named a: {first} and {second}; names have to differ, remove one")
+    assert str(error.value) == (
+        f"two {twice} are named a: {first} and {second}; give them different names, or name a folder that holds one of "
+        "each"
+    )
 
 
 def test_missing_and_empty_folders_are_named(tmp_path):
@@ -82,51 +85,3 @@ def test_missing_and_empty_folders_are_named(tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(UserError, match=r"no photos below .*empty"):
         pair_folders(tmp_path / "empty", tmp_path / "i")
-
-
-def one_mask(tmp_path, codes):
-    pair = Pair(tmp_path / "a.jpg", tmp_path / "a.png")
-    write_picture(pair.mask, np.array(codes, np.uint8))
-    return pair
-
-
-def test_the_truth_is_at_least_half_white(tmp_path):
-    pair = one_mask(tmp_path, [[0, 127, 128, 255]])
-    np.testing.assert_array_equal(read_truth(pair, (1, 4)), [[False, False, True, True]])
-    np.testing.assert_array_equal(read_truth(pair, (1, 4), threshold=0.4), [[False, True, True, True]])
-
-
-def test_a_coloured_mask_counts_by_its_first_channel(tmp_path):
-    pair = one_mask(tmp_path, [[[255, 0, 0], [0, 255, 255]]])
-    np.testing.assert_array_equal(read_truth(pair, (1, 2)), [[True, False]])
-
-
-def test_a_mask_of_another_size_is_refused_naming_both(tmp_path):
-    pair = one_mask(tmp_path, [[0, 255]])
-    with pytest.raises(UserError) as error:
-        read_truth(pair, (2, 4))
-    assert str(error.value) == (
-        f"the mask {pair.mask} is 2 x 1 pixels, but {pair.image} is 4 x 2; give a mask of the same size, or "
-        "--resize-masks"
-    )
-    np.testing.assert_array_equal(read_truth(pair, (2, 4), resize=True), [[False, False, True, True]] * 2)
-
-
-def test_a_mask_of_zeros_and_ones_is_refused_instead_of_read_as_empty(tmp_path):
-    pair = one_mask(tmp_path, [[0, 1]])
-    with pytest.raises(UserError) as error:
-        read_truth(pair, (1, 2))
-    assert str(error.value) == (
-        f"the mask {pair.mask} holds only the codes 0 and 1; multiply by 255: masks are black and white"
-    )
-
-
-def test_an_empty_mask_is_a_truth(tmp_path):
-    assert not read_truth(one_mask(tmp_path, [[0, 0]]), (1, 2)).any()
-
-
-def test_a_file_that_cannot_be_read_is_named(tmp_path):
-    pair = Pair(tmp_path / "a.jpg", tmp_path / "a.png")
-    pair.mask.write_bytes(b"no picture")
-    with pytest.raises(UserError, match=r"cannot read the photo .*a\.png"):
-        read_truth(pair, (1, 2))
