@@ -104,6 +104,8 @@ def _advice(path: Path, error: Exception) -> str:
 
 def _what_it_is(path: Path) -> str:
     start = _start(path)
+    if start[4:8] == b"ftyp":
+        return "it is cut off or damaged: copy or download it again"
     if not start:
         return "the file is empty: copy or download it again"
     names = [name for magic, name in _OTHERS.items() if start.lower().startswith(magic.lower())]
