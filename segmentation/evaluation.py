@@ -93,7 +93,7 @@ class Evaluation:
         """Return what `result.json` holds: data set, number of images, measures, definitions, protocol."""
         tally, empty_truths, ignored_pixels = self._finished
         return {
-            "dataset": self.dataset,
+            "dataset": written_name(self.dataset),
             "images": len(self.pairs),
             "empty_masks": empty_truths,
             "masks": {

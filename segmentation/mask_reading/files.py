@@ -13,6 +13,7 @@ _WIDE_MODES = ("I", "F", "I;16", "I;16B", "I;16L", "I;16N")
 _ALPHA_MODES = ("LA", "La", "PA", "RGBA", "RGBa")
 _MOST_COLOURS = 256
 _MAIN_COLOURS, _MAIN_SHARE = 16, 0.9  # colours that make up nearly all of a picture of blended or lossy codes
+_LEAST_SHARE, _APART = 0.005, 64  # of such colours: share of the picture, distance from each other
 _TINT = 24  # levels between the channels of a grey that was saved as colours, with loss
 _FEW = 64  # distinct values of a wide picture that are codes; more are grey levels
 _NEARLY_WHITE = 0.98
@@ -92,10 +93,10 @@ def _coloured(image: Image.Image, lossy: bool = False) -> Held:
     if (colours is None or lossy or pixels.max() >= _VISIBLE) and np.ptp(pixels, axis=-1).max() <= _TINT:
         return _grey(np.ascontiguousarray(pixels[..., 0]), True)
     packed = pixels.astype(np.int32) @ np.array([1 << 16, 1 << 8, 1], np.int32)
-    if colours is None:
+    if colours is None or lossy:
         return _main_colours(packed)
     counts = {red << 16 | green << 8 | blue: count for count, (red, green, blue) in colours}  # type: ignore[misc]
-    return Held("colour", packed, counts, lossy=lossy)
+    return Held("colour", packed, counts)
 
 
 def _main_colours(packed: np.ndarray) -> Held:
@@ -104,8 +105,12 @@ def _main_colours(packed: np.ndarray) -> Held:
     order = np.argsort(-counts)[:_MAIN_COLOURS]
     if counts[order].sum() < _MAIN_SHARE * packed.size:
         return Held("photo", packed, {})
-    order = order[counts[order] >= packed.size / 1000]
     channels = np.stack([values >> shift & 255 for shift in (16, 8, 0)], axis=-1)
+    mains: list[int] = []
+    for index in order[counts[order] >= _LEAST_SHARE * packed.size]:
+        if all(np.linalg.norm(channels[index] - channels[main]) >= _APART for main in mains):
+            mains.append(int(index))
+    order = np.array(mains)
     distances = ((channels[:, None] - channels[order][None]) ** 2).sum(axis=-1)
     nearest = values[order][distances.argmin(axis=1)]
     codes = nearest[np.searchsorted(values, packed)].astype(np.int32)
