@@ -1,3 +1,5 @@
+import unicodedata
+
 import numpy as np
 import pytest
 
@@ -85,3 +87,59 @@ def test_missing_and_empty_folders_are_named(tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(UserError, match=r"no photos below .*empty"):
         pair_folders(tmp_path / "empty", tmp_path / "i")
+
+
+def test_frames_of_videos_pair_by_their_paths(tmp_path):
+    names = ["bear/00000.png", "swan/00000.png", "swan/00001.png"]
+    pairs = pair_folders(folder(tmp_path / "i", names), folder(tmp_path / "m", names))
+    assert [pair.name for pair in pairs] == ["bear/00000", "swan/00000", "swan/00001"]
+    assert all(pair.image.parent.name == pair.mask.parent.name for pair in pairs)
+
+
+def test_frames_of_another_sequence_are_no_partners(tmp_path):
+    images = folder(tmp_path / "i", ["bear/00000.png", "swan/00000.png"])
+    masks = folder(tmp_path / "m", ["bear/00000.png", "goat/00000.png"])
+    assert [pair.name for pair in pair_folders(images, masks, ignore_unpaired=True)] == ["bear/00000"]
+
+
+@pytest.mark.parametrize(("images", "masks"), [("NFC", "NFD"), ("NFD", "NFC")])
+def test_composed_and_decomposed_names_pair(tmp_path, images, masks):
+    name = "Blüte.png"
+    pairs = pair_folders(
+        folder(tmp_path / "i", [unicodedata.normalize(images, name)]),
+        folder(tmp_path / "m", [unicodedata.normalize(masks, name)]),
+    )
+    assert len(pairs) == 1
+
+
+OWN = [f"{name}_{kind}.png" for name in ("a", "sub/b") for kind in ("mask", "overlay", "soft")]
+
+
+def test_our_own_predictions_pair_with_masks_by_their_photos(tmp_path):
+    own, masks = folder(tmp_path / "own", OWN), folder(tmp_path / "m", ["a.png", "b.png"])
+    pairs = pair_folders(own, masks)
+    assert [(pair.name, pair.image.name, pair.mask.name) for pair in pairs] == [
+        ("a", "a_soft.png", "a.png"),
+        ("b", "b_soft.png", "b.png"),
+    ]
+    assert pairs.notes() == [
+        f"the soft maps of toolkit predict below {own} are taken for images, its 4 other pictures are not"
+    ]
+
+
+def test_our_own_masks_serve_as_masks_of_photos(tmp_path):
+    photos, own = folder(tmp_path / "i", ["a.jpg", "b.jpg"]), folder(tmp_path / "own", OWN)
+    assert [pair.mask.name for pair in pair_folders(photos, own)] == ["a_mask.png", "b_mask.png"]
+
+
+def test_overlays_alone_are_no_maps(tmp_path):
+    own, masks = folder(tmp_path / "own", ["a_overlay.png"]), folder(tmp_path / "m", ["a.png"])
+    with pytest.raises(UserError, match=r"holds only overlays .* predict again with --write soft"):
+        pair_folders(own, masks)
+
+
+def test_names_that_end_like_our_predictions_pair_as_they_are(tmp_path):
+    names = ["a_mask.png", "b_mask.png"]
+    pairs = pair_folders(folder(tmp_path / "i", names), folder(tmp_path / "m", names))
+    assert [pair.name for pair in pairs] == ["a_mask", "b_mask"]
+    assert pairs.notes() == []
