@@ -30,6 +30,7 @@ from cli import (
 from cli.processes import ending_at_once, failed, require_one_process, speaks
 from toolkit import __version__
 from toolkit.errors import UserError
+from toolkit.names import print_every_name
 
 # typer carries its own copy of click in some versions and imports click in others; this names the class in both.
 _USAGE_ERROR: Any = typer.BadParameter.__base__
@@ -92,6 +93,7 @@ def common(
     version: Annotated[bool, typer.Option("--version", help="Print the version and end.")] = False,
 ) -> None:
     """Find the directions of a GAN's latent space and turn one into a segmentation network, without labels."""
+    print_every_name()
     if version:
         typer.echo(f"toolkit {__version__}")
         raise typer.Exit

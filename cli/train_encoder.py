@@ -8,7 +8,7 @@ import typer
 
 from cli.hints import command, generator_words
 from cli.options import DeviceOption, GeneratorOption, PrecisionOption, WeightsOption, with_settings
-from cli.photo_folder import photos_digest, read_squares, require_outside
+from cli.photo_folder import photos_digest, photos_in, read_squares, require_outside
 from cli.processes import ProcessesOption, engine_of
 from cli.progress import console
 from cli.training import drive, take_up
@@ -40,7 +40,6 @@ def train_encoder(
     from cli.sources import generator_inputs, open_typed
     from generators.encoder_training import EncoderState, encoder_shape
     from generators.encoder_validation import split_photos
-    from toolkit.photos import list_photos
     from toolkit.runs import RunFolder
 
     engine = engine_of(device, precision, processes)
@@ -49,7 +48,7 @@ def train_encoder(
     inputs, pixels = generator_inputs(generator, weights), None
     if photos is not None:
         require_outside(out, photos)
-        paths = list_photos(photos)
+        paths = photos_in(photos)
         pixels = split_photos(read_squares(paths, shape.image_size), settings)
         inputs |= {"photos": str(photos.resolve()), "photos_digest": photos_digest(paths, photos)}
     run = RunFolder.open(out, settings, {**inputs, **engine.identity()}, engine.describe(), team=engine.team)

@@ -318,7 +318,7 @@ def test_a_large_photo_is_shown_smaller(browser):
 def test_what_is_no_photo_is_told_by_its_name(browser, content):
     status, answer = browser.upload(content, "notes.png")
     assert status == 400
-    assert answer["error"].startswith("notes.png cannot be read as a photo; choose ")
+    assert answer["error"].startswith("cannot read the photo notes.png (")
     assert "\n" not in answer["error"]
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from toolkit.errors import UserError
+from toolkit.names import writable
 
 
 @contextlib.contextmanager
@@ -40,8 +41,8 @@ def write_bytes(path: Path, content: bytes) -> None:
 
 
 def write_text(path: Path, content: str) -> None:
-    """Write `content` to `path` as UTF-8, whole or not at all."""
-    write_bytes(path, content.encode())
+    """Write `content` to `path` as UTF-8, whole or not at all; names that are no Unicode as in toolkit.names."""
+    write_bytes(path, writable(content).encode())
 
 
 def write_json(path: Path, value: Any) -> None:
