@@ -1,8 +1,6 @@
 """The pictures of the page of `toolkit browse`, as encoded bytes."""
 
 import io
-import tempfile
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -19,6 +17,7 @@ from toolkit.masks import MaskRule, large_components
 from toolkit.photos import PHOTO_ENDINGS, read_photo
 from toolkit.pixels import grid, overlay, resize, to_bytes
 from toolkit.streams import Stream
+from toolkit.workplace import temporary_folder
 
 FRAMES_A_SIDE = 4
 NUM_LATENTS = 5
@@ -86,8 +85,8 @@ def segmented(segmenter: Segmenter, content: bytes, name: str) -> tuple[dict[str
 
 
 def _decoded(content: bytes, name: str) -> np.ndarray:
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "photo"
+    with temporary_folder() as folder:
+        path = folder / "photo"
         path.write_bytes(content)
         try:
             with Image.open(path) as header:

@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 import traceback
@@ -19,7 +18,9 @@ import typer
 
 from cli.progress import console
 from toolkit.errors import TeamError, UserError
+from toolkit.locks import let_go_of_all
 from toolkit.ranks import world_size
+from toolkit.workplace import temporary_folder
 
 if TYPE_CHECKING:
     from toolkit.engine import Engine
@@ -106,6 +107,7 @@ def ending_at_once() -> Iterator[None]:
 def _end(status: int) -> NoReturn:
     sys.stdout.flush()
     sys.stderr.flush()
+    let_go_of_all()
     os._exit(status)
 
 
@@ -119,11 +121,11 @@ class _Launch:
 
     def outcome(self) -> int:
         """Run them to the end and return the exit status: 0, or that of the first that failed, after ending all."""
-        with tempfile.TemporaryDirectory(prefix="toolkit-") as folder, self._signals():
+        with temporary_folder() as folder, self._signals():
             try:
                 for rank in range(self.size):
-                    self.processes.append(self._started(rank, Path(folder)))
-                return self._watch(Path(folder))
+                    self.processes.append(self._started(rank, folder))
+                return self._watch(folder)
             finally:
                 for process in self.processes:
                     process.kill()  # files are written whole or not at all, so nothing is lost

@@ -7,7 +7,6 @@ moving averages, spectral-norm vectors and statistics as they are.
 import re
 import shutil
 import tarfile
-import tempfile
 import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -19,6 +18,7 @@ import torch
 from generators.tfbundle import CheckpointBundle, find_index
 from toolkit.artefacts import Tensors
 from toolkit.errors import UserError
+from toolkit.workplace import temporary_folder
 
 _PREFIX = "GenEncWrapper/Generator/"
 _AVERAGE = "/ema_0.9999"
@@ -44,10 +44,10 @@ def module_variables(path: Path) -> Iterator[CheckpointBundle]:
     if not Path(path).name.endswith(_ARCHIVES) or Path(path).is_dir():
         yield CheckpointBundle(find_index(path))
         return
-    with tempfile.TemporaryDirectory() as folder:
-        _unpack_checkpoint(Path(path), Path(folder))
+    with temporary_folder() as folder:
+        _unpack_checkpoint(Path(path), folder)
         try:
-            bundle = CheckpointBundle(find_index(Path(folder)))
+            bundle = CheckpointBundle(find_index(folder))
         except UserError as error:
             raise UserError(f"{path} holds no whole TensorFlow checkpoint; download the module again") from error
         yield bundle

@@ -1,12 +1,12 @@
 """Unpacking of downloaded archives: whole or not at all, and nothing outside their folder."""
 
-import contextlib
 import os
 import shutil
 import tarfile
 from pathlib import Path, PurePosixPath
 
 from toolkit.errors import UserError
+from toolkit.workplace import workplace
 
 _END = bytes(2 * tarfile.BLOCKSIZE)  # what POSIX puts after the last member
 
@@ -18,21 +18,18 @@ def unpack(archive: Path, folder: Path) -> Path:
     """
     if folder.is_dir():
         return folder
-    unfinished = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
     try:
-        with tarfile.open(archive) as tar:
+        with tarfile.open(archive) as tar, workplace(folder.parent) as place:
+            unfinished = place / folder.name
             for member in tar:
                 _unpack_one(tar, member, unfinished, archive)
             _require_end(tar)
-        unfinished.mkdir(exist_ok=True)
-        os.replace(unfinished, folder)
+            unfinished.mkdir(exist_ok=True)
+            os.replace(unfinished, folder)
     except (tarfile.TarError, EOFError) as error:
         raise UserError(f"{archive} is not a whole tar archive ({error}); delete it and pull it again") from error
     except OSError as error:
         raise UserError(f"cannot unpack {archive} to {folder}: {error.strerror or error}; make room") from error
-    finally:
-        with contextlib.suppress(OSError):
-            shutil.rmtree(unfinished)
     return folder
 
 
