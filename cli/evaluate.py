@@ -48,6 +48,7 @@ def evaluate(
         f"{'--images' if model is not None else '--predictions'}; give one for each data set",
     )
     from toolkit.files import writable_folder, write_json
+    from toolkit.locks import PATIENCE, claimed
 
     names = _names(name, folders or [], masks)
     require(
@@ -68,9 +69,10 @@ def evaluate(
     results = [evaluation.result() for evaluation in evaluations]
     if not engine.team.lead:
         return
-    for evaluation in evaluations:
-        _write(evaluation, out)
-    write_json(out / "result.json", {"model": model, "datasets": results})
+    with claimed(out, PATIENCE):
+        for evaluation in evaluations:
+            _write(evaluation, out)
+        write_json(out / "result.json", {"model": model, "datasets": results})
     _show(results)
     console.print(f"wrote {out / 'result.json'}, a CSV and a picture of cases for each data set")
     if model is not None:

@@ -16,9 +16,8 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from cli.progress import console
+from cli.progress import console, ending_signals
 from toolkit.errors import TeamError, UserError
-from toolkit.locks import let_go_of_all
 from toolkit.ranks import world_size
 from toolkit.workplace import temporary_folder
 
@@ -107,7 +106,6 @@ def ending_at_once() -> Iterator[None]:
 def _end(status: int) -> NoReturn:
     sys.stdout.flush()
     sys.stderr.flush()
-    let_go_of_all()
     os._exit(status)
 
 
@@ -192,7 +190,7 @@ class _Launch:
             for process in self.processes:
                 process.send_signal(number)
 
-        before = {number: signal.signal(number, pass_on) for number in (signal.SIGINT, signal.SIGTERM)}
+        before = {number: signal.signal(number, pass_on) for number in ending_signals()}
         try:
             yield
         finally:

@@ -8,6 +8,7 @@ from generators.protocol import Generator
 from generators.spec import Options, split_spec
 from toolkit.artefacts import artefact_kind
 from toolkit.errors import UserError
+from toolkit.unfinished import require_finished
 from toolkit.weights import cached, find
 
 DEFAULT = "flowers64"
@@ -77,6 +78,7 @@ def _opened(name: str, weights: Path | None, options: Options) -> Generator:
     if path is not None:
         return _open_file(path, options)
     if Path(name).is_dir():
+        require_finished(Path(name) / _IN_FOLDERS[0])
         raise UserError(
             f"{name} holds none of {', '.join(_IN_FOLDERS)}; name the run folder of toolkit train-generator, or a file"
         )

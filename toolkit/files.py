@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from toolkit.errors import UserError
-from toolkit.locks import editing
+from toolkit.locks import claimed
 from toolkit.workplace import holdings, sweep, workplace
 
 _NUMBERS = itertools.count()  # names of temporary files, whose threads may share a workplace
@@ -79,7 +79,7 @@ def replacing_folder(path: Path) -> Iterator[Path]:
             yield where / place.name
             if place.is_dir():
                 sweep([place])
-                with editing(place):  # its lock, which a killed process may have left, goes
+                with claimed(place):  # its lock, which a killed process may have left, goes
                     pass
                 place.rmdir()
             os.replace(where / place.name, place)

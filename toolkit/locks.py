@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from filelock import BaseFileLock
 
 LOCK = ".lock"  # in the folder it keeps others out of
-_PATIENCE = 10.0  # seconds: what is changed under a lock takes far less
+PATIENCE = 10.0  # seconds: to change a file or two takes far less
 # What file systems without locks answer: some of clusters' (Lustre mounted without -o flock) and of user space.
 _NO_LOCKS = (errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK)
 
@@ -61,8 +61,8 @@ def take(path: Path, wait: float = 0.0) -> Lock | None:
     return Lock(path, lock, sure=True)
 
 
-_HELD: dict[Path, Lock] = {}  # locks of this process, by folder
-_EDITING = threading.RLock()  # between this process's threads
+_HELD: dict[Path, Lock] = {}  # locks of this process, by their files
+_CLAIMING = threading.RLock()  # between this process's threads
 
 
 def hold(folder: Path, wait: float = 0.0) -> bool:
@@ -70,37 +70,61 @@ def hold(folder: Path, wait: float = 0.0) -> bool:
 
     UserError when another process is at work there for longer than `wait` seconds.
     """
-    place = Path(folder).resolve()
-    if place in _HELD:
-        return False
-    try:
-        lock = take(place / LOCK, wait)
-    except OSError as error:
-        reason = "it is a folder" if (place / LOCK).is_dir() else error.strerror or str(error)
-        raise UserError(
-            f"cannot work in {folder}: its lock {Path(folder) / LOCK} cannot be taken ({reason}); remove that, or "
-            "choose another folder"
-        ) from error
-    if lock is None:
-        raise UserError(f"another process is working in {folder}; wait for it, or choose another --out")
-    _HELD[place] = lock
-    return True
+    return _hold(_lock_of(folder), f"working in {folder}", wait)
+
+
+def hold_file(path: Path) -> bool:
+    """Keep other processes from making the file `path`, as `hold` does for a folder."""
+    return _hold(_lock_beside(path), f"writing {path}", 0.0)
 
 
 def let_go(folder: Path) -> None:
     """Let other processes work in `folder` again; do nothing where this one does not hold its lock."""
-    lock = _HELD.pop(Path(folder).resolve(), None)
+    _let_go(_lock_of(folder))
+
+
+def let_go_file(path: Path) -> None:
+    """Let other processes make the file `path` again."""
+    _let_go(_lock_beside(path))
+
+
+def _lock_of(folder: Path) -> Path:
+    return Path(folder).resolve() / LOCK
+
+
+def _lock_beside(path: Path) -> Path:
+    return Path(path).resolve().with_name(f".{Path(path).name}.lock")
+
+
+def _hold(file: Path, doing: str, wait: float) -> bool:
+    if file in _HELD:
+        return False
+    try:
+        lock = take(file, wait)
+    except OSError as error:
+        reason = "it is a folder" if file.is_dir() else error.strerror or str(error)
+        raise UserError(
+            f"cannot take the lock {file}: {reason}; remove what is in its way, or choose another place"
+        ) from error
+    if lock is None:
+        raise UserError(f"another process is {doing}; wait for it, or choose another place")
+    _HELD[file] = lock
+    return True
+
+
+def _let_go(file: Path) -> None:
+    lock = _HELD.pop(file, None)
     if lock is not None:
         lock.release()
 
 
 @contextlib.contextmanager
-def editing(folder: Path, wait: float = _PATIENCE) -> Iterator[None]:
-    """Change files of `folder` while no other process or thread does; one that does is waited for.
+def claimed(folder: Path, wait: float = 0.0) -> Iterator[None]:
+    """Work in `folder` while no other process or thread does; one that does is waited for.
 
     UserError when that takes longer than `wait` seconds. Within a `hold` of this process nothing is waited for.
     """
-    with _EDITING:
+    with _CLAIMING:
         fresh = hold(folder, wait)
         try:
             yield
@@ -111,11 +135,11 @@ def editing(folder: Path, wait: float = _PATIENCE) -> Iterator[None]:
 
 def is_busy(folder: Path) -> bool:
     """Return whether another process is at work in `folder`."""
-    place = Path(folder).resolve()
-    if place in _HELD or not (place / LOCK).is_file():
+    file = _lock_of(folder)
+    if file in _HELD or not file.is_file():
         return False
     with contextlib.suppress(OSError):
-        lock = take(place / LOCK)
+        lock = take(file)
         if lock is None:
             return True
         lock.release()
@@ -125,8 +149,8 @@ def is_busy(folder: Path) -> bool:
 @atexit.register
 def let_go_of_all() -> None:
     """Let go of every lock of this process, so that none of their files stays."""
-    for folder in list(_HELD):
-        let_go(folder)
+    for file in list(_HELD):
+        _let_go(file)
 
 
 if hasattr(os, "register_at_fork"):

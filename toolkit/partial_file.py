@@ -12,6 +12,7 @@ from pathlib import Path
 from toolkit.errors import UserError
 from toolkit.files import replace, write_json
 from toolkit.locks import take
+from toolkit.workplace import sweep
 
 
 @dataclass(frozen=True)
@@ -125,6 +126,7 @@ class PartialFile:
 
 def tidy(path: Path) -> None:
     """Remove what a process that was killed as the file became `path` has left of its download."""
+    sweep([path.parent])
     if not path.with_name(f"{path.name}.part").exists():
         with contextlib.suppress(OSError):
             _note_of(path).unlink()
