@@ -1,5 +1,6 @@
 """The typer app: one command per file, heavy imports only inside the commands."""
 
+import contextlib
 from collections.abc import Callable
 from typing import Annotated, Any
 
@@ -28,8 +29,10 @@ from cli import (
     weights,
 )
 from cli.processes import ending_at_once, failed, require_one_process, speaks
+from cli.progress import ending_in_order
 from toolkit import __version__
 from toolkit.errors import UserError
+from toolkit.locks import let_go_of_all
 from toolkit.names import print_every_name
 
 # typer carries its own copy of click in some versions and imports click in others; this names the class in both.
@@ -49,7 +52,8 @@ class _Commands(TyperGroup):
             raise typer.Exit(2) from error
         except KeyboardInterrupt as stop:  # long training catches it itself and says where it goes on
             if speaks():
-                typer.echo("stopped; the same command goes on from its last checkpoint, if it had one", err=True)
+                with contextlib.suppress(OSError):  # of a terminal that is gone
+                    typer.echo("stopped; the same command goes on from its last checkpoint, if it had one", err=True)
             raise typer.Exit(130) from stop
 
 
@@ -103,5 +107,8 @@ def common(
 
 def main() -> None:
     """Run the command line."""
-    with ending_at_once():
-        app(prog_name="toolkit")
+    with ending_at_once(), ending_in_order():
+        try:
+            app(prog_name="toolkit")
+        finally:
+            let_go_of_all()

@@ -1,8 +1,6 @@
 """The pictures of the page of `toolkit browse`, as encoded bytes."""
 
 import io
-import tempfile
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -20,6 +18,7 @@ from toolkit.photos import read_photo
 from toolkit.picture_files import opened
 from toolkit.pixels import grid, overlay, resize, to_bytes
 from toolkit.streams import Stream
+from toolkit.workplace import temporary_folder
 
 FRAMES_A_SIDE = 4
 NUM_LATENTS = 5
@@ -87,8 +86,8 @@ def segmented(segmenter: Segmenter, content: bytes, name: str) -> tuple[dict[str
 
 
 def _decoded(content: bytes, name: str) -> np.ndarray:
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "photo"
+    with temporary_folder() as folder:
+        path = folder / "photo"
         path.write_bytes(content)
         try:
             with opened(path) as header:

@@ -45,6 +45,7 @@ def compare(
     from discovery.merging import require_one_generator
     from toolkit.engine import choose_engine
     from toolkit.files import writable_folder
+    from toolkit.locks import hold, let_go
 
     entries = [Entry(label, path, len(found), found) for label, (path, found) in labelled_sets(sets).items()]
     engine = choose_engine(device, precision)
@@ -56,12 +57,15 @@ def compare(
     opened = opened.to(engine.device)
     settings, entries = _cut_alike(settings, entries)
     writable_folder(out)
+    hold(out)
+    (out / "rca").mkdir(exist_ok=True)  # the first thing there, by which a later command knows the folder
     trained = [_recognition(entry, opened, settings, engine, out / "rca", source) for entry in entries]
     judged = [
         Judged(entry, *found, _candidates(entry, opened, settings, engine))
         for entry, found in zip(entries, trained, strict=True)
     ]
     write_results(out, judged, opened, settings, engine, source)
+    let_go(out)
     for columns, rows in (summary(judged), overlaps(judged)):
         table = Table(*columns, box=None)
         for row in rows:
@@ -79,8 +83,12 @@ def compare(
 
 def _require_own_folder(out: Path) -> None:
     """Raise UserError where `out` holds files that no earlier run of this command left."""
-    ours = (out / "rca").is_dir() or not out.is_dir() or not any(out.iterdir())
-    require(ours, f"{out} holds files of something else; choose an empty or new folder with --out")
+    from toolkit.workplace import holdings
+
+    require(
+        (out / "rca").is_dir() or not holdings(out),
+        f"{out} holds files of something else; choose an empty or new folder with --out",
+    )
 
 
 def _cut_alike(settings: CompareSettings, entries: list[Entry]) -> tuple[CompareSettings, list[Entry]]:

@@ -59,6 +59,7 @@ def embed(
     from generators.embedding import Reconstructor, Refinement, embed_images
     from generators.latents_file import record_of, save_latents
     from toolkit.files import writable_file
+    from toolkit.locks import hold_file, let_go_file
     from toolkit.photos import read_centre, read_square
     from toolkit.streams import Stream
 
@@ -80,6 +81,7 @@ def embed(
         **engine.identity(),
     }
     task = EmbedTask(photos, photos_in(photos), writable_file(out, (".npy",)), made)
+    engine.team.led(lambda: hold_file(out))
     if engine.team.led(task.is_finished):
         console.print(f"{out} is finished already")
         return
@@ -103,6 +105,7 @@ def embed(
         _draw_pairs(task, found, reconstructor, read)
     save_latents(out, found, task.described(len(task.paths)))
     task.unfinished.unlink(missing_ok=True)
+    let_go_file(out)
     figures = "".join(f", {name} {value:.3f}" for name, value in found.figures().items())
     console.print(
         f"wrote {out}: {len(found.files)} latents of {made['generator']}{figures}; {record_of(out)} names the photos"

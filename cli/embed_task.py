@@ -59,6 +59,7 @@ class EmbedTask:
             )
             return False
         self._require_same(self.out, read_record(self.out) or {}, len(self.paths))
+        self.unfinished.unlink(missing_ok=True)  # of a command that was killed as it ended
         return True
 
     def take_up(self) -> "EmbeddedPhotos":
@@ -109,13 +110,15 @@ def embed_all(
                 found.append(share)
             bar.advance(len(part), ", ".join(f"{name} {value:.3f}" for name, value in found.figures().items()))
             stopping = team.any(bool(stop))
-            if found.consumed < len(task.paths) and (stopping or time.monotonic() - saved > _SAVE_SECONDS):
+            last = found.consumed == len(task.paths)
+            # At the end too: beside it, what is written next is known as this command's should it be killed.
+            if (last and found.files) or stopping or time.monotonic() - saved > _SAVE_SECONDS:
                 if team.lead:
                     task.save(found)
                 saved = time.monotonic()
-                if stopping:
-                    console.print(f"stopped after {found.consumed} photos; the same command goes on from there")
-                    raise typer.Exit(130)
+            if stopping and not last:
+                console.print(f"stopped after {found.consumed} photos; the same command goes on from there")
+                raise typer.Exit(130)
     return found
 
 

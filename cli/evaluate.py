@@ -55,6 +55,7 @@ def evaluate(
         f"{'--images' if predictions is None else '--predictions'}; give one for each data set",
     )
     from toolkit.files import writable_folder, write_json
+    from toolkit.locks import PATIENCE, claimed
 
     names = _names(name, folders or [], masks)
     require(
@@ -71,9 +72,10 @@ def evaluate(
     results = [evaluation.result() for evaluation in evaluations]
     if not engine.team.lead:
         return
-    for evaluation in evaluations:
-        _write(evaluation, out)
-    write_json(out / "result.json", {"model": model, "datasets": results})
+    with claimed(out, PATIENCE):
+        for evaluation in evaluations:
+            _write(evaluation, out)
+        write_json(out / "result.json", {"model": model, "datasets": results})
     _show(results)
     for evaluation, result in zip(evaluations, results, strict=True):
         if result["masks"]["ignored_pixels"]:

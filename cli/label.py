@@ -42,6 +42,16 @@ def name_direction(path: Path, direction: str | int, name: str) -> "tuple[Direct
     unknown direction and for a name that is empty, a number or another direction's.
     """
     from cli.sources import annotations_beside
+    from toolkit.locks import PATIENCE, claimed
+
+    with claimed(path.parent, PATIENCE):
+        renamed, index, label_name = _renamed(path, direction, name)
+    return renamed, index, f"wrote {path}, {annotations_beside(path)}: direction {index} is {label_name}"
+
+
+def _renamed(path: Path, direction: str | int, name: str) -> "tuple[DirectionSet, int, str]":
+    """Write the name, and return the set, the direction's index and the name as it is written."""
+    from cli.sources import annotations_beside
     from discovery.annotations import normalised, read_annotations, write_annotations
     from toolkit.directions import DirectionSet
 
@@ -64,7 +74,7 @@ def name_direction(path: Path, direction: str | int, name: str) -> "tuple[Direct
     renamed = found.renamed(kept)
     write_annotations(labels, kept)
     renamed.save(path)
-    return renamed, index, f"wrote {path}, {labels}: direction {index} is {label_name}"
+    return renamed, index, label_name
 
 
 def next_after_naming(directions: Path, index: int) -> str:

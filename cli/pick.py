@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from toolkit.engine import Engine
 
 _SHOWN = 8
+_BESIDE = ("pick.json", "pick.csv", "pick.png")
 
 
 @with_settings(PickSettings)
@@ -43,18 +44,19 @@ def pick(
 ) -> None:
     """Rank all directions as background darkeners, choose one, and show why."""
     require((choose is None) == (alpha is None), "--choose and --alpha go together; give both or neither")
-    from cli.sources import finite_length, generator_of
+    from cli.sources import generator_of
     from toolkit.engine import choose_engine
 
     engine = choose_engine(device, precision)
     path, found = _ranked_set(directions, out)
     rule = None
     if choose is not None and alpha is not None:
-        found.index_of(choose)  # refused before a copy is written
-        finite_length("--alpha", alpha)
-        if out is not None:
-            found.save(path)
-        console.print(choose_direction(path, choose, alpha)[1])
+        if out is None:
+            console.print(choose_direction(path, choose, alpha)[1])
+        else:
+            made = with_choice(found, choose, alpha)
+            made.save(path)
+            console.print(_told(path, made))
     else:
         opened = generator_of(found, generator, weights)[0].to(engine.device)
         picked, finalists, candidates = pick_direction(opened, found, settings, engine)
@@ -74,17 +76,21 @@ def _ranked_set(directions: list[str], out: Path | None) -> "tuple[Path, Directi
     from toolkit.artefacts import artefact_kind
     from toolkit.directions import KIND, direction_file
     from toolkit.files import writable_folder
+    from toolkit.locks import claimed
+    from toolkit.workplace import holdings
 
     if out is None:
         require(len(directions) == 1, f"{len(directions)} sets are ranked together in a new folder; give --out FOLDER")
         path = direction_file(Path(directions[0]))
         if artefact_kind(path) == KIND:
             writable_folder(path.parent)  # found out before everything is judged
-            return path, open_directions(path)
+            with claimed(path.parent):
+                return path, open_directions(path)
         labelled_sets(directions)  # refuses what is no set at all
         raise UserError(f"{directions[0]} is a published or shipped set, which stays as it is; give --out FOLDER")
     sets = {label: found for label, (_, found) in labelled_sets(directions).items()}
-    require(not out.is_dir() or not any(out.iterdir()), f"{out} holds files already; choose an empty or new --out")
+    # The set is written last, so that the other files without it are of a command that was killed.
+    require(not holdings(out, but=_BESIDE), f"{out} holds files already; choose an empty or new --out")
     found = next(iter(sets.values())) if len(sets) == 1 else merged(sets)
     writable_folder(out)
     return direction_file(out), found
@@ -98,21 +104,36 @@ def choose_direction(
     Returns the set as it is now, and a line that says what was written. UserError for an unknown direction and for an
     alpha that is 0 or not finite.
     """
+    from cli.sources import open_directions
+    from toolkit.locks import PATIENCE, claimed
+
+    with claimed(path.parent, PATIENCE):
+        chosen = with_choice(open_directions(path), direction, alpha, mask_rule)
+        chosen.save(path)
+    return chosen, _told(path, chosen)
+
+
+def with_choice(
+    found: "DirectionSet", direction: str | int, alpha: float, mask_rule: str | None = None
+) -> "DirectionSet":
+    """Return the set with a direction, and the sign and the length of `alpha`, as its choice; UserError as above."""
     from dataclasses import replace
 
-    from cli.sources import finite_length, open_directions
+    from cli.sources import finite_length
     from toolkit.directions import Choice
 
     finite_length("--alpha", alpha)
-    found = open_directions(path)
     index, sign, before = found.index_of(direction), 1 if alpha > 0 else -1, found.choice
     same = before is not None and (before.index, before.sign) == (index, sign)
     kept = before if before is not None and same else None
     rule = mask_rule or (kept.mask_rule if kept is not None else None)
     choice = Choice(index, sign, abs(alpha), kept.opposite if kept is not None else None, rule)
-    chosen = replace(found, choice=choice)
-    chosen.save(path)
-    return chosen, f"wrote {path}: chose {chosen.names[choice.index]}, {alpha:+.2f}"
+    return replace(found, choice=choice)
+
+
+def _told(path: Path, chosen: "DirectionSet") -> str:
+    choice = chosen.chosen()
+    return f"wrote {path}: chose {chosen.names[choice.index]}, {choice.sign * choice.alpha:+.2f}"
 
 
 def next_after_choosing(directions: Path, given: Sequence[str] = (), rule: str | None = None) -> str:
@@ -145,7 +166,42 @@ def save_pick(
     settings: PickSettings,
     engine: "Engine",
 ) -> None:
-    """Write pick.json, pick.csv (every direction, sign and length) and pick.png beside the set, then the set itself."""
+    """Write pick.json, pick.csv (every direction, sign and length) and pick.png beside the set, then the set itself.
+
+    Names that were given to directions meanwhile are kept. UserError when the set has become another one.
+    """
+    from toolkit.locks import PATIENCE, claimed
+
+    picture = candidates_picture(generator, picked, finalists[:_SHOWN], settings, engine)
+    with claimed(path.parent, PATIENCE):
+        picked = _named_as_now(path, picked)
+        _write_beside(path.parent, picked, finalists, everything, settings, picture)
+        picked.save(path)
+
+
+def _named_as_now(path: Path, picked: "DirectionSet") -> "DirectionSet":
+    """Return the set under the names it has in the file `path`, if there is one; UserError if that is another set."""
+    from dataclasses import replace
+
+    import torch
+
+    from cli.sources import open_directions
+
+    if not path.exists():
+        return picked
+    now = open_directions(path)
+    require(torch.equal(now.vectors, picked.vectors), f"{path} has changed since it was judged; pick again")
+    return replace(picked, names=now.names)
+
+
+def _write_beside(
+    folder: Path,
+    picked: "DirectionSet",
+    finalists: "list[Candidate]",
+    everything: "list[Candidate]",
+    settings: PickSettings,
+    picture: "np.ndarray",
+) -> None:
     import csv
     import io
     from dataclasses import asdict
@@ -156,7 +212,7 @@ def save_pick(
 
     candidates = [{**asdict(c), "name": picked.names[c.index]} for c in finalists]
     write_json(
-        path.parent / "pick.json",
+        folder / "pick.json",
         {
             "settings": settings.as_dict(),
             "figures": FIGURES,
@@ -171,9 +227,8 @@ def save_pick(
     for c in everything:
         values = [c.alpha, c.score, *(c.figures[name] for name in figures)]
         table.writerow([c.index, picked.names[c.index], c.sign, *(f"{value:.4f}" for value in values)])
-    write_text(path.parent / "pick.csv", text.getvalue())
-    write_picture(path.parent / "pick.png", candidates_picture(generator, picked, finalists[:_SHOWN], settings, engine))
-    picked.save(path)
+    write_text(folder / "pick.csv", text.getvalue())
+    write_picture(folder / "pick.png", picture)
 
 
 def show_table(picked: "DirectionSet", finalists: "list[Candidate]") -> None:

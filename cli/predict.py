@@ -49,6 +49,7 @@ def predict(
     from cli.sources import open_segmenter
     from toolkit.files import writable_folder
     from toolkit.photos import read_photo
+    from toolkit.workplace import workplace
 
     targets = _targets(photos, out, kinds)
     engine = engine_of(device, precision, processes)
@@ -59,12 +60,13 @@ def predict(
         read_photo(next(iter(targets)))  # before anything is made
     writable_folder(out)
     broken: list[str] = []
-    job = predict_photos(segmenter, own, Pictures(kinds, threshold), refine, engine.bf16)
-    with Bar("predicting", len(own), unit="photos") as bar, contextlib.closing(job):  # waits for its threads
-        for fault in bar.over(job):
-            if fault is not None and not skip_unreadable:
-                raise fault
-            broken += [str(fault)] if fault is not None else []
+    with workplace(out) as place:
+        job = predict_photos(segmenter, own, Pictures(kinds, threshold, place), refine, engine.bf16)
+        with Bar("predicting", len(own), unit="photos") as bar, contextlib.closing(job):  # waits for its threads
+            for fault in bar.over(job):
+                if fault is not None and not skip_unreadable:
+                    raise fault
+                broken += [str(fault)] if fault is not None else []
     broken = [line for share in team.together(lambda: broken) for line in share]
     for line in broken:
         console.print(f"left out: {line}")
@@ -74,10 +76,14 @@ def predict(
 
 @dataclass(frozen=True)
 class Pictures:
-    """Which pictures are made of a prediction, and the probability from which a pixel is foreground."""
+    """Which pictures are made of a prediction, and the probability from which a pixel is foreground.
+
+    `place` is the workplace where they are written first, if there is one for all.
+    """
 
     kinds: Sequence[str]
     threshold: float = 0.5
+    place: Path | None = None
 
     def write(self, target: Path, photo: "np.ndarray", soft: "np.ndarray") -> None:
         """Write the pictures of a photo uint8 (H, W, 3) and its probability (H, W) as `target`_KIND.png."""
@@ -94,7 +100,7 @@ class Pictures:
             "overlay": lambda: overlay(photo, mask),
         }
         for kind in self.kinds:
-            with replacing(target.with_name(f"{target.name}_{kind}.png")) as temporary:
+            with replacing(target.with_name(f"{target.name}_{kind}.png"), self.place) as temporary:
                 Image.fromarray(make[kind]()).save(temporary, compress_level=_PNG_LEVEL)
 
 

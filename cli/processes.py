@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 import traceback
@@ -17,9 +16,10 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from cli.progress import console
+from cli.progress import console, ending_signals
 from toolkit.errors import TeamError, UserError
 from toolkit.ranks import world_size
+from toolkit.workplace import temporary_folder
 
 if TYPE_CHECKING:
     from toolkit.engine import Engine
@@ -119,11 +119,11 @@ class _Launch:
 
     def outcome(self) -> int:
         """Run them to the end and return the exit status: 0, or that of the first that failed, after ending all."""
-        with tempfile.TemporaryDirectory(prefix="toolkit-") as folder, self._signals():
+        with temporary_folder() as folder, self._signals():
             try:
                 for rank in range(self.size):
-                    self.processes.append(self._started(rank, Path(folder)))
-                return self._watch(Path(folder))
+                    self.processes.append(self._started(rank, folder))
+                return self._watch(folder)
             finally:
                 for process in self.processes:
                     process.kill()  # files are written whole or not at all, so nothing is lost
@@ -190,7 +190,7 @@ class _Launch:
             for process in self.processes:
                 process.send_signal(number)
 
-        before = {number: signal.signal(number, pass_on) for number in (signal.SIGINT, signal.SIGTERM)}
+        before = {number: signal.signal(number, pass_on) for number in ending_signals()}
         try:
             yield
         finally:

@@ -1,5 +1,6 @@
 """What people see while they wait: a bar with rate and remaining time, and plain lines where there is no screen."""
 
+import contextlib
 import signal
 import sys
 import time
@@ -82,15 +83,41 @@ def _clock(seconds: float) -> str:
     return f"{minutes // 60}:{minutes % 60:02}:{rest:02}" if minutes >= 60 else f"{minutes}:{rest:02}"
 
 
+_HANGUP = getattr(signal, "SIGHUP", None)  # which Windows does not have
+
+
+def ending_signals() -> list[signal.Signals]:
+    """Return the signals that ask for an end; SIGHUP, of a terminal that closes, only if nohup has it not ignored."""
+    hangup = [] if _HANGUP is None or signal.getsignal(_HANGUP) is signal.SIG_IGN else [_HANGUP]
+    return [signal.SIGINT, signal.SIGTERM, *hangup]
+
+
+@contextlib.contextmanager
+def ending_in_order() -> Iterator[None]:
+    """Let SIGTERM and SIGHUP end what is inside as Ctrl-C does, so that nothing half-written stays."""
+
+    def end(number: int, frame: FrameType | None) -> None:
+        console.quiet = console.quiet or number == _HANGUP
+        raise KeyboardInterrupt
+
+    asking = [number for number in ending_signals() if number != signal.SIGINT]
+    before = {number: signal.signal(number, end) for number in asking}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
 class StopRequest:
-    """True once Ctrl-C or SIGTERM came, so that a loop can save its state between two steps and end."""
+    """True once Ctrl-C, SIGTERM or SIGHUP came, so that a loop can save its state between two steps and end."""
 
     def __init__(self) -> None:
         self.came = False
         self.since = 0.0
 
     def __enter__(self) -> "StopRequest":
-        self.before = {number: signal.signal(number, self._note) for number in (signal.SIGINT, signal.SIGTERM)}
+        self.before = {number: signal.signal(number, self._note) for number in ending_signals()}
         return self
 
     def __exit__(self, *exception: object) -> None:
@@ -107,4 +134,5 @@ class StopRequest:
                 raise KeyboardInterrupt
             return
         self.came, self.since = True, time.monotonic()
+        console.quiet = console.quiet or number == _HANGUP  # its terminal is gone, and printing would fail
         console.print("stopping after this step; Ctrl-C once more to stop at once")

@@ -1,10 +1,7 @@
 """Writing a direction set as a folder that the original (GANLatentDiscovery) and `discovery.published` read."""
 
-import contextlib
 import io
-import os
 import re
-import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +18,7 @@ from generators.spec import Options, split_spec
 from toolkit.artefacts import Tensors, load_pickled
 from toolkit.directions import DirectionSet
 from toolkit.errors import UserError
-from toolkit.files import write_bytes, write_json
+from toolkit.files import replacing_folder, write_bytes, write_json
 
 _CLASSES = 1000
 _SAME = 1e-3  # by which unit vectors of one run may differ, trained on one device and read on another
@@ -163,7 +160,7 @@ def export_folder(out: Path, directions: DirectionSet, networks: Networks, gan_t
     }
     step = int(directions.card.get("step", 0))
     labels = {name: index for index, name in enumerate(directions.names) if name != f"direction_{index}"}
-    with _new_folder(out) as folder:
+    with replacing_folder(out) as folder:
         write_json(folder / ARGS, arguments)
         _write_state(folder / "models" / f"deformator_{step}.pt", networks.deformator)
         if networks.predictor is not None:
@@ -207,28 +204,3 @@ def _write_state(path: Path, state: Tensors) -> None:
     # The form before torch 1.6, since the original is pinned to 1.4.
     torch.save(plain, held, _use_new_zipfile_serialization=False)
     write_bytes(path, held.getvalue())
-
-
-@contextlib.contextmanager
-def _new_folder(path: Path) -> Iterator[Path]:
-    """Yield a temporary folder beside `path` that becomes it on success, and vanishes else.
-
-    UserError when `path` is a file, a folder that holds something, or the current folder: replaced, it would be gone
-    from under the shell.
-    """
-    if path.is_file() or (path.is_dir() and any(path.iterdir())):
-        raise UserError(f"{path} is there already; choose a new or empty folder with --out")
-    place = path.resolve()
-    if place == Path.cwd():
-        raise UserError(f"{path} is the current folder, which cannot be replaced; name a new folder with --out")
-    temporary = place.with_name(f".{place.name}.{os.getpid()}.tmp")
-    try:
-        temporary.mkdir(parents=True)
-        yield temporary
-        if place.is_dir():
-            place.rmdir()
-        os.replace(temporary, place)
-    except OSError as error:
-        raise UserError(f"cannot write {path}: {error.strerror or error}; choose another place or free it") from error
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)

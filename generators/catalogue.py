@@ -9,6 +9,7 @@ from generators.spec import Options, split_spec
 from generators.trust import RECORDED, Code, Trust
 from toolkit.artefacts import artefact_kind
 from toolkit.errors import UserError
+from toolkit.unfinished import require_finished
 from toolkit.weights import cached, find
 
 DEFAULT = "flowers64"
@@ -98,6 +99,7 @@ def _opened(name: str, weights: Path | None, options: Options, trust: Trust) -> 
     if path is not None:
         return _open_file(path, options, trust)
     if Path(name).is_dir():
+        require_finished(Path(name) / _IN_FOLDERS[0])
         raise UserError(
             f"{name} holds none of {', '.join(_IN_FOLDERS)}; name the run folder of toolkit train-generator, or a file"
         )

@@ -5,7 +5,6 @@ moving averages, spectral-norm vectors and statistics as they are.
 """
 
 import re
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +16,7 @@ from generators.tfbundle import CheckpointBundle, find_index
 from toolkit.artefacts import Tensors
 from toolkit.errors import UserError
 from toolkit.unpacking import members, write_member
+from toolkit.workplace import temporary_folder
 
 _PREFIX = "GenEncWrapper/Generator/"
 _AVERAGE = "/ema_0.9999"
@@ -42,10 +42,10 @@ def module_variables(path: Path) -> Iterator[CheckpointBundle]:
     if not Path(path).name.endswith(_ARCHIVES) or Path(path).is_dir():
         yield CheckpointBundle(find_index(path))
         return
-    with tempfile.TemporaryDirectory() as folder:
-        _unpack_checkpoint(Path(path), Path(folder))
+    with temporary_folder() as folder:
+        _unpack_checkpoint(Path(path), folder)
         try:
-            bundle = CheckpointBundle(find_index(Path(folder)))
+            bundle = CheckpointBundle(find_index(folder))
         except UserError as error:
             raise UserError(f"{path} holds no whole TensorFlow checkpoint; download the module again") from error
         yield bundle

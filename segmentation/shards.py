@@ -20,7 +20,7 @@ from PIL import Image
 from segmentation.synthesis import MaskSynthesizer, SyntheticBatch
 from segmentation.synthesize_settings import SynthesizeSettings
 from toolkit.errors import UserError
-from toolkit.files import sha256_of, write_bytes
+from toolkit.files import replace, settle, sha256_of
 from toolkit.pixels import to_bytes
 from toolkit.team import SOLO, Team
 
@@ -60,9 +60,17 @@ class FolderWriter:
 
     def write(self, image: bytes, mask: bytes) -> None:
         """Write both files, each whole or not at all."""
-        write_bytes(self.folder / "images" / f"{self.pairs:09}.png", image)
-        write_bytes(self.folder / "masks" / f"{self.pairs:09}.png", mask)
+        self._write(self.folder / "images" / f"{self.pairs:09}.png", image)
+        self._write(self.folder / "masks" / f"{self.pairs:09}.png", mask)
         self.pairs += 1
+
+    def _write(self, path: Path, content: bytes) -> None:
+        # The run folder is this process's alone: one hidden name, which the next pair takes again, serves for all.
+        growing = self.folder / ".pair.part"
+        with _writing(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            growing.write_bytes(content)
+            settle(growing, path)
 
     def finish(self) -> None:
         """Do nothing: every pair is complete."""
@@ -76,11 +84,8 @@ class FolderWriter:
         return {"pairs": self.pairs}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take up a saved state and remove the temporary file that a killed process left."""
+        """Take up a saved state."""
         self.pairs = state["pairs"]
-        for name in ("images", "masks"):
-            for left in (self.folder / name).glob(".*.tmp.png"):
-                left.unlink(missing_ok=True)
 
 
 class ShardWriter:
@@ -113,8 +118,8 @@ class ShardWriter:
         self._append(end + bytes(-(self._bytes + len(end)) % tarfile.RECORDSIZE))
         self._sync()
         complete = self._shard(len(self._digests))
-        with self._writing():
-            os.replace(self._growing, complete)
+        with _writing(self._growing):
+            replace(self._growing, complete)
         self._bytes = 0
         self._digests.append(sha256_of(complete))
 
@@ -140,7 +145,7 @@ class ShardWriter:
         if self._bytes == 0:
             return
         complete = self._shard(len(self._digests))
-        with self._writing():
+        with _writing(self._growing):
             if not self._growing.exists() and complete.exists():  # it was completed after the state was saved
                 os.replace(complete, self._growing)
             if not self._growing.exists() or self._growing.stat().st_size < self._bytes:
@@ -149,12 +154,12 @@ class ShardWriter:
 
     def _append(self, content: bytes) -> None:
         # Opened each time: it costs little beside rendering, and leaves nothing to close where writing is broken off.
-        with self._writing(), self._growing.open("ab" if self._bytes else "wb") as handle:
+        with _writing(self._growing), self._growing.open("ab" if self._bytes else "wb") as handle:
             handle.write(content)
         self._bytes += len(content)
 
     def _sync(self) -> None:
-        with self._writing(), self._growing.open("r+b") as handle:
+        with _writing(self._growing), self._growing.open("r+b") as handle:
             os.fsync(handle.fileno())
 
     @property
@@ -164,14 +169,15 @@ class ShardWriter:
     def _shard(self, index: int) -> Path:
         return self.folder / f"shard-{index:06}.tar"
 
-    @contextlib.contextmanager
-    def _writing(self) -> Iterator[None]:
-        try:
-            yield
-        except OSError as error:
-            raise UserError(
-                f"cannot write {self._growing}: {error.strerror or error}; make room, then repeat the command"
-            ) from error
+
+@contextlib.contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise UserError(
+            f"cannot write {path}: {error.strerror or error}; make room, then repeat the command"
+        ) from error
 
 
 def _member(name: str, content: bytes) -> bytes:

@@ -84,9 +84,9 @@ def test_a_run_of_another_kind_is_refused(out):
 @pytest.mark.parametrize(
     ("settings", "inputs", "text"),
     [
-        (Example(rate=0.2), INPUTS, "rate was 0.1, now 0.2"),
-        (Example(bound=1.0), INPUTS, "bound was None, now 1.0"),
-        (Example(steps=11, rate=0.2), INPUTS, "steps was 10, now 11; rate was 0.1, now 0.2"),
+        (Example(rate=0.2), INPUTS, "--rate was 0.1, now 0.2"),
+        (Example(bound=1.0), INPUTS, "--bound was None, now 1.0"),
+        (Example(steps=11, rate=0.2), INPUTS, "--steps was 10, now 11; --rate was 0.1, now 0.2"),
         (Example(), {"generator": "scene"}, "generator was 'flowers64', now 'scene'"),
         (Example(), {}, "generator was 'flowers64', now None"),
         (Example(), {**INPUTS, "photos": "p"}, "photos was None, now 'p'"),
@@ -95,7 +95,7 @@ def test_a_run_of_another_kind_is_refused(out):
 def test_other_settings_or_inputs_are_refused(out, settings, inputs, text):
     begun(out)
     before = {path.name: path.read_bytes() for path in out.iterdir() if path.is_file()}
-    expected = f"{out} holds a run with {text}; repeat that command or choose another --out"
+    expected = f"{out} holds a run begun otherwise: {text}; repeat that command or choose another --out"
     assert refusal(out, settings, inputs) == expected
     assert {path.name: path.read_bytes() for path in out.iterdir() if path.is_file()} == before
 

@@ -1,7 +1,9 @@
 """Self-describing artefacts (one safetensors file: tensors, kind, card) and checkpoints that resume."""
 
 import json
+import sys
 import warnings
+from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,7 @@ from toolkit.errors import UserError
 from toolkit.files import existing_file, replacing, write_bytes
 from toolkit.foreign import program_kind, require_no_other
 from toolkit.pickled_values import PLAIN_VALUES
+from toolkit.unfinished import require_finished
 from toolkit.wrapped import find_state
 
 Tensors = dict[str, torch.Tensor]
@@ -73,6 +76,7 @@ def artefact_kind(path: Path) -> str | None:
 
 
 def _read_safetensors(path: Path, what: str) -> tuple[str | None, Tensors, dict[str, Any]]:
+    require_finished(path)
     existing_file(path, what)
     try:
         with safe_open(path, framework="pt") as handle:
@@ -88,11 +92,29 @@ def save_checkpoint(path: Path, state: Mapping[str, Any]) -> None:
     """Write a resumable state (tensors, numbers, strings, nested dicts and lists) whole or not at all."""
     with replacing(path) as temporary, temporary.open("wb") as handle:
         try:
-            torch.save(dict(state), handle)
+            torch.save(_interned(dict(state)), handle)
         except RuntimeError as error:
             if isinstance(error.__context__, OSError):  # torch hides a full disk behind a line of its own
                 raise error.__context__ from error
             raise
+
+
+def _interned(value: Any) -> Any:
+    """Return nested dicts and lists with equal strings as one object.
+
+    A pickle names a string it has met before by number, so that otherwise the file of a resumed run, whose strings
+    were read, would differ from an unbroken run's.
+    """
+    if isinstance(value, str):
+        return sys.intern(value)
+    if isinstance(value, list):
+        return [_interned(item) for item in value]
+    if type(value) in (dict, OrderedDict):
+        copied = type(value)((_interned(key), _interned(item)) for key, item in value.items())
+        for name, more in getattr(value, "__dict__", {}).items():  # a state dict's versions
+            setattr(copied, name, _interned(more))
+        return copied
+    return value
 
 
 def load_pickled(path: Path, what: str) -> Any:

@@ -2,36 +2,90 @@
 
 import contextlib
 import hashlib
+import itertools
 import json
 import os
-import tempfile
+import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from toolkit.errors import UserError
+from toolkit.locks import claimed
 from toolkit.names import writable
+from toolkit.workplace import holdings, sweep, workplace
+
+_NUMBERS = itertools.count()  # names of temporary files, whose threads may share a workplace
+_RENAMES = 40 if sys.platform == "win32" else 1
+_RENAME_SECONDS = 0.05
 
 
 @contextlib.contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """Yield a temporary path beside `path` with the same ending; on success it replaces `path`, else it vanishes.
+def replacing(path: Path, place: Path | None = None) -> Iterator[Path]:
+    """Yield a temporary path with the ending of `path`; on success it replaces `path`, else it vanishes.
 
-    Raises UserError when the folder cannot be written.
+    It lies in a `workplace` beside `path`, or in `place`, one for many files. Raises UserError when the folder cannot
+    be written.
     """
     path = Path(path)
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}.tmp{path.suffix}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        yield temporary
-        with temporary.open("r+b") as handle:  # Windows syncs only what is open for writing
-            os.fsync(handle.fileno())
-        os.replace(temporary, path)
+        with workplace(path.parent) if place is None else contextlib.nullcontext(place) as where:
+            temporary = where / f"{next(_NUMBERS)}{path.suffix}"
+            try:
+                yield temporary
+                settle(temporary, path)
+            finally:
+                with contextlib.suppress(OSError):
+                    temporary.unlink()
     except OSError as error:
         raise UserError(f"cannot write {path}: {error.strerror or error}; choose another place or free it") from error
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
+
+
+def settle(temporary: Path, path: Path) -> None:
+    """Give a whole file its name, in place of what was there, once it is safe on the disk."""
+    with temporary.open("r+b") as handle:  # Windows syncs only what is open for writing
+        os.fsync(handle.fileno())
+    replace(temporary, path)
+
+
+def replace(temporary: Path, path: Path) -> None:
+    """Rename a file; on Windows, which refuses while somebody reads what is there, that is waited for."""
+    for _ in range(_RENAMES - 1):
+        try:
+            os.replace(temporary, path)
+            return
+        except PermissionError:
+            time.sleep(_RENAME_SECONDS)
+    os.replace(temporary, path)
+
+
+@contextlib.contextmanager
+def replacing_folder(path: Path) -> Iterator[Path]:
+    """Yield a new folder that becomes `path` on success, and vanishes else.
+
+    UserError when `path` is a file, a folder that holds something, or the current folder: replaced, it would be gone
+    from under the shell.
+    """
+    if path.is_file() or holdings(path):
+        raise UserError(f"{path} is there already; choose a new or empty folder with --out")
+    place = path.resolve()
+    if place == Path.cwd():
+        raise UserError(f"{path} is the current folder, which cannot be replaced; name a new folder with --out")
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        with workplace(place.parent) as where:
+            (where / place.name).mkdir()
+            yield where / place.name
+            if place.is_dir():
+                sweep([place])
+                with claimed(place):  # its lock, which a killed process may have left, goes
+                    pass
+                place.rmdir()
+            os.replace(where / place.name, place)
+    except OSError as error:
+        raise UserError(f"cannot write {path}: {error.strerror or error}; choose another place or free it") from error
 
 
 def write_bytes(path: Path, content: bytes) -> None:
@@ -65,7 +119,7 @@ def writable_folder(path: Path) -> Path:
     path = Path(path)
     try:
         path.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=path):
+        with workplace(path):
             pass
     except OSError as error:
         reason = "it is a file" if path.is_file() else (error.strerror or str(error))

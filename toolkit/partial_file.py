@@ -10,7 +10,9 @@ from email.message import Message
 from pathlib import Path
 
 from toolkit.errors import UserError
-from toolkit.files import write_json
+from toolkit.files import replace, write_json
+from toolkit.locks import take
+from toolkit.workplace import sweep
 
 
 @dataclass(frozen=True)
@@ -30,12 +32,16 @@ class PartialFile:
 
     def __init__(self, path: Path) -> None:
         self.path = path.with_name(f"{path.name}.part")
-        self._note = path.with_name(f"{path.name}.part.json")
-        self._file = self.path.open("a+b")
+        self._note = _note_of(path)
+        # A file of its own, since Windows keeps even the holder of a lock from writing what is locked.
+        lock = take(path.with_name(f".{path.name}.lock"))
+        if lock is None:
+            raise UserError(f"another process is downloading {path}; wait for it")
+        self._lock = lock
         try:
-            _lock(self._file.fileno(), path)
-        except UserError:
-            self._file.close()
+            self._file = self.path.open("a+b")
+        except OSError:
+            lock.release()
             raise
         self.size = self._file.seek(0, os.SEEK_END)
         try:
@@ -102,8 +108,9 @@ class PartialFile:
         self._file.flush()
         os.fsync(self._file.fileno())
         self._file.close()  # Windows renames only what is closed
-        os.replace(self.path, path)
+        replace(self.path, path)
         self._note.unlink(missing_ok=True)
+        self._lock.release()
 
     def close(self) -> None:
         """Let go of the file; nothing stays of an empty one."""
@@ -114,15 +121,16 @@ class PartialFile:
         if self.size == 0:
             self.path.unlink(missing_ok=True)
             self._note.unlink(missing_ok=True)
+        self._lock.release()
 
 
-def _lock(handle: int, path: Path) -> None:
-    """Keep other processes from downloading `path` until the file is closed, where the system has such locks."""
-    try:
-        import fcntl
-    except ImportError:  # Windows
-        return
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        raise UserError(f"another process is downloading {path}; wait for it") from error
+def tidy(path: Path) -> None:
+    """Remove what a process that was killed as the file became `path` has left of its download."""
+    sweep([path.parent])
+    if not path.with_name(f"{path.name}.part").exists():
+        with contextlib.suppress(OSError):
+            _note_of(path).unlink()
+
+
+def _note_of(path: Path) -> Path:
+    return path.with_name(f"{path.name}.part.json")

@@ -12,7 +12,6 @@ import dataclasses
 import datetime
 import json
 import math
-import os
 import platform
 import shlex
 import sys
@@ -24,10 +23,10 @@ from toolkit import __version__
 from toolkit.artefacts import load_pickled, save_checkpoint
 from toolkit.errors import UserError
 from toolkit.files import read_json, writable_folder, write_json, write_text
-from toolkit.settings import Settings, read_toml
+from toolkit.locks import hold, let_go
+from toolkit.settings import Settings, flag_of, read_toml
 from toolkit.team import SOLO, Team
-
-_LOCKS: dict[Path, int] = {}  # open lock files of this process, by run folder
+from toolkit.workplace import holdings, sweep_below
 
 
 class RunFolder:
@@ -61,22 +60,47 @@ class RunFolder:
         return run
 
     def _begin(self, settings: Settings, inputs: Mapping[str, str], engine: str, extendable: tuple[str, ...]) -> None:
-        described = {**settings.defining(), **inputs}
-        started = any((self.path / name).exists() for name in ("checkpoint.pt", "metrics.jsonl", "result.json"))
-        if (self.path / "run.json").exists():
-            previous = self._record_of_this_kind()
-            # A start that was refused before its first step leaves no work to protect.
-            if started:
-                self._require_same(previous, settings, described, extendable)
-        elif self.path.is_dir() and any(self.path.iterdir()):
-            raise UserError(f"{self.path} holds other files and no run; choose an empty or new folder with --out")
-        else:
-            previous = {"started": _now(), "resumed": []}
+        self._previous(settings)  # refused before anything is made
         writable_folder(self.path)
-        _lock(self.path)
-        if "kind" in previous:
-            previous["resumed"] = [*previous.get("resumed", []), _now()]
-        settings.save(self.path / "config.toml")
+        fresh = hold(self.path)
+        try:
+            # Whoever worked here until now may have begun the run, or ended it.
+            previous = self._previous(settings)
+            sweep_below(self.path)
+            self._take_up(previous, settings, inputs, engine, extendable)
+        except BaseException:
+            if fresh:
+                let_go(self.path)
+            raise
+
+    def _previous(self, settings: Settings) -> dict[str, Any]:
+        """Return the record of the run in this folder, with no kind in it where there is none yet.
+
+        UserError when there is a run of another kind, or files of something else.
+        """
+        if (self.path / "run.json").exists():
+            return self._record_of_this_kind()
+        config = self.path / "config.toml"
+        # What a killed start of these very settings has left is no obstacle.
+        ours = config.is_file() and config.read_bytes() == settings.as_toml(config.name).encode()
+        if holdings(self.path, but=[config.name] if ours else []):
+            raise UserError(f"{self.path} holds other files and no run; choose an empty or new folder with --out")
+        return {"started": _now(), "resumed": []}
+
+    def _take_up(
+        self,
+        previous: dict[str, Any],
+        settings: Settings,
+        inputs: Mapping[str, str],
+        engine: str,
+        extendable: tuple[str, ...],
+    ) -> None:
+        """Write down what the run is, after comparing it with what it was; UserError where that differs."""
+        # A start that was refused before its first step leaves no work to protect.
+        if any((self.path / name).exists() for name in ("checkpoint.pt", "metrics.jsonl", "result.json")):
+            self._require_same(previous, settings, inputs, extendable)
+        resumed = previous.get("resumed", [])
+        # The record first: it says whose folder this is.
         write_json(
             self.path / "run.json",
             {
@@ -89,9 +113,10 @@ class RunFolder:
                 "machine": platform.machine(),
                 "engine": engine,
                 "started": previous.get("started", _now()),
-                "resumed": previous.get("resumed", []),
+                "resumed": [*resumed, _now()] if "kind" in previous else resumed,
             },
         )
+        settings.save(self.path / "config.toml")
 
     def _record_of_this_kind(self) -> dict[str, Any]:
         before = read_json(self.path / "run.json")
@@ -101,21 +126,23 @@ class RunFolder:
         return before
 
     def _require_same(
-        self, before: dict[str, Any], settings: Settings, described: dict[str, Any], extendable: tuple[str, ...]
+        self, before: dict[str, Any], settings: Settings, inputs: Mapping[str, str], extendable: tuple[str, ...]
     ) -> None:
         # A setting that came to the toolkit after the run began had its default then.
         defaults = {field.name: field.default for field in dataclasses.fields(settings)}
         watching = defaults.keys() - settings.defining().keys()
         recorded = {**defaults, **read_toml(self.path / "config.toml"), **before.get("inputs", {})}
         old = {name: value for name, value in recorded.items() if name not in watching}
+        new = {**settings.defining(), **inputs}
         changed = [
-            f"{name} was {old.get(name)!r}, now {described.get(name)!r}"
-            for name in {**described, **old}
-            if old.get(name) != described.get(name) and not (name in extendable and old[name] <= described[name])
+            (name, old.get(name), new.get(name))
+            for name in {**new, **old}
+            if old.get(name) != new.get(name) and not (name in extendable and old[name] <= new[name])
         ]
         if changed:
             raise UserError(
-                f"{self.path} holds a run with {'; '.join(changed)}; repeat that command or choose another --out"
+                f"{self.path} holds a run {_told(changed, list(defaults), extendable)}; repeat that command or choose "
+                "another --out"
             )
 
     @property
@@ -200,7 +227,7 @@ class RunFolder:
         if self._board is not None:
             self._board.close()
             self._board = None
-        _unlock(self.path)
+        let_go(self.path)
 
     def _keep_log_until(self, step: int) -> None:
         self._kept_until = step
@@ -209,27 +236,15 @@ class RunFolder:
             write_text(self.path / "metrics.jsonl", "".join(json.dumps(line) + "\n" for line in kept))
 
 
-def _lock(folder: Path) -> None:
-    """Keep other processes out of `folder` until `_unlock` or the end of this one, where the system has such locks."""
-    try:
-        import fcntl
-    except ImportError:  # Windows
-        return
-    if folder.resolve() in _LOCKS:
-        return
-    handle = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT, 0o666)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        os.close(handle)
-        raise UserError(f"another process is working in {folder}; wait for it, or choose another --out") from error
-    _LOCKS[folder.resolve()] = handle
-
-
-def _unlock(folder: Path) -> None:
-    handle = _LOCKS.pop(folder.resolve(), None)
-    if handle is not None:
-        os.close(handle)
+def _told(changed: list[tuple[str, Any, Any]], settings: list[str], extendable: tuple[str, ...]) -> str:
+    """Return in words how a run was begun otherwise, from (name, before, now) of what differs."""
+    if [name for name, _, _ in changed] == ["steps"]:
+        _, had, asked = changed[0]
+        able = "only be made longer" if "steps" in extendable else "be made neither shorter nor longer"
+        return f"of {had} steps, and --steps is {asked} now; it can {able}"
+    return "begun otherwise: " + "; ".join(
+        f"{flag_of(name) if name in settings else name} was {had!r}, now {asked!r}" for name, had, asked in changed
+    )
 
 
 def _now() -> str:

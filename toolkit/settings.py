@@ -74,13 +74,17 @@ class Settings:
         return cls(**values)
 
     def save(self, path: Path) -> None:
-        """Write the values as TOML with each field's help as a comment; `None` is written as a commented line."""
-        lines = [f"# {self.kind} settings; run again with --config {Path(path).name}"]
+        """Write the values as `as_toml` gives them."""
+        write_text(path, self.as_toml(Path(path).name))
+
+    def as_toml(self, file: str) -> str:
+        """Return the values as the TOML of a `file`, each field's help as a comment; `None` is a commented line."""
+        lines = [f"# {self.kind} settings; run again with --config {file}"]
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
             lines.append(f"\n# {field.metadata.get('help', '')}")
             lines.append(f"# {field.name} = (not set)" if value is None else f"{field.name} = {_as_toml(value)}")
-        write_text(path, "\n".join(lines) + "\n")
+        return "\n".join(lines) + "\n"
 
 
 def _as_toml(value: Any) -> str:
@@ -96,6 +100,11 @@ def read_toml(path: Path) -> dict[str, Any]:
         raise UserError(f"cannot read {path}: {error.strerror or error}") from error
     except ValueError as error:
         raise UserError(f"{path} is not a TOML settings file ({error}); write lines like steps = 100") from error
+
+
+def flag_of(name: str) -> str:
+    """Return the command line's flag for the field `name`."""
+    return "--" + name.replace("_", "-")
 
 
 def _coerced(name: str, value: Any, hint: Any) -> Any:
@@ -114,7 +123,7 @@ def _coerced(name: str, value: Any, hint: Any) -> Any:
 def _check_range(name: str, value: Any, limits: Any) -> None:
     if value is None or isinstance(value, bool):
         return
-    flag = "--" + name.replace("_", "-")
+    flag = flag_of(name)
     if limits.get("choices") and value not in limits["choices"]:
         raise UserError(f"{flag} is {value!r}; choose one of {', '.join(limits['choices'])}")
     if not isinstance(value, int | float):

@@ -14,6 +14,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO, BinaryIO
 
 from toolkit.errors import UserError
+from toolkit.workplace import workplace
 
 # Weights of this field come to some GB in some dozen files; what is far beyond that was made to fill a disk.
 LARGEST_UNPACKED = 32 * 2**30  # bytes of all files together
@@ -38,21 +39,17 @@ def unpack(archive: Path, folder: Path) -> Path:
     """
     if folder.is_dir():
         return folder
-    unfinished = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
     try:
-        shutil.rmtree(unfinished, ignore_errors=True)
-        unfinished.mkdir(parents=True)
-        with members(archive) as files:
+        with members(archive) as files, workplace(folder.parent) as place:
+            unfinished = place / folder.name
+            unfinished.mkdir()
             for name, content, size in files:
                 target = unfinished / name
                 target.parent.mkdir(parents=True, exist_ok=True)
                 write_member(content, size, target, archive)
-        os.replace(unfinished, folder)
+            os.replace(unfinished, folder)
     except OSError as error:
         raise UserError(f"cannot unpack {archive} to {folder}: {error.strerror or error}; make room") from error
-    finally:
-        with contextlib.suppress(OSError):
-            shutil.rmtree(unfinished)
     return folder
 
 

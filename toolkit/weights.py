@@ -18,6 +18,7 @@ from typing import Any
 from toolkit.errors import UserError
 from toolkit.fetch import Transfer, by_hand, fetch
 from toolkit.files import read_json, sha256_of, write_json
+from toolkit.partial_file import tidy
 from toolkit.settings import read_toml
 
 ROLES = ("generator", "direction", "embeddings", "segmenter", "archive", "module")
@@ -171,6 +172,7 @@ def pull(entry: PublishedFile, transfer: Transfer, offline: bool = False) -> Pat
         transfer.notice(f"{entry.path} is not what it was")
         path = None
     if path is not None:
+        tidy(path)
         return path
     if not entry.mirrors:
         raise UserError(f"{entry.name} cannot be pulled; {entry.how_to_get()}")
