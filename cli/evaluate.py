@@ -96,7 +96,8 @@ def _names(given: list[str] | None, folders: list[Path], masks: list[Path]) -> l
     require(len(found) == len(masks), f"{len(found)} --name for {len(masks)} data sets; give one for each")
     require(len(set(found)) == len(found), f"data sets are named {', '.join(found)}; give each its own --name")
     for one in found:
-        require(bool(one.strip(". ")) and "/" not in one, f"--name {one!r} cannot name a file; use letters and digits")
+        bare = bool(one.strip(". ")) and Path(one).name == one  # Windows takes a backslash, and C:, for a path
+        require(bare, f"--name {one!r} cannot name a file; use letters and digits")
     return found
 
 

@@ -116,26 +116,50 @@ def test_another_folder_is_told_that_the_module_is_not_there(chain, workplace):
     assert not (workplace.path / "w.gif").exists()
 
 
+def saved_on_a_gpu(source: str, target: str) -> None:
+    """Copy what torch.save wrote, with all tensors marked as those of a GPU."""
+    with zipfile.ZipFile(source) as read, zipfile.ZipFile(target, "w") as write:
+        for name in read.namelist():
+            content = read.read(name)
+            if name.endswith("data.pkl"):
+                cpu, gpu = (b"X" + len(text).to_bytes(4, "little") + text for text in (b"cpu", b"cuda:0"))
+                assert cpu in content
+                content = content.replace(cpu, gpu)
+            write.writestr(name, content)
+
+
 @pytest.mark.parametrize("number", [0, 1], ids=["unconditional", "conditional"])
 def test_the_examples_of_the_page_run(workplace, number):
     module, network, weights = (("my_models", "Painter", "painter"), ("my_digits", "Digits", "digits"))[number]
-    workplace.write(f"{module}.py", CODE[number])
-    names: dict = {}
-    exec(CODE[number], names)
-    torch.save(names[network](*([32] if number == 0 else [])).state_dict(), f"{weights}.pt")
+    code, names = CODE[2 * number], {}
+    workplace.write(f"{module}.py", code)
+    exec(code, names)
+    torch.save(names[network](*([32] if number == 0 else [])).state_dict(), "here.pt")
+    saved_on_a_gpu("here.pt", f"{weights}.pt")
     lines = [shlex.split(line) for line in SHELL.splitlines() if module in line]
     assert {line[1] for line in lines} == {"sample", "discover"}
     for line in lines:
         ran(*line[1:], *TINY.get(line[1], ()))
 
 
+def test_the_page_takes_weights_out_of_a_checkpoint(workplace):
+    names: dict = {}
+    exec(CODE[0], names)
+    saved, network = names["Painter"](4), names["Painter"](4)
+    state = {f"module._orig_mod.{name}": tensor for name, tensor in saved.state_dict().items()}
+    torch.save({"epoch": 3, "state_dict": state}, "last.pt")
+    saved_on_a_gpu("last.pt", "painter.pt")
+    exec(CODE[1], {"torch": torch, "network": network, "weights": "painter.pt"})
+    assert all(torch.equal(tensor, network.state_dict()[name]) for name, tensor in saved.state_dict().items())
+
+
 def test_the_card_of_the_page_opens_the_program_of_the_page(workplace):
     card = re.findall(r"```json\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)[0]
     names: dict = {}
-    exec(CODE[1], names)
+    exec(CODE[2], names)
     torch.manual_seed(0)
     values = {"torch": torch, "network": names["Digits"](), "z": torch.zeros(2, 64), "y": torch.tensor([0, 1])}
-    exec(CODE[2], values)
+    exec(CODE[3], values)
     workplace.write("model.json", card)
     opened = open_generator("model.pt2@classes=3,7", trust=TYPED)
     assert set(opened.sample(50, Stream(0, "x")).y.tolist()) == {3, 7}
