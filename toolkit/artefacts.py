@@ -26,7 +26,17 @@ def save_artefact(path: Path, kind: str, tensors: Mapping[str, torch.Tensor], ca
     plain = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
     metadata = {"kind": kind, "card": json.dumps(card, allow_nan=False)}
     # Serialised here rather than by safetensors' own writer, whose files only their owner can read.
-    write_bytes(path, save(plain, metadata=metadata))
+    write_bytes(path, _in_order(save(plain, metadata=metadata)))
+
+
+def _in_order(content: bytes) -> bytes:
+    """Return a safetensors file with its metadata in the order of their names; safetensors leaves that to chance."""
+    length = int.from_bytes(content[:8], "little")
+    header = json.loads(content[8 : 8 + length])
+    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    text += b" " * (-len(text) % 8)  # so that the tensors behind it are aligned
+    return b"".join((len(text).to_bytes(8, "little"), text, memoryview(content)[8 + length :]))
 
 
 def halved(tensors: Mapping[str, torch.Tensor]) -> Tensors:
