@@ -16,6 +16,7 @@ from cli.browse_guard import LARGEST_BODY, LocalOnly
 from cli.browse_pictures import FRAMES_A_SIDE, NUM_LATENTS, Pictures, segmented
 from cli.browse_set import LONGEST, BrowsedSet
 from cli.browse_worker import NewestFirst, Recent
+from cli.hints import command
 from generators.catalogue import shipped_file
 from segmentation.segmenter import Segmenter
 from toolkit.errors import UserError
@@ -108,7 +109,7 @@ class Page:
     def copy(self) -> dict[str, Any]:
         """Copy a read-only set, so that it can be changed."""
         message = self._set.copy()
-        return {"message": message, "next": f"toolkit browse {self._set.run}", "set": self.described()}
+        return {"message": message, "next": command("browse", self._set.run), "set": self.described()}
 
     async def segment(self, photo: UploadFile, tab: Tab) -> Response:
         """Answer with a photo, its mask and its soft map as data addresses, and the foreground's share."""

@@ -388,3 +388,28 @@ def test_the_next_command_of_export_names_no_code_out_of_a_file(hostile, form):
         (line,) = (line for line in text.splitlines() if line.startswith("next: "))
         assert "--generator GENERATOR" in line
         assert hostile.spec(form) not in line
+
+
+HTML = "<img/src=x/onerror=alert(1)>"
+
+
+def test_a_name_out_of_a_file_is_text_in_a_page(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    words = ("discover", "--generator", "scene", "--out", "run", *DISCOVER, "--steps")
+    ran(*words, "1")
+    Path("run/human_annotation.txt").write_text(f"0: {HTML}\n", encoding="utf-8")
+    ran(*words, "2")
+    found = DirectionSet.load(Path("run"))
+    assert found.names[0] != "direction_0"
+    page = Path("run/report.html").read_text(encoding="utf-8")
+    assert "<img/src" not in page
+    assert "&lt;img/src=x/onerror=alert(1)&gt;" in page
+
+
+def test_the_page_of_browse_takes_all_for_text():
+    scripts = list((Path(__file__).parent.parent / "assets" / "browse").glob("*.js"))
+    assert scripts
+    for script in scripts:
+        text = script.read_text(encoding="utf-8")
+        for way in ("innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval(", "new Function"):
+            assert way not in text

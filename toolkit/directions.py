@@ -1,6 +1,7 @@
 """The direction set: the one value in which discovery and segmentation meet, in memory or as a file."""
 
 import io
+import shlex
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -166,10 +167,10 @@ class DirectionSet:
 def _require_own(path: Path) -> None:
     """Raise UserError for what is published: it can be opened, but a command that came here would write into it."""
     if path.suffix.lower() in (".pth", ".pt"):
-        copy = f"toolkit convert {path} --out {path.with_suffix('.safetensors').name}"
+        copy = shlex.join(["toolkit", "convert", str(path), "--out", path.with_suffix(".safetensors").name])
         raise UserError(f"{path} is a published file and stays as it is; make a direction set of it: {copy}")
     if not path.exists() and (path.parent / "args.json").exists():
-        copy = f"toolkit pick {path.parent} --out FOLDER"
+        copy = shlex.join(["toolkit", "pick", str(path.parent), "--out", "FOLDER"])
         raise UserError(f"{path.parent} is a published folder and stays as it is; make a direction set of it: {copy}")
 
 
