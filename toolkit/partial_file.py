@@ -2,7 +2,6 @@
 
 import contextlib
 import hashlib
-import json
 import os
 import re
 from dataclasses import asdict, dataclass
@@ -11,6 +10,9 @@ from pathlib import Path
 
 from toolkit.errors import UserError
 from toolkit.files import write_json
+from toolkit.reading import parse_json, read_text, whole_number
+
+_LARGEST_NOTE = 100_000  # bytes
 
 
 @dataclass(frozen=True)
@@ -20,6 +22,17 @@ class _Origin:
     address: str
     version: str | None
     total: int | None
+
+
+def _origin_in(note: Path) -> _Origin | None:
+    """Return what a note says, or None where there is none yet, or only what a crash left of one."""
+    try:
+        held = parse_json(read_text(note, "note of a download", _LARGEST_NOTE), str(note))
+        origin = _Origin(**held)
+    except (UserError, TypeError):
+        return None
+    whole = isinstance(origin.address, str) and isinstance(origin.version, str | None)
+    return origin if whole and (origin.total is None or type(origin.total) is int) else None
 
 
 class PartialFile:
@@ -38,10 +51,7 @@ class PartialFile:
             self._file.close()
             raise
         self.size = self._file.seek(0, os.SEEK_END)
-        try:
-            self._origin: _Origin | None = _Origin(**json.loads(self._note.read_text(encoding="utf-8")))
-        except (OSError, ValueError, TypeError):  # none yet, or cut short by a crash
-            self._origin = None
+        self._origin: _Origin | None = _origin_in(self._note)
 
     @property
     def total(self) -> int | None:
@@ -69,7 +79,7 @@ class PartialFile:
             return self._goes_on(address, version, headers.get("Content-Range", ""))
         self.empty()
         length = headers.get("Content-Length", "")
-        self._origin = _Origin(address, version, int(length) if length.isdecimal() else None)
+        self._origin = _Origin(address, version, whole_number(length))
         write_json(self._note, asdict(self._origin))
         return True
 
@@ -78,7 +88,7 @@ class PartialFile:
         if self._origin is None or span is None or not self.held(address):
             return False
         # After If-Range a server may leave the version out: by sending a part it has confirmed it.
-        return [int(number) for number in span.groups()] == [self.size, self.total] and (
+        return [whole_number(number) for number in span.groups()] == [self.size, self.total] and (
             version is None or version == self._origin.version
         )
 

@@ -23,7 +23,7 @@ _NESTING = (dict, OrderedDict, list, tuple, set)
 
 
 def require_honest_archive(path: Path) -> None:
-    """Raise ValueError or what zipfile raises where `path` is a damaged zip, or one that unpacks to far more than it is."""
+    """Raise ValueError, or what zipfile raises, where `path` is a damaged zip or one that unpacks to far more."""
     with path.open("rb") as handle:
         if handle.read(4) != b"PK\3\4":  # how torch tells its own two formats apart
             return

@@ -24,6 +24,7 @@ from toolkit import __version__
 from toolkit.artefacts import load_pickled, save_checkpoint
 from toolkit.errors import UserError
 from toolkit.files import read_json, writable_folder, write_json, write_text
+from toolkit.reading import LARGEST_JSON, parse_json, read_text
 from toolkit.settings import Settings, read_toml
 from toolkit.team import SOLO, Team
 
@@ -98,6 +99,8 @@ class RunFolder:
         kind = before.get("kind") if isinstance(before, dict) else None
         if kind != self.kind:
             raise UserError(f"{self.path} holds a {kind} run, not {self.kind}; choose another --out")
+        if not isinstance(before.get("inputs", {}), dict) or not isinstance(before.get("resumed", []), list):
+            raise UserError(f"{self.path / 'run.json'} is no record of a run; put it back, or choose another --out")
         return before
 
     def _require_same(
@@ -109,7 +112,8 @@ class RunFolder:
         changed = [
             f"{name} was {old.get(name)!r}, now {described.get(name)!r}"
             for name in {**described, **old}
-            if old.get(name) != described.get(name) and not (name in extendable and old[name] <= described[name])
+            if old.get(name) != described.get(name)
+            and not (name in extendable and _is_extended(old[name], described[name]))
         ]
         if changed:
             raise UserError(
@@ -182,11 +186,9 @@ class RunFolder:
     def metrics(self) -> list[dict[str, float]]:
         """Return the logged lines in order; a last line cut short by a crash is left out."""
         path = self.path / "metrics.jsonl"
-        try:
-            lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
-            return [json.loads(line) for line in lines if line.endswith("}")]
-        except ValueError as error:
-            raise UserError(f"{path} is no log of a run ({error}); put it back, or choose another --out") from error
+        text = read_text(path, "log of a run", LARGEST_JSON) if path.exists() else ""
+        lines = [(number, line) for number, line in enumerate(text.splitlines(), start=1) if line.endswith("}")]
+        return [_logged(line, f"line {number} of {path}") for number, line in lines]
 
     def finish(self, result: Mapping[str, Any]) -> None:
         """Write result.json, which marks the run as done."""
@@ -207,6 +209,19 @@ class RunFolder:
             write_text(self.path / "metrics.jsonl", "".join(json.dumps(line) + "\n" for line in kept))
 
 
+def _is_extended(before: Any, now: Any) -> bool:
+    return isinstance(before, int) and isinstance(now, int) and before <= now
+
+
+def _logged(line: str, source: str) -> dict[str, float]:
+    """Return one line of a log; UserError unless it is a table of figures with the step they are of."""
+    figures = parse_json(line, source)
+    whole = isinstance(figures, dict) and type(figures.get("step")) is int
+    if not whole or not all(isinstance(value, int | float) for value in figures.values()):
+        raise UserError(f"{source} holds no figures of a step; put the log back, or choose another --out")
+    return figures
+
+
 def _lock(folder: Path) -> None:
     """Keep other processes out of `folder` until `_unlock` or the end of this one, where the system has such locks."""
     try:
@@ -215,7 +230,12 @@ def _lock(folder: Path) -> None:
         return
     if folder.resolve() in _LOCKS:
         return
-    handle = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT, 0o666)
+    try:
+        handle = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT | os.O_NONBLOCK, 0o666)
+    except OSError as error:  # a folder of that name, say
+        raise UserError(
+            f"cannot write {folder / '.lock'}: {error.strerror}; remove it, or choose another --out"
+        ) from error
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
