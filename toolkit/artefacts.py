@@ -13,7 +13,8 @@ from safetensors.torch import save
 
 from toolkit.errors import UserError
 from toolkit.files import existing_file, replacing, write_bytes
-from toolkit.plain_values import require_honest_archive, require_plain
+from toolkit.old_pickles import BoundedFile
+from toolkit.plain_values import require_honest_sizes, require_plain
 from toolkit.reading import guarded, parse_json, reason_of
 
 Tensors = dict[str, torch.Tensor]
@@ -88,11 +89,15 @@ def load_pickled(path: Path, what: str) -> Any:
     """Return what a `.pt`/`.pth` file holds, read with `weights_only=True`; UserError for anything else."""
     existing_file(path, what)
     try:
-        require_honest_archive(Path(path))
+        require_honest_sizes(Path(path))
         # Training scripts like to save their arguments, plain values too, beside the weights.
-        with warnings.catch_warnings(), torch.serialization.safe_globals([argparse.Namespace]):
+        with (
+            warnings.catch_warnings(),
+            torch.serialization.safe_globals([argparse.Namespace]),
+            BoundedFile(Path(path)) as file,
+        ):
             warnings.simplefilter("ignore")  # of unusual pickles, which it then reads or refuses
-            held = torch.load(path, map_location="cpu", weights_only=True)
+            held = torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises half a dozen kinds
         raise UserError(
             f"cannot read {path} as {what}: it is damaged, cut short, or no plain weights file ({_reason(error)}); "

@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from toolkit.errors import UserError
-from toolkit.files import replacing
+from toolkit.files import existing_file, replacing
 
 PHOTO_ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".avif")
 _WIDE_MODES = ("I", "F", "I;16", "I;16B", "I;16L", "I;16N")
@@ -28,14 +28,13 @@ def list_photos(folder: Path) -> list[Path]:
 
 
 def _read(path: Path, as_wanted: Callable[[Image.Image], Image.Image]) -> np.ndarray:
+    existing_file(path, "photo")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # a stray EXIF field is no reason to trouble anybody
             with Image.open(path) as image:
                 image.load()
                 return np.array(as_wanted(_eight_bit(ImageOps.exif_transpose(image))))
-    except FileNotFoundError as error:
-        raise UserError(f"no photo at {path}; check the path") from error
     except Exception as error:  # for damaged files Pillow's decoders raise ten kinds, RuntimeError and TypeError too
         raise UserError(f"cannot read the photo {path} ({error}); repair or remove the file") from error
 

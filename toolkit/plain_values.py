@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from toolkit.errors import UserError
+from toolkit.old_pickles import BoundedFile, require_old_sizes
 
 _DEEPEST = 32
 _MOST_VALUES = 1_000_000
@@ -22,10 +23,12 @@ _ALWAYS_FINE = 64_000_000  # bytes
 _NESTING = (dict, OrderedDict, list, tuple, set)
 
 
-def require_honest_archive(path: Path) -> None:
-    """Raise ValueError, or what zipfile raises, where `path` is a damaged zip or one that unpacks to far more."""
-    with path.open("rb") as handle:
+def require_honest_sizes(path: Path) -> None:
+    """Raise any Exception where `path` is damaged so that reading it would ask for far more memory than it has."""
+    with BoundedFile(path) as handle:
         if handle.read(4) != b"PK\3\4":  # how torch tells its own two formats apart
+            handle.seek(0)
+            require_old_sizes(handle)
             return
         with zipfile.ZipFile(handle) as archive:
             members = archive.infolist()

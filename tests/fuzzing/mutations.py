@@ -12,7 +12,8 @@ NUMBERS = (
     "9223372036854775807", "9223372036854775808", "18446744073709551616", "1e308", "0x" + "f" * 5000, "1" + "0" * 400,
 )  # fmt: skip
 TEXTS = (
-    "", " ", "\x1b[31mred", "a\x00b", "\u202etxt.exe", "\ud800", "x" * 10_000, "../../up", "/", ".", "..", "\n", "0", "-1",
+    "", " ",
+    "\x1b[31mred", "a\x00b", "\u202etxt.exe", "\ud800", "x" * 10_000, "../../up", "/", ".", "..", "\n", "0", "-1",
     "nan", "os:system@command=true", "a/b", "é" * 300, "9" * 5000, "con", "\x85", "\u2028",
 )  # fmt: skip
 DEEP = 100_000
@@ -27,7 +28,16 @@ def odd_json(rng: Random) -> str:
         return json.dumps(rng.choice(TEXTS))
     depth = rng.choice([2, 65, 990, DEEP])
     return rng.choice(
-        ["null", "true", "false", "[]", "{}", "[" * depth + "]" * depth, '{"a":' * depth + "1" + "}" * depth, "[" * depth]
+        [
+            "null",
+            "true",
+            "false",
+            "[]",
+            "{}",
+            "[" * depth + "]" * depth,
+            '{"a":' * depth + "1" + "}" * depth,
+            "[" * depth,
+        ]
     )
 
 

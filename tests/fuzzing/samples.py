@@ -1,18 +1,23 @@
 """Small whole files of every kind, written once into a folder and damaged as copies."""
 
 import dataclasses
+import hashlib
+import json
 import tarfile
 from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from bundle_writing import write_bundle
+from conftest import GOLDEN
+from golden_fill import tf_fill
 from PIL import Image
 from test_biggan import TINY as BIGGAN
 from test_sngan import TINY_32 as SNGAN
 
-from discovery.deformators import make_deformator
+from discovery.deformators import Deformator, make_deformator
 from generators import biggan, proggan, sngan
 from generators import stylegan2_layout as stylegan2
 from generators.compact import CompactGenerator, CompactNetwork, CompactShape
@@ -26,8 +31,10 @@ from toolkit.files import write_json
 from toolkit.runs import RunFolder
 from toolkit.settings import Settings, setting
 
-LATENT_DIM = 5
-VARIABLES = {"a/w": (3, 4), "a/b": (4,), "n": ()}
+LATENT_DIM = 16  # of the scene
+NO_DOWNLOAD = b"abc"
+# The widths of the real TF-Hub module and the same ones at ch 1.
+_NARROW = {24576: 256, 1536: 16, 768: 8, 384: 4, 192: 2, 96: 1, 24: 1}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,8 +53,12 @@ def filled(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, torch.Tensor]:
     return {name: torch.rand(shape) / 10 for name, shape in shapes.items()}
 
 
+def _deformator() -> Deformator:
+    return make_deformator("linear", 3, LATENT_DIM, random_init=True)
+
+
 def direction_set() -> DirectionSet:
-    vectors = torch.randn(3, LATENT_DIM, generator=torch.Generator().manual_seed(0))
+    vectors = F.normalize(_deformator().directions(6.0))
     scores = {"score": [0.5, 0.25, 0.0], "sign": [1.0, -1.0, 1.0], "alpha": [2.0, 3.0, 4.0]}
     card = {"source": {"generator": "scene"}, "settings": {"deformator": "linear", "shift_scale": 6.0}, "step": 8}
     return DirectionSet(vectors, "scene", "known", ("a", "b", "c"), scores, Choice(1, -1, 2.5, 2, "mean_thr"), card)
@@ -67,6 +78,8 @@ def write_sets(folder: Path) -> None:
     directions.save(folder / "directions.safetensors")
     (folder / "human_annotation.txt").write_text("0: dark\n1: light sky\n2: light sky\n")
     save_published(folder / "bg_direction.pth", directions.chosen_shift())
+    state = {"deformator": _deformator().state_dict(), "reconstructor": {"w": torch.ones(2)}, "step": 8}
+    save_checkpoint(folder / "checkpoint.pt", state)
 
 
 def write_deformator(folder: Path) -> None:
@@ -82,7 +95,9 @@ def write_deformator(folder: Path) -> None:
 def write_networks(folder: Path) -> None:
     Segmenter(UNet(width=4), 32).save(folder / "segmenter.safetensors")
     torch.save(UNet(width=4).state_dict(), folder / "u_net.pth")
-    CompactGenerator(CompactNetwork(CompactShape(8, LATENT_DIM, 4)), {"name": "tiny"}).save(folder / "compact.safetensors")
+    CompactGenerator(CompactNetwork(CompactShape(8, LATENT_DIM, 4)), {"name": "tiny"}).save(
+        folder / "compact.safetensors"
+    )
     shape = EncoderShape(8, LATENT_DIM, 4)
     Encoder(EncoderNetwork(shape), {"generator": "tiny"}).save(folder / "encoder.safetensors")
     (folder / "sngan").mkdir()
@@ -109,7 +124,9 @@ def write_latents(folder: Path) -> None:
 
 
 def write_module(folder: Path) -> None:
-    values = {name: np.arange(np.prod(shape), dtype=np.float32).reshape(shape) for name, shape in VARIABLES.items()}
+    with np.load(GOLDEN / "tf_conversion_seed0.npz", allow_pickle=False) as arrays:
+        sizes = json.loads(str(arrays["tf_spec_json"]))
+    values = {name: tf_fill(0, name, [_NARROW.get(n, n) for n in size]) for name, size in sizes.items()}
     write_bundle(folder / "variables" / "variables", values, shards=2)
     with tarfile.open(folder / "module.tar.gz", "w:gz") as archive:
         archive.add(folder / "variables", "variables")
@@ -120,10 +137,20 @@ def write_module(folder: Path) -> None:
 def write_tables(folder: Path) -> None:
     entry = '[tiny]\nrole = "generator"\nfile = "tiny.pth"\nterms = "free"\nnext = "look"\nmegabytes = 1.5\n'
     (folder / "weights.toml").write_text(entry + f'mirrors = ["https://example.org/x"]\nsha256 = "{"a" * 64}"\n')
-    write_json(folder / "record.json", {"sha256": "a" * 64, "bytes": 3, "recorded": "2026-01-01"})
+    write_json(
+        folder / "record.json",
+        {"sha256": hashlib.sha256(NO_DOWNLOAD).hexdigest(), "bytes": 3, "recorded": "2026-01-01"},
+    )
     write_json(folder / "note.json", {"address": "https://example.org/x", "version": '"1"', "total": 100})
     Example().save(folder / "settings.toml")
-    card = {"latent_dim": 5, "image_size": 8, "latents": "normal", "value_range": [-1, 1], "name": "own", "num_classes": 3}
+    card = {
+        "latent_dim": 5,
+        "image_size": 8,
+        "latents": "normal",
+        "value_range": [-1, 1],
+        "name": "own",
+        "num_classes": 3,
+    }
     write_json(folder / "program.json", card)
 
 
@@ -133,8 +160,10 @@ def write_pictures(folder: Path) -> None:
     for ending in ("png", "jpg", "gif", "webp", "tif", "bmp"):
         photo.save(folder / f"photo.{ending}")
     mask = Image.fromarray((rng.random((24, 32)) > 0.5).astype(np.uint8) * 255)
-    for mode in ("L", "LA", "P", "RGBA", "I", "1"):
-        mask.convert(mode).save(folder / f"mask_{mode}.png")
+    for mode in ("L", "LA", "P", "RGBA", "I;16", "1"):
+        (mask.convert("I").convert(mode) if mode == "I;16" else mask.convert(mode)).save(
+            folder / f"mask_{mode.replace(';', '')}.png"
+        )
 
 
 def write_all(folder: Path) -> None:
