@@ -20,6 +20,7 @@ from generators.protocol import Generator
 from generators.spec import Options
 from toolkit.errors import UserError
 from toolkit.files import read_json
+from toolkit.reading import guarded
 
 _NEEDED = ("latent_dim", "image_size")
 _ANY = 2**31  # torch writes no bound as an infinity of its own, which says of itself that it is finite
@@ -88,7 +89,7 @@ def program_card(path: Path) -> Path | None:
 def _loader(path: Path) -> Callable[[Path], nn.Module] | None:
     if not zipfile.is_zipfile(path):
         return None
-    with zipfile.ZipFile(path) as archive:
+    with guarded(f"{path} is a damaged archive", "make or download it again"), zipfile.ZipFile(path) as archive:
         inner = {name.partition("/")[2] or name for name in archive.namelist()}
     if "archive_format" in inner or "serialized_exported_program.json" in inner:
         return _load_exported

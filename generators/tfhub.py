@@ -18,6 +18,7 @@ import torch
 from generators.tfbundle import CheckpointBundle, find_index
 from toolkit.artefacts import Tensors
 from toolkit.errors import UserError
+from toolkit.files import existing_file
 from toolkit.reading import guarded
 
 _PREFIX = "GenEncWrapper/Generator/"
@@ -56,6 +57,7 @@ def module_variables(path: Path) -> Iterator[CheckpointBundle]:
 
 
 def _unpack_checkpoint(archive: Path, folder: Path) -> None:
+    existing_file(archive, "module")
     most = _LEAST_ROOM + _PACKED * archive.stat().st_size
     with (
         guarded(f"cannot unpack {archive}", "download the module again, or name its folder"),

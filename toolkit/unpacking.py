@@ -7,6 +7,7 @@ import tarfile
 from pathlib import Path, PurePosixPath
 
 from toolkit.errors import UserError
+from toolkit.files import existing_file
 
 _END = bytes(2 * tarfile.BLOCKSIZE)  # what POSIX puts after the last member
 
@@ -18,6 +19,7 @@ def unpack(archive: Path, folder: Path) -> Path:
     """
     if folder.is_dir():
         return folder
+    existing_file(archive, "archive")
     unfinished = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
     try:
         with tarfile.open(archive) as tar:

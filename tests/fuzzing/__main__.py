@@ -49,7 +49,7 @@ def _lines(seed: int, first: int, count: int, readers: list[str]):
     ) as worker:
         assert worker.stdout is not None
         while True:
-            watch = threading.Timer(_SECONDS * 2, worker.kill)
+            watch = threading.Timer(_SECONDS + 30, worker.kill)  # it starts within it
             watch.start()
             line = worker.stdout.readline()
             watch.cancel()

@@ -30,7 +30,7 @@ from segmentation.segmenter import Segmenter
 from toolkit.artefacts import load_state_file
 from toolkit.directions import load_published
 from toolkit.errors import UserError
-from toolkit.files import read_json
+from toolkit.files import existing_file, read_json
 from toolkit.partial_file import PartialFile
 from toolkit.photos import read_gray, read_photo
 from toolkit.runs import RunFolder
@@ -155,7 +155,7 @@ def _exported(folder: Path) -> object:
 
 def _uploaded(ending: str) -> Callable[[Path], object]:
     def read(folder: Path) -> object:
-        content = (folder / f"photo.{ending}").read_bytes()
+        content = existing_file(folder / f"photo.{ending}", "upload").read_bytes()
         return segmented(Segmenter.load(folder / "segmenter.safetensors"), content, f"photo.{ending}")
 
     return read

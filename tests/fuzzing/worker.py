@@ -35,11 +35,12 @@ def outcomes(names: list[str], seed: int, numbers: range) -> Iterator[dict]:
             yield {"number": number, "reader": name}
             folder = Path(place) / "damaged"
             shutil.copytree(whole, folder)
-            started, before = time.monotonic(), _peak()
             try:
                 damaged(READERS[name], Random(f"{seed}:{number}"), folder, contents[name])
+                started, before = time.monotonic(), _peak()
                 how = _outcome(name, folder)
             except Exception:  # of the damage itself
+                started, before = time.monotonic(), _peak()
                 how = {"how": "fault", "why": traceback.format_exc()}
             yield {
                 "number": number,
