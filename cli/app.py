@@ -48,7 +48,7 @@ class _Commands(TyperGroup):
         except UserError as error:
             raise typer.Exit(failed(error)) from error
         except _USAGE_ERROR as error:
-            typer.echo(f"error: {error.format_message()}; see --help", err=True)
+            typer.echo(f"error: {UserError(error.format_message())}; see --help", err=True)
             raise typer.Exit(2) from error
         except KeyboardInterrupt as stop:  # long training catches it itself and says where it goes on
             if speaks():

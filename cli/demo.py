@@ -271,7 +271,9 @@ def _figures(out: Path, picked: "DirectionSet", run: "RunFolder") -> list[list[A
     from toolkit.files import read_json
 
     result = run.result or {}
-    rows: list[list[Any]] = [["reconstruction accuracy (RCA)", read_json(out / "directions" / "result.json")["rca"]]]
+    rows: list[list[Any]] = [
+        ["reconstruction accuracy (RCA)", read_json(out / "directions" / "result.json").get("rca", "-")]
+    ]
     rows.append(["chance level of it", 1 / len(picked)])
     rows += [[name.replace("_", " "), v] for name, v in result.items() if name.startswith("synthetic_")]
     return rows

@@ -179,9 +179,11 @@ def missing_words(source: "Mapping[str, Any]") -> str:
 
 
 def finite_length(flag: str, value: float) -> float:
-    """Return a shift length; UserError unless it is a finite number other than 0."""
-    if not math.isfinite(value) or value == 0:
-        raise UserError(f"{flag} is {value:g}, but has to be a finite number other than 0")
+    """Return a shift length; UserError unless it is a finite number, and long enough to shift anything."""
+    from toolkit.directions import SHORTEST
+
+    if not math.isfinite(value) or abs(value) < SHORTEST:
+        raise UserError(f"{flag} is {value:g}, but has to be a finite number other than 0, {SHORTEST:g} or longer")
     return value
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cli.hints import command, generator_words
-from cli.options import DeviceOption, GeneratorOption, PrecisionOption, WeightsOption, with_settings
+from cli.options import DeviceOption, GeneratorOption, PrecisionOption, WeightsOption, require, with_settings
 from cli.photo_folder import photos_digest, photos_in, read_squares, require_outside
 from cli.processes import ProcessesOption, engine_of
 from cli.progress import console
@@ -109,7 +109,9 @@ def _finish(
     """Write the encoder and its last figures, print them, and close the run."""
     from generators.encoder import Encoder
 
-    (last,) = [line for line in run.metrics() if "latent_r2" in line][-1:]
+    measured = [line for line in run.metrics() if "latent_r2" in line]
+    require(bool(measured), f"the log in {run.path} lacks its last figures; train again in another --out")
+    last = measured[-1]
     figures: dict[str, Any] = {name: value for name, value in last.items() if name != "step"}
     card = {"generator": generator.name, "source": inputs, "settings": settings.defining(), "figures": figures}
     Encoder(state.network.cpu(), card).save(run.path / "encoder.safetensors")

@@ -8,7 +8,7 @@ from pathlib import Path
 from generators import bigbigan, proggan, sngan, stylegan2, stylegan2_layout
 from generators.protocol import Generator
 from generators.spec import Options
-from toolkit.artefacts import Tensors, differences, require_finite
+from toolkit.artefacts import Tensors, differences, require_weights
 from toolkit.errors import UserError
 
 Shapes = Mapping[str, tuple[int, ...]]
@@ -92,7 +92,7 @@ def open_published(state: Tensors, path: Path, options: Options) -> Generator:
             f"{path} holds {best.layout.what}, but every name in it begins with {best.prefix}; take this prefix off "
             "the names and save it again"
         )
-    require_finite(state, path)
+    require_weights(state, path)
     return best.layout.build(_without(best.prefix, state), path, options)
 
 

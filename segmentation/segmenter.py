@@ -32,6 +32,7 @@ Key = TypeVar("Key")
 _LAST = "outc.conv.weight"
 PUBLISHED_SIZE = 128  # the published networks were trained on BigBiGAN's 128 pixel images
 
+_LARGEST_SIZE = 4096  # that a file may ask for; generators make up to 1024 pixels
 _LONGEST_TO_SHORTEST = 8  # a longer strip is padded, or its network input would grow without bound
 _EDGE_REACH = 1.0  # radius of the edge refinement in pixels of the network's input; more frays thin things
 _EDGE_EPSILON = 1e-3
@@ -149,7 +150,7 @@ class Segmenter:
             return load_published(path)
         tensors, card = load_artefact(path, KIND)
         image_size = card.pop("image_size", None)
-        if not isinstance(image_size, int):
+        if type(image_size) is not int or image_size > _LARGEST_SIZE:
             raise UserError(f"{path} does not tell the image size of its network; train it again")
         card.pop("width", None)
         return cls(_network_from(tensors, path), image_size, card)

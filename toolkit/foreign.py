@@ -1,6 +1,8 @@
 """Naming what a file is instead of weights: what browsers, git and training scripts leave under such a name."""
 
+import contextlib
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 
 from toolkit.errors import UserError
@@ -14,6 +16,16 @@ def require_no_other(path: Path, what: str) -> None:
     other = what_else(path)
     if other is not None:
         raise UserError(f"{path} is {other[0]}, not {what}; {other[1]}")
+
+
+@contextlib.contextmanager
+def naming_others(path: Path, what: str) -> Iterator[None]:
+    """Raise UserError instead of any error inside where `path` is another kind of file than `what` (see above)."""
+    try:
+        yield
+    except Exception:
+        require_no_other(path, what)
+        raise
 
 
 def what_else(path: Path) -> tuple[str, str] | None:

@@ -14,6 +14,7 @@ from pathlib import Path
 from PIL import Image
 
 from toolkit.errors import UserError
+from toolkit.reading import existing_file
 
 HEIF_ENDINGS = (".heic", ".heif", ".hif")
 HEIF_NEEDS = "the heif extra: pip install 'latent-segmentation-toolkit[heif]'"
@@ -49,12 +50,12 @@ def opened(path: Path) -> Iterator[Image.Image]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # a stray EXIF field is no reason to trouble anybody
+            if not Path(path).is_dir():
+                existing_file(path, "photo")  # a pipe would be waited for
             with _open(path) as image:
                 yield image
     except UserError:
         raise
-    except FileNotFoundError as error:
-        raise UserError(f"no photo at {path}; check the path") from error
     except Exception as error:  # for damaged files Pillow's decoders raise ten kinds, RuntimeError and TypeError too
         raise UserError(f"cannot read the photo {path} ({error}); {_advice(path, error)}") from error
 

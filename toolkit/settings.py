@@ -6,13 +6,13 @@ This module imports neither torch nor numpy, so that the command line can show d
 import dataclasses
 import json
 import math
-import tomllib
 import typing
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
 from toolkit.errors import UserError
 from toolkit.files import write_text
+from toolkit.reading import LARGEST_TOML, parse_toml, read_text
 
 
 def setting(
@@ -93,13 +93,8 @@ def _as_toml(value: Any) -> str:
 
 
 def read_toml(path: Path) -> dict[str, Any]:
-    """Return the table in a TOML file; UserError when it is missing or is not TOML."""
-    try:
-        return tomllib.loads(Path(path).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror or error}") from error
-    except ValueError as error:
-        raise UserError(f"{path} is not a TOML settings file ({error}); write lines like steps = 100") from error
+    """Return the table in a TOML file; UserError when it is missing or is not TOML (see toolkit.reading)."""
+    return parse_toml(read_text(path, "TOML settings file", LARGEST_TOML), str(path))
 
 
 def flag_of(name: str) -> str:

@@ -14,6 +14,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO, BinaryIO
 
 from toolkit.errors import UserError
+from toolkit.reading import existing_file
 from toolkit.workplace import workplace
 
 # Weights of this field come to some GB in some dozen files; what is far beyond that was made to fill a disk.
@@ -62,6 +63,7 @@ def members(
     Each content is to be read before the next is asked for. After the last, the archive is read to its end, where
     damage shows. UserError in one line for anything damaged, with `remedy`, oversized or no plain file in its folder.
     """
+    existing_file(archive, "archive")  # a pipe would be waited for
     try:
         with archive.open("rb") as raw, _decompressed(raw) as stream:
             yield _members(_Bounded(stream), archive)
