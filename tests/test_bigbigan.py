@@ -104,9 +104,14 @@ def test_loader_refuses_damaged_and_foreign_files(tiny_state, tmp_path):
         load_bigbigan(path)
     torch.save(tiny_state, path)
     whole = path.read_bytes()
-    for content in (whole[: len(whole) // 2], b"<!DOCTYPE html><html><body>Quota exceeded</body></html>", b""):
+    page = b"<!DOCTYPE html><html><body>Quota exceeded</body></html>"
+    for content, said in (
+        (whole[: len(whole) // 2], r"cannot read .*BigBiGAN_x1\.pth as BigBiGAN weights: it is damaged"),
+        (page, r"BigBiGAN_x1\.pth is a web page, not BigBiGAN weights"),
+        (b"", r"BigBiGAN_x1\.pth is an empty file, not BigBiGAN weights"),
+    ):
         path.write_bytes(content)
-        with pytest.raises(UserError, match=r"cannot read .*BigBiGAN_x1\.pth as BigBiGAN weights: it is damaged"):
+        with pytest.raises(UserError, match=said):
             load_bigbigan(path)
     cut = tmp_path / "cut.safetensors"
     save_file(tiny_state, cut)

@@ -91,6 +91,7 @@ class Hostile:
             self._write(f"{name}/manifest.json", json.dumps({**card, "layout": spec}))
         torch.save({"step": 1, "deformator": {}}, self.folder / "run" / "checkpoint.pt")
         self._write("run/metrics.jsonl", "")
+        shutil.copytree(self.folder / "run", self.folder / "demo" / "directions", dirs_exist_ok=True)
         for name, own in {"ours": {"toolkit": {"source": source}}, "theirs": {}}.items():
             args = {"gan_type": "BigGAN", "gan_weights": spec, "deformator": "linear", "target_class": 3, **own}
             (self.folder / name / "models").mkdir(parents=True, exist_ok=True)
@@ -156,7 +157,7 @@ _TINY = ("--steps", "2", "--batch", "4", "--width", "4", "--validation-count", "
 # What each command is called with: SET stands for everything that may be opened as a direction set. A new command has
 # to be added here, with every file that it reads.
 LINES: dict[str, list[str]] = {
-    "demo": ["--quick --generator scene --out run"],
+    "demo": ["--quick --generator scene --out demo"],
     "sample": [
         "--generator scene --latents latents.npy --out x.png",
         "--generator bigbigan --weights weights.pth --out x.png",

@@ -14,6 +14,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO, BinaryIO
 
 from toolkit.errors import UserError
+from toolkit.foreign import require_no_other
 from toolkit.reading import existing_file
 from toolkit.workplace import workplace
 
@@ -70,6 +71,7 @@ def members(
     except (*_DAMAGED, OSError) as error:
         if isinstance(error, OSError) and error.errno is not None:  # the system's; bz2 raises one for damage, too
             raise
+        require_no_other(archive, "a tar archive")
         reason = " ".join(str(error).split()) or type(error).__name__
         raise UserError(f"{archive} is not a whole tar archive ({reason}); {remedy}") from error
 
