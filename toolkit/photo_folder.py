@@ -45,12 +45,12 @@ def open_folder(folder: Path) -> PhotoFolder:
     if not folder.is_dir():
         raise UserError(f"no folder at {folder}; name a folder of photos ({', '.join(endings)})")
     photos, others = [], Counter[str]()
-    for path in _files(folder):
-        kind = _kind_of_other(path.relative_to(folder), endings)
-        if kind is None:
+    for path, hidden in _files(folder):
+        ending = path.suffix
+        if not hidden and ending.lower() in endings:
             photos.append(path)
         else:
-            others[kind] += 1
+            others[_HIDDEN if hidden else ending or "without an ending"] += 1
     found = PhotoFolder(folder, tuple(sorted(photos)), others)
     if not photos:
         note = found.note()
@@ -66,16 +66,16 @@ def list_photos(folder: Path) -> list[Path]:
     return list(open_folder(folder).paths)
 
 
-def _files(folder: Path) -> Iterator[Path]:
+def _files(folder: Path) -> Iterator[tuple[Path, bool]]:
+    """Yield every file below a folder, and whether it or a folder about it is hidden or a system's own."""
     for root, _, names in os.walk(folder):
+        below = Path(root)
+        hidden = any(map(_is_hidden, below.relative_to(folder).parts))
         for name in names:
-            path = Path(root, name)
+            path = below / name
             if path.is_file():  # no broken link, no socket
-                yield path
+                yield path, hidden or _is_hidden(name)
 
 
-def _kind_of_other(place: Path, endings: tuple[str, ...]) -> str | None:
-    """Return what a file that is no photo is counted as, by its place in the folder; None for a photo."""
-    if any(part.startswith(".") or part in _SYSTEM_NAMES for part in place.parts):
-        return _HIDDEN
-    return None if place.suffix.lower() in endings else place.suffix or "without an ending"
+def _is_hidden(name: str) -> bool:
+    return name.startswith(".") or name in _SYSTEM_NAMES

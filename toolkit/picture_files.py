@@ -11,7 +11,20 @@ from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 
-from PIL import Image
+# Pillow imports plugins as it needs them, and all 44 of them where one of several formats is not there yet.
+from PIL import (  # noqa: F401
+    AvifImagePlugin,
+    BmpImagePlugin,
+    GifImagePlugin,
+    Image,
+    Jpeg2KImagePlugin,
+    JpegImagePlugin,
+    PngImagePlugin,
+    PpmImagePlugin,
+    TgaImagePlugin,
+    TiffImagePlugin,
+    WebPImagePlugin,
+)
 
 from toolkit.errors import UserError
 from toolkit.reading import existing_file
@@ -61,11 +74,13 @@ def opened(path: Path) -> Iterator[Image.Image]:
 
 
 def _open(path: Path) -> Image.Image:
-    start = _start(path)
-    # AVIF files may carry the brand mif1 too.
-    if start[4:8] == b"ftyp" and start[8:12] in _HEIF_BRANDS and b"avif" not in start:
+    try:
+        return Image.open(path, formats=_FORMATS)
+    except Image.UnidentifiedImageError:
+        start = _start(path)
+        if start[4:8] != b"ftyp" or start[8:12] not in _HEIF_BRANDS:
+            raise
         return _open_heif(path)
-    return Image.open(path, formats=_FORMATS)
 
 
 def _start(path: Path) -> bytes:

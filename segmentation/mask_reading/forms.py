@@ -113,7 +113,7 @@ def _rule(kind: str, looks: list[Look], question: Question) -> Rule:
     if question.objects is not None:
         objects = question.objects.among(kind) - ignored
         return Rule(f"{_NAMES[kind]}, object as --object says", objects=objects, ignored=ignored)
-    found = _FORMS[kind]([_without(look, ignored) for look in looks], question)
+    found = _FORMS[kind]([_without(look, ignored) for look in looks] if ignored else looks, question)
     words = found.words + (f", {shown(ignored, kind)} ignored" if ignored else "")
     return Rule(words, found.plain and not ignored, found.level, found.objects, ignored)
 

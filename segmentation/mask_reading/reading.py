@@ -1,7 +1,8 @@
 """A folder's masks read by the rules that its files ask for; each file is decoded once where memory allows."""
 
+import math
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -28,12 +29,28 @@ class Truth:
     ignored: np.ndarray | None = None
 
 
+@dataclass(frozen=True)
+class _Packed:
+    """A mask of two codes, a bit a pixel: whether it is the higher one."""
+
+    held: Held  # without codes
+    bits: np.ndarray
+    shape: tuple[int, ...]
+
+    def classes(self, rule: Rule) -> np.ndarray:
+        """Return what `rule` makes of the mask, uint8 (H, W)."""
+        codes = np.array([min(self.held.counts), max(self.held.counts)], np.uint8)
+        low, high = rule.classes(replace(self.held, codes=codes))
+        found = np.unpackbits(self.bits, count=math.prod(self.shape)).reshape(self.shape)
+        return found if (low, high) == (BACKGROUND, OBJECT) else np.array([low, high], np.uint8)[found]
+
+
 @dataclass
 class _Kept:
-    """Masks of two codes, a bit a pixel."""
+    """Masks of two codes, packed, as far as they fit."""
 
     size: int = 0
-    packed: dict[Path, tuple[Held, np.ndarray, tuple[int, ...]]] = field(default_factory=dict)
+    packed: dict[Path, _Packed] = field(default_factory=dict)
 
     def put(self, path: Path, held: Held) -> None:
         size = held.codes.size // 8
@@ -42,16 +59,7 @@ class _Kept:
                 return
             self.size += size
             bits = np.packbits(held.codes == max(held.counts))
-            self.packed[path] = (Held(held.kind, np.empty(0), held.counts), bits, held.codes.shape)
-
-    def get(self, path: Path) -> Held | None:
-        if path not in self.packed:
-            return None
-        held, bits, shape = self.packed[path]
-        found = np.unpackbits(bits, count=int(np.prod(shape))).reshape(shape)
-        low, high = min(held.counts), max(held.counts)
-        codes = found * np.uint8(high - low) + np.uint8(low)
-        return Held(held.kind, codes, held.counts)
+            self.packed[path] = _Packed(replace(held, codes=np.empty(0)), bits, held.codes.shape)
 
 
 @dataclass
@@ -106,13 +114,20 @@ class MaskReading:
 
         A mask of another size is a UserError, or with the setting `resize_masks` brought to it by nearest neighbours.
         """
-        held = self._kept.get(path) or _held(path, self.settings)
-        classes = self.rules[_kind(path, held, self.rules)].classes(held)
+        classes = self._classes(path)
         if classes.shape != size:
             classes = self._resized(classes, path, image, size)
-        found = (classes == BACKGROUND) if self.settings.invert else (classes == OBJECT)
-        ignored = classes == IGNORED
-        return Truth(found, ignored if ignored.any() else None)
+        if any(rule.ignored for rule in self.rules.values()) and (ignored := classes == IGNORED).any():
+            return Truth((classes == BACKGROUND) if self.settings.invert else (classes == OBJECT), ignored)
+        found = classes.view(bool)  # BACKGROUND and OBJECT are 0 and 1
+        return Truth(~found if self.settings.invert else found)
+
+    def _classes(self, path: Path) -> np.ndarray:
+        kept = self._kept.packed.get(path)
+        if kept is not None:
+            return kept.classes(self.rules[_kind(path, kept.held, self.rules)])
+        held = _held(path, self.settings)
+        return self.rules[_kind(path, held, self.rules)].classes(held)
 
     def _resized(self, classes: np.ndarray, path: Path, image: Path, size: tuple[int, int]) -> np.ndarray:
         if not self.settings.resize_masks:
