@@ -16,6 +16,8 @@ from toolkit.foreign import naming_others
 from toolkit.reading import guarded
 from toolkit.streams import Stream
 
+_LONGEST_HEADER = 10_000  # bytes, which is numpy's own bound, though only once it has asked for their memory
+
 
 @dataclass(frozen=True)
 class Latents:
@@ -125,6 +127,10 @@ def _mapped(path: Path) -> np.ndarray | None:
         warnings.catch_warnings(),
     ):
         warnings.simplefilter("ignore")  # of headers that Python 2 wrote
+        with path.open("rb") as handle:
+            magic, version, length = handle.read(6), handle.read(2), int.from_bytes(handle.read(4), "little")
+        if magic == b"\x93NUMPY" and version[:1] > b"\1" and length > _LONGEST_HEADER:
+            raise ValueError(f"its header has {length} bytes")
         array = np.load(path, mmap_mode="r", allow_pickle=False)
         if isinstance(array, np.ndarray):
             return array

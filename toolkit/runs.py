@@ -216,8 +216,10 @@ class RunFolder:
         """Return the logged lines in order; a last line cut short by a crash is left out."""
         path = self.path / "metrics.jsonl"
         text = read_text(path, "log of a run", LARGEST_JSON) if path.exists() else ""
-        lines = [(number, line) for number, line in enumerate(text.splitlines(), start=1) if line.endswith("}")]
-        return [_logged(line, f"line {number} of {path}") for number, line in lines]
+        lines = text.splitlines()
+        if lines and not lines[-1].endswith("}"):
+            lines.pop()
+        return [_logged(line, f"line {number} of {path}") for number, line in enumerate(lines, start=1)]
 
     def finish(self, result: Mapping[str, Any]) -> None:
         """Write result.json, which marks the run as done."""

@@ -100,7 +100,8 @@ def _embedded(folder: Path) -> object:
 
 
 def _downloaded(folder: Path) -> object:
-    shutil.copy(folder / "note.json", folder / "x.pth.part.json")
+    if (folder / "note.json").is_file():
+        shutil.copy(folder / "note.json", folder / "x.pth.part.json")
     (folder / "x.pth.part").write_bytes(b"begun")
     with contextlib.closing(PartialFile(folder / "x.pth")) as part:
         address = "https://example.org/x"
