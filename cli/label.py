@@ -42,6 +42,7 @@ def name_direction(path: Path, direction: str | int, name: str) -> "tuple[Direct
     Returns the set as it is now, the direction's index, and a line that says what was written. UserError for an
     unknown direction and for a name that is empty, a number or another direction's.
     """
+    import toolkit.directions  # noqa: F401 (slow at first, and nobody should wait for it)
     from cli.sources import annotations_beside
     from toolkit.locks import PATIENCE, claimed
 

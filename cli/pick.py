@@ -104,6 +104,7 @@ def choose_direction(
     Returns the set as it is now, and a line that says what was written. UserError for an unknown direction and for an
     alpha that is 0 or not finite.
     """
+    import toolkit.directions  # noqa: F401 (slow at first, and nobody should wait for it)
     from cli.sources import open_directions
     from toolkit.locks import PATIENCE, claimed
 

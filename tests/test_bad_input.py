@@ -258,7 +258,8 @@ def test_labels_that_cannot_be(name, directions):
 def test_fewer_steps_than_before(tmp_path):
     arguments = ("discover", "--generator", "scene", "--out", tmp_path / "r", *DISCOVER)
     ran(*arguments)
-    assert "steps was 8, now 3" in refused(*arguments, "--steps", "3")
+    message = "holds a run of 8 steps, and --steps is 3 now; it can only be made longer; repeat that command or choose"
+    assert message in refused(*arguments, "--steps", "3")
     assert "steps = 8" in (tmp_path / "r" / "config.toml").read_text()
 
 

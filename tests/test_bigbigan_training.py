@@ -339,7 +339,8 @@ def test_more_steps_go_on_from_the_finished_run(photos, tmp_path):
     assert "finished already" in ran("train-generator", photos, "--out", tmp_path / "run", *TINY)
     assert "resuming at step 3" in ran("train-generator", photos, "--out", tmp_path / "run", *TINY, "--steps", "4")
     assert json.loads((tmp_path / "run" / "result.json").read_text())["steps"] == 4
-    assert "steps was 4, now 3" in refused("train-generator", photos, "--out", tmp_path / "run", *TINY)
+    message = refused("train-generator", photos, "--out", tmp_path / "run", *TINY)
+    assert "holds a run of 4 steps, and --steps is 3 now; it can only be made longer" in message
 
 
 def test_a_run_begins_with_the_weights_of_another(photos, joint_run, tmp_path):

@@ -229,7 +229,8 @@ def test_the_command_trains_two_rounds_measures_and_goes_on(folder):
     # Another command is refused before the record of this one is touched.
     (folder / "run" / "result.json").unlink()
     record = (folder / "run" / "config.toml").read_text()
-    assert "steps was 30, now 31" in refused(*command, "--steps", 31)
+    message = refused(*command, "--steps", 31)
+    assert "holds a run of 30 steps, and --steps is 31 now; it can be made neither shorter nor longer" in message
     assert (folder / "run" / "config.toml").read_text() == record
 
 

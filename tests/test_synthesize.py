@@ -178,7 +178,7 @@ def test_what_was_written_after_the_saved_state_is_written_again(tmp_path, layou
     checkpoint = killed.state_dict()
     list(itertools.islice(steps, further))
     if layout == "folder" and saved:
-        (tmp_path / "broken" / "images" / ".000000003.17.tmp.png").write_bytes(b"cut sh")
+        (tmp_path / "broken" / ".pair.part").write_bytes(b"cut sh")
     again = state_of(settings, tmp_path / "broken")
     again.load_state_dict(checkpoint)
     for _ in synthesize(again, settings):

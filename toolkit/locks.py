@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 LOCK = ".lock"  # in the folder it keeps others out of
 PATIENCE = 10.0  # seconds: to change a file or two takes far less
+_POLL_SECONDS = 0.01  # whoever waits longer between two looks hardly gets a turn among many
 # What file systems without locks answer: some of clusters' (Lustre mounted without -o flock) and of user space.
 _NO_LOCKS = (errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK)
 
@@ -51,7 +52,7 @@ def take(path: Path, wait: float = 0.0) -> Lock | None:
     # A lock file that merely exists (filelock's other kind) would outlive a process killed on another machine.
     lock = FileLock(path, thread_local=False, fallback_to_soft=False)
     try:
-        lock.acquire(timeout=wait)
+        lock.acquire(timeout=wait, poll_interval=_POLL_SECONDS)
     except Timeout:
         return None
     except OSError as error:
