@@ -155,7 +155,8 @@ def copy_of(layer):
     return pickle.loads(pickle.dumps(layer))
 
 
-@pytest.mark.parametrize(("kind", "factor"), [(MergedUpsampledConv, 1.2), (DifferencedUpsampledConv, 2.5)])
+# Without oneDNN's kernel for bfloat16 (ONEDNN_MAX_CPU_ISA=AVX2), torch rounds the sum of four taps at each: 1.4.
+@pytest.mark.parametrize(("kind", "factor"), [(MergedUpsampledConv, 2.0), (DifferencedUpsampledConv, 2.5)])
 def test_doubling_and_convolution_at_once_is_nearly_as_exact_in_bfloat16(kind, factor):
     weight, bias, features = torch.randn(64, 64, 3, 3) / 24, torch.randn(64), torch.randn(4, 64, 8, 8)
     exact = F.conv2d(F.interpolate(features.double(), scale_factor=2.0), weight.double(), bias.double(), padding=1)
