@@ -1,5 +1,6 @@
 """The typer app: one command per file, heavy imports only inside the commands."""
 
+import errno
 from collections.abc import Callable
 from typing import Annotated, Any
 
@@ -31,6 +32,7 @@ from cli.processes import ending_at_once, failed, require_one_process, speaks
 from toolkit import __version__
 from toolkit.errors import UserError
 
+_OF_THE_PATH = (errno.ENAMETOOLONG, errno.ELOOP, errno.EACCES, errno.EPERM)
 # typer carries its own copy of click in some versions and imports click in others; this names the class in both.
 _USAGE_ERROR: Any = typer.BadParameter.__base__
 
@@ -43,6 +45,11 @@ class _Commands(TyperGroup):
             return super().invoke(ctx)
         except UserError as error:
             raise typer.Exit(failed(error)) from error
+        except OSError as error:
+            if error.errno not in _OF_THE_PATH:
+                raise
+            refusal = UserError(f"cannot use {error.filename}: {error.strerror}; check the path")
+            raise typer.Exit(failed(refusal)) from error
         except _USAGE_ERROR as error:
             typer.echo(f"error: {UserError(error.format_message())}; see --help", err=True)
             raise typer.Exit(2) from error
