@@ -1,6 +1,7 @@
 """The typer app: one command per file, heavy imports only inside the commands."""
 
 import contextlib
+import errno
 from collections.abc import Callable
 from typing import Annotated, Any
 
@@ -35,6 +36,7 @@ from toolkit.errors import UserError
 from toolkit.locks import let_go_of_all
 from toolkit.names import print_every_name
 
+_OF_THE_PATH = (errno.ENAMETOOLONG, errno.ELOOP, errno.EACCES, errno.EPERM)
 # typer carries its own copy of click in some versions and imports click in others; this names the class in both.
 _USAGE_ERROR: Any = typer.BadParameter.__base__
 
@@ -47,6 +49,11 @@ class _Commands(TyperGroup):
             return super().invoke(ctx)
         except UserError as error:
             raise typer.Exit(failed(error)) from error
+        except OSError as error:
+            if error.errno not in _OF_THE_PATH:
+                raise
+            refusal = UserError(f"cannot use {error.filename}: {error.strerror}; check the path")
+            raise typer.Exit(failed(refusal)) from error
         except _USAGE_ERROR as error:
             typer.echo(f"error: {UserError(error.format_message())}; see --help", err=True)
             raise typer.Exit(2) from error

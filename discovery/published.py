@@ -19,6 +19,7 @@ from toolkit.artefacts import Tensors, load_state_file, match_state
 from toolkit.directions import DirectionSet
 from toolkit.errors import UserError
 from toolkit.files import read_json
+from toolkit.reading import is_there
 
 ARGS = "args.json"
 ANNOTATIONS = "human_annotation.txt"
@@ -111,7 +112,7 @@ class PublishedFolder:
             # Directions mean nothing on other weights. Of an SNGAN the original takes this folder whatever is named.
             tree = known.with_name(Path(name).name) if named and known.suffix else known
             places += [above / tree for above in (*self.root.resolve().parents[:3], Path("models/pretrained"))]
-        return next((place.resolve() for place in places if place.exists()), None), name
+        return next((place.resolve() for place in places if is_there(place)), None), name
 
     def source(self) -> dict[str, Any]:
         """Return what a card says of the generator; "missing" tells how to give weights that are not at hand."""

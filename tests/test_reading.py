@@ -1,6 +1,7 @@
 """The guards at the edge: what damaged files promise is checked before it is believed, and said in one line."""
 
 import io
+import json
 import os
 import struct
 import zipfile
@@ -15,6 +16,7 @@ from safetensors.torch import save_file
 
 from cli.progress import Screen
 from discovery.annotations import parse_annotations
+from discovery.published import load_directions
 from generators.protocol import load_latents
 from generators.spec import Options
 from generators.tfbundle import CheckpointBundle
@@ -312,3 +314,14 @@ def test_a_name_with_control_characters_is_refused_and_a_file_of_such_a_name_nam
     assert "\\x1b" in message
     assert "0 is sky" in ran("label", tmp_path, "0", "sky")
     assert "9.99989e-321" in refused("pick", tmp_path, "--choose", "0", "--alpha", "1e-320")
+
+
+@pytest.mark.parametrize("command", [("pick", "{}", "--out", "o"), ("sample", "--generator", "{}", "--out", "x.png")])
+def test_a_name_that_no_disk_can_have(command):
+    assert "File name too long" in refused(*(word.format("x" * 5000) for word in command))
+
+
+def test_weights_under_a_name_that_no_disk_can_have(tmp_path):
+    torch.save({"log_mat_half": torch.zeros(3, 3)}, tmp_path / "deformator_1.pt")
+    (tmp_path / "args.json").write_text(json.dumps({"gan_weights": "x" * 5000, "deformator": "ortho"}))
+    assert load_directions(tmp_path).vectors.shape == (3, 3)

@@ -67,6 +67,14 @@ def existing_file(path: Path, what: str) -> Path:
     return path
 
 
+def is_there(path: Path) -> bool:
+    """Return whether there is anything at `path`; for a name that no disk can have, False rather than OSError."""
+    try:
+        return path.exists()
+    except (OSError, ValueError):
+        return False
+
+
 def read_text(path: Path, what: str, largest: int) -> str:
     """Return the UTF-8 text in the file `path`; UserError when it is missing, no file, not UTF-8, or too large."""
     path = existing_file(path, what)
@@ -91,7 +99,7 @@ def parse_json(text: str, source: str) -> Any:
     if text.count(",") + text.count("[") + text.count("{") > _MOST_VALUES:
         raise UserError(f"{source} holds more than {_MOST_VALUES} values; check that it is the right file")
     with guarded(f"{source} is not a JSON file", "check that it is the file you meant"):
-        return bounded(_DECODER.decode(text), source)
+        return bounded(_DECODER.decode(text), source, finite=True)
 
 
 def parse_toml(text: str, source: str) -> dict[str, Any]:
@@ -100,13 +108,15 @@ def parse_toml(text: str, source: str) -> dict[str, Any]:
         return bounded(tomllib.loads(text), source)
 
 
-def bounded(value: Any, source: str) -> Any:
-    """Return `value` after checking its depth and its whole numbers; UserError for what cannot be worked with."""
+def bounded(value: Any, source: str, finite: bool = False) -> Any:
+    """Return `value` after checking its depth and its numbers; UserError for what cannot be worked with."""
     waiting = [(value, 0)]
     while waiting:
         held, depth = waiting.pop()
         if isinstance(held, int) and not -_INT64 <= held < _INT64:
             raise UserError(f"{source} holds a whole number of more than 64 bits; correct it there")
+        if finite and isinstance(held, float) and not math.isfinite(held):
+            raise UserError(f"{source} holds a number beyond all bounds; correct it there")
         if isinstance(held, dict | list | tuple):
             if depth == _DEEPEST:
                 raise UserError(f"{source} is nested more than {_DEEPEST} deep; check that it is the right file")
@@ -123,15 +133,8 @@ def whole_number(text: str) -> int | None:
     return int(text) if text.strip().isdecimal() and len(digits) <= _DIGITS else None
 
 
-def _finite(text: str) -> float:
-    number = float(text)
-    if not math.isfinite(number):
-        raise ValueError(f"the number {text[:20]} is beyond all bounds")
-    return number
-
-
 def _not_finite(text: str) -> float:
     raise ValueError(f"it holds {text}, which is no number")
 
 
-_DECODER = json.JSONDecoder(parse_float=_finite, parse_constant=_not_finite)
+_DECODER = json.JSONDecoder(parse_constant=_not_finite)

@@ -99,6 +99,12 @@ def _embedded(folder: Path) -> object:
     return load_latents(folder / "z.npy", LATENT_DIM), require_made_for(folder / "z.npy", SceneGenerator())
 
 
+def _unfinished_latents(folder: Path) -> object:
+    photos, made = load_unfinished(folder / "unfinished.safetensors")
+    photos.extend(["e.jpg"], torch.zeros(1, LATENT_DIM), {name: torch.zeros(1) for name in photos.errors})
+    return photos.consumed, photos.figures(), made.get("generator")
+
+
 def _downloaded(folder: Path) -> object:
     if (folder / "note.json").is_file():
         shutil.copy(folder / "note.json", folder / "x.pth.part.json")
@@ -189,9 +195,7 @@ READERS: dict[str, Reader] = {
     "note of a download": Reader("note.json", JSON, _downloaded, ("toolkit.partial_file._origin_in",)),
     "latents": Reader("z.npy", NPY, _embedded, ("generators.protocol._mapped",)),
     "record of latents": Reader("z.json", JSON, _embedded),
-    "unfinished latents": Reader(
-        "unfinished.safetensors", SAFETENSORS, lambda folder: load_unfinished(folder / "unfinished.safetensors")
-    ),
+    "unfinished latents": Reader("unfinished.safetensors", SAFETENSORS, _unfinished_latents),
     "direction set": Reader(
         "set/directions.safetensors",
         SAFETENSORS,
