@@ -1,6 +1,7 @@
 """The typer app: one command per file, heavy imports only inside the commands."""
 
 import contextlib
+import threading
 from collections.abc import Callable
 from typing import Annotated, Any
 
@@ -28,7 +29,7 @@ from cli import (
     train_generator,
     weights,
 )
-from cli.processes import ending_at_once, failed, require_one_process, speaks
+from cli.processes import ending_at_once, failed, leave_to_the_main_thread, require_one_process, speaks
 from cli.progress import ending_in_order
 from toolkit import __version__
 from toolkit.errors import UserError
@@ -106,6 +107,7 @@ def common(
 def main() -> None:
     """Run the command line."""
     with ending_at_once(), ending_in_order():
+        threading.excepthook = leave_to_the_main_thread
         try:
             app(prog_name="toolkit")
         finally:
