@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import threading
 from collections.abc import Callable
 from typing import Annotated, Any
 
@@ -29,7 +30,7 @@ from cli import (
     train_generator,
     weights,
 )
-from cli.processes import ending_at_once, failed, require_one_process, speaks
+from cli.processes import ending_at_once, failed, leave_to_the_main_thread, require_one_process, speaks
 from cli.progress import ending_in_order
 from toolkit import __version__
 from toolkit.errors import UserError
@@ -115,6 +116,7 @@ def common(
 def main() -> None:
     """Run the command line."""
     with ending_at_once(), ending_in_order():
+        threading.excepthook = leave_to_the_main_thread
         try:
             app(prog_name="toolkit")
         finally:

@@ -55,11 +55,14 @@ def pick(
             console.print(choose_direction(path, choose, alpha)[1])
         else:
             made = with_choice(found, choose, alpha)
+            _require_no_other(path, made)
             made.save(path)
             console.print(_told(path, made))
     else:
         opened = generator_of(found, generator, weights)[0].to(engine.device)
         picked, finalists, candidates = pick_direction(opened, found, settings, engine)
+        if out is not None:
+            _require_no_other(path, picked)
         save_pick(path, picked, finalists, candidates, opened, settings, engine)
         show_table(picked, finalists)
         console.print(f"wrote {path}, {path.parent / 'pick.json'}, pick.csv, pick.png")
@@ -70,11 +73,13 @@ def pick(
 
 def _ranked_set(directions: list[str], out: Path | None) -> "tuple[Path, DirectionSet]":
     """Return where the choice is written, and the set it is made from; UserError where that would change a source."""
+    import torch
+
     from cli.direction_sets import labelled_sets
     from cli.sources import open_directions
     from discovery.merging import merged
     from toolkit.artefacts import artefact_kind
-    from toolkit.directions import KIND, direction_file
+    from toolkit.directions import KIND, DirectionSet, direction_file
     from toolkit.files import writable_folder
     from toolkit.locks import claimed
     from toolkit.workplace import holdings
@@ -89,11 +94,28 @@ def _ranked_set(directions: list[str], out: Path | None) -> "tuple[Path, Directi
         labelled_sets(directions)  # refuses what is no set at all
         raise UserError(f"{directions[0]} is a published or shipped set, which stays as it is; give --out FOLDER")
     sets = {label: found for label, (_, found) in labelled_sets(directions).items()}
-    # The set is written last, so that the other files without it are of a command that was killed.
-    require(not holdings(out, but=_BESIDE), f"{out} holds files already; choose an empty or new --out")
     found = next(iter(sets.values())) if len(sets) == 1 else merged(sets)
+    # The set is written last: the other files alone are of a command that was killed.
+    path, others = out / "directions.safetensors", holdings(out, but=_BESIDE)
+    ours = others == [path.name] and torch.equal(DirectionSet.load(path).vectors, found.vectors)
+    require(not others or ours, f"{out} holds files already; choose an empty or new --out")
     writable_folder(out)
-    return direction_file(out), found
+    return path, found
+
+
+def _require_no_other(path: Path, made: "DirectionSet") -> None:
+    """Raise UserError where `path` is a set already and not `made`, as a command killed at its very end has left it."""
+    import torch
+
+    from toolkit.directions import DirectionSet
+
+    if not path.exists():
+        return
+    there = DirectionSet.load(path)
+    same = torch.equal(there.vectors, made.vectors) and all(
+        getattr(there, name) == getattr(made, name) for name in ("generator", "method", "names", "scores", "choice")
+    )
+    require(same, f"{path.parent} holds another choice already; choose an empty or new --out")
 
 
 def choose_direction(

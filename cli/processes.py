@@ -103,6 +103,13 @@ def ending_at_once() -> Iterator[None]:
         _end(0)
 
 
+def leave_to_the_main_thread(failure: threading.ExceptHookArgs) -> None:
+    """Print what ended a thread, unless the main thread says so in a line: TensorBoard's tells it of a full disk."""
+    of_logs = type(failure.thread).__module__.startswith("tensorboard.")
+    if not (of_logs and issubclass(failure.exc_type, OSError)):
+        threading.__excepthook__(failure)
+
+
 def _end(status: int) -> NoReturn:
     sys.stdout.flush()
     sys.stderr.flush()

@@ -9,6 +9,7 @@ that no hook is in the product), or at any time. Now and again the repeated comm
 
 import argparse
 import contextlib
+import errno
 import io
 import itertools
 import json
@@ -32,6 +33,7 @@ from kill_cases import Case, cases, prepare
 
 _EVENTS = ("open", "os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.truncate")
 _WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
+_FILLING = ("open", "os.mkdir", "fsync")
 _LONGEST = 300.0  # seconds of one command
 _AGAIN = 0.3  # share of the kills after which the repeated command is killed too
 
@@ -104,10 +106,13 @@ def _command(arguments: tuple[object, ...], folder: Path, watch: "_Watch") -> Ca
 
 
 class _Watch:
-    """Counts operations on files of a folder, and kills its process before number `last`."""
+    """Counts operations on files of a folder, and kills its process before number `last`.
 
-    def __init__(self, last: int | None = None) -> None:
-        self.last, self.count = last, 0
+    With `full` the disk is full from there on instead: nothing is made or written any more, but things can be removed.
+    """
+
+    def __init__(self, last: int | None = None, full: bool = False) -> None:
+        self.last, self.full, self.count = last, full, 0
 
     def begin(self, folder: Path) -> None:
         self.folder = f"{folder}{os.sep}"
@@ -116,7 +121,7 @@ class _Watch:
         sync = os.fsync
 
         def watched(handle: int) -> None:
-            self._next()
+            self._next("fsync")
             sync(handle)
 
         os.fsync = watched
@@ -129,13 +134,15 @@ class _Watch:
             return
         if event == "open" and not (isinstance(arguments[2], int) and arguments[2] & _WRITES):
             return
-        self._next()
+        self._next(event)
 
-    def _next(self) -> None:
+    def _next(self, event: str) -> None:
         if not self.going:
             return
         self.count += 1
-        if self.count == self.last:
+        if self.full and self.last is not None and self.count >= self.last and event in _FILLING:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        if self.count == self.last and not self.full:
             os.kill(os.getpid(), signal.SIGKILL)
 
     def end(self, status: int) -> int:
@@ -199,6 +206,34 @@ class Campaign:
             within = self.random.randrange(max(1, operations // max(count, 1)))
             timed = number % 3 == 2
             self._kill(name, case, tally, expected, None if timed else min(point + within, operations), seconds)
+        shutil.rmtree(whole)
+        return tally
+
+    def fill(self, name: str, count: int) -> Tally:
+        """Return what `count` disks did that were full from some operation on: one line; repeated, the whole.
+
+        Each counts as a kill, and any other end than a line as a refusal.
+        """
+        case, tally = cases(self.shared)[name], Tally()
+        whole = self._placed(case)
+        status, output = self._ran(case, whole, _Watch())
+        assert status == 0, f"{name} does not run: {output}"
+        operations = int(Path(f"{whole}.count").read_text())
+        expected = contents(whole, _OMITTED.get(name, ()))
+        for _ in range(count):
+            point, folder = self.random.randrange(1, operations + 1), self._placed(case)
+            what = f"{name}, disk full from operation {point} on"
+            status, output = self._ran(case, folder, _Watch(point, full=True))
+            line = (output.strip().splitlines() or [""])[-1]
+            if status != 0 and not (status == 2 and line.startswith("error: ") and "Traceback" not in output):
+                tally.refused.append(f"{what} ended with {status}: {line}")
+            status, output = self._ran(case, folder, _Watch())
+            if status != 0:
+                tally.refused.append(f"{what}, then {status}: {output.strip()[-200:]}")
+            else:
+                tally.compare(what, expected, contents(folder, _OMITTED.get(name, ())))
+            tally.kills += 1
+            shutil.rmtree(folder)
         shutil.rmtree(whole)
         return tally
 
@@ -294,6 +329,7 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=200, help="kills in all, shared among the cases")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--cases", default="", help="comma-separated; all if left away")
+    parser.add_argument("--full", action="store_true", help="full disks instead of kills")
     parser.add_argument("--out", type=Path)
     asked = parser.parse_args()
     with contextlib.redirect_stderr(io.StringIO()):
@@ -306,7 +342,7 @@ def main() -> None:
             for number, name in enumerate(names):
                 started = time.monotonic()
                 share = asked.count * (number + 1) // len(names) - asked.count * number // len(names)
-                tallies[name] = vars(campaign.run(name, share))
+                tallies[name] = vars((campaign.fill if asked.full else campaign.run)(name, share))
                 told = {key: value if key == "kills" else len(value) for key, value in tallies[name].items()}
                 print(f"{name}: {told} in {time.monotonic() - started:.0f} s", flush=True)
                 for kind in ("different", "refused", "left"):

@@ -259,3 +259,67 @@ def test_a_diverged_run_is_told_at_once(tmp_path):
     with pytest.raises(UserError, match=r"loss became NaN or infinite at step 3"):
         run.log(3, loss=float("nan"), rate=1.0)
     assert run.metrics() == []
+
+
+def test_the_first_files_of_a_killed_start_are_no_obstacle(out):
+    out.mkdir()
+    (out / ".lock").touch()
+    (out / ".0123456789ab.tmp").mkdir()
+    opened(out).close()
+    (out / "run.json").unlink()  # as an earlier version, which wrote it second, left it
+    opened(out).close()
+    assert sorted(path.name for path in out.iterdir()) == ["config.toml", "run.json"]
+
+
+def test_settings_of_somebody_else_are_an_obstacle(out):
+    out.mkdir()
+    Example(rate=0.3).save(out / "config.toml")
+    before = (out / "config.toml").read_bytes()
+    assert "holds other files and no run" in refusal(out)
+    assert [(path.name, path.read_bytes()) for path in out.iterdir()] == [("config.toml", before)]
+
+
+def test_the_record_is_written_before_the_settings(out, monkeypatch):
+    def killed(self, path):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Example, "save", killed)
+    with pytest.raises(KeyboardInterrupt):
+        opened(out)
+    assert [path.name for path in out.iterdir()] == ["run.json"]
+    monkeypatch.undo()
+    opened(out).close()
+
+
+def test_what_a_killed_process_left_anywhere_below_goes(out):
+    begun(out)
+    (out / "charts" / ".0123456789ab.tmp" / "deep").mkdir(parents=True)
+    opened(out).close()
+    assert list((out / "charts").iterdir()) == []
+
+
+def test_a_run_that_was_refused_is_not_kept_from_others(out):
+    begun(out)
+    refusal(out, Example(rate=0.2))
+    assert not (out / ".lock").exists()
+
+
+def test_another_number_of_steps_is_told_in_a_sentence(out):
+    begun(out)
+    fewer = f"{out} holds a run of 10 steps, and --steps is 9 now; it can only be made longer; repeat that command or "
+    assert refusal(out, Example(steps=9), extendable=("steps",)) == fewer + "choose another --out"
+    assert "--steps is 11 now; it can be made neither shorter nor longer" in refusal(out, Example(steps=11))
+
+
+def test_a_resumed_run_s_checkpoint_has_the_same_bytes(out):
+    network = torch.nn.BatchNorm1d(2)
+    state = {"step": 2, "network": network.state_dict(), "names": ["".join(("st", "ep"))], "step_": {"step": 1}}
+    run = opened(out)
+    run.save_checkpoint(state)
+    written = run.checkpoint.read_bytes()
+    again = run.load_checkpoint()
+    again["network"] = network.state_dict()
+    run.save_checkpoint(again)
+    run.close()
+    assert run.checkpoint.read_bytes() == written
+    assert again["network"]._metadata == network.state_dict()._metadata

@@ -67,12 +67,13 @@ def replace(temporary: Path, path: Path) -> None:
 def replacing_folder(path: Path) -> Iterator[Path]:
     """Yield a new folder that becomes `path` on success, and vanishes else.
 
-    UserError when `path` is a file, a folder that holds something, or the current folder: replaced, it would be gone
-    from under the shell.
+    UserError when `path` is a file, a folder that holds anything but the same, or the current folder: replaced, it
+    would be gone from under the shell.
     """
-    if path.is_file() or holdings(path):
-        raise UserError(f"{path} is there already; choose a new or empty folder with --out")
     place = path.resolve()
+    taken = UserError(f"{path} is there already; choose a new or empty folder with --out")
+    if path.is_file():
+        raise taken
     if place == Path.cwd():
         raise UserError(f"{path} is the current folder, which cannot be replaced; name a new folder with --out")
     try:
@@ -80,6 +81,10 @@ def replacing_folder(path: Path) -> Iterator[Path]:
         with workplace(place.parent) as where:
             (where / place.name).mkdir()
             yield where / place.name
+            if holdings(place):
+                if _contents(place) != _contents(where / place.name):
+                    raise taken
+                return  # a command that was killed as it ended has made it
             if place.is_dir():
                 sweep([place])
                 with claimed(place):  # its lock, which a killed process may have left, goes
@@ -88,6 +93,12 @@ def replacing_folder(path: Path) -> Iterator[Path]:
             os.replace(where / place.name, place)
     except OSError as error:
         raise UserError(f"cannot write {path}: {error.strerror or error}; choose another place or free it") from error
+
+
+def _contents(folder: Path) -> dict[str, bytes | None]:
+    """Return each file's bytes, and None for each folder, by its place in `folder`."""
+    paths = sorted(folder.rglob("*"))
+    return {path.relative_to(folder).as_posix(): path.read_bytes() if path.is_file() else None for path in paths}
 
 
 def write_bytes(path: Path, content: bytes) -> None:

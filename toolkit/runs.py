@@ -186,9 +186,10 @@ class RunFolder:
         """Write the resumable state, which is the same in every process; it has to hold `step`."""
         if not self.team.lead:
             return
-        if self._board is not None:
-            self._board.flush()
-        save_checkpoint(self.checkpoint, state)
+        try:
+            self._on_board("flush")
+        finally:
+            save_checkpoint(self.checkpoint, state)
 
     def log(self, step: int, **values: float) -> None:
         """Append one line to metrics.jsonl and the same scalars to TensorBoard.
@@ -223,15 +224,25 @@ class RunFolder:
 
     def finish(self, result: Mapping[str, Any]) -> None:
         """Write result.json, which marks the run as done."""
-        self.close()
+        self._on_board("close")
         write_json(self.path / "result.json", dict(result))
+        self.close()
 
     def close(self) -> None:
-        """Let go of the log writers."""
-        if self._board is not None:
-            self._board.close()
-            self._board = None
+        """Let go of the log writers, and of the folder."""
+        self._on_board("close")
+        self._board = None
         let_go(self.path)
+
+    def _on_board(self, action: str) -> None:
+        """Let TensorBoard's writer `flush` or `close`; UserError when its files cannot be written."""
+        try:
+            if self._board is not None:
+                getattr(self._board, action)()
+        except OSError as error:  # of the writer's own thread
+            raise UserError(
+                f"cannot write into {self.path}: {error.strerror or error}; make room, then repeat the command"
+            ) from error
 
     def _keep_log_until(self, step: int) -> None:
         self._kept_until = step
