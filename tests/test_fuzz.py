@@ -22,6 +22,9 @@ PARSERS = {
 }  # fmt: skip
 NO_READERS = {
     "toolkit.reading.parse_toml": "the guard itself",
+    "toolkit.artefacts._in_one_order": "what this process has just serialised",
+    "toolkit.files._contents": "bytes that are compared with others, and not taken apart",
+    "toolkit.picture_files._open_heif": "photos of an extra, as others are read",
     "toolkit.report.picture_file": "pictures that this process has just written",
     "toolkit.report.write": "the template that is shipped",
     "cli.processes._told": "what a process of the same command has just written",

@@ -25,7 +25,7 @@ from generators.stylegan2_layout import unwrapped
 from generators.tfbundle import CheckpointBundle
 from generators.tfhub import convert_tf_variables, module_variables
 from generators.warm_start import _read as read_start
-from segmentation.pairs import Pair, read_truth
+from segmentation.mask_reading.reading import MaskReading
 from segmentation.segmenter import Segmenter
 from toolkit.artefacts import load_state_file
 from toolkit.directions import load_published
@@ -173,7 +173,11 @@ def _photo(name: str) -> Callable[[Path], object]:
 
 
 def _truth(name: str) -> Callable[[Path], object]:
-    return lambda folder: read_truth(Pair(folder / "photo.png", folder / name), (24, 32))
+    def read(folder: Path) -> object:
+        path = folder / name
+        return MaskReading.of([path]).truth(path, folder / "photo.png", (24, 32))
+
+    return read
 
 
 def _opened(name: str) -> Callable[[Path], object]:
@@ -183,7 +187,7 @@ def _opened(name: str) -> Callable[[Path], object]:
 READERS: dict[str, Reader] = {
     "json": Reader("record.json", JSON, lambda folder: read_json(folder / "record.json"), ("toolkit.files.read_json",)),
     "run.json": Reader("run/run.json", JSON, _resumed),
-    "config.toml": Reader("run/config.toml", TOML, _resumed),
+    "config.toml": Reader("run/config.toml", TOML, _resumed, ("toolkit.runs._previous",)),
     "metrics.jsonl": Reader("run/metrics.jsonl", LINES, _resumed, ("toolkit.runs.metrics", "toolkit.runs._logged")),
     "result.json": Reader("run/result.json", JSON, _resumed),
     "checkpoint": Reader("run/checkpoint.pt", PICKLE, _unfinished_run),
@@ -237,7 +241,7 @@ READERS: dict[str, Reader] = {
         (
             "toolkit.artefacts.load_pickled",
             "toolkit.plain_values.require_honest_sizes",
-            "generators.own_files._loader",
+            "toolkit.foreign.program_kind",
         ),
     ),
     "arguments of an sngan": Reader("sngan/args.json", JSON, _opened("sngan")),
@@ -252,16 +256,19 @@ READERS: dict[str, Reader] = {
         "variables/variables.index", BUNDLE, _variables, ("generators.tfbundle.__init__",)
     ),
     "shard of a checkpoint bundle": Reader("variables/variables.data-00000-of-00002", damaged_bytes, _variables),
-    "packed module": Reader("module.tar.gz", PACKED_TAR, _packed_variables, ("generators.tfhub._unpack_checkpoint",)),
+    "packed module": Reader("module.tar.gz", PACKED_TAR, _packed_variables, ("toolkit.unpacking._members",)),
     "archive": Reader(
         "archive.tar",
         TAR,
         lambda folder: unpack(folder / "archive.tar", folder / "unpacked"),
-        ("toolkit.unpacking.unpack",),
+        ("toolkit.unpacking._members",),
     ),
     **{
         f"photo.{ending}": Reader(
-            f"photo.{ending}", PNG if ending == "png" else PICTURE, _photo(f"photo.{ending}"), ("toolkit.photos._read",)
+            f"photo.{ending}",
+            PNG if ending == "png" else PICTURE,
+            _photo(f"photo.{ending}"),
+            ("toolkit.picture_files._open",),
         )
         for ending in ("png", "jpg", "gif", "webp", "tif", "bmp")
     },
@@ -270,7 +277,7 @@ READERS: dict[str, Reader] = {
             f"photo.{ending}",
             PNG if ending == "png" else PICTURE,
             _uploaded(ending),
-            ("cli.browse_pictures._decoded",),
+            ("toolkit.picture_files._open",),
         )
         for ending in ("png", "jpg")
     },
