@@ -87,10 +87,12 @@ def program_card(path: Path) -> Path | None:
 
 
 def _loader(path: Path) -> Callable[[Path], nn.Module] | None:
-    if not zipfile.is_zipfile(path):
-        return None
-    with guarded(f"{path} is a damaged archive", "make or download it again"), zipfile.ZipFile(path) as archive:
-        inner = {name.partition("/")[2] or name for name in archive.namelist()}
+    with guarded(f"{path} is a damaged archive", "make or download it again"):  # is_zipfile too raises for some
+        if not zipfile.is_zipfile(path):
+            return None
+        with zipfile.ZipFile(path) as archive:
+            names = archive.namelist()
+    inner = {name.partition("/")[2] or name for name in names}
     if "archive_format" in inner or "serialized_exported_program.json" in inner:
         return _load_exported
     return _load_script if "constants.pkl" in inner or any(name.startswith("code/") for name in inner) else None
