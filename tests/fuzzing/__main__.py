@@ -32,6 +32,8 @@ def run(count: int, seed: int, readers: list[str], first: int = 0) -> tuple[dict
             counts[line["reader"]]["fault" if slow or large else line["how"]] += 1
             if line["how"] == "fault" or slow or large:
                 faults.append(line)
+        if not under_way and first < count:
+            raise RuntimeError(f"the worker ended at number {first} of {count}, and not in a reader")
         if not under_way:
             break
         faults.append(
