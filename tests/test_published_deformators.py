@@ -268,7 +268,7 @@ LINEAR = {"linear.weight": torch.eye(4), "linear.bias": torch.zeros(4)}
             ORTHO,
             "directions_count in {}/args.json is '4', but has to",
         ),
-        ({"deformator": "ortho", "directions_count": 0}, ORTHO, "is 0, but has to be a whole number above 0"),
+        ({"deformator": "ortho", "directions_count": 0}, ORTHO, "is 0, but has to be a whole number from 1"),
         (
             {"deformator": "ortho", "shift_scale": -1},
             ORTHO,

@@ -13,6 +13,7 @@ from pathlib import Path
 
 _TESTS = Path(__file__).resolve().parent.parent
 _SECONDS = 60.0
+_SECONDS_TO_START = 300.0  # on a busy machine
 _START = f"import sys; sys.path.insert(0, {str(_TESTS)!r}); from fuzzing.worker import main; main()"
 
 
@@ -31,6 +32,8 @@ def run(count: int, seed: int, readers: list[str], first: int = 0) -> tuple[dict
             counts[line["reader"]]["fault" if slow or large else line["how"]] += 1
             if line["how"] == "fault" or slow or large:
                 faults.append(line)
+        if not under_way and first < count:
+            raise RuntimeError(f"the worker ended at number {first} of {count}, and not in a reader")
         if not under_way:
             break
         faults.append(
@@ -48,14 +51,16 @@ def _lines(seed: int, first: int, count: int, readers: list[str]):
         command, cwd=_TESTS.parent, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
     ) as worker:
         assert worker.stdout is not None
+        patience = _SECONDS_TO_START
         while True:
-            watch = threading.Timer(_SECONDS + 30, worker.kill)  # it starts within it
+            watch = threading.Timer(patience, worker.kill)
             watch.start()
             line = worker.stdout.readline()
             watch.cancel()
             if not line:
                 return
             yield json.loads(line)
+            patience = _SECONDS + 30
 
 
 def main() -> int:
