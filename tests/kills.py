@@ -166,9 +166,13 @@ def contents(folder: Path, omitted: tuple[str, ...] = ()) -> dict[str, Any]:
 
 @dataclass
 class Tally:
-    """What kills did: how many, and what went wrong, a sentence each."""
+    """What kills and full disks did: how many, and what went wrong, a line each.
+
+    A full disk should cost a line, and any other end of the command counts as refused.
+    """
 
     kills: int = 0
+    full: int = 0
     different: list[str] = field(default_factory=list)
     refused: list[str] = field(default_factory=list)
     left: list[str] = field(default_factory=list)
@@ -191,8 +195,8 @@ class Campaign:
         status = _waited(forked(lambda: prepare(self.shared) or 0, root / "prepare.txt"), _LONGEST)
         assert status == 0, (root / "prepare.txt").read_text()
 
-    def run(self, name: str, count: int) -> Tally:
-        """Return what `count` kills of a case did, spread over its operations and its time."""
+    def run(self, name: str, kills: int, full: int) -> Tally:
+        """Return what kills of a case did, spread over its operations and its time, and disks full from one on."""
         case, tally = cases(self.shared)[name], Tally()
         whole = self._placed(case)
         started = time.monotonic()
@@ -201,41 +205,23 @@ class Campaign:
         seconds = time.monotonic() - started
         operations = int(Path(f"{whole}.count").read_text())
         expected = contents(whole, _OMITTED.get(name, ()))
-        points = [1 + index * operations // max(count, 1) for index in range(count)]  # none is left out for long
-        for number, point in enumerate(points):
-            within = self.random.randrange(max(1, operations // max(count, 1)))
-            timed = number % 3 == 2
-            self._kill(name, case, tally, expected, None if timed else min(point + within, operations), seconds)
+        for number in range(kills):  # of equal parts of the operations, none is left out
+            point = self.random.randrange(number * operations // kills, (number + 1) * operations // kills + 1)
+            self._kill(name, case, tally, expected, None if number % 3 == 2 else max(1, point), seconds)
+        for _ in range(full):
+            self._fill(name, case, tally, expected, self.random.randrange(1, operations + 1))
         shutil.rmtree(whole)
         return tally
 
-    def fill(self, name: str, count: int) -> Tally:
-        """Return what `count` disks did that were full from some operation on: one line; repeated, the whole.
-
-        Each counts as a kill, and any other end than a line as a refusal.
-        """
-        case, tally = cases(self.shared)[name], Tally()
-        whole = self._placed(case)
-        status, output = self._ran(case, whole, _Watch())
-        assert status == 0, f"{name} does not run: {output}"
-        operations = int(Path(f"{whole}.count").read_text())
-        expected = contents(whole, _OMITTED.get(name, ()))
-        for _ in range(count):
-            point, folder = self.random.randrange(1, operations + 1), self._placed(case)
-            what = f"{name}, disk full from operation {point} on"
-            status, output = self._ran(case, folder, _Watch(point, full=True))
-            line = (output.strip().splitlines() or [""])[-1]
-            if status != 0 and not (status == 2 and line.startswith("error: ") and "Traceback" not in output):
-                tally.refused.append(f"{what} ended with {status}: {line}")
-            status, output = self._ran(case, folder, _Watch())
-            if status != 0:
-                tally.refused.append(f"{what}, then {status}: {output.strip()[-200:]}")
-            else:
-                tally.compare(what, expected, contents(folder, _OMITTED.get(name, ())))
-            tally.kills += 1
-            shutil.rmtree(folder)
-        shutil.rmtree(whole)
-        return tally
+    def _fill(self, name: str, case: Case, tally: Tally, expected: dict, point: int) -> None:
+        folder = self._placed(case)
+        what = f"{name}, disk full from operation {point} on"
+        status, output = self._ran(case, folder, _Watch(point, full=True))
+        line = (output.strip().splitlines() or [""])[-1]
+        if status != 0 and not (status == 2 and line.startswith("error: ") and "Traceback" not in output):
+            tally.refused.append(f"{what} ended with {status}: {line}")
+        tally.full += 1
+        self._repeat(what, name, case, folder, tally, expected)
 
     def _kill(self, name: str, case: Case, tally: Tally, expected: dict, point: int | None, seconds: float) -> None:
         folder, told = self._placed(case), []
@@ -245,6 +231,9 @@ class Campaign:
             told.append(self._killed(case, folder, point, seconds))
         tally.kills += sum(1 for one in told if one)
         what = f"{name} killed at {', '.join(one or 'its end' for one in told)}"
+        self._repeat(what, name, case, folder, tally, expected)
+
+    def _repeat(self, what: str, name: str, case: Case, folder: Path, tally: Tally, expected: dict) -> None:
         status, output = self._ran(case, folder, _Watch())
         if status != 0:
             tally.refused.append(f"{what}: {output.strip().splitlines()[-1] if output.strip() else status}")
@@ -329,7 +318,7 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=200, help="kills in all, shared among the cases")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--cases", default="", help="comma-separated; all if left away")
-    parser.add_argument("--full", action="store_true", help="full disks instead of kills")
+    parser.add_argument("--full", type=int, default=0, help="full disks in all, beside the kills")
     parser.add_argument("--out", type=Path)
     asked = parser.parse_args()
     with contextlib.redirect_stderr(io.StringIO()):
@@ -341,9 +330,12 @@ def main() -> None:
         with _serving(campaign.shared):
             for number, name in enumerate(names):
                 started = time.monotonic()
-                share = asked.count * (number + 1) // len(names) - asked.count * number // len(names)
-                tallies[name] = vars((campaign.fill if asked.full else campaign.run)(name, share))
-                told = {key: value if key == "kills" else len(value) for key, value in tallies[name].items()}
+                kills, full = (
+                    count * (number + 1) // len(names) - count * number // len(names)
+                    for count in (asked.count, asked.full)
+                )
+                tallies[name] = vars(campaign.run(name, kills, full))
+                told = {key: len(value) if isinstance(value, list) else value for key, value in tallies[name].items()}
                 print(f"{name}: {told} in {time.monotonic() - started:.0f} s", flush=True)
                 for kind in ("different", "refused", "left"):
                     for line in tallies[name][kind][:4]:

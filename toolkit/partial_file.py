@@ -47,7 +47,7 @@ class PartialFile:
         self.path = path.with_name(f"{path.name}.part")
         self._note = _note_of(path)
         # A file of its own, since Windows keeps even the holder of a lock from writing what is locked.
-        lock = take(path.with_name(f".{path.name}.lock"))
+        lock = take(_lock_of(path))
         if lock is None:
             raise UserError(f"another process is downloading {path}; wait for it")
         self._lock = lock
@@ -137,9 +137,17 @@ class PartialFile:
 def tidy(path: Path) -> None:
     """Remove what a process that was killed as the file became `path` has left of its download."""
     sweep([path.parent])
-    if not path.with_name(f"{path.name}.part").exists():
-        with contextlib.suppress(OSError):
-            _note_of(path).unlink()
+    with contextlib.suppress(OSError):
+        lock = take(_lock_of(path))
+        if lock is None:  # it is being downloaded anew
+            return
+        if not path.with_name(f"{path.name}.part").exists():
+            _note_of(path).unlink(missing_ok=True)
+        lock.release()
+
+
+def _lock_of(path: Path) -> Path:
+    return path.with_name(f".{path.name}.lock")
 
 
 def _note_of(path: Path) -> Path:
