@@ -137,7 +137,8 @@ def _settings(quick: bool, seed: int) -> tuple[DiscoverySettings, PickSettings, 
 def _pick(
     generator: "Generator", directions: "DirectionSet", settings: PickSettings, engine: "Engine", folder: Path
 ) -> "tuple[DirectionSet, list[Candidate], Path]":
-    from cli.pick import pick_direction, save_pick, show_table
+    from cli.pick import pick_direction, save_pick
+    from cli.pick_report import show_table
     from cli.render_gif import walk
     from toolkit.animation import write_animation
     from toolkit.masks import MASK_RULES

@@ -131,8 +131,7 @@ def _mapped(path: Path) -> np.ndarray | None:
             magic, version, length = handle.read(6), handle.read(2), int.from_bytes(handle.read(4), "little")
         if magic == b"\x93NUMPY" and version[:1] > b"\1" and length > _LONGEST_HEADER:
             raise ValueError(f"its header has {length} bytes")
-        array = np.load(path, mmap_mode="r", allow_pickle=False)
-        if isinstance(array, np.ndarray):
-            return array
-        array.close()
-        return None
+        if magic[:2] == b"PK":  # several arrays; opened here, since numpy leaves a damaged archive open
+            with path.open("rb") as handle, np.load(handle, allow_pickle=False):
+                return None
+        return np.load(path, mmap_mode="r", allow_pickle=False)

@@ -261,7 +261,7 @@ def test_the_student_is_that_of_the_last_round_s_checkpoint(segmented, tmp_path)
     ran(
         "self-train", segmented / "run", tmp_path / "photos", "--out", tmp_path / "student", "--rounds", "2", "--steps",
         "60", "--batch", "8", "--width", "8", "--rate", "0.01", "--core", "0.5", "--bar", "0.3", "--ground", "0.4",
-        "--min-area", "0.01", "--max-area", "0.95", "--max-border", "1", "--agreement", "0.02", "--held-out", "0.2",
+        "--min-area", "0", "--max-area", "1", "--max-border", "1", "--agreement", "0", "--held-out", "0.2",
         "--precision", "fp32",
     )  # fmt: skip
     last = tmp_path / "student" / "round2"

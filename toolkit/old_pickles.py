@@ -31,6 +31,9 @@ class _Anything:
 
     def __init__(self, *values: Any, **named: Any) -> None: ...
 
+    def __call__(self, *values: Any, **named: Any) -> "_Anything":
+        return self
+
     def __setstate__(self, state: Any) -> None: ...
 
     def __setitem__(self, key: Any, value: Any) -> None: ...

@@ -253,8 +253,8 @@ class RunFolder:
 
 def _told(changed: list[tuple[str, Any, Any]], settings: list[str], extendable: tuple[str, ...]) -> str:
     """Return in words how a run was begun otherwise, from (name, before, now) of what differs."""
-    if [name for name, _, _ in changed] == ["steps"]:
-        _, had, asked = changed[0]
+    _, had, asked = changed[0]
+    if [name for name, _, _ in changed] == ["steps"] and isinstance(had, int) and isinstance(asked, int):
         able = "only be made longer" if "steps" in extendable else "be made neither shorter nor longer"
         return f"of {had} steps, and --steps is {asked} now; it can {able}"
     return "begun otherwise: " + "; ".join(
