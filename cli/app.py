@@ -1,6 +1,7 @@
 """The typer app: one command per file, heavy imports only inside the commands."""
 
 import contextlib
+import errno
 import threading
 from collections.abc import Callable
 from typing import Annotated, Any
@@ -34,7 +35,9 @@ from cli.progress import ending_in_order
 from toolkit import __version__
 from toolkit.errors import UserError
 from toolkit.locks import let_go_of_all
+from toolkit.names import print_every_name
 
+_OF_THE_PATH = (errno.ENAMETOOLONG, errno.ELOOP, errno.EACCES, errno.EPERM)
 # typer carries its own copy of click in some versions and imports click in others; this names the class in both.
 _USAGE_ERROR: Any = typer.BadParameter.__base__
 
@@ -47,8 +50,13 @@ class _Commands(TyperGroup):
             return super().invoke(ctx)
         except UserError as error:
             raise typer.Exit(failed(error)) from error
+        except OSError as error:
+            if error.errno not in _OF_THE_PATH:
+                raise
+            refusal = UserError(f"cannot use {error.filename}: {error.strerror}; check the path")
+            raise typer.Exit(failed(refusal)) from error
         except _USAGE_ERROR as error:
-            typer.echo(f"error: {error.format_message()}; see --help", err=True)
+            typer.echo(f"error: {UserError(error.format_message())}; see --help", err=True)
             raise typer.Exit(2) from error
         except KeyboardInterrupt as stop:  # long training catches it itself and says where it goes on
             if speaks():
@@ -97,6 +105,7 @@ def common(
     version: Annotated[bool, typer.Option("--version", help="Print the version and end.")] = False,
 ) -> None:
     """Find the directions of a GAN's latent space and turn one into a segmentation network, without labels."""
+    print_every_name()
     if version:
         typer.echo(f"toolkit {__version__}")
         raise typer.Exit

@@ -63,7 +63,8 @@ def _shipped_segmenter(generator: str) -> str:
     """Return the name of the segmenter shipped for a generator, or nothing."""
     from generators.catalogue import shipped_file
 
-    return generator if (shipped_file("segmenters") / f"{Path(generator).name}.safetensors").is_file() else ""
+    bare = Path(generator).name == generator  # a generator's file says its name, which is no path to open
+    return generator if bare and (shipped_file("segmenters") / f"{generator}.safetensors").is_file() else ""
 
 
 def _has_screen() -> bool:

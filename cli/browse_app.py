@@ -10,14 +10,17 @@ from fastapi import Body, FastAPI, Path, Query, Request, Response, UploadFile
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from fastapi.staticfiles import StaticFiles
+from pydantic import AfterValidator
 from starlette.exceptions import HTTPException
 
 from cli.browse_guard import LARGEST_BODY, LocalOnly
 from cli.browse_pictures import FRAMES_A_SIDE, NUM_LATENTS, Pictures, segmented
 from cli.browse_set import LONGEST, BrowsedSet
 from cli.browse_worker import NewestFirst, Recent
+from cli.hints import command
 from generators.catalogue import shipped_file
 from segmentation.segmenter import Segmenter
+from toolkit.directions import SHORTEST
 from toolkit.errors import UserError
 from toolkit.masks import MASK_RULES, MaskRule
 
@@ -25,10 +28,19 @@ _PICTURE_MEMORY = 64_000_000  # bytes
 _LONGEST_NAME = 80
 _LAST_SEED = 2**31 - 1
 
+
+def _zero_or_a_length(alpha: float) -> float:
+    """Return a shift length; ValueError where it is not 0, yet too short to shift anything."""
+    if 0 < abs(alpha) < SHORTEST:
+        raise ValueError(f"has to be 0, or {SHORTEST:g} and more in length")
+    return alpha
+
+
 Tab = Annotated[str, Query(pattern="^[a-z0-9]{1,16}$")]  # tells the page's tabs apart: one does not overtake another
-Index = Annotated[int, Path(ge=0)]
-Reach = Annotated[float, Query(gt=0, le=LONGEST, allow_inf_nan=False)]
-Alpha = Annotated[float, Query(ge=-LONGEST, le=LONGEST, allow_inf_nan=False)]
+Index = Annotated[int, Path(ge=0, le=_LAST_SEED)]
+Direction = Annotated[int, Body(ge=0, le=_LAST_SEED, strict=True)]  # strict: true is no 1
+Reach = Annotated[float, Query(ge=SHORTEST, le=LONGEST, allow_inf_nan=False)]
+Alpha = Annotated[float, Query(ge=-LONGEST, le=LONGEST, allow_inf_nan=False), AfterValidator(_zero_or_a_length)]
 Seed = Annotated[int, Query(ge=0, le=_LAST_SEED)]
 
 
@@ -85,30 +97,28 @@ class Page:
         draw = partial(self._pictures.shifted, directions, shifts, seed, mask_rule)
         return await self._picture(f"{tab}:shifted", ("shifted", *shifts, seed, rule, directions.choice), draw)
 
-    def name(
-        self, direction: Annotated[int, Body(ge=0)], name: Annotated[str, Body(max_length=_LONGEST_NAME)]
-    ) -> dict[str, Any]:
+    def name(self, direction: Direction, name: Annotated[str, Body(max_length=_LONGEST_NAME)]) -> dict[str, Any]:
         """Name a direction."""
         message, command = self._set.name(self._known(direction), name)
         return {"message": message, "next": command, "set": self.described()}
 
     def choose(
         self,
-        direction: Annotated[int, Body(ge=0)],
-        alpha: Annotated[float, Body(ge=-LONGEST, le=LONGEST, allow_inf_nan=False)],
+        direction: Direction,
+        alpha: Annotated[float, Body(ge=-LONGEST, le=LONGEST, allow_inf_nan=False, strict=True)],
         rule: Annotated[str, Body()],
     ) -> dict[str, Any]:
         """Choose a direction, with sign and length, for segmentation."""
         _mask_rule(rule)
-        if alpha == 0:
-            raise UserError("alpha is 0, which shifts nowhere; move its slider first")
+        if abs(alpha) < SHORTEST:
+            raise UserError(f"alpha is {alpha:g}, which shifts nowhere; move its slider first")
         message, command = self._set.choose(self._known(direction), alpha, rule)
         return {"message": message, "next": command, "set": self.described()}
 
     def copy(self) -> dict[str, Any]:
         """Copy a read-only set, so that it can be changed."""
         message = self._set.copy()
-        return {"message": message, "next": f"toolkit browse {self._set.run}", "set": self.described()}
+        return {"message": message, "next": command("browse", self._set.run), "set": self.described()}
 
     async def segment(self, photo: UploadFile, tab: Tab) -> Response:
         """Answer with a photo, its mask and its soft map as data addresses, and the foreground's share."""
@@ -168,7 +178,8 @@ async def _user_error(_: Request, error: Exception) -> Response:
 
 async def _invalid(_: Request, error: Exception) -> Response:
     first = error.errors()[0] if isinstance(error, RequestValidationError) else {}
-    return JSONResponse({"error": f"{first['loc'][-1]}: {first['msg'][:1].lower()}{first['msg'][1:]}"}, 400)
+    message = f"{first['loc'][-1]}: {first['msg'][:1].lower()}{first['msg'][1:]}"
+    return JSONResponse({"error": str(UserError(message))}, 400)
 
 
 async def _http_error(_: Request, error: Exception) -> Response:

@@ -6,6 +6,8 @@ from typing import Any
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse
 
+from toolkit.reading import whole_number
+
 LARGEST_BODY = 20_000_000  # bytes
 _HOST = re.compile(r"(127\.0\.0\.1|localhost)(:\d+)?")
 _HEADERS = {
@@ -51,9 +53,9 @@ def _refusal(method: str, headers: Headers) -> tuple[int, str] | None:
     origin = headers.get("origin", "")
     if origin != f"http://{host}":
         return 403, f"the request comes from {origin or 'nowhere'!r}, but only http://{host} may change anything"
-    length = headers.get("content-length", "")
-    if not length.isdecimal():
+    length = whole_number(headers.get("content-length", ""))
+    if length is None or "transfer-encoding" in headers:  # with it, the length is not heeded
         return 411, "the request does not tell its length"
-    if int(length) > LARGEST_BODY:
-        return 413, f"the file has {int(length) / 1e6:.0f} MB; choose one of at most {LARGEST_BODY / 1e6:.0f} MB"
+    if length > LARGEST_BODY:
+        return 413, f"the file has {length / 1e6:.0f} MB; choose one of at most {LARGEST_BODY / 1e6:.0f} MB"
     return None

@@ -14,7 +14,8 @@ from toolkit.directions import DirectionSet
 from toolkit.engine import Engine
 from toolkit.errors import UserError
 from toolkit.masks import MaskRule, large_components
-from toolkit.photos import PHOTO_ENDINGS, read_photo
+from toolkit.photos import read_photo
+from toolkit.picture_files import opened
 from toolkit.pixels import grid, overlay, resize, to_bytes
 from toolkit.streams import Stream
 from toolkit.workplace import temporary_folder
@@ -89,13 +90,11 @@ def _decoded(content: bytes, name: str) -> np.ndarray:
         path = folder / "photo"
         path.write_bytes(content)
         try:
-            with Image.open(path) as header:
+            with opened(path) as header:
                 pixels = header.width * header.height
             photo = Image.fromarray(read_photo(path)) if pixels <= _MOST_PIXELS else None
-        except Exception as error:  # see toolkit.photos: Pillow raises ten kinds
-            raise UserError(
-                f"{name} cannot be read as a photo; choose an undamaged file ({', '.join(PHOTO_ENDINGS)})"
-            ) from error
+        except UserError as error:
+            raise UserError(str(error).replace(str(path), name)) from error
     if photo is None:
         raise UserError(f"{name} has {pixels / 1e6:.0f} megapixels; choose a photo of at most {_MOST_PIXELS / 1e6:.0f}")
     photo.thumbnail((_PHOTO_SIDE, _PHOTO_SIDE))

@@ -6,11 +6,13 @@ import socket
 import uvicorn
 
 from cli.browse_app import Page, browse_app
+from cli.browse_protocol import PunctualProtocol
 from toolkit.errors import UserError
 
 ADDRESS = "127.0.0.1"
 _USUAL_PORT = 8000
 _SECONDS_TO_FINISH = 2
+_MOST_AT_ONCE = 128  # connections; a browser opens six
 
 
 class BrowseServer(uvicorn.Server):
@@ -20,7 +22,8 @@ class BrowseServer(uvicorn.Server):
         config = uvicorn.Config(
             browse_app(page),
             loop="asyncio",
-            http="h11",
+            http=PunctualProtocol,
+            limit_concurrency=_MOST_AT_ONCE,
             ws="none",
             lifespan="off",
             log_level="error",

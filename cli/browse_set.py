@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from cli.hints import command
 from cli.label import name_direction, next_after_naming
 from cli.pick import choose_direction, next_after_choosing
 from cli.sources import open_directions
@@ -51,7 +52,7 @@ class BrowsedSet:
             target = self.copy_to / "directions.safetensors"
             if target.exists():
                 raise UserError(
-                    f"{self.copy_to} holds a direction set already; open it with toolkit browse {self.copy_to}, or "
+                    f"{self.copy_to} holds a direction set already; open it with {command('browse', self.copy_to)}, or "
                     "name another folder with --copy-to"
                 )
             self.directions.save(target)

@@ -148,7 +148,8 @@ def _recognition(
         console.print(f"{run.path} is finished already")
     lines = run.metrics()
     run.close()
-    return run.result, ([line["step"] for line in lines], [line["accuracy"] for line in lines])
+    told = [line for line in lines if "accuracy" in line]
+    return run.result, ([line["step"] for line in told], [line["accuracy"] for line in told])
 
 
 def _candidates(entry: Entry, generator: "Generator", settings: CompareSettings, engine: "Engine") -> "list[Candidate]":

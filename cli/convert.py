@@ -1,6 +1,6 @@
 """toolkit convert: published weights as this toolkit's own files."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -43,6 +43,7 @@ def _converter(source: Path) -> Callable[[Path, Path, str], None]:
     import torch
 
     from generators.tfhub import is_module
+    from segmentation.segmenter import holds_unet
     from toolkit.artefacts import artefact_kind, load_pickled
 
     if is_module(source):
@@ -58,7 +59,7 @@ def _converter(source: Path) -> Callable[[Path, Path, str], None]:
     held = load_pickled(source, "published weights")
     if isinstance(held, torch.Tensor):
         return _direction
-    return _segmenter if isinstance(held, Mapping) and "outc.conv.weight" in held else _generator
+    return _segmenter if holds_unet(held) else _generator
 
 
 def _module(source: Path, out: Path, name: str) -> None:
@@ -72,9 +73,10 @@ def _module(source: Path, out: Path, name: str) -> None:
 
 
 def _generator(source: Path, out: Path, name: str) -> None:
+    from generators.bigbigan import is_whole
     from toolkit.artefacts import load_state_file
 
-    state = load_state_file(source, "BigBiGAN weights")
+    state = load_state_file(source, "BigBiGAN weights", fits=is_whole)
     _write_generator(state, source, out, {"name": name, **_provenance("published weights", [source])})
 
 

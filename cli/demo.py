@@ -37,13 +37,12 @@ def demo(
 ) -> None:
     """Run discover, pick, render-gif, segment and predict on a shipped generator, and write report.html."""
     from cli.discover import discover_into
-    from cli.sources import generator_inputs
-    from generators.catalogue import open_generator
+    from cli.sources import generator_inputs, open_typed
     from toolkit.engine import choose_engine
     from toolkit.files import writable_folder
 
     engine = choose_engine(device, precision)
-    opened = open_generator(generator).to(engine.device)
+    opened = open_typed(generator).to(engine.device)
     writable_folder(out)
     discovery, picking, segmenting = _settings(quick, seed)
     clock = _Clock()
@@ -138,7 +137,8 @@ def _settings(quick: bool, seed: int) -> tuple[DiscoverySettings, PickSettings, 
 def _pick(
     generator: "Generator", directions: "DirectionSet", settings: PickSettings, engine: "Engine", folder: Path
 ) -> "tuple[DirectionSet, list[Candidate], Path]":
-    from cli.pick import pick_direction, save_pick, show_table
+    from cli.pick import pick_direction, save_pick
+    from cli.pick_report import show_table
     from cli.render_gif import walk
     from toolkit.animation import write_animation
     from toolkit.masks import MASK_RULES
@@ -272,7 +272,9 @@ def _figures(out: Path, picked: "DirectionSet", run: "RunFolder") -> list[list[A
     from toolkit.files import read_json
 
     result = run.result or {}
-    rows: list[list[Any]] = [["reconstruction accuracy (RCA)", read_json(out / "directions" / "result.json")["rca"]]]
+    rows: list[list[Any]] = [
+        ["reconstruction accuracy (RCA)", read_json(out / "directions" / "result.json").get("rca", "-")]
+    ]
     rows.append(["chance level of it", 1 / len(picked)])
     rows += [[name.replace("_", " "), v] for name, v in result.items() if name.startswith("synthetic_")]
     return rows

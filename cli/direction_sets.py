@@ -23,7 +23,7 @@ def labelled_sets(texts: Sequence[str]) -> "dict[str, tuple[str, DirectionSet]]"
         label, equals, path = text.partition("=")
         if not equals or Path(text).exists():
             label, path = _unused(_name_of(Path(text)), sets), text
-        require(bool(label.strip(". ")) and "/" not in label, f"{label!r} cannot name a set; write LABEL=SET")
+        require(bool(label.strip(". ")) and Path(label).name == label, f"{label!r} cannot name a set; write LABEL=SET")
         require(label not in sets, f"two sets are called {label!r}; give each a label of its own, as LABEL=SET")
         sets[label] = path, open_directions(Path(path))
     return sets

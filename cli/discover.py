@@ -48,11 +48,10 @@ def discover(
 ) -> None:
     """Find directions of a latent space, by default with a deformator trained against a shift reconstructor."""
     from cli.discover_methods import find_into
-    from cli.sources import generator_inputs
-    from generators.catalogue import open_generator
+    from cli.sources import generator_inputs, open_typed
 
     engine = engine_of(device, precision, processes)
-    opened = open_generator(generator, weights)
+    opened = open_typed(generator, weights)
     source = generator_inputs(generator, weights)
     if isinstance(settings, DiscoverySettings):
         engine = engine.for_training(compile_mode, settings.steps)

@@ -8,7 +8,7 @@ import typer
 from cli.embed_task import EmbedTask, embed_all
 from cli.hints import segment_command
 from cli.options import DeviceOption, GeneratorOption, PrecisionOption, SeedOption, WeightsOption, require
-from cli.photo_folder import require_outside
+from cli.photo_folder import photos_in, require_outside
 from cli.processes import ProcessesOption, engine_of
 from cli.progress import console
 from toolkit.errors import UserError
@@ -60,7 +60,7 @@ def embed(
     from generators.latents_file import record_of, save_latents
     from toolkit.files import writable_file
     from toolkit.locks import hold_file, let_go_file
-    from toolkit.photos import list_photos, read_centre, read_square
+    from toolkit.photos import read_centre, read_square
     from toolkit.streams import Stream
 
     engine = engine_of(device, precision, processes)
@@ -80,7 +80,7 @@ def embed(
         "refine_rate": refine_rate,
         **engine.identity(),
     }
-    task = EmbedTask(photos, list_photos(photos), writable_file(out, (".npy",)), made)
+    task = EmbedTask(photos, photos_in(photos), writable_file(out, (".npy",)), made)
     engine.team.led(lambda: hold_file(out))
     if engine.team.led(task.is_finished):
         console.print(f"{out} is finished already")
@@ -115,10 +115,10 @@ def embed(
 
 def _open_renderer(name: str, weights: Path | None, device: "torch.device") -> "Generator | None":
     """Return the generator, or None where only its name is needed: the weights of bigbigan may not be at hand."""
-    from generators.catalogue import open_generator
+    from cli.sources import open_typed
 
     try:
-        return open_generator(name, weights).to(device)
+        return open_typed(name, weights).to(device)
     except UserError as error:
         if name != "bigbigan" or weights is not None:
             raise
@@ -172,11 +172,12 @@ def _draw_pairs(
     import torch
 
     from generators.reconstruction import pairs_picture
+    from toolkit.names import read_back
     from toolkit.photos import write_picture
     from toolkit.pixels import from_bytes, resize
 
     rows = np.linspace(0, len(found.files) - 1, min(_PAIRS, len(found.files))).astype(int)
-    photos = from_bytes(np.stack([read(task.folder / found.files[row]) for row in rows]))
+    photos = from_bytes(np.stack([read(task.folder / read_back(found.files[row])) for row in rows]))
     z = found.table()[torch.from_numpy(rows)].to(reconstructor.moments.mean)
     picture = pairs_picture(resize(photos, (reconstructor.side,) * 2), reconstructor.images(z).cpu())
     write_picture(task.out.with_suffix(".png"), picture)

@@ -11,6 +11,7 @@ from cli.options import require
 from cli.photo_folder import photos_digest
 from cli.progress import Bar, StopRequest, console
 from toolkit.errors import UserError
+from toolkit.names import writable, written_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -40,7 +41,7 @@ class EmbedTask:
 
     def name_of(self, path: Path) -> str:
         """Return how records name a photo: by its place in the folder."""
-        return path.relative_to(self.folder).as_posix()
+        return written_name(path.relative_to(self.folder).as_posix())
 
     def described(self, count: int) -> dict[str, Any]:
         """Return how latents of the first `count` photos are made."""
@@ -143,7 +144,7 @@ def _shares(
         except UserError as error:
             if not skip_unreadable:
                 raise
-            share.left_out.append(str(error))
+            share.left_out.append(writable(str(error)))
     # A row's random numbers are those of its place in the file, which tells how many photos before it were readable.
     before = sum(team.together(lambda: len(pictures))[: team.rank])
     if pictures:

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cli.hints import command
-from cli.options import DeviceOption, require, with_settings
+from cli.options import DEFAULT_SEGMENTER, DeviceOption, require, with_settings
+from cli.photo_folder import over_masks
 from cli.processes import ProcessesOption, engine_of
 from cli.progress import Bar, console
 from segmentation.evaluation_settings import EvaluationSettings
@@ -24,7 +25,11 @@ def evaluate(
     masks: Annotated[list[Path], typer.Option(help="Folder of masks; once per data set.")],
     out: Annotated[Path, typer.Option(help="Folder for result.json, per-image CSV files and pictures of cases.")],
     model: Annotated[
-        str | None, typer.Option(help="Segmenter: run folder, artefact, published U-Net file or shipped name.")
+        str | None,
+        typer.Option(
+            help="Segmenter: run folder, artefact, published U-Net file or shipped name.",
+            show_default=DEFAULT_SEGMENTER,
+        ),
     ] = None,
     images: Annotated[list[Path] | None, typer.Option(help="Folder of photos, in the order of --masks.")] = None,
     predictions: Annotated[
@@ -37,15 +42,17 @@ def evaluate(
     processes: ProcessesOption = 1,
 ) -> None:
     """Measure a segmenter on photos with masks, or grey-level maps against masks."""
+    require(model is None or predictions is None, "--predictions are measured without a --model; give one of the two")
     require(
-        (model is None) != (predictions is None),
-        "eval measures either --model with --images, or --predictions; give one of the two",
+        predictions is None or not (images or refine or protocol != "float"),
+        "--images, --refine and --protocol go with --model; omit them with --predictions",
     )
-    folders = images if model is not None else predictions
+    model = DEFAULT_SEGMENTER if predictions is None and model is None else model
+    folders = images if predictions is None else predictions
     require(
         folders is not None and len(folders) == len(masks),
         f"{len(masks)} --masks but {len(folders or [])} "
-        f"{'--images' if model is not None else '--predictions'}; give one for each data set",
+        f"{'--images' if predictions is None else '--predictions'}; give one for each data set",
     )
     from toolkit.files import writable_folder, write_json
     from toolkit.locks import PATIENCE, claimed
@@ -53,10 +60,6 @@ def evaluate(
     names = _names(name, folders or [], masks)
     require(
         not (out / "run.json").exists(), f"{out} is a run folder with a result.json of its own; choose another --out"
-    )
-    require(
-        model is not None or not (images or refine or protocol != "float"),
-        "--images, --refine and --protocol go with --model; leave them away with --predictions",
     )
     engine = engine_of(device, "fp32", processes)
     evaluations = _evaluations(model, folders or [], masks, names, settings, protocol, refine, engine)
@@ -74,6 +77,11 @@ def evaluate(
             _write(evaluation, out)
         write_json(out / "result.json", {"model": model, "datasets": results})
     _show(results)
+    for evaluation, result in zip(evaluations, results, strict=True):
+        if result["masks"]["ignored_pixels"]:
+            console.print(f"{evaluation.dataset}: {result['masks']['ignored_pixels']} pixels of the masks were ignored")
+        for warning in evaluation.warnings():
+            console.print(f"{evaluation.dataset}: {warning}")
     console.print(f"wrote {out / 'result.json'}, a CSV and a picture of cases for each data set")
     if model is not None:
         console.print(f"next: {command('predict', 'YOUR_PHOTOS', '--model', model, '--out', 'predictions')}")
@@ -88,7 +96,8 @@ def _names(given: list[str] | None, folders: list[Path], masks: list[Path]) -> l
     require(len(found) == len(masks), f"{len(found)} --name for {len(masks)} data sets; give one for each")
     require(len(set(found)) == len(found), f"data sets are named {', '.join(found)}; give each its own --name")
     for one in found:
-        require(bool(one.strip(". ")) and "/" not in one, f"--name {one!r} cannot name a file; use letters and digits")
+        bare = bool(one.strip(". ")) and Path(one).name == one  # Windows takes a backslash, and C:, for a path
+        require(bare, f"--name {one!r} cannot name a file; use letters and digits")
     return found
 
 
@@ -109,9 +118,11 @@ def _evaluations(
     from segmentation.protocols import PROTOCOLS
 
     require(protocol in PROTOCOLS, f"protocol {protocol!r} is unknown; choose one of {', '.join(PROTOCOLS)}")
+    triples = list(zip(folders, masks, names, strict=True))
     if model is None:
-        triples = zip(folders, masks, names, strict=True)
-        found = [evaluate_predictions(folder, mask, one, settings, engine.team) for folder, mask, one in triples]
+        found = [
+            evaluate_predictions(folder, mask, one, settings, engine.team, over_masks) for folder, mask, one in triples
+        ]
     else:
         segmenter = open_segmenter(model).to(engine.device)
         meaning = PROTOCOLS[protocol].meaning + ("; refined by a guided filter" if refine else "")
@@ -123,11 +134,12 @@ def _evaluations(
                 meaning,
                 settings,
                 engine.team,
+                over=over_masks,
             )
-            for folder, mask, one in zip(folders, masks, names, strict=True)
+            for folder, mask, one in triples
         ]
     for evaluation in found:
-        for note in evaluation.pairs.notes():
+        for note in evaluation.notes():
             console.print(f"{evaluation.dataset}: {note}")
     return found
 

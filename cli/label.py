@@ -9,6 +9,7 @@ from cli.hints import command
 from cli.options import require
 from cli.progress import console
 from toolkit.errors import UserError
+from toolkit.printable import is_printable
 
 if TYPE_CHECKING:
     from toolkit.directions import DirectionSet
@@ -63,6 +64,7 @@ def _renamed(path: Path, direction: str | int, name: str) -> "tuple[DirectionSet
     require(
         not label_name.isdecimal(), f"the new name is {label_name!r}, which would be taken for a number; use a word"
     )
+    require(is_printable(label_name), f"the new name is {label_name!r}, which holds control characters; use letters")
     labels = annotations_beside(path)
     kept = read_annotations(labels) if labels.exists() else {}
     names = found.renamed(kept).names

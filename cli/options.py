@@ -13,6 +13,7 @@ import typer
 from toolkit.errors import UserError
 from toolkit.settings import Settings, read_toml
 
+DEFAULT_SEGMENTER = "flowers64"  # the shipped one
 GeneratorOption = Annotated[
     str,
     typer.Option(
@@ -42,6 +43,23 @@ MaxMemoryOption = Annotated[
     typer.Option(help="Memory a training step may take in each process, such as 4GB: chooses --micro-batch."),
 ]
 CompileOption = Annotated[str, typer.Option("--compile", help="torch.compile: on, off, or auto (long runs on a GPU).")]
+ValidationImagesOption = Annotated[Path | None, typer.Option("--images", help="Photos to validate on; with --masks.")]
+ValidationMasksOption = Annotated[
+    Path | None, typer.Option("--masks", help="Their masks; they measure and never train.")
+]
+ObjectOption = Annotated[
+    str | None,
+    typer.Option("--object", help="What of the masks is object: codes, colours or alpha, as of toolkit eval."),
+]
+IgnoreOption = Annotated[
+    str | None, typer.Option("--ignore", help="Codes or colours of the masks to leave out, as of toolkit eval.")
+]
+InvertOption = Annotated[
+    bool, typer.Option("--invert/--no-invert", help="Take the complement of the masks for the object.")
+]
+ResizeMasksOption = Annotated[
+    bool, typer.Option("--resize-masks/--no-resize-masks", help="Bring masks to the size of their images.")
+]
 SeedOption = Annotated[int, typer.Option(help="Names the random latents.", min=0)]
 
 

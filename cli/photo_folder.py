@@ -1,14 +1,18 @@
 """Reading a folder of photos for training."""
 
 import hashlib
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cli.options import require
-from cli.progress import Bar
+from cli.progress import Bar, console
+from toolkit.names import name_bytes
 
 if TYPE_CHECKING:
     import torch
+
+_MANY = 2000  # masks that take more than a moment to look at
 
 
 def require_outside(out: Path, photos: Path) -> None:
@@ -19,10 +23,29 @@ def require_outside(out: Path, photos: Path) -> None:
     )
 
 
+def photos_in(folder: Path) -> list[Path]:
+    """Return the photos below a folder, sorted by path, after printing what was left out; UserError without any."""
+    from toolkit.photo_folder import open_folder
+
+    opened = open_folder(folder)
+    if (note := opened.note()) is not None:
+        console.print(note)
+    return list(opened.paths)
+
+
+def over_masks(paths: Sequence[Path]) -> Iterator[Path]:
+    """Yield the paths of masks that are being looked at, with a bar where they are many."""
+    if len(paths) < _MANY:
+        yield from paths
+        return
+    with Bar("looking at masks", len(paths), unit="masks") as bar:
+        yield from bar.over(paths)
+
+
 def photos_digest(paths: list[Path], folder: Path) -> str:
     """Return a digest of the photos' names and sizes, so that a changed folder is noticed when a run goes on."""
     lines = [f"{path.relative_to(folder)} {path.stat().st_size}" for path in paths]
-    return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
+    return hashlib.sha256(name_bytes("\n".join(lines))).hexdigest()[:16]
 
 
 def read_squares(paths: list[Path], size: int) -> "torch.Tensor":

@@ -8,6 +8,7 @@ import typer
 
 from cli.hints import command, generator_words, segment_command
 from cli.options import DeviceOption, OtherGeneratorOption, PrecisionOption, WeightsOption, require, with_settings
+from cli.pick_report import candidates_picture, show_table
 from cli.progress import Bar, console
 from discovery.settings import PickSettings
 from toolkit.errors import UserError
@@ -252,67 +253,3 @@ def _write_beside(
         table.writerow([c.index, picked.names[c.index], c.sign, *(f"{value:.4f}" for value in values)])
     write_text(folder / "pick.csv", text.getvalue())
     write_picture(folder / "pick.png", picture)
-
-
-def show_table(picked: "DirectionSet", finalists: "list[Candidate]") -> None:
-    """Print the finalists and their figures."""
-    from rich.table import Table
-
-    from discovery.picker import OF_FINALISTS
-
-    columns = ["border", "centre", "area", "border_share", "stability", "separation", *OF_FINALISTS]
-    table = Table("direction", "sign", "alpha", "score", *columns, "mask rule", box=None)
-    for c in finalists:
-        figures = [_figure(c, name) for name in columns]
-        table.add_row(picked.names[c.index], f"{c.sign:+d}", f"{c.alpha:.1f}", f"{c.score:.3f}", *figures, c.mask_rule)
-    console.print(table)
-    best = finalists[0]
-    console.print(
-        f"chose {picked.names[best.index]}, {best.sign * best.alpha:+.1f}: the border changes by "
-        f"{best.figures['border']:+.2f}, the centre by {best.figures['centre']:+.2f} (range -1 to 1), "
-        f"{best.figures['pass_rate']:.0%} of the lighting masks pass"
-        + (f", {best.figures['precision']:.0%} of their area is agreed on" if "precision" in best.figures else "")
-    )
-    if best.score < 0.2:
-        console.print(
-            "warning: no direction darkens the background convincingly; look at pick.png, discover longer, or choose "
-            "one yourself with --choose"
-        )
-
-
-def _figure(candidate: "Candidate", name: str) -> str:
-    if name not in candidate.figures:
-        return "-"
-    return f"{candidate.figures[name]:{'+.2f' if name in ('border', 'centre') else '.2f'}}"
-
-
-def candidates_picture(
-    generator: "Generator",
-    directions: "DirectionSet",
-    candidates: "list[Candidate]",
-    settings: PickSettings,
-    engine: "Engine",
-    columns: int = 10,
-) -> "np.ndarray":
-    """Return a picture with three rows a candidate: images, shifted images, masks over the images."""
-    import numpy as np
-    import torch
-
-    from discovery.charts import labelled
-    from discovery.picker import judged_latents
-    from generators.protocol import render_twins
-    from toolkit.masks import MASK_RULES, large_components
-    from toolkit.pixels import grid, overlay, stack_rows, to_bytes
-
-    latents = judged_latents(generator, settings)[:columns].to(engine.device)
-    rows = []
-    for c in candidates:
-        shift = directions.shift(c.index, c.sign * c.alpha).to(engine.device)
-        with torch.inference_mode():
-            before, after = render_twins(generator, latents, shift)
-        masks = large_components(MASK_RULES[c.mask_rule](before, after)).cpu().numpy()
-        pictures = to_bytes(before)
-        block = grid(np.concatenate([pictures, to_bytes(after), overlay(pictures, masks)]), len(pictures))
-        name = f"{directions.names[c.index]}  {c.sign * c.alpha:+.1f}  score {c.score:.3f}  {c.mask_rule}"
-        rows.append(labelled(block, name))
-    return stack_rows(rows)

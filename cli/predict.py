@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli.options import DeviceOption, PrecisionOption, require
-from cli.photo_folder import require_outside
+from cli.options import DEFAULT_SEGMENTER, DeviceOption, PrecisionOption, require
+from cli.photo_folder import photos_in, require_outside
 from cli.processes import ProcessesOption, engine_of
 from cli.progress import Bar, console
 from toolkit.errors import UserError
@@ -32,7 +32,7 @@ def predict(
     out: Annotated[Path, typer.Option(help="Folder for the pictures.")],
     model: Annotated[
         str, typer.Option(help="Segmenter: run folder, artefact, published U-Net file or shipped name.")
-    ] = "flowers64",
+    ] = DEFAULT_SEGMENTER,
     write: Annotated[
         str, typer.Option(help="What to write, comma-separated: mask, soft, overlay.")
     ] = "mask,soft,overlay",
@@ -147,13 +147,11 @@ def _read(path: Path) -> "np.ndarray | UserError":
 
 def _targets(photos: list[Path], out: Path, kinds: list[str]) -> dict[Path, Path]:
     """Return photo -> output path without ending; folders keep their inner structure."""
-    from toolkit.photos import list_photos
-
     targets: dict[Path, Path] = {}
     for given in photos:
         require_outside(out, given)
         if given.is_dir():
-            targets |= {path: out / path.relative_to(given).with_suffix("") for path in list_photos(given)}
+            targets |= {path: out / path.relative_to(given).with_suffix("") for path in photos_in(given)}
         else:
             require(given.is_file(), f"no photo at {given}; check the path")
             targets[given] = out / given.stem

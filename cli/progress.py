@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from types import FrameType
 from typing import TypeVar
 
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -17,9 +17,23 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.segment import Segment
+
+from toolkit.printable import printable
+
+
+class Screen(Console):
+    """A console on which nothing from a file or a file's name steers the terminal: controls are shown as escapes."""
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        """Yield the segments of what is printed; colours are no part of their text."""
+        for segment in super().render(renderable, options):
+            clean = segment.text if segment.control else printable(segment.text, keep="\n")
+            yield segment if clean == segment.text else Segment(clean, segment.style)
+
 
 # In a file or a pipe there is no width to fit; rich would assume 80 columns and cut tables.
-console = Console(highlight=False, markup=False, soft_wrap=True, width=None if sys.stdout.isatty() else 160)
+console = Screen(highlight=False, markup=False, soft_wrap=True, width=None if sys.stdout.isatty() else 160)
 T = TypeVar("T")
 _PLAIN_SECONDS = 20.0
 _TWICE_SECONDS = 0.5

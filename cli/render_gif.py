@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from toolkit.engine import Engine
     from toolkit.masks import MaskRule
 
+_LEAST_SIDE = 16  # pixels of one picture
+
 
 def render_gif(
     directions: DirectionsArgument,
@@ -36,7 +38,7 @@ def render_gif(
     fps: Annotated[float, typer.Option(help="Frames a second.", min=0.5, max=50)] = 20.0,
     samples: Annotated[int, typer.Option(help="Latents shown side by side.", min=1)] = 8,
     columns: Annotated[int | None, typer.Option(help="Columns of the grid.", min=1)] = None,
-    size: Annotated[int | None, typer.Option(help="Side of one picture in pixels.", min=16, max=2048)] = None,
+    size: Annotated[int | None, typer.Option(help="Side of one picture in pixels.", min=_LEAST_SIDE, max=2048)] = None,
     loop: Annotated[bool, typer.Option("--there-and-back/--one-way", help="Walk back too.")] = True,
     mask: Annotated[bool, typer.Option("--mask/--no-mask", help="Tint the mask that each shift gives.")] = False,
     mask_rule: Annotated[str, typer.Option(help="With --mask: lighting, mean_thr or light-dark.")] = "lighting",
@@ -63,6 +65,8 @@ def render_gif(
     found = open_directions(directions)
     index, length, _ = resolve_shift(found, direction, 6.0 if direction is not None and reach is None else reach)
     opened = generator_of(found, generator, weights)[0].to(engine.device)
+    columns, side = columns or min(samples, 4), size or opened.image_size
+    _require_fit(out, samples, columns, side)
     latents = opened.sample(samples, Stream(seed, "render-gif"))
     path = walk(
         opened,
@@ -73,7 +77,7 @@ def render_gif(
         size,
         MASK_RULES[mask_rule] if mask else None,
         engine,
-        columns or min(samples, 4),
+        columns,
     )
     write_animation(out, path + path[-2:0:-1] if loop else path, fps)
     console.print(f"wrote {out}: {found.names[index]} of {opened.name}, from {-length:+.1f} to {length:+.1f}")
@@ -83,6 +87,19 @@ def render_gif(
     known = found.choice.mask_rule if found.choice is not None and found.choice.index == index else None
     rule = mask_rule if mask else known
     console.print(f"next: {segment_command(directions, *given, rule=rule)}")
+
+
+def _require_fit(out: Path, samples: int, columns: int, side: int) -> None:
+    """Raise UserError, saying what would fit, when the frames are larger than the format of `out` takes."""
+    from toolkit.picture_files import largest_side, require_side
+    from toolkit.pixels import grid_size
+
+    across = max(columns, -(-samples // columns))
+    least, most = grid_size(1, side)[0] + 2, largest_side(out) + 2
+    smaller = f"--size {most // across - 2} fits" if most // across >= _LEAST_SIDE + 2 else "fewer --samples do"
+    rows = most // least  # pictures of this size, in a row or above one another
+    fewer = f"so does --columns {rows}" if columns > rows and -(-samples // rows) <= rows else "or give fewer --samples"
+    require_side(out, *grid_size(samples, side, columns), f"{smaller}, {fewer}")
 
 
 def walk(

@@ -39,17 +39,20 @@ def sample(
     import numpy as np
     import torch
 
-    from cli.sources import or_published
-    from generators.catalogue import open_generator
+    from cli.sources import open_typed, or_published
     from toolkit.engine import choose_engine
     from toolkit.files import replacing
     from toolkit.photos import write_picture
-    from toolkit.pixels import grid, to_bytes
+    from toolkit.picture_files import require_side
+    from toolkit.pixels import grid, grid_size, to_bytes
 
     engine = choose_engine(device, precision)
-    opened = open_generator(generator, weights).to(engine.device)
+    opened = open_typed(generator, weights).to(engine.device)
     latents = None if latents is None else or_published(latents, "embeddings")
     points = _latents(opened, latents, count or 64, seed, truncation)
+    if out.suffix.lower() == ".png":
+        size = grid_size(len(points), opened.image_size)
+        require_side(out, *size, "give a smaller --count, or a .npy file as --out, which holds any number")
     parts = []
     with Bar("sampling", len(points), unit="images") as bar, torch.inference_mode(), engine.autocast():
         for start in range(0, len(points), batch):

@@ -14,16 +14,22 @@ from cli.options import (
     DirectionOption,
     DirectionsArgument,
     EmbeddingsOption,
+    IgnoreOption,
+    InvertOption,
     MaxMemoryOption,
+    ObjectOption,
     OtherGeneratorOption,
     PrecisionOption,
+    ResizeMasksOption,
+    ValidationImagesOption,
+    ValidationMasksOption,
     WeightsOption,
-    require,
     with_settings,
 )
 from cli.processes import ProcessesOption, engine_of
 from cli.progress import console
 from cli.training import drive, take_up, within_memory
+from cli.validation_set import ValidationSet
 from segmentation.settings import SegmentationSettings
 
 if TYPE_CHECKING:
@@ -32,7 +38,6 @@ if TYPE_CHECKING:
     import torch
 
     from generators.protocol import Generator
-    from segmentation.pairs import Pairs
     from segmentation.self_training import SelfTrainingState
     from segmentation.self_training_settings import SelfTrainingSettings
     from segmentation.training import SegmentationState, Step
@@ -51,8 +56,12 @@ def segment(
     generator: OtherGeneratorOption = None,
     weights: WeightsOption = None,
     embeddings: EmbeddingsOption = None,
-    images: Annotated[Path | None, typer.Option(help="Real photos to validate on; with --masks.")] = None,
-    masks: Annotated[Path | None, typer.Option(help="Their masks; they measure and never train.")] = None,
+    images: ValidationImagesOption = None,
+    masks: ValidationMasksOption = None,
+    object_codes: ObjectOption = None,
+    ignore: IgnoreOption = None,
+    invert: InvertOption = False,
+    resize_masks: ResizeMasksOption = False,
     device: DeviceOption = "auto",
     precision: PrecisionOption = "auto",
     processes: ProcessesOption = 1,
@@ -60,7 +69,7 @@ def segment(
     compile_mode: CompileOption = "auto",
 ) -> None:
     """Train a U-Net on synthetic images and the masks a direction gives."""
-    pairs = validation_pairs(images, masks)
+    validation = ValidationSet.open(images, masks, object_codes, ignore, invert, resize_masks)
     from cli.mask_source import MaskSource
     from segmentation.training import bytes_needed
 
@@ -70,7 +79,7 @@ def segment(
     needed = partial(bytes_needed, settings, source.generator.image_size, engine.bf16)
     settings = within_memory(settings, max_memory, needed, engine.team.size)
     opened, shift = source.generator.to(engine.device), source.shift
-    segment_into(out, opened, shift, settings, engine, source.inputs, source.name, source.latents, pairs)
+    segment_into(out, opened, shift, settings, engine, source.inputs, source.name, source.latents, validation)
     console.print(f"wrote {out / 'segmenter.safetensors'}, {out / 'synthetic.png'}")
     console.print(f"next: {command('predict', 'photo.jpg', '--model', out, '--out', 'predictions')}")
 
@@ -84,7 +93,7 @@ def segment_into(
     inputs: dict[str, str],
     direction_name: str,
     latents: "torch.Tensor | None" = None,
-    pairs: "Pairs | None" = None,
+    validation: "ValidationSet | None" = None,
 ) -> "RunFolder":
     """Return the finished run in `out`, after starting it, taking it up again or finding it finished."""
     from cli.mask_source import draw_samples
@@ -101,7 +110,7 @@ def segment_into(
     state = SegmentationState.start(generator, shift, settings, engine, source)
     if not take_up(state, run):
         draw_samples(generator, shift.to(engine.device), settings, state.synthesizer, out / "synthetic.png")
-    measure = None if pairs is None else photo_figures_of(pairs, generator.image_size)
+    measure = None if validation is None else validation.figures_at(generator.image_size)
     train_segmenter(train(state, settings, engine), state, settings, run, "synthetic", measure)
     # The name is told but no part of what the run is: naming a direction must not keep a run from going on.
     if engine.team.lead:
@@ -138,39 +147,6 @@ def train_segmenter(
     drive("training", steps, state, settings, run, attend)
 
 
-def validation_pairs(images: Path | None, masks: Path | None) -> "Pairs | None":
-    """Return the pairs of both folders, or None where none is named; UserError for one without the other.
-
-    Every file is read once: a broken mask should not end a training hours later.
-    """
-    require((images is None) == (masks is None), "--images and --masks go together; give both or neither")
-    if images is None or masks is None:
-        return None
-    from segmentation.pairs import pair_folders, read_truth
-    from toolkit.photos import read_photo
-
-    pairs = pair_folders(images, masks)
-    for pair in pairs:
-        height, width = read_photo(pair.image).shape[:2]
-        read_truth(pair, (height, width))
-    return pairs
-
-
-def photo_figures_of(pairs: "Pairs", image_size: int) -> "Callable[[UNet], dict[str, float]]":
-    """Return a function that measures a network, as it is at that step, on real photos."""
-
-    def measure(network: "UNet") -> dict[str, float]:
-        from segmentation.evaluation import evaluate
-        from segmentation.protocols import PROTOCOLS
-        from segmentation.segmenter import Segmenter
-
-        segmenter = Segmenter(network, image_size)
-        measures = evaluate(pairs, segmenter.probability, "photos", PROTOCOLS["float"].meaning).result()["measures"]
-        return {f"photo_{name}": measures[name] for name in ("iou", "accuracy", "max_f")}
-
-    return measure
-
-
 def finish(
     state: "SegmentationState",
     settings: SegmentationSettings,
@@ -185,7 +161,7 @@ def finish(
     figures = {
         name: value for line in checked for name, value in line.items() if name.startswith(("synthetic", "photo"))
     }
-    card = {"source": source, "steps": state.step, "settings": settings.as_dict(), "figures": figures}
+    card = {"source": source, "steps": state.step, "settings": settings.defining(), "figures": figures}
     Segmenter(state.network.cpu(), generator.image_size, card).save(run.path / "segmenter.safetensors")
     acceptance = state.synthesizer.acceptance
     run.finish({**source, "steps": state.step, **figures, "drawn": acceptance.drawn, "rejected": acceptance.rejected})

@@ -6,7 +6,17 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cli.hints import command
-from cli.options import DeviceOption, PrecisionOption, with_settings
+from cli.options import (
+    DeviceOption,
+    IgnoreOption,
+    InvertOption,
+    ObjectOption,
+    PrecisionOption,
+    ResizeMasksOption,
+    ValidationImagesOption,
+    ValidationMasksOption,
+    with_settings,
+)
 from cli.progress import Bar, console
 from segmentation.self_training_settings import SelfTrainingSettings
 
@@ -31,27 +41,30 @@ def self_train(
     model: Annotated[str, typer.Argument(help="Segmenter to start from: run folder, artefact or shipped name.")],
     photos: Annotated[Path, typer.Argument(help="Folder of photos without labels.")],
     out: Annotated[Path, typer.Option(help="Run folder; the same command again resumes it.")],
-    images: Annotated[Path | None, typer.Option(help="Other photos to validate on; with --masks.")] = None,
-    masks: Annotated[Path | None, typer.Option(help="Their masks; they measure and never train.")] = None,
+    images: ValidationImagesOption = None,
+    masks: ValidationMasksOption = None,
+    object_codes: ObjectOption = None,
+    ignore: IgnoreOption = None,
+    invert: InvertOption = False,
+    resize_masks: ResizeMasksOption = False,
     device: DeviceOption = "auto",
     precision: PrecisionOption = "auto",
 ) -> None:
     """Improve a segmenter on photos without labels."""
-    from cli.segment import photo_figures_of, validation_pairs
+    from cli.validation_set import ValidationSet
 
-    pairs = validation_pairs(images, masks)
-    from cli.photo_folder import photos_digest, read_squares, require_outside
+    validation = ValidationSet.open(images, masks, object_codes, ignore, invert, resize_masks)
+    from cli.photo_folder import photos_digest, photos_in, read_squares, require_outside
     from cli.sources import open_segmenter
     from toolkit.engine import choose_engine
-    from toolkit.photos import list_photos
     from toolkit.runs import RunFolder
 
     require_outside(out, photos)
     engine = choose_engine(device, precision)
     teacher = open_segmenter(model).to(engine.device)
     side = settings.image_size or teacher.image_size
-    measure = None if pairs is None else photo_figures_of(pairs, side)
-    paths = list_photos(photos)
+    measure = None if validation is None else validation.figures_at(side)
+    paths = photos_in(photos)
     pixels = read_squares(paths, side).permute(0, 2, 3, 1).numpy()
     inputs = {
         "model": str(Path(model).resolve()) if Path(model).exists() else model,
@@ -113,7 +126,7 @@ def _round(
     checked = [line for line in inner.metrics() if "held_out_loss" in line or "photo_iou" in line][-1:]
     figures = {name: value for line in checked for name, value in line.items() if name.startswith(("held", "photo_"))}
     figures["kept_share"] = float(made.kept.mean())
-    card = {"source": inputs, "round": number, "settings": settings.as_dict(), "figures": figures}
+    card = {"source": inputs, "round": number, "settings": settings.defining(), "figures": figures}
     student = Segmenter(state.network, pixels.shape[1], card)
     student.save(folder / "segmenter.safetensors")
     inner.finish({**figures, "steps": state.step})

@@ -3,11 +3,16 @@
 import hashlib
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import typer
+
+from cli.hints import command
 from toolkit.errors import UserError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import torch
 
     from generators.protocol import Generator
@@ -58,6 +63,22 @@ def annotations_beside(path: Path) -> Path:
     return path.parent / "human_annotation.txt"
 
 
+def open_typed(name: str, weights: Path | None = None) -> "Generator":
+    """Return the generator that the user named on the command line: the only names whose code may run unasked.
+
+    A line on stderr says so the first time that code runs.
+    """
+    from cli.processes import speaks
+    from generators.catalogue import open_generator
+    from generators.trust import Typed
+
+    return open_generator(name, weights, Typed(_say) if speaks() else Typed(remember=False))
+
+
+def _say(line: str) -> None:
+    typer.echo(line, err=True)
+
+
 def generator_inputs(name: str, weights: Path | None) -> dict[str, str]:
     """Return what a run records about its generator: names as they are, files by absolute path and digest."""
     from generators.catalogue import weights_file
@@ -88,35 +109,81 @@ def generator_of(
     UserError when the set's latent space has another size.
     """
     from generators.catalogue import open_generator
-    from generators.spec import split_spec
 
     if name is None:
-        source = directions.card.get("source", {})
-        if not isinstance(source, dict):
-            raise UserError(f"the direction set names its generator as {source!r}; give --generator")
-        name = str(source.get("generator", directions.generator))
-        if "missing" in source:  # a published folder tells of weights by their place on its authors' machine
-            raise UserError(f"the generator of the set, {name}, is not here; give --generator {source['missing']}")
-        weights = weights or (Path(source["weights"]) if "weights" in source else None)
-        plain = split_spec(name)[0]
-        if Path(plain).is_absolute() and not Path(plain).exists():
-            raise UserError(f"the generator of the set, {name}, is not there any more; give --generator FILE")
-        inputs = generator_inputs(name, weights)
-        recorded = directions.generator_digest
-        if recorded is not None and recorded != inputs.get("generator_digest", recorded):
-            raise UserError(
-                f"{name} is another file than the directions were found on; discover again, or give --generator {name} "
-                "to use it all the same"
-            )
-    generator = open_generator(name, weights)
+        name, weights = _recorded(directions, weights)
+        generator = open_generator(name, weights)  # a name out of a file: its code runs only where it is known
+    else:
+        generator = open_typed(name, weights)
     directions.require_dim(generator.latent_dim, generator.name)
     return generator, generator_inputs(name, weights)
 
 
+def _recorded(directions: "DirectionSet", weights: Path | None) -> tuple[str, Path | None]:
+    """Return the generator that a direction set names, and its weights, those given before those it names.
+
+    UserError where it is not at hand, or another file than the directions were found on.
+    """
+    from generators.spec import split_spec
+
+    source = directions.card.get("source", {})
+    if not isinstance(source, dict):
+        raise UserError(f"the direction set names its generator as {source!r}; give --generator")
+    name = str(source.get("generator", directions.generator))
+    if "missing" in source:  # a published folder tells of weights by their place on its authors' machine
+        raise UserError(f"the generator of the set, {name}, is not here; give --generator {missing_words(source)}")
+    weights = weights or (Path(str(source["weights"])) if "weights" in source else None)
+    plain = split_spec(name)[0]
+    if Path(plain).is_absolute() and not Path(plain).exists():
+        raise UserError(f"the generator of the set, {name}, is not there any more; give --generator FILE")
+    _require_same_file(directions, name, weights)
+    return name, weights
+
+
+def _require_same_file(directions: "DirectionSet", name: str, weights: Path | None) -> None:
+    """Raise UserError where `name`, which the set records, is another file than the directions were found on."""
+    from generators.catalogue import code_of
+
+    recorded = directions.generator_digest
+    if recorded is None or recorded == generator_inputs(name, weights).get("generator_digest", recorded):
+        return
+    code, words = code_of(name), command("--generator", name).removeprefix("toolkit ")
+    trusted = "" if code is None else f" if you trust the code in {code.place}"
+    raise UserError(
+        f"{name} is another file than the directions were found on; discover again, or give {words} to use it all the "
+        f"same{trusted}"
+    )
+
+
+def words_for(name: str) -> str:
+    """Return what a line to copy may hold behind --generator for a name out of a file: never code unknown so far."""
+    from generators.catalogue import code_of
+    from generators.trust import is_known
+
+    try:
+        code = code_of(name)
+    except UserError:  # code that is not here
+        return "GENERATOR"
+    return name if code is None or is_known(code) else "GENERATOR"
+
+
+def missing_words(source: "Mapping[str, Any]") -> str:
+    """Return what to write behind --generator where a card says that weights are missing: FILE and its options.
+
+    Nothing else that a card says: whoever copies a line from the screen should not run what a file came up with.
+    """
+    from generators.spec import split_spec
+
+    told = str(source["missing"])
+    return told if split_spec(told)[0] == "FILE" else "FILE"
+
+
 def finite_length(flag: str, value: float) -> float:
-    """Return a shift length; UserError unless it is a finite number other than 0."""
-    if not math.isfinite(value) or value == 0:
-        raise UserError(f"{flag} is {value:g}, but has to be a finite number other than 0")
+    """Return a shift length; UserError unless it is a finite number, and long enough to shift anything."""
+    from toolkit.directions import SHORTEST
+
+    if not math.isfinite(value) or abs(value) < SHORTEST:
+        raise UserError(f"{flag} is {value:g}, but has to be a finite number other than 0, {SHORTEST:g} or longer")
     return value
 
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cli.hints import command, generator_words
-from cli.options import DeviceOption, GeneratorOption, PrecisionOption, WeightsOption, with_settings
-from cli.photo_folder import photos_digest, read_squares, require_outside
+from cli.options import DeviceOption, GeneratorOption, PrecisionOption, WeightsOption, require, with_settings
+from cli.photo_folder import photos_digest, photos_in, read_squares, require_outside
 from cli.processes import ProcessesOption, engine_of
 from cli.progress import console
 from cli.training import drive, take_up
@@ -37,20 +37,18 @@ def train_encoder(
     processes: ProcessesOption = 1,
 ) -> None:
     """Train an encoder that tells the latents of images."""
-    from cli.sources import generator_inputs
-    from generators.catalogue import open_generator
+    from cli.sources import generator_inputs, open_typed
     from generators.encoder_training import EncoderState, encoder_shape
     from generators.encoder_validation import split_photos
-    from toolkit.photos import list_photos
     from toolkit.runs import RunFolder
 
     engine = engine_of(device, precision, processes)
-    opened = open_generator(generator, weights).to(engine.device)
+    opened = open_typed(generator, weights).to(engine.device)
     shape = encoder_shape(opened, settings)
     inputs, pixels = generator_inputs(generator, weights), None
     if photos is not None:
         require_outside(out, photos)
-        paths = list_photos(photos)
+        paths = photos_in(photos)
         pixels = split_photos(read_squares(paths, shape.image_size), settings)
         inputs |= {"photos": str(photos.resolve()), "photos_digest": photos_digest(paths, photos)}
     run = RunFolder.open(out, settings, {**inputs, **engine.identity()}, engine.describe(), team=engine.team)
@@ -111,9 +109,11 @@ def _finish(
     """Write the encoder and its last figures, print them, and close the run."""
     from generators.encoder import Encoder
 
-    (last,) = [line for line in run.metrics() if "latent_r2" in line][-1:]
+    measured = [line for line in run.metrics() if "latent_r2" in line]
+    require(bool(measured), f"the log in {run.path} lacks its last figures; train again in another --out")
+    last = measured[-1]
     figures: dict[str, Any] = {name: value for name, value in last.items() if name != "step"}
-    card = {"generator": generator.name, "source": inputs, "settings": settings.as_dict(), "figures": figures}
+    card = {"generator": generator.name, "source": inputs, "settings": settings.defining(), "figures": figures}
     Encoder(state.network.cpu(), card).save(run.path / "encoder.safetensors")
     run.finish({**inputs, "steps": state.step, **figures})
     console.print(

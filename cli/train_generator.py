@@ -8,7 +8,7 @@ import typer
 
 from cli.hints import command
 from cli.options import DeviceOption, PrecisionOption, require, with_settings
-from cli.photo_folder import photos_digest, read_squares, require_outside
+from cli.photo_folder import photos_digest, photos_in, read_squares, require_outside
 from cli.processes import ProcessesOption, engine_of
 from cli.progress import console
 from cli.training import drive, log_figures, take_up
@@ -51,12 +51,11 @@ def train_generator(
     require_outside(out, photos)
     from generators.adversarial import GROUP
     from generators.warm_start import start_from
-    from toolkit.photos import list_photos
     from toolkit.runs import RunFolder
 
     engine = engine_of(device, precision, processes)
     engine.team.rows(settings.batch, GROUP)  # refuses a batch too small for the processes
-    paths = list_photos(photos)
+    paths = photos_in(photos)
     state_class, train = _objective(settings)
     state = state_class.start(settings, engine)
     if start is not None and not (out / "checkpoint.pt").exists():
@@ -196,7 +195,7 @@ def _finish(state: "State", source: dict[str, Any], settings: GeneratorSettings,
 
     measured = [line for line in run.metrics() if line["step"] == state.step][-1:]
     figures = {name: value for line in measured for name, value in line.items() if not name.endswith(_OF_ONE_BATCH)}
-    card = {**source, "seen": state.step * settings.batch, **settings.as_dict()}
+    card = {**source, "seen": state.step * settings.batch, **settings.defining()}
     CompactGenerator(state.average.cpu(), card).save(run.path / "generator.safetensors")
     encoder = _encoder_of(state)
     if encoder is not None:

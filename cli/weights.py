@@ -1,6 +1,7 @@
 """toolkit weights: published generators, directions, embeddings and segmenters by name."""
 
 import math
+from shlex import quote
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -60,7 +61,7 @@ def pull(
     for entry in [find(name) for name in names]:
         _pull_one(entry, offline)
         made = entry.path if entry.role != "archive" else _unpacked(entry)
-        console.print(f"next: {entry.next.replace('{path}', str(made))}")
+        console.print(f"next: {entry.next.replace('{path}', quote(str(made)))}")
 
 
 def _pull_one(entry: "PublishedFile", offline: bool) -> None:

@@ -1,19 +1,18 @@
 """Names people gave to directions: `human_annotation.txt`, one `index: label` a line."""
 
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 
 from toolkit.errors import UserError
 from toolkit.files import write_text
+from toolkit.printable import is_printable
+from toolkit.reading import LARGEST_LABELS, read_text, whole_number
 
 
 def read_annotations(path: Path) -> dict[str, int]:
     """Return label -> direction index of an annotation file; UserError naming a malformed line."""
-    try:
-        text = Path(path).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"cannot read annotations from {path} ({error}); name a human_annotation.txt") from error
-    return parse_annotations(text, str(path))
+    return parse_annotations(read_text(path, "human_annotation.txt", LARGEST_LABELS), str(path))
 
 
 def parse_annotations(text: str, source: str = "the annotations") -> dict[str, int]:
@@ -23,13 +22,15 @@ def parse_annotations(text: str, source: str = "the annotations") -> dict[str, i
     lost. UserError with the number of a malformed line.
     """
     labels: dict[str, int] = {}
+    repeats: Counter[str] = Counter()
     for number, line in enumerate(text.splitlines(), start=1):
         if not line.strip():
             continue
-        index, colon, label = line.partition(":")
-        if not colon or not index.strip().isdecimal() or not label.strip():
+        digits, colon, label = line.partition(":")
+        index, name = whole_number(digits), normalised(label)
+        if not colon or index is None or not name or not is_printable(name):
             raise UserError(f"{source}, line {number} is {line!r}, but has to be like 12: zoom; mend that line")
-        labels[_unused(normalised(label), labels)] = int(index)
+        labels[_unused(name, labels, repeats)] = index
     return labels
 
 
@@ -38,13 +39,13 @@ def normalised(label: str) -> str:
     return "_".join(label.split())
 
 
-def _unused(label: str, taken: Mapping[str, int]) -> str:
-    if label not in taken:
-        return label
-    repeat = 1
-    while f"{label}_({repeat})" in taken:
-        repeat += 1
-    return f"{label}_({repeat})"
+def _unused(label: str, taken: Mapping[str, int], repeats: "Counter[str]") -> str:
+    """Return the label with the first number that makes it new; `repeats` counts how often each was used again."""
+    name = label
+    while name in taken:
+        repeats[label] += 1
+        name = f"{label}_({repeats[label]})"
+    return name
 
 
 def write_annotations(path: Path, labels: Mapping[str, int]) -> None:

@@ -34,14 +34,14 @@ def sefa_set(generator: Generator, settings: SefaSettings, card: dict[str, Any])
         generator.name,
         "sefa",
         scores={"eigenvalue": values.flip(0)[:count].clamp_min(0).tolist()},
-        card={**card, "settings": settings.as_dict()},
+        card={**card, "settings": settings.defining()},
     )
 
 
 def coordinate_set(generator: Generator, settings: CoordinateSettings, card: dict[str, Any]) -> DirectionSet:
     """Return the first latent axes."""
     vectors = torch.eye(generator.latent_dim)[: _count(settings.directions, generator)]
-    return DirectionSet(vectors, generator.name, "coordinates", card={**card, "settings": settings.as_dict()})
+    return DirectionSet(vectors, generator.name, "coordinates", card={**card, "settings": settings.defining()})
 
 
 def random_set(generator: Generator, settings: RandomSettings, card: dict[str, Any]) -> DirectionSet:
@@ -50,7 +50,7 @@ def random_set(generator: Generator, settings: RandomSettings, card: dict[str, A
     basis, triangle = torch.linalg.qr(noise.T)
     basis = basis * triangle.diagonal().sign()  # without it the distribution would depend on the factorisation
     vectors = basis.T[: _count(settings.directions, generator)].float()
-    return DirectionSet(vectors, generator.name, "random", card={**card, "settings": settings.as_dict()})
+    return DirectionSet(vectors, generator.name, "random", card={**card, "settings": settings.defining()})
 
 
 def _count(directions: int | None, generator: Generator) -> int:

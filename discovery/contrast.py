@@ -128,5 +128,5 @@ def contrast_set(
         "contrast",
         names=("light", "dark"),
         choice=Choice(0, 1, settings.length, opposite=1, mask_rule="light-dark"),
-        card={**card, "settings": settings.as_dict()},
+        card={**card, "settings": settings.defining()},
     )

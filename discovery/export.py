@@ -60,6 +60,8 @@ def networks_of(directions: DirectionSet, checkpoint: Path | None) -> Networks:
         deformator = make_deformator(settings["deformator"], *directions.vectors.shape)
         deformator.load_state_dict(state["deformator"])
         predictor, step, reached = dict(state["reconstructor"]), directions.card["step"], state["step"]
+        if type(reached) is not int:
+            raise TypeError("its step is no whole number")
         learnt = F.normalize(deformator.directions(settings["shift_scale"]))
     except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
         raise UserError(

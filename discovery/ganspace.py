@@ -130,5 +130,5 @@ def ganspace_set(
         generator.name,
         "ganspace",
         scores={"variance": state.components.shares()[: state.count].tolist(), "length": moves.norm(dim=1).tolist()},
-        card={**card, "layer": state.features.layer, "settings": settings.as_dict()},
+        card={**card, "layer": state.features.layer, "settings": settings.defining()},
     )

@@ -19,6 +19,7 @@ from toolkit.artefacts import Tensors, load_state_file, match_state
 from toolkit.directions import DirectionSet
 from toolkit.errors import UserError
 from toolkit.files import read_json
+from toolkit.reading import is_there
 
 ARGS = "args.json"
 ANNOTATIONS = "human_annotation.txt"
@@ -32,6 +33,7 @@ GANS = {
     "SN_Anime": (128, "generators/SN_Anime"),
     "StyleGAN2": (512, "generators/StyleGAN2/stylegan2-ffhq-config-f.pt"),
 }
+_MOST = 8192  # directions, and numbers of a latent: those that were published have 512 at most
 _SHIFT_SCALE = 6.0  # the original's default
 _NUMBERED = re.compile(r"deformator_(\d+)\.pt")
 
@@ -75,8 +77,8 @@ class PublishedFolder:
         for key in keys:
             value = self.args.get(key)
             if value is not None:
-                if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-                    raise self._wrong(key, value, "a whole number above 0")
+                if type(value) is not int or not 1 <= value <= _MOST:
+                    raise self._wrong(key, value, f"a whole number from 1 to {_MOST}")
                 return value
         return None
 
@@ -110,7 +112,7 @@ class PublishedFolder:
             # Directions mean nothing on other weights. Of an SNGAN the original takes this folder whatever is named.
             tree = known.with_name(Path(name).name) if named and known.suffix else known
             places += [above / tree for above in (*self.root.resolve().parents[:3], Path("models/pretrained"))]
-        return next((place.resolve() for place in places if place.exists()), None), name
+        return next((place.resolve() for place in places if is_there(place)), None), name
 
     def source(self) -> dict[str, Any]:
         """Return what a card says of the generator; "missing" tells how to give weights that are not at hand."""
@@ -242,16 +244,22 @@ def _sizes(folder: PublishedFolder, kind: str, state: Tensors) -> tuple[int, int
 def _latent_dim(folder: PublishedFolder, out_dim: int | None) -> int:
     """Return the generator's shift length, to which the map's output is padded or cut."""
     own = folder.own("latent_dim")
-    if isinstance(own, int):
-        return own
+    if own is not None:
+        return _as_length(own, folder.root / ARGS)
     if out_dim is not None and folder.count("max_latent_dim") is None:
         return out_dim  # the original then takes the generator's
     path, _ = folder.generator()
     if path is not None and (path / ARGS).is_file():  # an SNGAN's folder
         told = read_json(path / ARGS)
-        if isinstance(told, dict) and isinstance(told.get("latent_dim"), int):
-            return told["latent_dim"]
+        if isinstance(told, dict) and "latent_dim" in told:
+            return _as_length(told["latent_dim"], path / ARGS)
     known = GANS.get(folder.gan_type, (out_dim, ""))[0]
     if known is None:
         raise UserError(f"{folder.root / ARGS} names no generator whose latent numbers are known; add gan_type")
     return known
+
+
+def _as_length(value: Any, source: Path) -> int:
+    if type(value) is not int or not 1 <= value <= _MOST:
+        raise UserError(f"latent_dim in {source} is {value!r}, but has to be a whole number from 1 to {_MOST}")
+    return value

@@ -45,9 +45,9 @@ class DiscoverySettings(Settings):
     shift_weight: float = setting(0.25, "weight of the absolute error of the shift", minimum=0)
     truncation: float | None = setting(None, "cut the latents' distribution at plus and minus this", above=0)
     seed: int = setting(0, "names every random draw", minimum=0)
-    log_every: int = setting(10, "steps between logged figures", minimum=1)
-    chart_every: int = setting(1000, "steps between charts", minimum=1)
-    checkpoint_every: int = setting(500, "steps between checkpoints", minimum=1)
+    log_every: int = setting(10, "steps between logged figures", minimum=1, watches=True)
+    chart_every: int = setting(1000, "steps between charts", minimum=1, watches=True)
+    checkpoint_every: int = setting(500, "steps between checkpoints", minimum=1, watches=True)
     validation_batches: int = setting(100, "batches over which the accuracy is measured", minimum=1)
 
     def __post_init__(self) -> None:

@@ -252,5 +252,5 @@ def direction_set(
         generator.name,
         f"discover ({settings.deformator})",
         scores={"length": vectors.norm(dim=1).tolist()},
-        card={**card, "step": state.step, "settings": settings.as_dict()},
+        card={**card, "step": state.step, "settings": settings.defining()},
     )

@@ -10,7 +10,15 @@ from generators.biggan import BIGBIGAN, BIGGAN_128, BigGANNetwork, BigGANShape, 
 from generators.frozen import FrozenGenerator
 from generators.protocol import Latents
 from generators.spec import Options
-from toolkit.artefacts import Tensors, artefact_kind, load_artefact, load_state_file, match_state, save_artefact
+from toolkit.artefacts import (
+    Tensors,
+    artefact_kind,
+    differences,
+    load_artefact,
+    load_state_file,
+    match_state,
+    save_artefact,
+)
 from toolkit.errors import UserError
 from toolkit.streams import Stream
 
@@ -89,7 +97,7 @@ def load_bigbigan(path: Path) -> BigBiGAN:
         state, card = load_artefact(path, KIND)
         name = str(card.get("name", name))
     else:
-        state = load_state_file(path, "BigBiGAN weights")
+        state = load_state_file(path, "BigBiGAN weights", fits=is_whole)
     shape = _bigbigan_shape(state, path)
     return BigBiGAN(BigGANNetwork(shape, {**state, "shared.weight": state["shared.weight"][:1]}), name)
 
@@ -137,6 +145,18 @@ def _has_one_class(state: Tensors) -> bool:
     return bool((rows - rows[:1]).abs().max() <= _SAME_CLASS * rows.abs().max())
 
 
+def is_whole(state: Tensors) -> bool:
+    """Return whether a state has all entries of published BigBiGAN weights of its size, and no other."""
+    try:
+        return not differences(state, sizes := published_entries(state), _unused(sizes))
+    except UserError:
+        return False
+
+
+def _unused(sizes: Mapping[str, Any]) -> list[str]:
+    return [name for name in sizes if name.endswith(".sv0")]
+
+
 def _bigbigan_shape(state: Tensors, path: Path) -> BigGANShape:
     """Return the sizes of BigBiGAN weights read from `path`; UserError for all others."""
     what = "BigBiGAN weights"
@@ -145,5 +165,5 @@ def _bigbigan_shape(state: Tensors, path: Path) -> BigGANShape:
     except UserError as error:
         raise UserError(f"{path} does not fit {what}: {error}") from error
     sizes = published_shapes(shape)
-    match_state(state, sizes, path, what, optional=[name for name in sizes if name.endswith(".sv0")])
+    match_state(state, sizes, path, what, optional=_unused(sizes))
     return shape

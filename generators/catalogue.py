@@ -6,6 +6,7 @@ from pathlib import Path
 from generators.own_factories import Factory, find_factory, plug_ins
 from generators.protocol import Generator
 from generators.spec import Options, split_spec
+from generators.trust import RECORDED, Code, Trust
 from toolkit.artefacts import artefact_kind
 from toolkit.errors import UserError
 from toolkit.unfinished import require_finished
@@ -26,7 +27,10 @@ def shipped_generators() -> list[str]:
 
 
 def weights_file(name: str, weights: Path | None = None) -> Path | None:
-    """Return the file the generator `name` is read from, for one's own code its source; None where there is none."""
+    """Return the file the generator `name` is read from, for one's own code its source; None where there is none.
+
+    Nothing of it is run. UserError for one's own code that is not there.
+    """
     name = split_spec(name)[0]
     if name == "scene":
         return None
@@ -43,23 +47,40 @@ def weights_file(name: str, weights: Path | None = None) -> Path | None:
     return path if path.is_file() else None
 
 
-def open_generator(name: str, weights: Path | None = None) -> Generator:
+def open_generator(name: str, weights: Path | None = None, trust: Trust = RECORDED) -> Generator:
     """Return the generator called `name`: scene, bigbigan, a shipped name, a file, a run folder, or one's own.
 
     One's own is `package.module:factory`, or the name of an installed plug-in (generators.own_factories).
     Options may follow, as in `G_ema.pth@classes=239` (generators.spec). `weights` is the file of bigbigan, if not the
-    one that `toolkit weights pull` left in the cache. UserError saying what there is when nothing fits.
+    one that `toolkit weights pull` left in the cache. One's own code and programs saved in files run where `trust` lets
+    them: `generators.trust.TYPED` is for names that the user typed himself, never for one read from a file. UserError
+    where they may not, and saying what there is when nothing fits.
     """
     plain, values = split_spec(name)
     if weights is not None and plain != "bigbigan":
         raise UserError(f"--weights goes with --generator bigbigan, not {plain}; give the file itself as --generator")
     options = Options(values, plain)
-    opened = _opened(plain, weights, options)
+    opened = _opened(plain, weights, options, trust)
     options.end()
     return opened
 
 
-def _opened(name: str, weights: Path | None, options: Options) -> Generator:
+def code_of(name: str) -> Code | None:
+    """Return what opening the generator `name` would run besides this toolkit, or None for a name that runs nothing.
+
+    UserError for one's own code that is not there.
+    """
+    from generators.own_files import program_code
+
+    plain, values = split_spec(name)
+    factory, options = _own(plain), Options(values, plain)
+    if factory is not None:
+        return factory.code(options)
+    path = None if plain in ("scene", "bigbigan") else weights_file(plain)
+    return None if path is None else program_code(path, options)
+
+
+def _opened(name: str, weights: Path | None, options: Options, trust: Trust) -> Generator:
     if name == "scene":
         return _scene(options)
     if name == "bigbigan":
@@ -73,10 +94,10 @@ def _opened(name: str, weights: Path | None, options: Options) -> Generator:
         return load_bigbigan(file)
     factory = _own(name)
     if factory is not None:
-        return factory.build(options)
+        return factory.build(options, trust)
     path = weights_file(name)
     if path is not None:
-        return _open_file(path, options)
+        return _open_file(path, options, trust)
     if Path(name).is_dir():
         require_finished(Path(name) / _IN_FOLDERS[0])
         raise UserError(
@@ -103,11 +124,11 @@ def _scene(options: Options) -> Generator:
     return SceneGenerator(image_size=side or 64, mixing_seed=options.integer("mixing_seed", None))
 
 
-def _open_file(path: Path, options: Options) -> Generator:
+def _open_file(path: Path, options: Options, trust: Trust) -> Generator:
     from generators.bigbigan import KIND as BIGBIGAN
     from generators.bigbigan import load_bigbigan
     from generators.compact import load_compact
-    from generators.layouts import open_published
+    from generators.layouts import OWN_HINT, fits, open_published
     from generators.own_files import open_program
     from generators.stylegan2_layout import unwrapped
     from toolkit.artefacts import load_state_file
@@ -122,7 +143,8 @@ def _open_file(path: Path, options: Options) -> Generator:
         return load_bigbigan(path)
     if kind is not None:
         return load_compact(path)
-    program = open_program(path, options)
+    program = open_program(path, options, trust)
     if program is not None:
         return program
-    return open_published(load_state_file(path, "generator weights", unwrapped), path, options)
+    state = load_state_file(path, "generator weights", unwrapped, fits, OWN_HINT)
+    return open_published(state, path, options)

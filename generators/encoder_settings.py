@@ -34,6 +34,8 @@ class EncoderSettings(Settings):
     mirror: bool = setting(True, "show half of the photos mirrored")
     held_out: int = setting(256, "most photos kept out of training to measure on; at most a tenth is taken", minimum=1)
     seed: int = setting(0, "names every random draw", minimum=0)
-    log_every: int = setting(20, "steps between logged figures", minimum=1)
-    validate_every: int = setting(250, "steps between validations, each with a picture of pairs", minimum=1)
-    checkpoint_every: int = setting(250, "steps between checkpoints", minimum=1)
+    log_every: int = setting(20, "steps between logged figures", minimum=1, watches=True)
+    validate_every: int = setting(
+        250, "steps between validations, each with a picture of pairs", minimum=1, watches=True
+    )
+    checkpoint_every: int = setting(250, "steps between checkpoints", minimum=1, watches=True)

@@ -66,9 +66,30 @@ def load_unfinished(path: Path) -> tuple[EmbeddedPhotos, dict[str, Any]]:
     """Return what `EmbeddedPhotos.save` wrote and how it was made; UserError for any other file."""
     tensors, card = load_artefact(path, _UNFINISHED)
     try:
-        return EmbeddedPhotos(list(tensors.values()), card["files"], card["left_out"], card["errors"]), card["made"]
+        photos = EmbeddedPhotos(list(tensors.values()), card["files"], card["left_out"], card["errors"])
+        _require_whole(photos, card["made"])
     except KeyError as error:
         raise UserError(f"{path} holds no {error}; delete it to start again") from error
+    except TypeError as error:
+        raise UserError(f"{path} cannot be taken up: {error}; delete it to start again") from error
+    return photos, card["made"]
+
+
+def _require_whole(photos: EmbeddedPhotos, made: Any) -> None:
+    """Raise TypeError unless what a file says is of the types and lengths that are written."""
+    count = len(photos.files) if isinstance(photos.files, list) else -1
+    names = [*photos.files, *photos.left_out] if count >= 0 and isinstance(photos.left_out, list) else [None]
+    shapes = [part.dim() == 2 and part.is_floating_point() and len(part) == count for part in photos.z]
+    columns = photos.errors.values() if isinstance(photos.errors, dict) else [None]
+    figures = [isinstance(c, list) and len(c) == count and all(isinstance(v, int | float) for v in c) for c in columns]
+    wrong = {
+        "photos' names": not all(isinstance(name, str) for name in names),
+        "latents": shapes != ([True] if count else []),
+        "errors": not all(figures),
+        "record": not isinstance(made, dict),
+    }
+    for what in (what for what, is_wrong in wrong.items() if is_wrong):
+        raise TypeError(f"its {what} cannot be read")
 
 
 def record_of(path: Path) -> Path:

@@ -8,7 +8,7 @@ from pathlib import Path
 from generators import bigbigan, proggan, sngan, stylegan2, stylegan2_layout
 from generators.protocol import Generator
 from generators.spec import Options
-from toolkit.artefacts import Tensors, differences, require_finite
+from toolkit.artefacts import Tensors, differences, require_weights
 from toolkit.errors import UserError
 
 Shapes = Mapping[str, tuple[int, ...]]
@@ -16,7 +16,10 @@ Shapes = Mapping[str, tuple[int, ...]]
 _SHOWN = 4
 _LEAST_LIKENESS = 0.2
 # What the modules around the original generators put before every name when they are saved with them.
-_ADAPTERS = ("big_gan.", "style_gan2.", "model.", "module.")
+_ADAPTERS = ("big_gan.", "style_gan2.", "model.", "module.", "_orig_mod.")
+
+
+OWN_HINT = "; weights of your own network go behind its code, package.module:factory@weights=FILE"
 
 
 @dataclass(frozen=True)
@@ -72,16 +75,12 @@ def open_published(state: Tensors, path: Path, options: Options) -> Generator:
     UserError saying which layout it resembles most and what is missing, unknown or of another shape, or which other
     prefix stands before all names.
     """
-    best = max(
-        (_compared(layout, prefix, state) for prefix in _prefixes(state) for layout in LAYOUTS),
-        key=lambda comparison: comparison.likeness,
-    )
+    best = _best(state)
     if best.likeness < _LEAST_LIKENESS:
         known = "; ".join(layout.what for layout in LAYOUTS)
         raise UserError(
             f"{path} has no layout of a known generator (its entries begin with "
-            f"{', '.join(sorted(state)[:_SHOWN]) or 'nothing'}); known are {known}; weights of your own network go "
-            "behind its code, package.module:factory@weights=FILE"
+            f"{', '.join(sorted(state)[:_SHOWN]) or 'nothing'}); known are {known}{OWN_HINT}"
         )
     if best.difference:
         raise UserError(
@@ -93,8 +92,19 @@ def open_published(state: Tensors, path: Path, options: Options) -> Generator:
             f"{path} holds {best.layout.what}, but every name in it begins with {best.prefix}; take this prefix off "
             "the names and save it again"
         )
-    require_finite(state, path)
+    require_weights(state, path)
     return best.layout.build(_without(best.prefix, state), path, options)
+
+
+def fits(state: Tensors) -> bool:
+    """Return whether `state` has a published layout, whole and with nothing else in it, so that it opens."""
+    best = _best(state)
+    return not best.difference and best.likeness >= _LEAST_LIKENESS
+
+
+def _best(state: Tensors) -> "_Comparison":
+    comparisons = (_compared(layout, prefix, state) for prefix in _prefixes(state) for layout in LAYOUTS)
+    return max(comparisons, key=lambda comparison: comparison.likeness)
 
 
 def _prefixes(state: Tensors) -> list[str]:

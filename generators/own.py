@@ -13,6 +13,7 @@ from toolkit.errors import UserError
 from toolkit.streams import Stream
 
 LATENT_KINDS = ("normal", "uniform")
+_MOST = 1_000_000  # classes, latent numbers or pixels a side: a card may say anything
 _FULL = (-1.0, 1.0)
 
 
@@ -55,7 +56,7 @@ class OwnGenerator:
         _require(isinstance(name, str) and bool(name), "name", name, "a text that is not empty")
         for key, value in {"latent_dim": latent_dim, "image_size": image_size, "num_classes": num_classes}.items():
             known = value is not None or key == "num_classes"
-            _require(known and (value is None or _is_count(value)), key, value, "a whole number from 1 on")
+            _require(known and (value is None or _is_count(value)), key, value, f"a whole number from 1 to {_MOST}")
         _require(latents in LATENT_KINDS, "latents", latents, f"one of {', '.join(LATENT_KINDS)}")
         _require(value_range is None or _is_range(value_range), "value_range", value_range, "two rising numbers")
         allowed = range(num_classes or 0)
@@ -159,7 +160,7 @@ def _matrix(layer: nn.Module, name: str, latent_dim: int) -> torch.Tensor:
 
 
 def _is_count(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
+    return type(value) is int and 1 <= value <= _MOST
 
 
 def _is_range(value: Any) -> bool:

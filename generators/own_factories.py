@@ -17,8 +17,10 @@ from typing import Any
 from torch import nn
 
 from generators.checking import attempt, checked
+from generators.modules import located
 from generators.protocol import Generator
 from generators.spec import Options
+from generators.trust import Code, Trust
 from toolkit.errors import UserError
 
 GROUP = "latent_toolkit.generators"
@@ -36,17 +38,28 @@ class Factory:
     attribute: str
 
     def source_file(self) -> Path | None:
-        """Return the source of its module, or None where there is none; UserError if it cannot be imported."""
-        file = getattr(_imported(self.module), "__file__", None)
-        return Path(file) if file and Path(file).is_file() else None
+        """Return the source of its module, or None where it has none; nothing is imported to find it.
 
-    def build(self, options: Options) -> Generator:
+        UserError if there is no such module.
+        """
+        place = located(self.module)
+        if place is None:
+            raise _absent(self.module)
+        return place.file
+
+    def code(self, options: Options) -> Code:
+        """Return what `build` would run; UserError if there is no such module."""
+        return Code(options.spec, self.source_file(), options.left())
+
+    def build(self, options: Options, trust: Trust) -> Generator:
         """Return the generator it makes, tried out (generators.checking); the options become its arguments.
 
-        UserError in one line for a module or name that is not there, wrong options, and what its code raises.
+        UserError in one line where its code may not run, for a module or name that is not there, wrong options, and
+        what its code raises.
         """
-        made = self._found()
-        arguments = _arguments(made, options.rest(), self.name)
+        trust.admit(self.code(options))
+        given, made = options.rest(), self._found()
+        arguments = _arguments(made, given, self.name)
         return checked(attempt(lambda: made(**arguments), self.name), self.name)
 
     def _found(self) -> Callable[..., Any]:
@@ -86,8 +99,10 @@ def plug_ins() -> list[EntryPoint]:
 
 
 def _imported(name: str) -> types.ModuleType:
-    folder = os.getcwd()
-    if not {"", folder} & set(sys.path):
+    folder, place = os.getcwd(), located(name)
+    # Only where the module is in the folder: elsewhere files of that folder would hide what the module imports.
+    beside = place is None or (place.file is not None and Path(folder).resolve() in place.file.resolve().parents)
+    if beside and not {"", folder} & set(sys.path):
         for package in _PACKAGES:  # held before a folder that may have one of that name comes first
             importlib.import_module(package)
         sys.path.insert(0, folder)
@@ -98,13 +113,17 @@ def _imported(name: str) -> types.ModuleType:
         absent = error.__cause__.name if isinstance(error.__cause__, ModuleNotFoundError) else None
         if absent is None or not f"{name}.".startswith(f"{absent}."):
             raise
-        top = name.partition(".")[0]
-        remedy = (
-            f"{top} is a package of this toolkit, so give yours another name"
-            if top in _PACKAGES
-            else "run the command in the folder that holds it, or install it"
-        )
-        raise UserError(f"there is no module {name} in {folder} or installed; {remedy}") from error.__cause__
+        raise _absent(name) from error.__cause__
+
+
+def _absent(name: str) -> UserError:
+    top = name.partition(".")[0]
+    remedy = (
+        f"{top} is a package of this toolkit, so give yours another name"
+        if top in _PACKAGES
+        else "run the command in the folder that holds it, or install it"
+    )
+    return UserError(f"there is no module {name} in {os.getcwd()} or installed; {remedy}")
 
 
 def _arguments(factory: Callable[..., Any], given: Mapping[str, str], name: str) -> dict[str, Any]:

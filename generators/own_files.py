@@ -1,12 +1,11 @@
 """Generators saved together with their code (TorchScript, torch.export), each with a JSON card beside the file.
 
-Opening such a file runs the code in it.
+Opening such a file runs the code in it, so it is opened where generators.trust admits it.
 """
 
 import json
 import logging
 import warnings
-import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Self
@@ -18,8 +17,10 @@ from generators.checking import attempt, checked
 from generators.own import OwnGenerator
 from generators.protocol import Generator
 from generators.spec import Options
+from generators.trust import Code, Trust
 from toolkit.errors import UserError
 from toolkit.files import read_json
+from toolkit.foreign import program_kind
 
 _NEEDED = ("latent_dim", "image_size")
 _ANY = 2**31  # torch writes no bound as an infinity of its own, which says of itself that it is finite
@@ -55,18 +56,19 @@ class ExportedNetwork(nn.Module):
         return self.requires_grad_(False)
 
 
-def open_program(path: Path, options: Options) -> Generator | None:
+def open_program(path: Path, options: Options, trust: Trust) -> Generator | None:
     """Return the generator in a TorchScript or torch.export file, tried out (generators.checking), or None in others.
 
     Which it is, the names in the archive tell; nothing is unpickled for that. `model.json` beside `model.pt` holds
     latent_dim and image_size, and latents, value_range, num_classes and name where they are not OwnGenerator's
-    defaults; option `classes` names the classes to draw from. UserError for a missing or wrong card, a damaged file and
-    a fixed batch size.
+    defaults; option `classes` names the classes to draw from. UserError where the program may not run, and for a
+    missing or wrong card, a damaged file and a fixed batch size.
     """
-    load = _loader(path)
-    if load is None:
+    load, code = _loader(path), program_code(path, options)
+    if load is None or code is None:
         return None
     card = _card(path)
+    trust.admit(code)
     network, classes = load(path), options.integers("classes")
     count = card.get("num_classes") or 0
     for index in classes:
@@ -85,14 +87,13 @@ def program_card(path: Path) -> Path | None:
     return None if _loader(path) is None else path.with_suffix(".json")
 
 
+def program_code(path: Path, options: Options) -> Code | None:
+    """Return what `open_program` would run, or None for other files."""
+    return None if _loader(path) is None else Code(options.spec, path, options.left(), is_program=True)
+
+
 def _loader(path: Path) -> Callable[[Path], nn.Module] | None:
-    if not zipfile.is_zipfile(path):
-        return None
-    with zipfile.ZipFile(path) as archive:
-        inner = {name.partition("/")[2] or name for name in archive.namelist()}
-    if "archive_format" in inner or "serialized_exported_program.json" in inner:
-        return _load_exported
-    return _load_script if "constants.pkl" in inner or any(name.startswith("code/") for name in inner) else None
+    return {"torch.export": _load_exported, "TorchScript": _load_script, None: None}[program_kind(path)]
 
 
 def _card(path: Path) -> dict[str, Any]:

@@ -1,10 +1,10 @@
 """What a generator is to the rest of the toolkit."""
 
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, Self, runtime_checkable
-from zipfile import BadZipFile
 
 import numpy as np
 import torch
@@ -12,7 +12,11 @@ from torch import nn
 
 from toolkit.errors import UserError
 from toolkit.files import existing_file
+from toolkit.foreign import naming_others
+from toolkit.reading import guarded
 from toolkit.streams import Stream
+
+_LONGEST_HEADER = 10_000  # bytes, which is numpy's own bound, though only once it has asked for their memory
 
 
 @dataclass(frozen=True)
@@ -100,12 +104,7 @@ def load_latents(path: Path, latent_dim: int) -> torch.Tensor:
 
     UserError when it is missing, no array, of another shape than (N, latent_dim), empty or not finite.
     """
-    path = existing_file(path, "latents file (.npy)")
-    try:
-        with path.open("rb") as handle:
-            array = np.load(handle, allow_pickle=False)
-    except (ValueError, OSError, EOFError, BadZipFile) as error:
-        raise UserError(f"cannot read {path} as a .npy array ({error}); save it with numpy.save") from error
+    array = _mapped(existing_file(path, "latents file (.npy)"))
     if not isinstance(array, np.ndarray) or array.ndim != 2 or array.shape[1] != latent_dim or not len(array):
         shape = getattr(array, "shape", "several arrays")
         raise UserError(f"{path} has shape {shape}, but latents of shape (N, {latent_dim}) are needed")
@@ -115,3 +114,24 @@ def load_latents(path: Path, latent_dim: int) -> torch.Tensor:
     if not np.isfinite(array).all():
         raise UserError(f"{path} holds values that are no finite numbers; make it again")
     return torch.from_numpy(array)
+
+
+def _mapped(path: Path) -> np.ndarray | None:
+    """Return the array in a `.npy` file, or None where there are several; UserError for anything else.
+
+    It is mapped, not read: numpy then finds that a header promises more than the file has before memory is asked for.
+    """
+    with (
+        guarded(f"cannot read {path} as a .npy array", "save it with numpy.save"),
+        naming_others(path, "a latents file (.npy)"),
+        warnings.catch_warnings(),
+    ):
+        warnings.simplefilter("ignore")  # of headers that Python 2 wrote
+        with path.open("rb") as handle:
+            magic, version, length = handle.read(6), handle.read(2), int.from_bytes(handle.read(4), "little")
+        if magic == b"\x93NUMPY" and version[:1] > b"\1" and length > _LONGEST_HEADER:
+            raise ValueError(f"its header has {length} bytes")
+        if magic[:2] == b"PK":  # several arrays; opened here, since numpy leaves a damaged archive open
+            with path.open("rb") as handle, np.load(handle, allow_pickle=False):
+                return None
+        return np.load(path, mmap_mode="r", allow_pickle=False)

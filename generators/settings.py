@@ -44,10 +44,10 @@ class GeneratorSettings(Settings):
     augment: bool = setting(True, "differentiable augmentation: colour, translation, cutout")
     mirror: bool = setting(True, "show half of the photos mirrored")
     seed: int = setting(0, "names every random draw", minimum=0)
-    log_every: int = setting(50, "steps between logged figures", minimum=1)
-    grid_every: int = setting(1000, "steps between sample grids", minimum=1)
-    quality_every: int = setting(1000, "steps between quality figures", minimum=1)
-    checkpoint_every: int = setting(500, "steps between checkpoints", minimum=1)
+    log_every: int = setting(50, "steps between logged figures", minimum=1, watches=True)
+    grid_every: int = setting(1000, "steps between sample grids", minimum=1, watches=True)
+    quality_every: int = setting(1000, "steps between quality figures", minimum=1, watches=True)
+    checkpoint_every: int = setting(500, "steps between checkpoints", minimum=1, watches=True)
 
     @property
     def photo_size(self) -> int:

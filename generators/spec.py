@@ -5,6 +5,7 @@ import re
 from collections.abc import Mapping, Sequence
 
 from toolkit.errors import UserError
+from toolkit.reading import whole_number
 
 _OPTIONS = re.compile(r"(@[A-Za-z_]\w*=[^@]*)*$")
 
@@ -41,6 +42,11 @@ class Options:
         self._generator = generator
         self._known: list[str] = []
 
+    @property
+    def spec(self) -> str:
+        """Return the generator's name with the options that nobody took yet, as they were written."""
+        return join_spec(self._generator, self._values)
+
     def choice(self, key: str, choices: Sequence[str], default: str) -> str:
         """Return the option's value, one of `choices`."""
         value = self._take(key)
@@ -66,19 +72,24 @@ class Options:
         value = self._take(key)
         if value is None:
             return default
-        if not value.isdecimal() or int(value) < low:
+        number = whole_number(value)
+        if number is None or number < low:
             raise self._wrong(key, value, f"a whole number from {low} on")
-        return int(value)
+        return number
 
     def integers(self, key: str) -> tuple[int, ...]:
         """Return the option's value, whole numbers separated by commas; empty if it is not given."""
         value = self._take(key)
         if value is None:
             return ()
-        parts = value.split(",")
-        if not all(part.isdecimal() for part in parts):
+        numbers = [whole_number(part) for part in value.split(",")]
+        if None in numbers:
             raise self._wrong(key, value, "whole numbers separated by commas")
-        return tuple(int(part) for part in parts)
+        return tuple(number for number in numbers if number is not None)
+
+    def left(self) -> dict[str, str]:
+        """Return all options not taken yet, as text."""
+        return dict(self._values)
 
     def rest(self) -> dict[str, str]:
         """Return all options not taken yet, as text, and take them."""

@@ -10,6 +10,7 @@ from torch import nn
 
 from toolkit.artefacts import load_artefact, match_state
 from toolkit.errors import UserError
+from toolkit.reading import guarded
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,10 @@ def load_network(
         raise UserError(f"{path} names no network sizes ({error}); train or download it again") from error
     if not isinstance(card.get(names_generator), str):
         raise UserError(f"{path} names no generator; train or download it again")
+    # Without memory first: a card may name sizes that no file of this one's size can have.
+    with guarded(f"{path} names sizes that cannot be built", "train or download it again"), torch.device("meta"):
+        shapes = {name: tensor.shape for name, tensor in build(shape).state_dict().items()}
+    match_state(tensors, shapes, path, "its own card")
     network = build(shape)
-    match_state(tensors, {name: t.shape for name, t in network.state_dict().items()}, path, "its own card")
     network.load_state_dict(tensors)  # copies into the network's own precision
     return network.to(memory_format=torch.channels_last), card

@@ -15,7 +15,13 @@ import numpy as np
 from generators.crc32c import crc32c
 from toolkit.errors import UserError
 from toolkit.files import existing_file
+from toolkit.reading import guarded
 
+_AGAIN = "download or copy it again"
+_LARGEST_INDEX = 64_000_000  # bytes; BigBiGAN's has a hundred thousand
+_MOST_DIMENSIONS = 32  # of numpy before 2.0
+_MOST_KEY_BYTES = 64_000_000  # of all names together, each of which may repeat what the one before began with
+_LONGEST_VARINT = 10  # bytes, of 64 bits
 _FOOTER_BYTES = 48
 _MAGIC = bytes.fromhex("57fb808b247547db")
 _UNCOMPRESSED = 0
@@ -48,14 +54,13 @@ class CheckpointBundle(Mapping[str, np.ndarray]):
 
     def __init__(self, index: Path) -> None:
         self.index = existing_file(index, "TensorFlow checkpoint index")
-        try:
+        if self.index.stat().st_size > _LARGEST_INDEX:
+            self._damaged(self.index, f"it has more than {_LARGEST_INDEX / 1e6:g} MB")
+        with guarded(f"{index} is damaged or no TensorFlow checkpoint file", _AGAIN):
             num_shards, self._entries = _read_index(self.index.read_bytes())
-        except (ValueError, IndexError) as error:
-            self._damaged(self.index, str(error))
-        except OSError as error:
-            raise UserError(f"cannot read {index}: {error.strerror or error}") from error
         stem = self.index.name.removesuffix(".index")
-        shards = [f"{stem}.data-{i:05}-of-{num_shards:05}" for i in range(num_shards)]
+        # One by one: the first that is missing ends it, whatever number the index tells.
+        shards = (f"{stem}.data-{i:05}-of-{num_shards:05}" for i in range(num_shards))
         self._shards = [existing_file(self.index.with_name(name), "data shard of this checkpoint") for name in shards]
         self._require_whole_shards()
 
@@ -101,9 +106,11 @@ class CheckpointBundle(Mapping[str, np.ndarray]):
                 self._damaged(self.index, f"{name} lies in shard {entry.shard} of {len(sizes)}")
             if entry.offset + entry.size > sizes[entry.shard]:
                 self._damaged(self._shards[entry.shard], f"it ends before {name}")
+        if sum(entry.size for entry in self._entries.values()) > sum(sizes):
+            self._damaged(self.index, "its variables overlap")
 
     def _damaged(self, path: Path, reason: str) -> NoReturn:
-        raise UserError(f"{path} is damaged or no TensorFlow checkpoint file ({reason}); download or copy it again")
+        raise UserError(f"{path} is damaged or no TensorFlow checkpoint file ({reason}); {_AGAIN}")
 
 
 def find_index(path: Path) -> Path:
@@ -145,6 +152,8 @@ def _entry(message: bytes) -> _Entry:
             found[names[number]] = value
         elif number == 2:
             shape = tuple(_dimension(part) for kind, _, part in _fields(payload) if kind == 2)
+            if len(shape) > _MOST_DIMENSIONS:
+                raise ValueError(f"a variable has {len(shape)} dimensions")
         elif number == 7:
             sliced = True
     return _Entry(**found, shape=shape, sliced=sliced)
@@ -181,8 +190,11 @@ def _table(content: bytes) -> Iterator[tuple[bytes, bytes]]:
         raise ValueError("the end of an index is missing")
     _, position = _handle(footer, 0)  # of the meta index, which is empty
     (offset, size), _ = _handle(footer, position)
-    for _, block in _block(content, offset, size):
-        yield from _block(content, *_handle(block, 0)[0])
+    handles = [_handle(block, 0)[0] for _, block in _block(content, offset, size)]
+    if sum(size for _, size in handles) > len(content):
+        raise ValueError("its blocks overlap")
+    for handle in handles:
+        yield from _block(content, *handle)
 
 
 def _handle(message: bytes, position: int) -> tuple[tuple[int, int], int]:
@@ -201,26 +213,29 @@ def _block(content: bytes, offset: int, size: int) -> Iterator[tuple[bytes, byte
         raise ValueError("its table is compressed, which is not supported")
     num_restarts = int.from_bytes(block[-4:], "little")
     end = size - 4 * (num_restarts + 1)
-    position, key = 0, b""
+    position, key, key_bytes = 0, b"", 0
     while position < end:
         shared, position = _varint(block, position)
         unshared, position = _varint(block, position)
         length, position = _varint(block, position)
         key = key[:shared] + block[position : position + unshared]
         position += unshared
+        key_bytes += len(key)
+        if key_bytes > _MOST_KEY_BYTES:
+            raise ValueError("its names are too long")
         yield key, block[position : position + length]
         position += length
 
 
 def _varint(message: bytes, position: int) -> tuple[int, int]:
     """Return (number, position behind it) of seven bits a byte, lowest first."""
-    value = shift = 0
-    while True:
-        byte = message[position]
-        value |= (byte & 0x7F) << shift
-        position, shift = position + 1, shift + 7
+    value = 0
+    for index in range(_LONGEST_VARINT):
+        byte = message[position + index]
+        value |= (byte & 0x7F) << 7 * index
         if byte < 0x80:
-            return value, position
+            return value, position + index + 1
+    raise ValueError("a number has more than 64 bits")
 
 
 def _masked(checksum: int) -> int:

@@ -5,12 +5,9 @@ moving averages, spectral-norm vectors and statistics as they are.
 """
 
 import re
-import shutil
-import tarfile
-import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -18,6 +15,8 @@ import torch
 from generators.tfbundle import CheckpointBundle, find_index
 from toolkit.artefacts import Tensors
 from toolkit.errors import UserError
+from toolkit.reading import guarded
+from toolkit.unpacking import members, write_member
 from toolkit.workplace import temporary_folder
 
 _PREFIX = "GenEncWrapper/Generator/"
@@ -26,6 +25,7 @@ _NUM_CLASSES = 1000
 _NUM_BLOCKS = 5
 _ATTENTION_BLOCK = 3
 _FIRST_PIXELS = 16
+_LONGEST_CLASS = 10_000  # numbers; BigBiGAN has 128
 _ARCHIVES = (".tar.gz", ".tgz")
 _CHECKPOINT_FILE = re.compile(r"\w[\w.-]*\.(index|data-\d{5}-of-\d{5})")
 
@@ -55,29 +55,31 @@ def module_variables(path: Path) -> Iterator[CheckpointBundle]:
 
 def _unpack_checkpoint(archive: Path, folder: Path) -> None:
     try:
-        with tarfile.open(archive) as tar:
-            for member in tar:
-                name = PurePosixPath(member.name).name
-                wanted = member.isfile() and _CHECKPOINT_FILE.fullmatch(name)
-                content = tar.extractfile(member) if wanted else None
-                if content is not None:
-                    # The bare name only: no member leaves the folder, none replaces another.
-                    with (folder / name).open("xb") as handle:
-                        shutil.copyfileobj(content, handle)
-    except (tarfile.TarError, zlib.error, EOFError, OSError) as error:
-        reason = " ".join(str(error).split())
-        raise UserError(f"cannot unpack {archive} ({reason}); download the module again, or name its folder") from error
+        with members(archive, "download the module again, or name its folder") as files:
+            for path, content, size in files:
+                if _CHECKPOINT_FILE.fullmatch(path.name):
+                    write_member(content, size, folder / path.name, archive)
+    except OSError as error:
+        raise UserError(f"cannot unpack {archive} ({error}); download the module again, or name its folder") from error
 
 
 def convert_tf_variables(variables: Mapping[str, np.ndarray]) -> Tensors:
     """Return the published-layout state, without the unused `sv0`, from variables named as in the hub module.
 
     Names hold `GenEncWrapper/Generator/`, all behind the same scope (`module/`) or none; others and those not needed
-    are ignored. Any width is taken. UserError naming the first variable that is missing.
+    are ignored. Any width is taken. UserError naming the first variable that is missing, or one of another shape.
     """
+    with guarded("the variables are not shaped as those of a BigBiGAN module", "give those of bigbigan-resnet50/1"):
+        return _published_layout(variables)
+
+
+def _published_layout(variables: Mapping[str, np.ndarray]) -> Tensors:
     source = _Variables(variables)
     chunk = source["GenZ/G_linear/w" + _AVERAGE].shape[0]
-    state = {"shared.weight": source["linear/w" + _AVERAGE].repeat(_NUM_CLASSES, 1)}
+    one_class = source["linear/w" + _AVERAGE].reshape(1, -1)
+    if one_class.numel() > _LONGEST_CLASS:
+        raise ValueError(f"linear/w has {one_class.numel()} numbers, and is repeated for every class")
+    state = {"shared.weight": one_class.repeat(_NUM_CLASSES, 1)}
     first = source.linear("GenZ/G_linear", bias=True)
     # TF orders the rows (height, width, channel), torch (channel, height, width).
     by_row = {"weight": 0, "bias": 0, "u0": 1}
@@ -114,7 +116,10 @@ class _Variables:
             raise UserError(
                 f"the TF variable {full} is missing; give the variables of the hub module bigbigan-resnet50/1"
             )
-        return torch.from_numpy(np.array(self.variables[full], dtype=np.float32))
+        values = self.variables[full]
+        if not np.issubdtype(values.dtype, np.floating):
+            raise UserError(f"the TF variable {full} holds {values.dtype}, but weights are floating-point numbers")
+        return torch.from_numpy(np.array(values, dtype=np.float32))
 
     def conv(self, layer: str, bias: bool = False) -> Tensors:
         return self._layer(layer, (3, 2, 0, 1), bias)

@@ -1,6 +1,7 @@
 """The encoder of the published TF-Hub BigBiGAN modules, run by TensorFlow 2 (the optional extra `tensorflow`)."""
 
 import os
+import sys
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -73,6 +74,7 @@ def _load_module(folder: Path) -> Any:
     # Read by TensorFlow when it is imported: no start-up chatter, and memory left to torch on a shared GPU.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
+    _load_torch_compilers()
     import tensorflow
 
     # A module in the format of TF1 holds several graphs; the one without tags is for inference.
@@ -82,6 +84,16 @@ def _load_module(folder: Path) -> Any:
     except Exception as error:  # TensorFlow raises half a dozen kinds
         reason = next(iter(str(error).splitlines()), type(error).__name__)[:160]
         raise UserError(f"TensorFlow cannot load the module {folder} ({reason}); download it again") from error
+
+
+def _load_torch_compilers() -> None:
+    """Have torch load its compilers, which it otherwise does when the first optimiser is made.
+
+    They and TensorFlow each bring an LLVM of their own. Loaded after TensorFlow's, torch's ends the process with
+    "inconsistency in registered CommandLine options" (torch 2.15.0, Triton, TensorFlow 2.21.0); before it, both work.
+    """
+    if "tensorflow" not in sys.modules:  # too late otherwise: who imported it decides
+        torch.optim.Adam([torch.zeros(1, requires_grad=True)])
 
 
 def _encode(module: Any, images: np.ndarray) -> dict[str, torch.Tensor]:

@@ -133,6 +133,9 @@ def _cumulated(bins: np.ndarray, truth: np.ndarray, count: int) -> np.ndarray:
 
 def _histogram(keys: np.ndarray, count: int) -> np.ndarray:
     """Return how often each of 0 .. count - 1 is among keys (H, W) uint16, int64 (count,)."""
+    if keys.shape[1] > _EXACT:
+        strips = [keys[:, first : first + _EXACT] for first in range(0, keys.shape[1], _EXACT)]
+        return np.sum([_histogram(strip, count) for strip in strips], axis=0)
     rows = max(1, _EXACT // keys.shape[1])
     parts = [keys[start : start + rows] for start in range(0, len(keys), rows)]
     counted = [cv2.calcHist([part], [0], None, [count], [0, count]).ravel() for part in parts]

@@ -6,16 +6,18 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from segmentation.evaluation_settings import EvaluationSettings
-from segmentation.measures import BETA_SQUARED, DEFINITIONS, stretched
-from segmentation.pairs import Pair, Pairs, pair_folders, read_truth
-from segmentation.scores import Tally, score_image
+from segmentation.mask_reading.reading import MapReading, MaskReading, Over, Truth
+from segmentation.measures import BETA_SQUARED, DEFINITIONS, IGNORED_DEFINITION, stretched
+from segmentation.pairs import Pair, Pairs, pair_folders
+from segmentation.scores import Tally, odd_readings, score_image
 from toolkit.errors import UserError
-from toolkit.photos import read_gray, read_photo
+from toolkit.names import written_name
+from toolkit.photos import read_photo
 from toolkit.pixels import from_bytes, grid, mask_picture, overlay, resize, stack_rows, to_bytes
 from toolkit.team import SOLO, Team
 
@@ -43,11 +45,14 @@ class Evaluation:
     pairs: Pairs
     predict: Predictor
     protocol: str
+    masks: MaskReading
     settings: EvaluationSettings = field(default_factory=EvaluationSettings)
     read: Callable[[Path], np.ndarray] = read_photo
     team: Team = SOLO
-    _tally: Tally = field(default_factory=Tally)  # of this process's images, as is the next
+    maps: MapReading | None = None
+    _tally: Tally = field(default_factory=Tally)  # of this process's images, as are the next two
     _empty_truths: int = 0
+    _ignored_pixels: int = 0
 
     @property
     def _own(self) -> range:
@@ -59,26 +64,43 @@ class Evaluation:
     def __iter__(self) -> Iterator[Scored]:
         while len(self._tally) < len(self):
             pair = self.pairs[self._own[len(self._tally)]]
-            _, probability, truth = self.maps(pair)
-            scores = score_image(probability, truth, self.settings.threshold, self.settings.stretch)
-            self._empty_truths += not truth.any()
+            _, probability, truth = self.measured(pair)
+            threshold, stretch = self.settings.threshold, self.settings.stretch
+            scores = score_image(probability, truth.mask, threshold, stretch, truth.ignored)
+            self._empty_truths += not truth.mask.any()
+            self._ignored_pixels += 0 if truth.ignored is None else int(np.count_nonzero(truth.ignored))
             self._tally.add(scores)
             yield Scored(pair, scores.figures)
 
-    def maps(self, pair: Pair) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Return a pair's picture uint8 (H, W, 3), probability (H, W) in [0, 1] and truth (H, W) bool."""
+    def measured(self, pair: Pair) -> tuple[np.ndarray, np.ndarray, Truth]:
+        """Return a pair's picture uint8 (H, W, 3), its probability (H, W) in [0, 1], and its truth."""
         picture = self.read(pair.image)
-        size = (picture.shape[0], picture.shape[1])
-        truth = read_truth(pair, size, self.settings.mask_threshold, self.settings.resize_masks)
+        truth = self.masks.truth(pair.mask, pair.image, (picture.shape[0], picture.shape[1]))
         return picture, self.predict(picture), truth
+
+    def notes(self) -> list[str]:
+        """Return lines to show before measuring: which files are left out, and how masks and maps are read."""
+        masks = [] if self.masks.plain else [f"masks read as {self.masks.words}"]
+        maps = [] if self.maps is None else [f"maps read as {words}" for words in self.maps.notes]
+        return [*self.pairs.notes(), *masks, *maps]
+
+    def warnings(self) -> list[str]:
+        """Return lines to show with the figures, where these say less than they seem to."""
+        tally = self._finished.tally
+        return odd_readings(tally, self.masks.words)
 
     def result(self) -> dict[str, Any]:
         """Return what `result.json` holds: data set, number of images, measures, definitions, protocol."""
-        tally, empty_truths = self._finished
+        tally, empty_truths, ignored_pixels = self._finished
         return {
-            "dataset": self.dataset,
+            "dataset": written_name(self.dataset),
             "images": len(self.pairs),
             "empty_masks": empty_truths,
+            "masks": {
+                "read_as": self.masks.words,
+                "ignored_pixels": ignored_pixels,
+                "definition_of_ignored": IGNORED_DEFINITION,
+            },
             "images_without_mask": len(self.pairs.unpaired_images),
             "masks_without_image": len(self.pairs.extra_masks),
             "measures": tally.summary(),
@@ -93,21 +115,30 @@ class Evaluation:
 
     def rows(self) -> list[dict[str, Any]]:
         """Return one row an image: its name, its figures, and `f` at the data set's best threshold."""
-        tally, _ = self._finished
+        tally = self._finished.tally
         figures = zip(self.pairs, tally.figures, tally.best_f(), strict=True)
-        return [{"name": pair.name, **row, "f": f} for pair, row, f in figures]
+        return [{"name": written_name(pair.name), **row, "f": f} for pair, row, f in figures]
 
     @cached_property
-    def _finished(self) -> tuple[Tally, int]:
-        """Return the figures of all images in order, and of how many the truth is empty."""
+    def _finished(self) -> "_Finished":
+        """Return what all images gave, in order."""
 
-        def measure() -> tuple[Tally, int]:
+        def measure() -> _Finished:
             for _ in self:
                 pass
-            return self._tally, self._empty_truths
+            return _Finished(self._tally, self._empty_truths, self._ignored_pixels)
 
         shares = self.team.together(measure)
-        return Tally.dealt([tally for tally, _ in shares]), sum(empty for _, empty in shares)
+        tallies, empty, ignored = zip(*shares, strict=True)
+        return _Finished(Tally.dealt(list(tallies)), sum(empty), sum(ignored))
+
+
+class _Finished(NamedTuple):
+    """The figures of images, of how many the truth is empty, and how many pixels were left out."""
+
+    tally: Tally
+    empty_truths: int
+    ignored_pixels: int
 
 
 def evaluate(
@@ -117,15 +148,31 @@ def evaluate(
     protocol: str,
     settings: EvaluationSettings | None = None,
     team: Team = SOLO,
+    masks: MaskReading | None = None,
+    over: Over = iter,
 ) -> Evaluation:
     """Return the evaluation of `predict`, photo uint8 (H, W, 3) -> probability (H, W) in [0, 1], on pairs.
 
-    Nothing is measured yet: iterate for progress, or ask for the result at once. `protocol` is the sentence
-    on how `predict` predicts that the result carries. UserError when there are no pairs.
+    The masks are looked at, unless `masks` has done so, but nothing is measured yet: iterate for progress, or ask for
+    the result at once. `protocol` is the sentence on how `predict` predicts that the result carries; `over` is given
+    the masks' paths, to show progress. UserError when there are no pairs, or masks that cannot be read for certain.
     """
+    settings = settings or EvaluationSettings()
+    pairs, masks = read_masks(pairs, settings, team, over) if masks is None else (pairs, masks)
+    return Evaluation(dataset, pairs, predict, protocol, masks, settings, team=team)
+
+
+def read_masks(
+    pairs: Pairs, settings: EvaluationSettings | None = None, team: Team = SOLO, over: Over = iter
+) -> tuple[Pairs, MaskReading]:
+    """Return how the pairs' masks are read, and the pairs less those of which no pixel is to be measured."""
     if not pairs:
         raise UserError("there are no images to evaluate; name a folder of images and one of masks")
-    return Evaluation(dataset, pairs, predict, protocol, settings or EvaluationSettings(), team=team)
+    masks = MaskReading.of([pair.mask for pair in pairs], settings, pairs.masks_folder, team, over)
+    measured = pairs.without_masks(masks.empty, "masks that hold nothing but ignored pixels")
+    if not measured:
+        raise UserError(f"the {len(pairs)} masks hold nothing but ignored pixels; ignore other codes with --ignore")
+    return measured, masks
 
 
 def evaluate_predictions(
@@ -134,19 +181,21 @@ def evaluate_predictions(
     dataset: str = "",
     settings: EvaluationSettings | None = None,
     team: Team = SOLO,
+    over: Over = iter,
 ) -> Evaluation:
     """Return the evaluation of a folder of grey-level maps (black 0, white 1) against a folder of masks.
 
     `dataset` is the mask folder's name unless given. UserError as from `pair_folders`.
     """
     settings = settings or EvaluationSettings()
-    pairs = pair_folders(predictions, masks, settings.ignore_unpaired)
-    name = dataset or Path(masks).resolve().name
-    return Evaluation(name, pairs, _level_probability, "grey levels of picture files / 255", settings, _read_map, team)
+    pairs, masks_read = read_masks(pair_folders(predictions, masks, settings.ignore_unpaired), settings, team, over)
+    maps = MapReading.of([pair.image for pair in pairs], Path(predictions))
+    name, protocol = dataset or Path(masks).resolve().name, "grey levels of picture files / 255"
 
+    def read(path: Path) -> np.ndarray:
+        return np.repeat(maps.levels(path)[..., None], 3, axis=-1)
 
-def _read_map(path: Path) -> np.ndarray:
-    return np.repeat(read_gray(path)[..., None], 3, axis=-1)
+    return Evaluation(name, pairs, _level_probability, protocol, masks_read, settings, read, team, maps)
 
 
 def _level_probability(picture: np.ndarray) -> np.ndarray:
@@ -187,11 +236,11 @@ def cases_picture(evaluation: Evaluation, each: int = 2, height: int = 160) -> n
 
 
 def _case_row(evaluation: Evaluation, pair: Pair, height: int) -> np.ndarray:
-    picture, probability, truth = evaluation.maps(pair)
+    picture, probability, truth = evaluation.measured(pair)
     if evaluation.settings.stretch:
         probability = stretched(probability)
     levels = np.repeat((probability * 255).round().astype(np.uint8)[..., None], 3, axis=-1)
     drawn = overlay(picture, probability >= evaluation.settings.threshold)
-    panels = np.stack([picture, mask_picture(truth), levels, drawn])
+    panels = np.stack([picture, mask_picture(truth.mask), levels, drawn])
     width = max(1, round(picture.shape[1] * height / picture.shape[0]))
     return grid(to_bytes(resize(from_bytes(panels), (height, width))), columns=4, gap=4)

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
+from segmentation.mask_reading.codes import parse_codes
 from toolkit.settings import Settings, setting
 
 
@@ -17,5 +18,19 @@ class EvaluationSettings(Settings):
         0.5, "brightness of a mask, as a share of full white, from which a pixel is foreground", above=0, maximum=1
     )
     stretch: bool = setting(False, "move each map's range to 0..1 before all measures, as PySODMetrics does")
+    object: str | None = setting(
+        None,
+        "what of the masks is object: codes as 1,2 or 1-20, colours as #ff0000, or alpha; by default told from them",
+    )
+    ignore: str | None = setting(
+        None, "codes or colours of pixels left out of every figure, or none; by default index 255 beside others"
+    )
+    invert: bool = setting(False, "take the complement of the masks for the object")
     resize_masks: bool = setting(False, "bring masks to the size of their images (nearest neighbours)")
     ignore_unpaired: bool = setting(False, "leave out images without a mask")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for flag, text in (("--object", self.object), ("--ignore", self.ignore)):
+            if text is not None:
+                parse_codes(text, flag)

@@ -38,6 +38,11 @@ DEFINITIONS = {
     "weighted_f": "mean over images of the weighted F, beta = 1 (Margolin et al., CVPR 2014); 0 if the truth is empty",
 }
 
+IGNORED_DEFINITION = (
+    "pixels left out of every count, mean and curve; s_measure and weighted_f, which look at shapes, have them as "
+    "background that is predicted rightly"
+)
+
 
 def _ratio(above: np.ndarray, below: np.ndarray, empty: float) -> np.ndarray:
     below = np.asarray(below)

@@ -45,10 +45,10 @@ class SelfTrainingSettings(Settings):
         0.25, "largest share of the photo's outermost pixels that a kept mask covers", minimum=0, maximum=1
     )
     seed: int = setting(0, "names every random draw", minimum=0)
-    log_every: int = setting(10, "steps between logged figures", minimum=1)
-    validate_every: int = setting(200, "steps between validations on photos held out", minimum=1)
+    log_every: int = setting(10, "steps between logged figures", minimum=1, watches=True)
+    validate_every: int = setting(200, "steps between validations on photos held out", minimum=1, watches=True)
     held_out: float = setting(0.05, "share of the photos held out for validation", minimum=0, maximum=0.5)
-    checkpoint_every: int = setting(100, "steps between checkpoints", minimum=1)
+    checkpoint_every: int = setting(100, "steps between checkpoints", minimum=1, watches=True)
 
     def __post_init__(self) -> None:
         super().__post_init__()

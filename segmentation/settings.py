@@ -60,10 +60,10 @@ class SegmentationSettings(Settings):
         100, "renderings of --batch latents after which an unfilled batch is given up", minimum=1
     )
     seed: int = setting(0, "names every random draw", minimum=0)
-    log_every: int = setting(10, "steps between logged figures", minimum=1)
-    validate_every: int = setting(500, "steps between validations on held-out synthetic pairs", minimum=1)
+    log_every: int = setting(10, "steps between logged figures", minimum=1, watches=True)
+    validate_every: int = setting(500, "steps between validations on held-out synthetic pairs", minimum=1, watches=True)
     validation_count: int = setting(1000, "synthetic pairs held out for validation; 0 for none", minimum=0)
-    checkpoint_every: int = setting(500, "steps between checkpoints", minimum=1)
+    checkpoint_every: int = setting(500, "steps between checkpoints", minimum=1, watches=True)
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -1,5 +1,6 @@
-"""Shared test pieces."""
+"""Shared test pieces, and which tests may be skipped."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +8,40 @@ import pytest
 import torch
 
 GOLDEN = Path(__file__).parent / "golden"
+EXPECTED_SKIPS = (
+    "needs Chromium or Chrome",
+    "could not import 'tensorflow'",  # some 600 MB: .ci/run gives its tests an environment of their own
+    "could not import 'pillow_heif'",  # the same: without it others test what is said where the extra is missing
+    "there is a cuda device here",
+    r"torch 2\.6 cannot export",
+)
+
+
+def pytest_addoption(parser):
+    parser.addoption(
+        "--skips",
+        choices=("any", "expected", "none"),
+        default="any",
+        help="fail if a test is skipped at all, or for another reason than those of tests/conftest.py",
+    )
+
+
+def unexpected_skips(config) -> list[str]:
+    """Return `file:line: reason` of each skip that --skips does not allow."""
+    allowed = {"any": ("",), "expected": EXPECTED_SKIPS, "none": ()}[config.getoption("--skips")]
+    skipped = config.pluginmanager.get_plugin("terminalreporter").stats.get("skipped", [])
+    places = [report.longrepr for report in skipped]  # (file, line, reason)
+    return [f"{file}:{line}: {why}" for file, line, why in places if not any(re.search(each, why) for each in allowed)]
+
+
+def pytest_sessionfinish(session):
+    if unexpected_skips(session.config):
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_terminal_summary(terminalreporter, config):
+    for place in unexpected_skips(config):
+        terminalreporter.write_line(f"skipped, which --skips {config.getoption('--skips')} forbids: {place}", red=True)
 
 
 @pytest.fixture
@@ -23,6 +58,14 @@ def golden():
 @pytest.fixture(autouse=True)
 def _seeded():
     torch.manual_seed(0)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _own_settings(tmp_path_factory):
+    """No test trusts what another user of this machine typed, nor leaves anything in his folder."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TOOLKIT_SETTINGS", str(tmp_path_factory.getbasetemp() / "settings"))
+        yield
 
 
 @pytest.fixture(autouse=True)

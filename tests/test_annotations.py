@@ -42,5 +42,5 @@ def test_malformed_lines_are_named(tmp_path, line):
 
 
 def test_missing_file_is_named(tmp_path):
-    with pytest.raises(UserError, match="cannot read annotations from"):
+    with pytest.raises(UserError, match=r"no human_annotation\.txt at"):
         read_annotations(tmp_path / "none.txt")

@@ -110,3 +110,96 @@ def test_every_asset_is_reachable_as_a_resource():
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_files_stay_short(path):
     assert len(path.read_text(encoding="utf-8").splitlines()) <= 300
+
+
+# What runs code or starts programs, and the one file that may (generators.trust says when its callers do).
+RUNS_CODE: dict[str, set[str]] = {
+    "importlib.import_module": {"generators/own_factories.py"},
+    "importlib.util.find_spec": {"generators/modules.py", "generators/tfhub_encoder.py", "toolkit/animation.py"}
+    | {"toolkit/picture_files.py"},
+    "torch.jit.load": {"generators/own_files.py"},
+    "torch.export.load": {"generators/own_files.py"},
+    "tensorflow.saved_model.load": {"generators/tfhub_encoder.py"},
+    "torch.load": {"toolkit/artefacts.py"},
+    "numpy.load": {"generators/protocol.py"},
+    "subprocess": {"cli/processes.py"},
+    "webbrowser": {"cli/browse.py"},
+}
+NEVER = (
+    *("pickle", "cPickle", "dill", "joblib", "marshal", "shelve", "runpy", "imp", "code", "yaml", "ctypes", "pty"),
+    *("builtins.eval", "builtins.exec", "builtins.__import__", "os.system", "os.popen", "os.startfile"),
+    *("os.execv", "os.execvp", "os.spawnv", "os.posix_spawn", "multiprocessing", "torch.hub"),
+)
+RUNS_CODE |= {name: set() for name in NEVER}
+RUNS_CODE["pickle"] = {"toolkit/old_pickles.py"}  # its own class, for which every name stands for the same inert thing
+_BUILTINS = ("eval", "exec", "__import__")
+
+
+def reached(tree: ast.AST) -> set[str]:
+    """Every dotted name in the code, by the names under which modules and their parts were imported."""
+    known = {name: f"builtins.{name}" for name in _BUILTINS}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            tops = [alias.name.partition(".")[0] for alias in node.names]
+            known |= dict(zip(tops, tops, strict=True)) | {
+                alias.asname: alias.name for alias in node.names if alias.asname
+            }
+        elif isinstance(node, ast.ImportFrom):
+            known |= {alias.asname or alias.name: f"{node.module}.{alias.name}" for alias in node.names}
+    found = set(known.values()) - {f"builtins.{name}" for name in _BUILTINS}
+    for node in ast.walk(tree):
+        parts: list[str] = []
+        while isinstance(node, ast.Attribute):
+            parts.insert(0, node.attr)
+            node = node.value
+        if isinstance(node, ast.Name) and node.id in known:
+            found.add(".".join([known[node.id], *parts]))
+    return found
+
+
+def running(tree: ast.AST) -> set[str]:
+    """Those of RUNS_CODE that the code reaches."""
+    names = reached(tree)
+    return {rule for rule in RUNS_CODE if any(f"{name}.".startswith(f"{rule}.") for name in names)}
+
+
+@pytest.mark.parametrize(
+    ("source", "rules"),
+    [
+        ("import torch\nx = torch.load(p)", {"torch.load"}),
+        ("import torch as t\nx = [t.jit.load]", {"torch.jit.load"}),
+        ("def f():\n    from torch import load as read\n    return read(p)", {"torch.load"}),
+        ("from importlib import import_module", {"importlib.import_module"}),
+        ("import importlib\nimportlib.import_module(name)", {"importlib.import_module"}),
+        ("exec(text)", {"builtins.exec"}),
+        ("network.eval()\nre.compile(x)\nstate.load(y)", set()),
+        ("import os\nos.system('x')", {"os.system"}),
+        ("import numpy as np\nnp.load(p)", {"numpy.load"}),
+    ],
+)
+def test_the_reader_of_names_sees_them_under_other_names(source, rules):
+    assert running(ast.parse(source)) == rules
+
+
+def test_code_is_run_in_its_one_place_only():
+    places: dict[str, set[str]] = {rule: set() for rule in RUNS_CODE}
+    for path in SOURCES:
+        for rule in running(ast.parse(path.read_text(encoding="utf-8"))):
+            places[rule].add(path.relative_to(ROOT).as_posix())
+    assert places == RUNS_CODE
+
+
+@pytest.mark.parametrize(
+    ("called", "flag", "value"), [("torch.load", "weights_only", "True"), ("np.load", "allow_pickle", "False")]
+)
+def test_pickles_are_never_read_blindly(called, flag, value):
+    calls = [
+        node
+        for path in SOURCES
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == called
+    ]
+    assert calls
+    for call in calls:
+        flags = {keyword.arg: ast.unparse(keyword.value) for keyword in call.keywords}
+        assert flags.get(flag) == value

@@ -56,6 +56,19 @@ def artefact(tmp_path):
     return path
 
 
+def test_the_same_tensors_and_card_give_the_same_file(tmp_path):
+    card = {"name": "Blüte\x7f\x01", "nested": {"steps": [1, 2]}}
+    written = []
+    for _ in range(8):  # in a random order seven more would come out alike once in 128 times
+        save_artefact(tmp_path / "a.safetensors", KIND, tensors(), card)
+        written.append((tmp_path / "a.safetensors").read_bytes())
+    assert set(written) == {written[0]}
+    assert int.from_bytes(written[0][:8], "little") % 8 == 0
+    found, read = load_artefact(tmp_path / "a.safetensors", KIND)
+    assert read == card
+    assert all(torch.equal(found[name], tensor) for name, tensor in tensors().items())
+
+
 def test_an_artefact_reads_back_as_it_was(artefact):
     found, card = load_artefact(artefact, KIND)
     assert card == {"name": "flowers", "nested": {"steps": [1, 2]}}
@@ -96,14 +109,15 @@ def test_a_safetensors_file_from_elsewhere(tmp_path):
 def test_a_card_that_is_no_table(tmp_path, card):
     path = tmp_path / "a.safetensors"
     save_file({"x": torch.zeros(2)}, path, metadata={"kind": KIND, "card": card})
-    assert "make or download it again" in refusal(load_artefact, path, KIND)
+    message = refusal(load_artefact, path, KIND)
+    assert "make or download it again" in message or "the card in" in message
 
 
 @pytest.mark.parametrize("kept", [0, 4, 8, 100, -1])
 def test_a_file_cut_short(artefact, kept):
     artefact.write_bytes(artefact.read_bytes()[:kept])
     text = refusal(load_artefact, artefact, KIND)
-    assert "is not a whole safetensors file" in text
+    assert ("is not a whole safetensors file" if kept else "is an empty file, not example") in text
     assert text.endswith("make or download it again")
     assert artefact_kind(artefact) is None
 
@@ -164,8 +178,6 @@ def zipped() -> bytes:
 
 
 NO_WEIGHTS = {
-    "a web page": b"<!DOCTYPE html>\n<html><body>Sign in to download</body></html>\n",
-    "nothing": b"",
     "text": b"hello\n",
     "cut short": saved({"x": torch.zeros(1000)})[:-300],
     "cut very short": saved({"x": torch.zeros(1000)})[:200],
@@ -213,11 +225,11 @@ def test_state_files_from_outside_as_safetensors(tmp_path, ending):
     assert torch.equal(load_state_file(tmp_path / f"w{ending}", "weights")["a"], torch.ones(2))
 
 
-@pytest.mark.parametrize("value", [torch.zeros(2), [torch.zeros(2)], {"a": {"b": torch.zeros(2)}}, {1: torch.zeros(2)}])
-def test_state_files_without_a_flat_table(tmp_path, value):
+@pytest.mark.parametrize("value", [torch.zeros(2), [torch.zeros(2)], {"a": {1: torch.zeros(2)}}, {1: torch.zeros(2)}])
+def test_state_files_without_a_table_by_name(tmp_path, value):
     torch.save(value, tmp_path / "w.pth")
     text = refusal(load_state_file, tmp_path / "w.pth", "U-Net weights")
-    assert "holds no flat table of tensors, but U-Net weights is one; save a state dict" in text
+    assert "holds no table of tensors, but U-Net weights is one; save a state dict" in text
 
 
 SHAPES = {"a": (2, 3), "b": (4,), "c": ()}

@@ -2,8 +2,9 @@ from dataclasses import replace
 
 import pytest
 import torch
+from rounding import close
 from safetensors.torch import save_file
-from test_biggan import TINY, filled
+from test_biggan import TINY, depth, filled
 
 from generators.bigbigan import ConditionalBigGAN, load_bigbigan
 from generators.biggan import BigGANNetwork
@@ -35,7 +36,7 @@ def test_conditional_twins_share_their_class(tiny_state):
     generator = ConditionalBigGAN(BigGANNetwork(TINY, tiny_state))
     latents = generator.sample(3, Stream(0, "z"))
     before, after = render_twins(generator, latents, torch.zeros(12))
-    torch.testing.assert_close(before, after, atol=1e-5, rtol=0)
+    close(before, after, depth=depth(TINY))
     other = generator(Latents(latents.z, (latents.y + 1) % 5))
     assert (before - other).abs().mean() > 0.01
 
@@ -59,7 +60,7 @@ def test_loader_reads_both_formats_with_and_without_sv0(tiny_state, tmp_path):
     for name in ("whole.pth", "without.pth", "without.safetensors"):
         generator = load_bigbigan(tmp_path / name)
         assert (generator.latent_dim, generator.image_size) == (12, 32)
-        torch.testing.assert_close(generator(latents), expected, atol=1e-6, rtol=0)
+        close(generator(latents), expected, depth=depth(TINY))
     conditional = open_generator(f"{tmp_path / 'whole.pth'}@classes=3")
     assert conditional.classes == (3,)
     assert conditional.network.shape == replace(TINY, bn_eps=1e-5, sn_eps=1e-6)
@@ -103,9 +104,14 @@ def test_loader_refuses_damaged_and_foreign_files(tiny_state, tmp_path):
         load_bigbigan(path)
     torch.save(tiny_state, path)
     whole = path.read_bytes()
-    for content in (whole[: len(whole) // 2], b"<!DOCTYPE html><html><body>Quota exceeded</body></html>", b""):
+    page = b"<!DOCTYPE html><html><body>Quota exceeded</body></html>"
+    for content, said in (
+        (whole[: len(whole) // 2], r"cannot read .*BigBiGAN_x1\.pth as BigBiGAN weights: it is damaged"),
+        (page, r"BigBiGAN_x1\.pth is a web page, not BigBiGAN weights"),
+        (b"", r"BigBiGAN_x1\.pth is an empty file, not BigBiGAN weights"),
+    ):
         path.write_bytes(content)
-        with pytest.raises(UserError, match=r"cannot read .*BigBiGAN_x1\.pth as BigBiGAN weights: it is damaged"):
+        with pytest.raises(UserError, match=said):
             load_bigbigan(path)
     cut = tmp_path / "cut.safetensors"
     save_file(tiny_state, cut)

@@ -90,7 +90,7 @@ def scene_set() -> DirectionSet:
     scene = SceneGenerator(image_size=32)
     chosen = ("size", "object_colour")
     vectors = torch.stack([*(scene.direction(name) for name in chosen), scene.contrast_direction()])
-    scores = {"score": [0.1, 0.2, 0.3], "sign": [1.0, -1.0, 1.0], "alpha": [2.0, 3.0, 4.0], "short": [1.0]}
+    scores = {"score": [0.1, 0.2, 0.3], "sign": [1.0, -1.0, 1.0], "alpha": [2.0, 3.0, 4.0]}
     return DirectionSet(vectors, "scene", "by hand", scores=scores, card={"source": {"generator": "scene"}})
 
 
@@ -210,7 +210,11 @@ def test_a_second_direction_is_added(browser):
         ("/api/strip/-1?reach=2&seed=0&tab=a", "index: input should be greater"),
         ("/api/strip/0?reach=nan&seed=0&tab=a", "reach: input should be a finite number"),
         ("/api/strip/0?reach=1e9&seed=0&tab=a", "reach: input should be less"),
-        ("/api/strip/0?reach=0&seed=0&tab=a", "reach: input should be greater than 0"),
+        ("/api/strip/0?reach=0&seed=0&tab=a", "reach: input should be greater than or equal to"),
+        ("/api/strip/0?reach=1e-320&seed=0&tab=a", "reach: input should be greater than or equal to"),
+        ("/api/strip/true?reach=2&seed=0&tab=a", "index: input should be a valid integer"),
+        (f"/api/strip/{'9' * 5000}?reach=2&seed=0&tab=a", "index: "),
+        ("/api/shifted/0?alpha=1e-320&seed=0&tab=a", "has to be 0, or 1e-06 and more in length"),
         ("/api/strip/0?reach=2&seed=-1&tab=a", "seed: input should be greater"),
         ("/api/strip/0?reach=2&seed=0&tab=%3Cb%3E", "tab: string should match"),
         ("/api/shifted/0?seed=0&tab=a", "alpha: field required"),
@@ -318,7 +322,7 @@ def test_a_large_photo_is_shown_smaller(browser):
 def test_what_is_no_photo_is_told_by_its_name(browser, content):
     status, answer = browser.upload(content, "notes.png")
     assert status == 400
-    assert answer["error"].startswith("notes.png cannot be read as a photo; choose ")
+    assert answer["error"].startswith("cannot read the photo notes.png (")
     assert "\n" not in answer["error"]
 
 

@@ -241,7 +241,7 @@ def test_a_refusal_is_one_line_on_the_page(chromium, shipped, tmp_path):
     opened.click("text=Try a photo")
     opened.set_input_files("#file", broken)
     opened.wait_for_selector("#status.wrong")
-    assert opened.inner_text("#status").startswith("broken.png cannot be read as a photo; choose ")
+    assert opened.inner_text("#status").startswith("cannot read the photo broken.png (")
     opened.close()
 
 

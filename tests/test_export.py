@@ -5,6 +5,7 @@ import json
 import pytest
 import torch
 from cli_runs import DISCOVER, ran, refused
+from rounding import close
 
 from cli.sources import generator_of, open_directions
 from discovery.deformators import make_deformator
@@ -79,7 +80,7 @@ def test_a_trained_deformator_reads_back_as_it_was(tmp_path, kind, count):
         assert_same(tmp_path / "out" / "models" / "deformator_8.pt", deformator.state_dict())
     assert_same(tmp_path / "out" / "models" / "shift_predictor_8.pt", predictor.state_dict())
     read = open_directions(tmp_path / "out")
-    torch.testing.assert_close(read.vectors, open_directions(run).vectors)
+    close(read.vectors, open_directions(run).vectors, depth=20)
     lengths = deformator.directions(3.0).norm(dim=1).tolist()
     assert read.scores["length"] == pytest.approx(lengths, abs=1e-5)
 
@@ -122,7 +123,7 @@ def test_vectors_alone_become_the_columns_of_a_linear_map(tmp_path):
     assert torch.equal(state["linear.weight"], made.vectors.T)
     assert torch.equal(state["linear.bias"], torch.zeros(WIDTH))
     read = open_directions(tmp_path / "out")
-    torch.testing.assert_close(read.vectors, made.vectors, atol=1e-6, rtol=0)
+    close(read.vectors, made.vectors, depth=1)
     assert read.names == made.names
     assert read.card["source"] == {"generator": "scene"}
 
@@ -131,9 +132,7 @@ def test_a_run_of_the_command_itself_is_exported(tmp_path):
     ran("discover", "--generator", "scene", "--out", tmp_path / "run", *DISCOVER)
     text = exported(tmp_path / "run", tmp_path / "out")
     assert "scene is none of the original's generators (BigGAN, ProgGAN" in text
-    torch.testing.assert_close(
-        open_directions(tmp_path / "out").vectors, open_directions(tmp_path / "run").vectors, atol=1e-5, rtol=0
-    )
+    close(open_directions(tmp_path / "out").vectors, open_directions(tmp_path / "run").vectors, depth=20)
     ran("render-gif", tmp_path / "out", "--direction", 1, "--frames", 2, "--samples", 1, "--out", tmp_path / "d.gif")
 
 
@@ -311,10 +310,10 @@ def test_a_single_direction_reads_back_with_its_length(tmp_path, alpha, sign):
     assert "note:" not in text
     held = torch.load(tmp_path / "bg.pth", weights_only=True)
     assert (held.shape, held.dtype) == ((120,), torch.float32)
-    torch.testing.assert_close(5 * held, made.chosen_shift(), atol=1e-6, rtol=1e-6)
+    close(5 * held, made.chosen_shift(), depth=1)
     read = load_published(tmp_path / "bg.pth")
     assert read.choice == Choice(0, 1, alpha)
-    torch.testing.assert_close(read.chosen_shift(), made.chosen_shift(), atol=2e-6, rtol=1e-6)
+    close(read.chosen_shift(), made.chosen_shift(), depth=1)
 
 
 def test_a_single_direction_is_exported_by_flag_and_for_other_generators(tmp_path):

@@ -95,7 +95,7 @@ def test_json_refuses_what_other_readers_cannot_parse(tmp_path):
 
 
 def test_reading_json_that_is_none(tmp_path):
-    with pytest.raises(UserError, match=r"cannot read .*a\.json: No such file or directory"):
+    with pytest.raises(UserError, match=r"no JSON file at .*a\.json"):
         read_json(tmp_path / "a.json")
     (tmp_path / "a.json").write_text('{"half": ')
     with pytest.raises(UserError, match=r"a\.json is not a JSON file \(.*\); check that it is the file you meant"):

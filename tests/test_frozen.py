@@ -4,6 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from golden_fill_generators import filled, proggan_value, sngan_value
+from rounding import close
 from test_biggan import TINY as BIGGAN
 from test_proggan import TINY as PROGGAN
 from test_sngan import TINY_64 as SNGAN
@@ -68,7 +69,7 @@ def test_latents_are_normal_truncated_and_independent_of_the_batch(generator):
 def test_an_image_does_not_depend_on_the_batch(generator):
     latents = generator.sample(3, Stream(0, "z"))
     one_by_one = torch.cat([generator(latents[i : i + 1]) for i in range(3)])
-    torch.testing.assert_close(one_by_one, generator(latents), atol=1e-5, rtol=0)
+    close(one_by_one, generator(latents), depth=20)  # of the deepest, the BigGAN of three blocks
 
 
 def test_gradients_reach_the_latents_alone(generator):
@@ -104,7 +105,7 @@ def test_the_first_weights_of_a_linear_start_are_its_slopes():
         first = generator.network.get_submodule(layer)
         z, step = torch.randn(2, 1, generator.latent_dim)
         change = (first(z + step) - first(z)).flatten()
-        torch.testing.assert_close(change, weights @ step[0], atol=1e-4, rtol=1e-4)
+        close(change, weights @ step[0], depth=2)
 
 
 def test_the_first_weights_of_biggan_read_their_chunk_of_the_latent():
@@ -127,9 +128,9 @@ def test_doubling_and_convolution_at_once_is_the_two_in_turn(kind):
     features = torch.randn(2, 3, 5, 7, requires_grad=True)
     expected = F.conv2d(F.interpolate(features, scale_factor=2.0), weight, bias, padding=1)
     found = kind(weight, bias)(features)
-    torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
+    close(found, expected, depth=2)
     gradients = [torch.autograd.grad(images.square().sum(), features)[0] for images in (found, expected)]
-    torch.testing.assert_close(*gradients, atol=1e-3, rtol=1e-4)
+    close(*gradients, depth=4)
 
 
 def test_weights_are_cast_once_for_autocast_and_follow_the_layer():
@@ -154,7 +155,8 @@ def copy_of(layer):
     return pickle.loads(pickle.dumps(layer))
 
 
-@pytest.mark.parametrize(("kind", "factor"), [(MergedUpsampledConv, 1.2), (DifferencedUpsampledConv, 2.5)])
+# Without oneDNN's kernel for bfloat16 (ONEDNN_MAX_CPU_ISA=AVX2), torch rounds the sum of four taps at each: 1.4.
+@pytest.mark.parametrize(("kind", "factor"), [(MergedUpsampledConv, 2.0), (DifferencedUpsampledConv, 2.5)])
 def test_doubling_and_convolution_at_once_is_nearly_as_exact_in_bfloat16(kind, factor):
     weight, bias, features = torch.randn(64, 64, 3, 3) / 24, torch.randn(64), torch.randn(4, 64, 8, 8)
     exact = F.conv2d(F.interpolate(features.double(), scale_factor=2.0), weight.double(), bias.double(), padding=1)

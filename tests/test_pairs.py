@@ -1,7 +1,9 @@
+import unicodedata
+
 import numpy as np
 import pytest
 
-from segmentation.pairs import Pair, pair_folders, read_truth
+from segmentation.pairs import Pair, pair_folders
 from toolkit.errors import UserError
 from toolkit.photos import write_picture
 
@@ -72,7 +74,10 @@ def test_two_files_of_one_name_are_refused(tmp_path, twice):
     with pytest.raises(UserError) as error:
         pair_folders(tmp_path / "images", tmp_path / "masks")
     first, second = tmp_path / twice / "a.jpg", tmp_path / twice / "a.png"
-    assert str(error.value) == (f"two {twice} are named a: {first} and {second}; names have to differ, remove one")
+    assert str(error.value) == (
+        f"two {twice} are named a: {first} and {second}; give them different names, or name a folder that holds one of "
+        "each"
+    )
 
 
 def test_missing_and_empty_folders_are_named(tmp_path):
@@ -84,49 +89,57 @@ def test_missing_and_empty_folders_are_named(tmp_path):
         pair_folders(tmp_path / "empty", tmp_path / "i")
 
 
-def one_mask(tmp_path, codes):
-    pair = Pair(tmp_path / "a.jpg", tmp_path / "a.png")
-    write_picture(pair.mask, np.array(codes, np.uint8))
-    return pair
+def test_frames_of_videos_pair_by_their_paths(tmp_path):
+    names = ["bear/00000.png", "swan/00000.png", "swan/00001.png"]
+    pairs = pair_folders(folder(tmp_path / "i", names), folder(tmp_path / "m", names))
+    assert [pair.name for pair in pairs] == ["bear/00000", "swan/00000", "swan/00001"]
+    assert all(pair.image.parent.name == pair.mask.parent.name for pair in pairs)
 
 
-def test_the_truth_is_at_least_half_white(tmp_path):
-    pair = one_mask(tmp_path, [[0, 127, 128, 255]])
-    np.testing.assert_array_equal(read_truth(pair, (1, 4)), [[False, False, True, True]])
-    np.testing.assert_array_equal(read_truth(pair, (1, 4), threshold=0.4), [[False, True, True, True]])
+def test_frames_of_another_sequence_are_no_partners(tmp_path):
+    images = folder(tmp_path / "i", ["bear/00000.png", "swan/00000.png"])
+    masks = folder(tmp_path / "m", ["bear/00000.png", "goat/00000.png"])
+    assert [pair.name for pair in pair_folders(images, masks, ignore_unpaired=True)] == ["bear/00000"]
 
 
-def test_a_coloured_mask_counts_by_its_first_channel(tmp_path):
-    pair = one_mask(tmp_path, [[[255, 0, 0], [0, 255, 255]]])
-    np.testing.assert_array_equal(read_truth(pair, (1, 2)), [[True, False]])
-
-
-def test_a_mask_of_another_size_is_refused_naming_both(tmp_path):
-    pair = one_mask(tmp_path, [[0, 255]])
-    with pytest.raises(UserError) as error:
-        read_truth(pair, (2, 4))
-    assert str(error.value) == (
-        f"the mask {pair.mask} is 2 x 1 pixels, but {pair.image} is 4 x 2; give a mask of the same size, or "
-        "--resize-masks"
+@pytest.mark.parametrize(("images", "masks"), [("NFC", "NFD"), ("NFD", "NFC")])
+def test_composed_and_decomposed_names_pair(tmp_path, images, masks):
+    name = "Blüte.png"
+    pairs = pair_folders(
+        folder(tmp_path / "i", [unicodedata.normalize(images, name)]),
+        folder(tmp_path / "m", [unicodedata.normalize(masks, name)]),
     )
-    np.testing.assert_array_equal(read_truth(pair, (2, 4), resize=True), [[False, False, True, True]] * 2)
+    assert len(pairs) == 1
 
 
-def test_a_mask_of_zeros_and_ones_is_refused_instead_of_read_as_empty(tmp_path):
-    pair = one_mask(tmp_path, [[0, 1]])
-    with pytest.raises(UserError) as error:
-        read_truth(pair, (1, 2))
-    assert str(error.value) == (
-        f"the mask {pair.mask} holds only the codes 0 and 1; multiply by 255: masks are black and white"
-    )
+OWN = [f"{name}_{kind}.png" for name in ("a", "sub/b") for kind in ("mask", "overlay", "soft")]
 
 
-def test_an_empty_mask_is_a_truth(tmp_path):
-    assert not read_truth(one_mask(tmp_path, [[0, 0]]), (1, 2)).any()
+def test_our_own_predictions_pair_with_masks_by_their_photos(tmp_path):
+    own, masks = folder(tmp_path / "own", OWN), folder(tmp_path / "m", ["a.png", "b.png"])
+    pairs = pair_folders(own, masks)
+    assert [(pair.name, pair.image.name, pair.mask.name) for pair in pairs] == [
+        ("a", "a_soft.png", "a.png"),
+        ("b", "b_soft.png", "b.png"),
+    ]
+    assert pairs.notes() == [
+        f"the soft maps of toolkit predict below {own} are taken for images, its 4 other pictures are not"
+    ]
 
 
-def test_a_file_that_cannot_be_read_is_named(tmp_path):
-    pair = Pair(tmp_path / "a.jpg", tmp_path / "a.png")
-    pair.mask.write_bytes(b"no picture")
-    with pytest.raises(UserError, match=r"cannot read the photo .*a\.png"):
-        read_truth(pair, (1, 2))
+def test_our_own_masks_serve_as_masks_of_photos(tmp_path):
+    photos, own = folder(tmp_path / "i", ["a.jpg", "b.jpg"]), folder(tmp_path / "own", OWN)
+    assert [pair.mask.name for pair in pair_folders(photos, own)] == ["a_mask.png", "b_mask.png"]
+
+
+def test_overlays_alone_are_no_maps(tmp_path):
+    own, masks = folder(tmp_path / "own", ["a_overlay.png"]), folder(tmp_path / "m", ["a.png"])
+    with pytest.raises(UserError, match=r"holds only overlays .* predict again with --write soft"):
+        pair_folders(own, masks)
+
+
+def test_names_that_end_like_our_predictions_pair_as_they_are(tmp_path):
+    names = ["a_mask.png", "b_mask.png"]
+    pairs = pair_folders(folder(tmp_path / "i", names), folder(tmp_path / "m", names))
+    assert [pair.name for pair in pairs] == ["a_mask", "b_mask"]
+    assert pairs.notes() == []

@@ -184,7 +184,7 @@ def test_a_truncated_jpeg_is_named(tmp_path):
     path.write_bytes(jpeg()[:2000])
     text = refusal(read_photo, path)
     assert text.startswith(f"cannot read the photo {path} (")
-    assert text.endswith("); repair or remove the file")
+    assert text.endswith("); it is cut off or damaged: copy or download it again")
 
 
 @pytest.mark.parametrize(

@@ -33,9 +33,11 @@ def test_every_picture_and_file_it_names_exists():
         assert (ROOT / name).exists(), name
 
 
-def test_the_two_commands_stand_there_word_for_word():
-    assert "python3 -m pip install uv && uv run toolkit demo" in README
-    assert "python3 -m pip install uv && uv run pytest" in README
+def test_the_two_commands_stand_there_word_for_word_and_ci_runs_the_second():
+    install = "python3 -m venv .uv && .uv/bin/pip install uv && .uv/bin/uv run"
+    assert f"\n{install} toolkit demo\n" in README
+    assert f"\n{install} pytest\n" in README
+    assert f"\n{install} pytest\n" in (ROOT / ".ci" / "run").read_text(encoding="utf-8")
 
 
 def test_the_library_example_runs(tmp_path, monkeypatch):

@@ -6,6 +6,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from rounding import close, room
 
 from generators.protocol import Generator, Latents, load_latents, render_twins
 from generators.scene import FACTORS, SceneGenerator
@@ -15,6 +16,8 @@ from toolkit.streams import Stream
 
 COUNT = 24
 SIDE = 64
+DRAWN = 4  # mixing, distance, phase of the textures, and soft edges that steepen what they are given
+MOVED = 20  # the same of factors that are rounded otherwise
 SHAPE_FACTORS = ("position_x", "position_y", "size")
 GENERATORS = {"axes": SceneGenerator(), "mixed": SceneGenerator(mixing_seed=3)}
 
@@ -69,7 +72,9 @@ def test_images_are_in_range_and_differ(scene):
 
 def test_masks_are_exact(scene):
     latents = latents_of(scene)
-    assert np.array_equal(scene.masks(latents).numpy(), depth(latents, scene) > 0)
+    expected = depth(latents, scene)
+    sure = np.abs(expected) > room(DRAWN)
+    assert np.array_equal(scene.masks(latents).numpy()[sure], expected[sure] > 0)
 
 
 def test_masks_have_the_area_of_their_ellipses(scene):
@@ -157,7 +162,7 @@ def test_other_factors_leave_the_mask(scene, factor):
 def test_nameless_factors_change_nothing(scene):
     latents = latents_of(scene)
     shift = sum(5 * along(scene, i) for i in range(len(FACTORS), 16))
-    torch.testing.assert_close(scene(latents.shifted(shift)), scene(latents), atol=2e-5, rtol=0)
+    close(scene(latents.shifted(shift)), scene(latents), depth=MOVED)
 
 
 def test_the_contrast_direction_darkens_the_background_and_lightens_the_object(scene):
@@ -175,14 +180,14 @@ def test_the_contrast_direction_darkens_the_background_and_lightens_the_object(s
 
 def test_directions_are_orthogonal_unit_vectors(scene):
     found = torch.stack([scene.direction(name) for name in FACTORS])
-    torch.testing.assert_close(found @ found.T, torch.eye(len(FACTORS)), atol=1e-5, rtol=0)
+    close(found @ found.T, torch.eye(len(FACTORS)), depth=5)
     found[0] += 1  # a copy
     assert scene.direction(FACTORS[0]).norm().item() == pytest.approx(1, abs=1e-5)
 
 
 def test_mixing_rotates_the_latents_and_nothing_else():
     axes, mixed = GENERATORS["axes"], GENERATORS["mixed"]
-    torch.testing.assert_close(axes(latents_of(axes)), mixed(latents_of(mixed)), atol=2e-5, rtol=0)
+    close(axes(latents_of(axes)), mixed(latents_of(mixed)), depth=MOVED)
     assert torch.equal(axes.direction("size"), torch.eye(16)[4])
     assert mixed.direction("size").abs().max() < 0.9
     assert torch.equal(SceneGenerator(mixing_seed=3).direction("size"), mixed.direction("size"))
@@ -202,8 +207,9 @@ def test_gradients_reach_the_latents():
 def test_an_image_does_not_depend_on_its_batch(scene):
     latents = latents_of(scene)
     alone = torch.cat([scene(latents[i : i + 1]) for i in range(COUNT)])
-    torch.testing.assert_close(alone, scene(latents), atol=2e-6, rtol=0)
-    assert torch.equal(torch.cat([scene.masks(latents[i : i + 1]) for i in range(COUNT)]), scene.masks(latents))
+    close(alone, scene(latents), depth=DRAWN)
+    differing = torch.cat([scene.masks(latents[i : i + 1]) for i in range(COUNT)]) != scene.masks(latents)
+    assert not differing[torch.from_numpy(np.abs(depth(latents, scene)) > room(MOVED))].any()
 
 
 def test_half_precision_elsewhere_does_not_blur_the_oracle(scene):
@@ -246,8 +252,8 @@ def test_twins_differ_by_the_shift_only():
     latents = latents_of(scene)
     shifts = Stream(1, "shifts").normal(COUNT, 16)
     before, after = render_twins(scene, latents, shifts)
-    assert torch.equal(before, scene(latents))
-    assert torch.equal(after, scene(Latents(latents.z + shifts)))
+    close(before, scene(latents), depth=DRAWN)
+    close(after, scene(Latents(latents.z + shifts)), depth=DRAWN)
 
 
 def saved(path, array):
@@ -284,7 +290,9 @@ def test_files_without_latents(tmp_path, array, text):
 @pytest.mark.parametrize("content", [b"", b"hello", b"PK\x03\x04 no archive", b"\x93NUMPY\x01\x00"])
 def test_files_that_are_no_arrays(tmp_path, content):
     (tmp_path / "z.npy").write_bytes(content)
-    with pytest.raises(UserError, match=r"cannot read .*z\.npy as a \.npy array"):
+    with pytest.raises(
+        UserError, match=r"cannot read .*z\.npy as a \.npy array|z\.npy is an empty file, not a latents file"
+    ):
         load_latents(tmp_path / "z.npy", 3)
 
 

@@ -8,6 +8,7 @@ import pytest
 import torch
 from conftest import GOLDEN
 from golden_fill import fill_state_dict
+from rounding import close, room
 
 from segmentation.guided_filter import guided_filter
 from segmentation.inference import in_threads, prepared
@@ -103,7 +104,7 @@ def test_a_photo_of_the_networks_size_is_not_resized(segmenter):
     images = torch.from_numpy(shown).permute(2, 0, 1)[None].float() / 127.5 - 1
     with torch.no_grad():
         expected = segmenter.network(images).softmax(dim=1)[0, 1].numpy()
-    np.testing.assert_allclose(segmenter.probability(shown), expected, atol=1e-6)
+    close(segmenter.probability(shown), expected, depth=19)
     np.testing.assert_allclose(segmenter.probability(shown, "original"), expected, atol=0.1)
     assert np.array_equal(segmenter.mask(shown, 0.7), segmenter.probability(shown) >= 0.7)
 
@@ -187,7 +188,7 @@ def test_predicting_leaves_what_is_saved_as_it_was(segmenter):
 
 
 @pytest.mark.parametrize("bilinear", [True, False])
-@pytest.mark.parametrize(("bf16", "tolerance"), [(False, 1e-5), (True, 0.03)])
+@pytest.mark.parametrize(("bf16", "tolerance"), [(False, room(19)), (True, 0.03)])
 def test_the_prepared_network_equals_the_trained_one(bilinear, bf16, tolerance):
     network = fill_state_dict(UNet(width=4, bilinear=bilinear), 0).eval()
     images = torch.rand(3, 3, 40, 56, generator=torch.Generator().manual_seed(0)) * 2 - 1
@@ -206,7 +207,7 @@ def test_many_photos_come_in_order_and_as_each_alone(segmenter, protocol):
     for (_, shown, probability), given in zip(found, photos, strict=True):
         assert shown is given
         # Through 8 bits, a float's last digit may decide for the level beside.
-        atol = 1e-5 if protocol == "float" else 1.01 / 255
+        atol = room(19) if protocol == "float" else 1.01 / 255
         np.testing.assert_allclose(probability, segmenter.probability(given, protocol, refine=True), atol=atol)
 
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from golden_fill_generators import filled, layer_statistics, layout, sngan_value
+from rounding import close, close_layers
 
 from generators.catalogue import open_generator
 from generators.protocol import Latents, render_twins
@@ -70,12 +71,13 @@ def test_images_and_layers_are_the_originals(published, golden):
     for hook in hooks:
         hook.remove()
     channels = network.channels
-    torch.testing.assert_close(before[:, :channels], arrays["out"], atol=1e-5, rtol=0)
-    torch.testing.assert_close(after[:, :channels], arrays["out_shifted"], atol=1e-5, rtol=0)
+    depth = 2 + 3 * len(network.blocks)  # first and last; in a block the doubling by differences sums twice
+    close(before[:, :channels], arrays["out"], depth=depth)
+    close(after[:, :channels], arrays["out_shifted"], depth=depth)
     stats = arrays["layer_stats"].numpy()
     last = len(stats) - 3  # behind the blocks: the norm alone, its ReLU, the convolution, tanh
     expected = stats[[0, *range(2, last - 1), last, last + 1]]
-    np.testing.assert_allclose(seen, expected, atol=1e-4, rtol=1e-4)
+    close_layers(seen, expected, depth=depth)
 
 
 def test_names_and_sizes_of_the_published_generators(published):

@@ -65,6 +65,24 @@ def pairs_in_folder(out):
     ]
 
 
+def assert_equal_to_rounding(pairs, others):
+    """In batches of another size a number at the border of two levels, or of the mask, may fall to the other side."""
+    for one, other in zip(pairs, others, strict=True):
+        image, mask = (np.abs(pixels_of(a).astype(int) - pixels_of(b)) for a, b in zip(one, other, strict=True))
+        assert image.max() <= 1
+        assert (image > 0).mean() < 0.001
+        assert (mask > 0).mean() < 0.001
+
+
+def encoded(pixels):
+    Image.fromarray(pixels).save(file := io.BytesIO(), "PNG")
+    return file.getvalue()
+
+
+def pixels_of(png):
+    return np.asarray(Image.open(io.BytesIO(png)))
+
+
 def test_the_folder_holds_the_synthesizers_pairs(folder):
     out, text = folder
     pairs = pairs_in_folder(out)
@@ -72,9 +90,9 @@ def test_the_folder_holds_the_synthesizers_pairs(folder):
     generator, settings = SceneGenerator(), SegmentationSettings()
     shift, source = 3 * generator.contrast_direction(), latent_source(generator, settings)
     made = MaskSynthesizer(generator, shift, settings, source, "synthesize").batch(COUNT)
-    for (image, mask), pixels, foreground in zip(pairs, to_bytes(made.images), made.masks.numpy(), strict=True):
-        assert np.array_equal(np.asarray(Image.open(io.BytesIO(image))), pixels)
-        assert np.array_equal(np.asarray(Image.open(io.BytesIO(mask))), np.where(foreground, 255, 0))
+    masks = np.where(made.masks.numpy(), np.uint8(255), np.uint8(0))
+    written = [[encoded(image), encoded(mask)] for image, mask in zip(to_bytes(made.images), masks, strict=True)]
+    assert_equal_to_rounding(pairs, written)
     assert (out / "samples.png").exists()
     assert "next: toolkit segment" in text
     assert "accepted" in text
@@ -94,12 +112,12 @@ def test_both_layouts_hold_the_same_pairs(folder, shards):
 
 def test_the_batch_size_does_not_matter(scene_set, folder, tmp_path):
     ran(*arguments(scene_set, tmp_path / "other", "--batch", 8))
-    assert pairs_in_folder(tmp_path / "other") == pairs_in_folder(folder[0])
+    assert_equal_to_rounding(pairs_in_folder(tmp_path / "other"), pairs_in_folder(folder[0]))
 
 
 def test_fewer_pairs_are_the_first_of_many(scene_set, folder, tmp_path):
     ran(*arguments(scene_set, tmp_path / "fewer", "--count", 4))
-    assert pairs_in_folder(tmp_path / "fewer") == pairs_in_folder(folder[0])[:4]
+    assert_equal_to_rounding(pairs_in_folder(tmp_path / "fewer"), pairs_in_folder(folder[0])[:4])
 
 
 def test_the_manifest_says_what_was_made_of_what(shards):

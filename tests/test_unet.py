@@ -7,6 +7,7 @@ import pytest
 import torch
 from conftest import GOLDEN
 from golden_fill import decode, fill_state_dict
+from rounding import close
 from torch import nn
 from torch.nn import functional as F
 
@@ -16,6 +17,8 @@ from segmentation.training import rate_at, update
 from segmentation.unet import BilinearDoubling, UNet
 from toolkit.engine import choose_engine
 from toolkit.errors import UserError
+
+DEPTH = 19  # two convolutions on each of nine levels, and the last
 
 
 @pytest.fixture(scope="module")
@@ -36,10 +39,10 @@ def test_logits_equal_the_original(network, golden):
     with torch.no_grad():
         logits = network(torch.from_numpy(decode(g["x64"])))
         odd = network(torch.from_numpy(decode(g["xodd"])))
-    np.testing.assert_allclose(logits.numpy(), g["logits64"], atol=2e-5, rtol=0)
-    np.testing.assert_allclose(odd.numpy(), g["logits_odd"], atol=2e-5, rtol=0)
+    close(logits, g["logits64"], depth=DEPTH)
+    close(odd, g["logits_odd"], depth=DEPTH)
     probability = 1 - logits.softmax(dim=1)[:, 0]
-    np.testing.assert_allclose(probability.numpy(), g["prob64"], atol=2e-5, rtol=0)
+    close(probability, g["prob64"], depth=DEPTH)
 
 
 def test_transposed_convolutions_equal_the_original(golden):
@@ -48,7 +51,7 @@ def test_transposed_convolutions_equal_the_original(golden):
     assert sum(p.numel() for p in network.parameters()) == 14_788_994
     with torch.no_grad():
         logits = network(torch.from_numpy(decode(g["x64"][:1])))
-    np.testing.assert_allclose(logits.numpy(), g["logits64_transposed_conv"], atol=2e-5, rtol=0)
+    close(logits, g["logits64_transposed_conv"], depth=DEPTH + 4)
 
 
 @pytest.mark.parametrize("size", [(16, 16), (17, 31), (40, 16)])
@@ -101,12 +104,14 @@ def test_three_training_steps_equal_the_original(golden):
         if step == 0:
             _compare_gradients(state.network, g)
     np.testing.assert_allclose([rate_at(step, settings) for step in range(3)], g["lrs"], rtol=1e-12)
-    np.testing.assert_allclose(losses, g["losses"], atol=1e-4)
+    close(losses[0], g["losses"][0], depth=DEPTH)
+    # Adam moves a weight by the whole rate along a gradient that is all rounding. So do the few weights whose own is
+    # close to zero, which moves the later losses, and all biases before a norm: its mean by 2 * 0.1 * (0.001 + 0.002).
+    np.testing.assert_allclose(losses, g["losses"], atol=5e-4)
     np.testing.assert_allclose(state.network.outc.conv.bias.detach(), g["outc_bias_after"], atol=1e-5)
     norm = state.network.inc.double_conv[1]
-    # Adam turns that noise in the biases' gradients into full steps, here and there: 2 * 0.1 * (0.001 + 0.002).
     np.testing.assert_allclose(norm.running_mean, g["inc_bn_running_mean_after"], atol=6.1e-4)
-    np.testing.assert_allclose(norm.running_var, g["inc_bn_running_var_after"], atol=1e-5)
+    close(norm.running_var, g["inc_bn_running_var_after"], depth=DEPTH)
 
 
 def _compare_gradients(network: nn.Module, g: dict[str, np.ndarray]) -> None:
@@ -117,4 +122,4 @@ def _compare_gradients(network: nn.Module, g: dict[str, np.ndarray]) -> None:
     checked = [name for name in expected if expected[name] >= 1e-5]
     assert len(checked) == 56
     np.testing.assert_allclose([norms[n] for n in checked], [expected[n] for n in checked], rtol=1e-3)
-    np.testing.assert_allclose(network.outc.conv.weight.grad, g["grad_outc_weight"], atol=1e-5)
+    close(network.outc.conv.weight.grad, g["grad_outc_weight"], depth=DEPTH, scale=1.0)  # that of what it sums

@@ -431,6 +431,15 @@ def test_an_archive_is_unpacked_and_its_deformator_named(mirror, monkeypatch, ca
     assert names(cache) == ["pretrained_anime", "pretrained_anime.tar", "pretrained_anime.tar.json"]
 
 
+def test_a_folder_of_an_archive_is_quoted_where_a_line_is_to_be_copied(mirror, monkeypatch, cache, tmp_path):
+    inner = "it; touch here"
+    members = {f"{inner}/args.json": b"{}", f"{inner}/models/deformator_9.pt": b"weights"}
+    address = mirror.serve("a", whole(tarred(tmp_path / "a.tar", members)))
+    (tmp_path / "own.toml").write_text(f'[anime]\nmirrors = ["{address}"]\n')
+    monkeypatch.setenv("TOOLKIT_WEIGHTS", str(tmp_path / "own.toml"))
+    assert f"next: toolkit pick '{cache}/pretrained_anime/{inner}' --out directions" in ran("weights", "pull", "anime")
+
+
 @pytest.mark.parametrize("name", ["../outside", "/outside", "a/../../outside", "link"])
 def test_an_archive_that_leads_out_of_its_folder_is_not_unpacked(tmp_path, name):
     tarred(tmp_path / "a.tar", {"fine": b"1", name: None if name == "link" else b"2"})

@@ -1,6 +1,5 @@
 """Self-describing artefacts (one safetensors file: tensors, kind, card) and checkpoints that resume."""
 
-import argparse
 import json
 import sys
 import warnings
@@ -15,9 +14,17 @@ from safetensors.torch import save
 
 from toolkit.errors import UserError
 from toolkit.files import existing_file, replacing, write_bytes
+from toolkit.foreign import naming_others, program_kind, require_no_other
+from toolkit.old_pickles import BoundedFile
+from toolkit.pickled_values import PLAIN_VALUES
+from toolkit.plain_values import require_honest_sizes, require_plain
+from toolkit.reading import guarded, parse_json, reason_of
 from toolkit.unfinished import require_finished
+from toolkit.wrapped import find_state
 
 Tensors = dict[str, torch.Tensor]
+# Whole numbers are counters of batches and classes. Eight bits, Booleans and complex numbers are nobody's weights here.
+_WEIGHTS = (torch.float16, torch.bfloat16, torch.float32, torch.float64, torch.int64)
 
 
 def save_artefact(path: Path, kind: str, tensors: Mapping[str, torch.Tensor], card: Mapping[str, Any]) -> None:
@@ -26,17 +33,21 @@ def save_artefact(path: Path, kind: str, tensors: Mapping[str, torch.Tensor], ca
     plain = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
     metadata = {"kind": kind, "card": json.dumps(card, allow_nan=False)}
     # Serialised here rather than by safetensors' own writer, whose files only their owner can read.
-    write_bytes(path, _in_order(save(plain, metadata=metadata)))
+    write_bytes(path, _in_one_order(save(plain, metadata=metadata)))
 
 
-def _in_order(content: bytes) -> bytes:
-    """Return a safetensors file with its metadata in the order of their names; safetensors leaves that to chance."""
-    length = int.from_bytes(content[:8], "little")
-    header = json.loads(content[8 : 8 + length])
+def _in_one_order(serialised: bytes) -> bytes:
+    """Return a safetensors file with its metadata sorted by name.
+
+    safetensors (0.8) writes metadata in the order of a hash map, another one at each call, so that the same tensors
+    and card would not give the same file.
+    """
+    start = 8 + int.from_bytes(serialised[:8], "little")
+    header = json.loads(serialised[8:start])
     header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
     text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
-    text += b" " * (-len(text) % 8)  # so that the tensors behind it are aligned
-    return b"".join((len(text).to_bytes(8, "little"), text, memoryview(content)[8 + length :]))
+    text += b" " * (-len(text) % 8)  # the tensors' place is a multiple of 8
+    return b"".join([len(text).to_bytes(8, "little"), text, memoryview(serialised)[start:]])
 
 
 def halved(tensors: Mapping[str, torch.Tensor]) -> Tensors:
@@ -62,6 +73,8 @@ def _with_article(kind: str) -> str:
 
 def artefact_kind(path: Path) -> str | None:
     """Return the kind written in an artefact, or None when `path` is no artefact of this toolkit."""
+    if not Path(path).is_file():
+        return None
     try:
         with safe_open(path, framework="pt") as handle:
             return (handle.metadata() or {}).get("kind")
@@ -72,13 +85,14 @@ def artefact_kind(path: Path) -> str | None:
 def _read_safetensors(path: Path, what: str) -> tuple[str | None, Tensors, dict[str, Any]]:
     require_finished(path)
     existing_file(path, what)
-    try:
-        with safe_open(path, framework="pt") as handle:
-            metadata = handle.metadata() or {}
-            tensors = {name: handle.get_tensor(name) for name in handle.keys()}  # noqa: SIM118 (not a dict)
-        return metadata.get("kind"), tensors, json.loads(metadata.get("card", "{}"))
-    except (SafetensorError, ValueError, OSError) as error:
-        raise UserError(f"{path} is not a whole safetensors file ({error}); make or download it again") from error
+    with (
+        guarded(f"{path} is not a whole safetensors file", "make or download it again"),
+        naming_others(path, what),
+        safe_open(path, framework="pt") as handle,
+    ):
+        metadata = handle.metadata() or {}
+        tensors = {name: handle.get_tensor(name) for name in handle.keys()}  # noqa: SIM118 (not a dict)
+    return metadata.get("kind"), tensors, parse_json(metadata.get("card", "{}"), f"the card in {path}")
 
 
 def save_checkpoint(path: Path, state: Mapping[str, Any]) -> None:
@@ -113,37 +127,51 @@ def _interned(value: Any) -> Any:
 def load_pickled(path: Path, what: str) -> Any:
     """Return what a `.pt`/`.pth` file holds, read with `weights_only=True`; UserError for anything else."""
     existing_file(path, what)
+    program = program_kind(path)
+    if program is not None:
+        raise UserError(f"{path} is a {program} program, which is not run here; {what} means a file of tensors")
     try:
+        require_honest_sizes(Path(path))
         # Training scripts like to save their arguments, plain values too, beside the weights.
-        with warnings.catch_warnings(), torch.serialization.safe_globals([argparse.Namespace]):
+        with (
+            warnings.catch_warnings(),
+            torch.serialization.safe_globals(PLAIN_VALUES),
+            BoundedFile(Path(path)) as file,
+        ):
             warnings.simplefilter("ignore")  # of unusual pickles, which it then reads or refuses
-            return torch.load(path, map_location="cpu", weights_only=True)
+            held = torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises half a dozen kinds
+        require_no_other(path, what)
         raise UserError(
             f"cannot read {path} as {what}: it is damaged, cut short, or no plain weights file ({_reason(error)}); "
             "make or download it again"
         ) from error
+    require_plain(held, Path(path))
+    return held
 
 
 def _reason(error: Exception) -> str:
     text = str(error).strip()
     if text.startswith("Weights only load failed"):  # torch goes on with how to load it unsafely
         return "it is no pickle of tensors and plain values alone"
-    return text.splitlines()[0][:160] if text else type(error).__name__
+    return reason_of(error)
 
 
-def load_state_file(path: Path, what: str, unwrapped: Callable[[Any], Any] = lambda held: held) -> Tensors:
-    """Return the flat name-to-tensor dictionary in a `.pth`, `.pt` or `.safetensors` file from outside.
+def load_state_file(
+    path: Path,
+    what: str,
+    unwrapped: Callable[[Any], Any] = lambda held: held,
+    fits: Callable[[Tensors], bool] | None = None,
+    hint: str = "",
+) -> Tensors:
+    """Return the name-to-tensor dictionary in a `.pth`, `.pt` or `.safetensors` file from outside.
 
-    `unwrapped` takes it out of what else the file may hold.
+    `unwrapped` takes it out of what a known layout holds besides, `fits` tells it from other tables in the file (see
+    toolkit.wrapped). UserError, which ends with `hint`, where it is not clear which is meant.
     """
     is_safetensors = Path(path).suffix.lower() == ".safetensors"
-    state = unwrapped(_read_safetensors(path, what)[1] if is_safetensors else load_pickled(path, what))
-    if not isinstance(state, Mapping) or not all(
-        isinstance(name, str) and isinstance(value, torch.Tensor) for name, value in state.items()
-    ):
-        raise UserError(f"{path} holds no flat table of tensors, but {what} is one; save a state dict")
-    return dict(state)
+    held = unwrapped(_read_safetensors(path, what)[1] if is_safetensors else load_pickled(path, what))
+    return find_state(held, path, what, fits, hint)
 
 
 def match_state(
@@ -156,7 +184,7 @@ def match_state(
     difference = differences(state, shapes, optional)
     if difference:
         raise UserError(f"{path} does not fit {what}: {difference}; check that it is the right file")
-    require_finite(state, path)
+    require_weights(state, path)
 
 
 def differences(state: Tensors, shapes: Mapping[str, Iterable[int]], optional: Iterable[str] = ()) -> str:
@@ -174,6 +202,15 @@ def differences(state: Tensors, shapes: Mapping[str, Iterable[int]], optional: I
     # Sizes are inferred from entries: where some are missing, wrong ones may be no fault of those that are there.
     parts = (("missing: ", missing), ("unknown: ", unknown), ("", [] if missing or unknown else wrong))
     return "; ".join(word + _shortened(names) for word, names in parts if names)
+
+
+def require_weights(tensors: Mapping[str, torch.Tensor], path: Path) -> None:
+    """Raise UserError naming the first tensors that are no weights: empty, of a kind no network has, not finite."""
+    odd = [name for name, tensor in tensors.items() if tensor.dtype not in _WEIGHTS or not tensor.numel()]
+    if odd:
+        what = f"{str(tensors[odd[0]].dtype).removeprefix('torch.')} {list(tensors[odd[0]].shape)}"
+        raise UserError(f"{path} holds {what} in {_shortened(odd)}, but weights are floating-point numbers; check it")
+    require_finite(tensors, path)
 
 
 def require_finite(tensors: Mapping[str, torch.Tensor], path: Path) -> None:

@@ -1,6 +1,8 @@
 """The direction set: the one value in which discovery and segmentation meet, in memory or as a file."""
 
 import io
+import shlex
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -10,8 +12,11 @@ import torch
 from toolkit.artefacts import load_artefact, load_pickled, save_artefact
 from toolkit.errors import UserError
 from toolkit.files import write_bytes
+from toolkit.printable import is_printable
+from toolkit.reading import whole_number
 
 KIND = "direction set"
+SHORTEST = 1e-6  # of a shift: what is less is lost when it is added to a latent in 32 bits
 _PUBLISHED_LENGTH = 5.0  # by which the published segmentation multiplies the vector, positive side only
 
 
@@ -52,6 +57,8 @@ class DirectionSet:
     card: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        if not self.vectors.is_floating_point():
+            raise UserError(f"directions are {self.vectors.dtype} numbers; floating-point numbers are needed")
         vectors = self.vectors.detach().float().cpu()
         lengths = vectors.norm(dim=-1, keepdim=True)
         if vectors.dim() != 2 or not len(vectors) or not bool((torch.isfinite(lengths) & (lengths > 0)).all()):
@@ -83,8 +90,9 @@ class DirectionSet:
         text = str(key)
         if text in self.names:
             return self.names.index(text)
-        if text.isdecimal() and int(text) < len(self):
-            return int(text)
+        number = whole_number(text)
+        if number is not None and number < len(self):
+            return number
         shown = ", ".join(self.names[:6]) + (" ..." if len(self) > 6 else "")
         raise UserError(f"no direction {text!r}; there are {len(self)}: 0 to {len(self) - 1}, or by name {shown}")
 
@@ -141,16 +149,12 @@ class DirectionSet:
         _require_own(path)
         tensors, card = load_artefact(path, KIND)
         try:
-            choice = card.pop("choice")
-            return cls(
-                tensors["vectors"],
-                card.pop("generator"),
-                card.pop("method"),
-                tuple(card.pop("names")),
-                card.pop("scores"),
-                None if choice is None else Choice(**choice),
-                card,
-            )
+            vectors, choice = tensors["vectors"], card.pop("choice")
+            made = [card.pop(key) for key in ("generator", "method", "names", "scores")]
+            _require_described(made, len(vectors) if vectors.dim() else 0, card)
+            generator, method, names, scores = made
+            picked = None if choice is None else _require_choice(Choice(**choice))
+            return cls(vectors, generator, method, tuple(names), scores, picked, card)
         except (KeyError, TypeError) as error:
             raise UserError(f"{path} lacks parts of a direction set ({error}); discover again") from error
 
@@ -163,13 +167,58 @@ class DirectionSet:
             )
 
 
+def _require_described(made: list[Any], count: int, card: Mapping[str, Any]) -> None:
+    """Raise TypeError unless what a file says of its `count` directions is of the types that are written.
+
+    `made` are generator, method, names and scores, `card` is all else.
+    """
+    generator, method, names, scores = made
+    wrong = {
+        "generator": not isinstance(generator, str),
+        "method": not isinstance(method, str),
+        "names": not (isinstance(names, list) and all(isinstance(n, str) and is_printable(n) for n in names)),
+        "scores": not (isinstance(scores, dict) and all(_are_figures(column, count) for column in scores.values())),
+        "step": type(card.get("step", 0)) is not int,
+        "source": not all(isinstance(value, str) for value in _table(card, "source").values()),
+        "settings": not _are_settings(_table(card, "settings")),
+        "published": not isinstance(_table(card, "published").get("gan_type", ""), str),
+    }
+    for name in (name for name, is_wrong in wrong.items() if is_wrong):
+        raise TypeError(f"its {name} cannot be read")
+
+
+def _table(card: Mapping[str, Any], key: str) -> dict[str, Any]:
+    table = card.get(key, {})
+    if not isinstance(table, dict):
+        raise TypeError(f"its {key} is no table")
+    return table
+
+
+def _are_figures(column: Any, count: int) -> bool:
+    return isinstance(column, list) and len(column) == count and all(type(one) in (int, float) for one in column)
+
+
+def _are_settings(settings: Mapping[str, Any]) -> bool:
+    return all(isinstance(value, str | int | float | None) for value in settings.values())
+
+
+def _require_choice(choice: Choice) -> Choice:
+    """Return a choice read from a file; TypeError unless it can be walked along."""
+    whole = type(choice.index) is int and (choice.opposite is None or type(choice.opposite) is int)
+    length = type(choice.alpha) in (int, float) and SHORTEST <= choice.alpha < float("inf")
+    named = isinstance(choice.mask_rule, str | None)
+    if not whole or not length or not named or type(choice.sign) is not int or choice.sign not in (-1, 1):
+        raise TypeError("its choice cannot be read")
+    return choice
+
+
 def _require_own(path: Path) -> None:
     """Raise UserError for what is published: it can be opened, but a command that came here would write into it."""
     if path.suffix.lower() in (".pth", ".pt"):
-        copy = f"toolkit convert {path} --out {path.with_suffix('.safetensors').name}"
+        copy = shlex.join(["toolkit", "convert", str(path), "--out", path.with_suffix(".safetensors").name])
         raise UserError(f"{path} is a published file and stays as it is; make a direction set of it: {copy}")
     if not path.exists() and (path.parent / "args.json").exists():
-        copy = f"toolkit pick {path.parent} --out FOLDER"
+        copy = shlex.join(["toolkit", "pick", str(path.parent), "--out", "FOLDER"])
         raise UserError(f"{path.parent} is a published folder and stays as it is; make a direction set of it: {copy}")
 
 

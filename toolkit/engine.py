@@ -9,6 +9,7 @@ import torch
 from toolkit.compilation import Work, compiled, pays
 from toolkit.errors import UserError
 from toolkit.ranks import local_rank, world_size
+from toolkit.reading import whole_number
 from toolkit.team import SOLO, Team, join_team
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
@@ -99,7 +100,8 @@ def _best_device() -> str:
 def _available(name: str) -> bool:
     kind, colon, index = name.partition(":")
     if kind == "cuda":
-        there = not colon or (index.isdecimal() and int(index) < torch.cuda.device_count())
+        number = whole_number(index)
+        there = not colon or (number is not None and number < torch.cuda.device_count())
         return there and torch.cuda.is_available()
     if kind == "mps":
         return not colon and torch.backends.mps.is_available()

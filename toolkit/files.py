@@ -13,6 +13,9 @@ from typing import Any
 
 from toolkit.errors import UserError
 from toolkit.locks import claimed
+from toolkit.names import writable
+from toolkit.reading import LARGEST_JSON, parse_json, read_text
+from toolkit.reading import existing_file as existing_file  # beside the other checks of paths
 from toolkit.workplace import holdings, sweep, workplace
 
 _NUMBERS = itertools.count()  # names of temporary files, whose threads may share a workplace
@@ -105,8 +108,8 @@ def write_bytes(path: Path, content: bytes) -> None:
 
 
 def write_text(path: Path, content: str) -> None:
-    """Write `content` to `path` as UTF-8, whole or not at all."""
-    write_bytes(path, content.encode())
+    """Write `content` to `path` as UTF-8, whole or not at all; names that are no Unicode as in toolkit.names."""
+    write_bytes(path, writable(content).encode())
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -115,13 +118,8 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def read_json(path: Path) -> Any:
-    """Return the value in the JSON file `path`; UserError when it is missing or is not JSON."""
-    try:
-        return json.loads(Path(path).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror or error}") from error
-    except ValueError as error:
-        raise UserError(f"{path} is not a JSON file ({error}); check that it is the file you meant") from error
+    """Return the value in the JSON file `path`; UserError when it is missing or is not JSON (see toolkit.reading)."""
+    return parse_json(read_text(path, "JSON file", LARGEST_JSON), str(path))
 
 
 def writable_folder(path: Path) -> Path:
@@ -145,16 +143,6 @@ def writable_file(path: Path, endings: tuple[str, ...]) -> Path:
     if path.is_dir():
         raise UserError(f"cannot write {path}: it is a folder; name a file in it")
     writable_folder(path.parent)
-    return path
-
-
-def existing_file(path: Path, what: str) -> Path:
-    """Return `path`; UserError saying `what` was looked for when there is no such file."""
-    path = Path(path)
-    if path.is_dir():
-        raise UserError(f"{path} is a folder, but {what} is a file; name the file itself")
-    if not path.is_file():
-        raise UserError(f"no {what} at {path}; check the path")
     return path
 
 

@@ -2,7 +2,6 @@
 
 import contextlib
 import hashlib
-import json
 import os
 import re
 from dataclasses import asdict, dataclass
@@ -12,7 +11,10 @@ from pathlib import Path
 from toolkit.errors import UserError
 from toolkit.files import replace, write_json
 from toolkit.locks import take
+from toolkit.reading import parse_json, read_text, whole_number
 from toolkit.workplace import sweep
+
+_LARGEST_NOTE = 100_000  # bytes
 
 
 @dataclass(frozen=True)
@@ -22,6 +24,17 @@ class _Origin:
     address: str
     version: str | None
     total: int | None
+
+
+def _origin_in(note: Path) -> _Origin | None:
+    """Return what a note says, or None where there is none yet, or only what a crash left of one."""
+    try:
+        held = parse_json(read_text(note, "note of a download", _LARGEST_NOTE), str(note))
+        origin = _Origin(**held)
+    except (UserError, TypeError):
+        return None
+    whole = isinstance(origin.address, str) and isinstance(origin.version, str | None)
+    return origin if whole and (origin.total is None or type(origin.total) is int) else None
 
 
 class PartialFile:
@@ -44,10 +57,7 @@ class PartialFile:
             lock.release()
             raise
         self.size = self._file.seek(0, os.SEEK_END)
-        try:
-            self._origin: _Origin | None = _Origin(**json.loads(self._note.read_text(encoding="utf-8")))
-        except (OSError, ValueError, TypeError):  # none yet, or cut short by a crash
-            self._origin = None
+        self._origin: _Origin | None = _origin_in(self._note)
 
     @property
     def total(self) -> int | None:
@@ -75,7 +85,7 @@ class PartialFile:
             return self._goes_on(address, version, headers.get("Content-Range", ""))
         self.empty()
         length = headers.get("Content-Length", "")
-        self._origin = _Origin(address, version, int(length) if length.isdecimal() else None)
+        self._origin = _Origin(address, version, whole_number(length))
         write_json(self._note, asdict(self._origin))
         return True
 
@@ -84,7 +94,7 @@ class PartialFile:
         if self._origin is None or span is None or not self.held(address):
             return False
         # After If-Range a server may leave the version out: by sending a part it has confirmed it.
-        return [int(number) for number in span.groups()] == [self.size, self.total] and (
+        return [whole_number(number) for number in span.groups()] == [self.size, self.total] and (
             version is None or version == self._origin.version
         )
 

@@ -1,6 +1,5 @@
 """Photos and masks on disk: found, named, and read right whatever the format."""
 
-import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -8,39 +7,34 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageOps
 
-from toolkit.errors import UserError
+from toolkit.colour import to_srgb
 from toolkit.files import replacing
+from toolkit.photo_folder import list_photos
+from toolkit.picture_files import PHOTO_ENDINGS, opened, require_side
 
-PHOTO_ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".avif")
+__all__ = [
+    "PHOTO_ENDINGS",
+    "eight_bit",
+    "list_photos",
+    "read_centre",
+    "read_gray",
+    "read_photo",
+    "read_square",
+    "write_picture",
+]
+
 _WIDE_MODES = ("I", "F", "I;16", "I;16B", "I;16L", "I;16N")
 _SEE_THROUGH_MODES = ("LA", "PA", "RGBA", "La", "RGBa")
 
 
-def list_photos(folder: Path) -> list[Path]:
-    """Return every photo below `folder`, sorted by path, hidden files left out; UserError when there is none."""
-    folder = Path(folder)
-    if not folder.is_dir():
-        raise UserError(f"no folder at {folder}; name a folder of photos ({', '.join(PHOTO_ENDINGS)})")
-    found = sorted(p for p in folder.rglob("[!.]*") if p.suffix.lower() in PHOTO_ENDINGS and p.is_file())
-    if not found:
-        raise UserError(f"no photos below {folder}; it should hold files ending in {', '.join(PHOTO_ENDINGS)}")
-    return found
-
-
 def _read(path: Path, as_wanted: Callable[[Image.Image], Image.Image]) -> np.ndarray:
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # a stray EXIF field is no reason to trouble anybody
-            with Image.open(path) as image:
-                image.load()
-                return np.array(as_wanted(_eight_bit(ImageOps.exif_transpose(image))))
-    except FileNotFoundError as error:
-        raise UserError(f"no photo at {path}; check the path") from error
-    except Exception as error:  # for damaged files Pillow's decoders raise ten kinds, RuntimeError and TypeError too
-        raise UserError(f"cannot read the photo {path} ({error}); repair or remove the file") from error
+    with opened(path) as image:
+        image.load()
+        return np.array(as_wanted(eight_bit(ImageOps.exif_transpose(image))))
 
 
-def _eight_bit(image: Image.Image) -> Image.Image:
+def eight_bit(image: Image.Image) -> Image.Image:
+    """Return a picture of 16 bits, integers or floats in 8 bits of grey; any other as it is."""
     # Pillow's own conversion saturates 16-bit greys at 255 instead of scaling them.
     if image.mode not in _WIDE_MODES:
         return image
@@ -50,17 +44,21 @@ def _eight_bit(image: Image.Image) -> Image.Image:
     ceiling = 255.0 if top <= 255 else max(65535.0, top)
     if image.mode == "F" and top <= 1:
         ceiling = 1.0
-    return Image.fromarray((values / ceiling * 255).round().clip(0, 255).astype(np.uint8))
+    levels = Image.fromarray((values / ceiling * 255).round().clip(0, 255).astype(np.uint8))
+    levels.info.update(image.info)
+    return levels
 
 
 def read_photo(path: Path, ground: tuple[int, int, int] = (255, 255, 255)) -> np.ndarray:
     """Return a photo as uint8 (H, W, 3), turned upright by its EXIF tag.
 
-    Grey, palette, CMYK and 16-bit pictures are converted, transparency is laid over `ground`. UserError names a
-    file that cannot be read whole.
+    Grey, palette, CMYK and 16-bit pictures are converted, colours brought to sRGB by the profile that the file carries,
+    transparency is laid over `ground`. Of several pages or frames the first is read. UserError names a file that cannot
+    be read whole.
     """
 
     def laid_over_ground(image: Image.Image) -> Image.Image:
+        image = to_srgb(image)
         if image.mode in _SEE_THROUGH_MODES or "transparency" in image.info:
             base = Image.new("RGBA", image.size, (*ground, 255))
             image = Image.alpha_composite(base, image.convert("RGBA"))
@@ -95,6 +93,7 @@ def read_centre(path: Path, size: int) -> np.ndarray:
 
 def write_picture(path: Path, pixels: np.ndarray) -> None:
     """Write uint8 (H, W, 3) or (H, W) pixels as an image whose format is told by the file's ending."""
+    require_side(path, pixels.shape[1], pixels.shape[0], "name a file of another format")
     with replacing(path) as temporary:
         quality: dict[str, Any] = {"quality": 92} if temporary.suffix.lower() in (".jpg", ".jpeg") else {}
         Image.fromarray(pixels).save(temporary, **quality)

@@ -59,6 +59,12 @@ def grid(pictures: np.ndarray, columns: int | None = None, gap: int = 2, ground:
     return sheet
 
 
+def grid_size(count: int, side: int, columns: int | None = None, gap: int = 2) -> tuple[int, int]:
+    """Return the width and height in pixels of what `grid` makes of so many square pictures."""
+    columns = columns or math.ceil(math.sqrt(count))
+    return columns * (side + gap) - gap, math.ceil(count / columns) * (side + gap) - gap
+
+
 def stack_rows(rows: Sequence[np.ndarray], gap: int = 6, ground: int = 255) -> np.ndarray:
     """Return pictures (H, W, 3) set below one another on a ground as wide as the widest."""
     width = max(row.shape[1] for row in rows)

@@ -3,6 +3,7 @@
 import os
 
 from toolkit.errors import UserError
+from toolkit.reading import whole_number
 
 
 def world_size() -> int:
@@ -22,9 +23,10 @@ def local_rank() -> int:
 
 def _told(name: str, otherwise: str = "") -> int:
     told = os.environ.get(name, otherwise)
-    if not told.isdecimal() or (name == "WORLD_SIZE" and int(told) == 0):
+    number = whole_number(told)
+    if number is None or (name == "WORLD_SIZE" and number == 0):
         raise UserError(
             f"the environment says WORLD_SIZE={os.environ.get('WORLD_SIZE')} and {name}={told}; start with torchrun or "
             "--processes, or unset WORLD_SIZE"
         )
-    return int(told)
+    return number

@@ -13,6 +13,7 @@ from PIL import Image
 
 from toolkit import __version__
 from toolkit.files import write_text
+from toolkit.picture_files import opened
 
 _LARGEST_PNG = 500_000  # bytes
 _TYPES = {".gif": "image/gif", ".png": "image/png", ".webp": "image/webp", ".jpg": "image/jpeg"}
@@ -47,7 +48,7 @@ class Section:
         content, media_type = Path(path).read_bytes(), _TYPES[Path(path).suffix.lower()]
         if media_type == "image/png" and len(content) > _LARGEST_PNG:
             buffer = io.BytesIO()
-            with Image.open(path) as picture:
+            with opened(path) as picture:
                 picture.convert("RGB").save(buffer, format="JPEG", quality=88)
             content, media_type = buffer.getvalue(), "image/jpeg"
         return self._embedded(content, media_type, caption, width)

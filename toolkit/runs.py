@@ -24,6 +24,7 @@ from toolkit.artefacts import load_pickled, save_checkpoint
 from toolkit.errors import UserError
 from toolkit.files import read_json, writable_folder, write_json, write_text
 from toolkit.locks import hold, let_go
+from toolkit.reading import LARGEST_JSON, parse_json, read_text
 from toolkit.settings import Settings, flag_of, read_toml
 from toolkit.team import SOLO, Team
 from toolkit.workplace import holdings, sweep_below
@@ -123,6 +124,8 @@ class RunFolder:
         kind = before.get("kind") if isinstance(before, dict) else None
         if kind != self.kind:
             raise UserError(f"{self.path} holds a {kind} run, not {self.kind}; choose another --out")
+        if not isinstance(before.get("inputs", {}), dict) or not isinstance(before.get("resumed", []), list):
+            raise UserError(f"{self.path / 'run.json'} is no record of a run; put it back, or choose another --out")
         return before
 
     def _require_same(
@@ -130,12 +133,15 @@ class RunFolder:
     ) -> None:
         # A setting that came to the toolkit after the run began had its default then.
         defaults = {field.name: field.default for field in dataclasses.fields(settings)}
-        old = {**defaults, **read_toml(self.path / "config.toml"), **before.get("inputs", {})}
-        new = {**settings.as_dict(), **inputs}
+        watching = defaults.keys() - settings.defining().keys()
+        recorded = {**defaults, **read_toml(self.path / "config.toml"), **before.get("inputs", {})}
+        old = {name: value for name, value in recorded.items() if name not in watching}
+        new = {**settings.defining(), **inputs}
         changed = [
             (name, old.get(name), new.get(name))
             for name in {**new, **old}
-            if old.get(name) != new.get(name) and not (name in extendable and old[name] <= new[name])
+            if old.get(name) != new.get(name)
+            and not (name in extendable and _is_extended(old.get(name), new.get(name)))
         ]
         if changed:
             raise UserError(
@@ -210,11 +216,11 @@ class RunFolder:
     def metrics(self) -> list[dict[str, float]]:
         """Return the logged lines in order; a last line cut short by a crash is left out."""
         path = self.path / "metrics.jsonl"
-        try:
-            lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
-            return [json.loads(line) for line in lines if line.endswith("}")]
-        except ValueError as error:
-            raise UserError(f"{path} is no log of a run ({error}); put it back, or choose another --out") from error
+        text = read_text(path, "log of a run", LARGEST_JSON) if path.exists() else ""
+        lines = text.splitlines()
+        if lines and not lines[-1].endswith("}"):
+            lines.pop()
+        return [_logged(line, f"line {number} of {path}") for number, line in enumerate(lines, start=1)]
 
     def finish(self, result: Mapping[str, Any]) -> None:
         """Write result.json, which marks the run as done."""
@@ -247,13 +253,26 @@ class RunFolder:
 
 def _told(changed: list[tuple[str, Any, Any]], settings: list[str], extendable: tuple[str, ...]) -> str:
     """Return in words how a run was begun otherwise, from (name, before, now) of what differs."""
-    if [name for name, _, _ in changed] == ["steps"]:
-        _, had, asked = changed[0]
+    _, had, asked = changed[0]
+    if [name for name, _, _ in changed] == ["steps"] and isinstance(had, int) and isinstance(asked, int):
         able = "only be made longer" if "steps" in extendable else "be made neither shorter nor longer"
         return f"of {had} steps, and --steps is {asked} now; it can {able}"
     return "begun otherwise: " + "; ".join(
         f"{flag_of(name) if name in settings else name} was {had!r}, now {asked!r}" for name, had, asked in changed
     )
+
+
+def _is_extended(before: Any, now: Any) -> bool:
+    return isinstance(before, int) and isinstance(now, int) and before <= now
+
+
+def _logged(line: str, source: str) -> dict[str, float]:
+    """Return one line of a log; UserError unless it is a table of figures with the step they are of."""
+    figures = parse_json(line, source)
+    whole = isinstance(figures, dict) and type(figures.get("step")) is int
+    if not whole or not all(isinstance(value, int | float) for value in figures.values()):
+        raise UserError(f"{source} holds no figures of a step; put the log back, or choose another --out")
+    return figures
 
 
 def _now() -> str:

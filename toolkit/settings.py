@@ -6,13 +6,13 @@ This module imports neither torch nor numpy, so that the command line can show d
 import dataclasses
 import json
 import math
-import tomllib
 import typing
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
 from toolkit.errors import UserError
 from toolkit.files import write_text
+from toolkit.reading import LARGEST_TOML, parse_toml, read_text
 
 
 def setting(
@@ -23,10 +23,14 @@ def setting(
     above: float | None = None,
     maximum: float | None = None,
     choices: tuple[str, ...] | None = None,
+    watches: bool = False,
 ) -> Any:
-    """Return a dataclass field with a help text and a range: >= `minimum`, > `above`, <= `maximum`."""
+    """Return a dataclass field with a help text and a range: >= `minimum`, > `above`, <= `maximum`.
+
+    One that `watches` says how often a run is looked at or saved, which changes nothing of what comes out.
+    """
     metadata = {"help": help, "minimum": minimum, "above": above, "maximum": maximum, "choices": choices}
-    return dataclasses.field(default=default, metadata=metadata)
+    return dataclasses.field(default=default, metadata={**metadata, "watches": watches})
 
 
 _ITS_OWN: Any = object()
@@ -54,6 +58,11 @@ class Settings:
     def as_dict(self) -> dict[str, Any]:
         """Return the values by name."""
         return dataclasses.asdict(self)
+
+    def defining(self) -> dict[str, Any]:
+        """Return by name the values that decide what comes out: all but those that only watch."""
+        watching = {field.name for field in dataclasses.fields(self) if field.metadata.get("watches")}
+        return {name: value for name, value in self.as_dict().items() if name not in watching}
 
     @classmethod
     def from_dict(cls, values: dict[str, Any], source: str = "the settings") -> Self:
@@ -84,13 +93,8 @@ def _as_toml(value: Any) -> str:
 
 
 def read_toml(path: Path) -> dict[str, Any]:
-    """Return the table in a TOML file; UserError when it is missing or is not TOML."""
-    try:
-        return tomllib.loads(Path(path).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror or error}") from error
-    except ValueError as error:
-        raise UserError(f"{path} is not a TOML settings file ({error}); write lines like steps = 100") from error
+    """Return the table in a TOML file; UserError when it is missing or is not TOML (see toolkit.reading)."""
+    return parse_toml(read_text(path, "TOML settings file", LARGEST_TOML), str(path))
 
 
 def flag_of(name: str) -> str:

@@ -19,8 +19,10 @@ from toolkit.errors import UserError
 from toolkit.fetch import Transfer, by_hand, fetch
 from toolkit.files import read_json, sha256_of, write_json
 from toolkit.partial_file import tidy
+from toolkit.printable import is_printable
 from toolkit.settings import read_toml
 
+_LONGEST_NAME = 200  # bytes, which leaves room for .part.json on any disk
 ROLES = ("generator", "direction", "embeddings", "segmenter", "archive", "module")
 
 
@@ -104,7 +106,10 @@ def _entry(name: str, values: Any, source: str | None) -> PublishedFile:
         raise UserError(f"{source}: [{name}] is not a table of {known} ({error}); see assets/weights.toml") from error
     problems = {
         f"role is {entry.role!r}, not one of {', '.join(ROLES)}": entry.role not in ROLES,
-        f"file is {entry.file!r}, not a bare file name": Path(str(entry.file)).name != entry.file,
+        f"file is {entry.file!r}, not a bare file name": not _is_bare(entry.file),
+        "terms, next and page are not all text": not all(
+            isinstance(text, str) and is_printable(text) for text in (entry.terms, entry.next, entry.page)
+        ),
         "mirrors are not all http or https addresses": not all(
             isinstance(one, str) and one.startswith(("http://", "https://")) for one in entry.mirrors
         ),
@@ -116,6 +121,11 @@ def _entry(name: str, values: Any, source: str | None) -> PublishedFile:
     if problem is not None:
         raise UserError(f"{source}: [{name}] cannot be used: {problem}; correct it there")
     return entry
+
+
+def _is_bare(name: Any) -> bool:
+    plain = isinstance(name, str) and is_printable(name) and len(name.encode()) <= _LONGEST_NAME
+    return plain and Path(name).name == name and name != ".."
 
 
 def _is_digest(value: Any) -> bool:

@@ -304,6 +304,11 @@ $("back").addEventListener("click", () => {
 
 // ---------------------------------------------------------------- photos
 
+// As a shell takes it: a line to copy should do what it says, whatever a file is called.
+function quoted(text) {
+  return /^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", `'"'"'`)}'`;
+}
+
 async function segment(file) {
   if (file.size > set.largest_upload) {
     throw new Error(`${file.name} has ${(file.size / 1e6).toFixed(0)} MB; choose a photo of at most ${set.largest_upload / 1e6} MB`);
@@ -320,7 +325,8 @@ async function segment(file) {
   for (const kind of ["photo", "mask", "soft"]) $(`found-${kind}`).src = found[kind];
   $("share").textContent = `Mask: ${(100 * found.share).toFixed(0)} % of the photo`;
   $("found").hidden = false;
-  tell(`segmented ${file.name}`, `next: toolkit predict ${file.name} --model ${set.segmenter} --out masks`);
+  const [photo, model] = [file.name, set.segmenter].map(quoted);
+  tell(`segmented ${file.name}`, `next: toolkit predict ${photo} --model ${model} --out masks`);
 }
 
 function take(files) {

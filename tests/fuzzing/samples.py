@@ -1,0 +1,180 @@
+"""Small whole files of every kind, written once into a folder and damaged as copies."""
+
+import dataclasses
+import hashlib
+import json
+import tarfile
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from bundle_writing import write_bundle
+from conftest import GOLDEN
+from golden_fill import tf_fill
+from PIL import Image
+from test_biggan import TINY as BIGGAN
+from test_sngan import TINY_32 as SNGAN
+
+from discovery.deformators import Deformator, make_deformator
+from generators import biggan, proggan, sngan
+from generators import stylegan2_layout as stylegan2
+from generators.compact import CompactGenerator, CompactNetwork, CompactShape
+from generators.encoder import Encoder, EncoderNetwork, EncoderShape
+from generators.latents_file import EmbeddedPhotos, save_latents
+from segmentation.segmenter import Segmenter
+from segmentation.unet import UNet
+from toolkit.artefacts import save_checkpoint
+from toolkit.directions import Choice, DirectionSet, save_published
+from toolkit.files import write_json
+from toolkit.runs import RunFolder
+from toolkit.settings import Settings, setting
+
+LATENT_DIM = 16  # of the scene
+NO_DOWNLOAD = b"abc"
+# The widths of the real TF-Hub module and the same ones at ch 1.
+_NARROW = {24576: 256, 1536: 16, 768: 8, 384: 4, 192: 2, 96: 1, 24: 1}
+
+
+@dataclasses.dataclass(frozen=True)
+class Example(Settings):
+    """Settings with a field of every type."""
+
+    kind = "example"
+    steps: int = setting(10, "steps", minimum=1)
+    rate: float = setting(0.5, "rate", above=0)
+    rule: str = setting("a", "a rule", choices=("a", "b"))
+    bound: float | None = setting(None, "a bound")
+    flag: bool = setting(False, "a flag")
+
+
+def filled(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, torch.Tensor]:
+    return {name: torch.rand(shape) / 10 for name, shape in shapes.items()}
+
+
+def _deformator() -> Deformator:
+    return make_deformator("linear", 3, LATENT_DIM, random_init=True)
+
+
+def direction_set() -> DirectionSet:
+    vectors = F.normalize(_deformator().directions(6.0))
+    scores = {"score": [0.5, 0.25, 0.0], "sign": [1.0, -1.0, 1.0], "alpha": [2.0, 3.0, 4.0]}
+    card = {"source": {"generator": "scene"}, "settings": {"deformator": "linear", "shift_scale": 6.0}, "step": 8}
+    return DirectionSet(vectors, "scene", "known", ("a", "b", "c"), scores, Choice(1, -1, 2.5, 2, "mean_thr"), card)
+
+
+def write_run(folder: Path) -> None:
+    run = RunFolder.open(folder, Example(), {"generator": "scene"}, "cpu")
+    for step in (1, 2, 3):
+        run.log(step, loss=1 / step, accuracy=0.5)
+    run.save_checkpoint({"step": 3, "network": {"w": torch.ones(2, 3)}, "streams": {"a": 4}})
+    run.finish({"steps": 3, "loss": 0.5})
+
+
+def write_sets(folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    directions = direction_set()
+    directions.save(folder / "directions.safetensors")
+    (folder / "human_annotation.txt").write_text("0: dark\n1: light sky\n2: light sky\n")
+    save_published(folder / "bg_direction.pth", directions.chosen_shift())
+    state = {"deformator": _deformator().state_dict(), "reconstructor": {"w": torch.ones(2)}, "step": 8}
+    save_checkpoint(folder / "checkpoint.pt", state)
+
+
+def write_deformator(folder: Path) -> None:
+    (folder / "models").mkdir(parents=True)
+    state = {name: tensor.clone() for name, tensor in make_deformator("linear", 3, 120).state_dict().items()}
+    torch.save(state, folder / "models" / "deformator_9.pt")
+    arguments = {"gan_type": "BigGAN", "gan_weights": None, "deformator": "linear", "directions_count": 3}
+    own = {"generator": "x", "method": "m", "source": {"generator": "x"}, "latent_dim": 120}
+    write_json(folder / "args.json", {**arguments, "shift_scale": 6.0, "target_class": [1, 2], "toolkit": own})
+    (folder / "human_annotation.txt").write_text("0: dark\n1: light\n")
+
+
+def write_networks(folder: Path) -> None:
+    Segmenter(UNet(width=4), 32).save(folder / "segmenter.safetensors")
+    torch.save(UNet(width=4).state_dict(), folder / "u_net.pth")
+    CompactGenerator(CompactNetwork(CompactShape(8, LATENT_DIM, 4)), {"name": "tiny"}).save(
+        folder / "compact.safetensors"
+    )
+    shape = EncoderShape(8, LATENT_DIM, 4)
+    Encoder(EncoderNetwork(shape), {"generator": "tiny"}).save(folder / "encoder.safetensors")
+    (folder / "sngan").mkdir()
+    torch.save(filled(sngan.published_shapes(SNGAN)), folder / "sngan" / "generator.pt")
+    write_json(folder / "sngan" / "args.json", {"model": "sn_resnet32", "latent_dim": 6, "image_channels": 1})
+    torch.save(filled(biggan.published_shapes(BIGGAN)), folder / "biggan.pth")
+    torch.save(filled(proggan.published_shapes(proggan.ProgGANShape((4, 4, 4, 4), 5))), folder / "proggan.pth")
+    styled = filled(stylegan2.published_shapes(stylegan2.StyleGAN2Shape((4, 4, 4), 5, 2)))
+    torch.save({"g_ema": {**styled, **_filters(styled)}, "latent_avg": torch.zeros(5)}, folder / "stylegan2.pt")
+    save_checkpoint(folder / "checkpoint.pt", {"step": 3, "network": UNet(width=4).state_dict(), "critic": {}})
+
+
+def _filters(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    names = [name for name, tensor in state.items() if tuple(tensor.shape) == tuple(stylegan2.FILTER.shape)]
+    return dict.fromkeys(names, stylegan2.FILTER)
+
+
+def write_latents(folder: Path) -> None:
+    photos = EmbeddedPhotos()
+    photos.extend(["a.jpg", "b.jpg", "c.jpg", "d.jpg"], torch.randn(4, LATENT_DIM), {"error": torch.rand(4)})
+    made = {"generator": "scene", "latent_dim": LATENT_DIM}
+    save_latents(folder / "z.npy", photos, made)
+    photos.save(folder / "unfinished.safetensors", made)
+
+
+def write_module(folder: Path) -> None:
+    with np.load(GOLDEN / "tf_conversion_seed0.npz", allow_pickle=False) as arrays:
+        sizes = json.loads(str(arrays["tf_spec_json"]))
+    values = {name: tf_fill(0, name, [_NARROW.get(n, n) for n in size]) for name, size in sizes.items()}
+    write_bundle(folder / "variables" / "variables", values, shards=2)
+    with tarfile.open(folder / "module.tar.gz", "w:gz") as archive:
+        archive.add(folder / "variables", "variables")
+    with tarfile.open(folder / "archive.tar", "w", format=tarfile.USTAR_FORMAT) as archive:
+        archive.add(folder / "variables", "variables")
+
+
+def write_tables(folder: Path) -> None:
+    entry = '[tiny]\nrole = "generator"\nfile = "tiny.pth"\nterms = "free"\nnext = "look"\nmegabytes = 1.5\n'
+    (folder / "weights.toml").write_text(entry + f'mirrors = ["https://example.org/x"]\nsha256 = "{"a" * 64}"\n')
+    write_json(
+        folder / "record.json",
+        {"sha256": hashlib.sha256(NO_DOWNLOAD).hexdigest(), "bytes": 3, "recorded": "2026-01-01"},
+    )
+    write_json(folder / "note.json", {"address": "https://example.org/x", "version": '"1"', "total": 100})
+    Example().save(folder / "settings.toml")
+    card = {
+        "latent_dim": 5,
+        "image_size": 8,
+        "latents": "normal",
+        "value_range": [-1, 1],
+        "name": "own",
+        "num_classes": 3,
+    }
+    write_json(folder / "program.json", card)
+
+
+def write_pictures(folder: Path) -> None:
+    rng = np.random.default_rng(0)
+    photo = Image.fromarray(rng.integers(0, 255, (24, 32, 3), np.uint8))
+    for ending in ("png", "jpg", "gif", "webp", "tif", "bmp"):
+        photo.save(folder / f"photo.{ending}")
+    mask = Image.fromarray((rng.random((24, 32)) > 0.5).astype(np.uint8) * 255)
+    for mode in ("L", "LA", "P", "RGBA", "I;16", "1"):
+        (mask.convert("I").convert(mode) if mode == "I;16" else mask.convert(mode)).save(
+            folder / f"mask_{mode.replace(';', '')}.png"
+        )
+
+
+def write_all(folder: Path) -> None:
+    """Write everything below `folder`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    torch.manual_seed(0)
+    write_run(folder / "run")
+    write_sets(folder / "set")
+    write_deformator(folder / "deformator")
+    write_networks(folder)
+    write_latents(folder)
+    write_module(folder)
+    write_tables(folder)
+    write_pictures(folder)
