@@ -1,6 +1,7 @@
 """Shared test pieces, and which tests may be skipped."""
 
 import re
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,14 @@ EXPECTED_SKIPS = (
     "there is a cuda device here",
     r"torch 2\.6 cannot export",
 )
+
+
+def pytest_configure():
+    """Heed signals again that a shell had pytest ignore, as it does for what it starts in the background."""
+    for name, handler in (("SIGINT", signal.default_int_handler), ("SIGHUP", signal.SIG_DFL)):
+        number = getattr(signal, name, None)
+        if number is not None and signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, handler)
 
 
 def pytest_addoption(parser):
