@@ -63,6 +63,8 @@ class _Commands(TyperGroup):
                 with contextlib.suppress(OSError):  # of a terminal that is gone
                     typer.echo("stopped; the same command goes on from its last checkpoint, if it had one", err=True)
             raise typer.Exit(130) from stop
+        finally:
+            let_go_of_all()
 
 
 app = typer.Typer(
@@ -117,7 +119,4 @@ def main() -> None:
     """Run the command line."""
     with ending_at_once(), ending_in_order():
         threading.excepthook = leave_to_the_main_thread
-        try:
-            app(prog_name="toolkit")
-        finally:
-            let_go_of_all()
+        app(prog_name="toolkit")

@@ -92,6 +92,7 @@ def _command(arguments: tuple[object, ...], folder: Path, watch: "_Watch") -> Ca
         if (folder / "mine.toml").exists():
             os.environ["TOOLKIT_WEIGHTS"] = str(folder / "mine.toml")
         tempfile.tempdir = None
+        tempfile.gettempdir()  # now: Python tries the folder with a file of its own, which a kill just then would leave
         sys.argv = ["toolkit", *map(str, arguments)]
         from cli.app import main
 

@@ -308,3 +308,22 @@ def test_artefacts_are_readable_as_other_files_are(tmp_path):
     save_artefact(tmp_path / "a.safetensors", "thing", {"x": torch.zeros(1)}, {})
     (tmp_path / "plain").touch()
     assert (tmp_path / "a.safetensors").stat().st_mode == (tmp_path / "plain").stat().st_mode
+
+
+def test_equal_artefacts_have_equal_bytes_whatever_the_order_of_their_metadata():
+    import json
+
+    from safetensors.torch import load
+
+    from toolkit.artefacts import _in_one_order
+
+    def written(*names):
+        header = {"__metadata__": {name: f"of {name} \u00fc" for name in names}}
+        header["x"] = {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}
+        text = json.dumps(header).encode()
+        return len(text).to_bytes(8, "little") + text + torch.tensor([1.0, 2.0]).numpy().tobytes()
+
+    content = _in_one_order(written("kind", "card"))
+    assert content == _in_one_order(written("card", "kind"))
+    assert int.from_bytes(content[:8], "little") % 8 == 0
+    assert load(content)["x"].tolist() == [1, 2]

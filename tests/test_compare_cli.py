@@ -164,3 +164,22 @@ def test_more_steps_go_on_from_the_finished_runs(compared, sets, tmp_path):
     assert ran("compare", *sets, "--out", out, *more).count("resuming at step 6") == 2
     result = json.loads((out / "result.json").read_text())
     assert [one["recognition"]["steps"] for one in result["sets"]] == [8, 8]
+
+
+def test_a_comparison_of_single_directions_killed_as_it_writes_is_repeated(tmp_path, monkeypatch):
+    import cli.compare
+
+    vector = SceneGenerator().contrast_direction()[None]
+    single = [saved(tmp_path / name, vector, choice=Choice(0, 1, 3.0)) for name in ("a", "b")]
+    command = ("compare", *single, "--out", tmp_path / "out", "--precision", "fp32")
+
+    def killed(out, *arguments):
+        (out / "result.json").write_text("{}")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli.compare, "write_results", killed)
+    stopped(*command)
+    monkeypatch.undo()
+    ran(*command)
+    assert "compared" in (tmp_path / "out" / "report.html").read_text()
+    assert not (tmp_path / "out" / ".lock").exists()

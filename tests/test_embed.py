@@ -334,3 +334,27 @@ def test_published_latents_have_no_record_and_other_records_are_none_of_ours(tmp
     record_of(out).write_text('{"kind": "latents of photos"}')
     with pytest.raises(UserError, match="does not say how the latents were made"):
         require_made_for(out, GENERATOR)
+
+
+def test_a_command_killed_between_picture_and_latents_is_repeated(photos, encoder, tmp_path, monkeypatch):
+    from generators import latents_file
+
+    embed(photos, encoder, tmp_path / "whole.npy")
+
+    def killed(*arguments):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(latents_file, "save_latents", killed)
+    stopped("embed", photos, "--generator", "scene", "--encoder", encoder, "--out", tmp_path / "z.npy", "--batch", 4)
+    assert sorted(path.name for path in tmp_path.glob("*z.*")) == [".z.unfinished.safetensors", "z.png"]
+    monkeypatch.undo()
+    embed(photos, encoder, tmp_path / "z.npy")
+    assert (tmp_path / "z.npy").read_bytes() == (tmp_path / "whole.npy").read_bytes()
+    assert not list(tmp_path.glob(".*"))
+
+
+def test_what_a_command_killed_at_its_end_has_left_goes(photos, encoder, tmp_path):
+    embed(photos, encoder, tmp_path / "z.npy")
+    (tmp_path / ".z.unfinished.safetensors").write_bytes(b"")
+    assert "finished already" in embed(photos, encoder, tmp_path / "z.npy")
+    assert not list(tmp_path.glob(".z*"))

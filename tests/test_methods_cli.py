@@ -179,3 +179,62 @@ def test_ctrl_c_outside_of_training_says_so(runs, monkeypatch):
 
     monkeypatch.setattr(cli.pick, "pick_direction", interrupted)
     assert "stopped; the same command goes on from its last checkpoint" in stopped("pick", runs[0] / "random", *PICK)
+
+
+@pytest.fixture
+def scene_set(tmp_path):
+    scene = SceneGenerator()
+    vectors = torch.stack([scene.contrast_direction(), torch.eye(16)[0]])
+    card = {"source": {"generator": "scene@image_size=32"}}
+    DirectionSet(vectors, "scene", "known", card=card).save(tmp_path / "set" / "directions.safetensors")
+    return tmp_path / "set"
+
+
+def test_a_pick_into_a_new_folder_killed_before_its_set_is_repeated(scene_set, tmp_path, monkeypatch):
+    command = ("pick", scene_set, "--out", tmp_path / "out", *PICK)
+
+    def killed(self, path):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(DirectionSet, "save", killed)
+    stopped(*command)
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["pick.csv", "pick.json", "pick.png"]
+    monkeypatch.undo()
+    ran(*command)
+    chosen = DirectionSet.load(tmp_path / "out").choice
+    assert chosen is not None
+    before = {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()}
+    ran(*command)  # as after a kill behind its last file
+    assert {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()} == before
+    assert "holds another choice already" in refused(*command[:4], "--choose", "1", "--alpha", "2")
+    assert {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()} == before
+    ran("label", tmp_path / "out", "0", "sky")
+    assert "holds files already" in refused(*command)
+
+
+def test_names_given_while_a_set_is_judged_are_kept(scene_set, monkeypatch):
+    judge = cli.pick.pick_direction
+
+    def named_meanwhile(*arguments):
+        ran("label", scene_set, "1", "sky")
+        return judge(*arguments)
+
+    monkeypatch.setattr(cli.pick, "pick_direction", named_meanwhile)
+    ran("pick", scene_set, *PICK)
+    found = DirectionSet.load(scene_set)
+    assert found.names[1] == "sky"
+    assert found.choice is not None
+    assert json.loads((scene_set / "pick.json").read_text())["candidates"]
+
+
+def test_a_set_that_changes_while_it_is_judged_is_not_written_over(scene_set, monkeypatch):
+    judge, path = cli.pick.pick_direction, scene_set / "directions.safetensors"
+
+    def discovered_meanwhile(*arguments):
+        DirectionSet(torch.eye(16)[:2], "scene", "known").save(path)
+        return judge(*arguments)
+
+    monkeypatch.setattr(cli.pick, "pick_direction", discovered_meanwhile)
+    assert "has changed since it was judged; pick again" in refused("pick", scene_set, *PICK)
+    assert torch.equal(DirectionSet.load(path).vectors, torch.eye(16)[:2])
+    assert [one.name for one in scene_set.iterdir()] == ["directions.safetensors"]

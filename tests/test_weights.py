@@ -489,3 +489,15 @@ def test_sample_takes_published_latents_by_name(cache, tmp_path):
     cache.mkdir()
     np.save(cache / "BigBiGAN_CUB_train_z.npy", np.zeros((2, 64), np.float32))
     assert "2 images of flowers64" in ran(*arguments)
+
+
+def test_what_a_pull_killed_at_its_end_has_left_goes(mirror, table, cache):
+    table(mirrors=[mirror.serve("w", whole(CONTENT))])
+    ran("weights", "pull", "z-cub")
+    before = names(cache)
+    file = find("z-cub").file
+    (cache / f"{file}.part.json").write_text("{}")
+    (cache / f".{file}.lock").touch()
+    (cache / ".0123456789ab.tmp").mkdir()
+    assert "is there already" in ran("weights", "pull", "z-cub")
+    assert names(cache) == before
