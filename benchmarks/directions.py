@@ -15,15 +15,15 @@ import time
 
 import torch
 
-from discovery.comparison import Recognition, reconstruction
-from discovery.comparison_settings import CompareSettings
-from discovery.deformators import make_deformator
+from discovery.comparing.comparison import Recognition, reconstruction
+from discovery.comparing.settings import CompareSettings
+from discovery.methods.deformator.deformators import make_deformator
+from discovery.methods.deformator.training import DiscoveryState, direction_set, discover
+from discovery.methods.deformator.validation import confusion
 from discovery.settings import DiscoverySettings
-from discovery.training import DiscoveryState, direction_set, discover
-from discovery.validation import confusion
 from generators.scene import FACTORS, SceneGenerator
+from toolkit.compute.engine import choose_engine
 from toolkit.directions import DirectionSet
-from toolkit.engine import choose_engine
 
 K, LATENT_DIM = 8, 64
 COMPARISON = CompareSettings(steps=2000, directions=K, shift_scale=1.0, min_shift=0.1)

@@ -20,10 +20,10 @@ import torch
 from scipy.ndimage import gaussian_filter
 
 from benchmarks.reference import plain_max_f
-from segmentation.counts import level_counts, threshold_counts
-from segmentation.measures import e_measure, f_beta, mean_absolute_error
-from segmentation.scores import score_image
-from segmentation.structure import s_measure, weighted_f
+from segmentation.evaluate.counts import level_counts, threshold_counts
+from segmentation.evaluate.measures import e_measure, f_beta, mean_absolute_error
+from segmentation.evaluate.scores import score_image
+from segmentation.evaluate.structure import s_measure, weighted_f
 
 SHAPE, COUNT = (300, 400), 10
 COPIED = 2**24  # bytes

@@ -9,15 +9,15 @@ and after all: a leak of 10 KB a step would show as 9 MB.
 import argparse
 from collections.abc import Callable, Iterator
 
+from discovery.methods.deformator.training import DiscoveryState, discover
 from discovery.settings import DiscoverySettings
-from discovery.training import DiscoveryState, discover
 from generators.scene import SceneGenerator
-from segmentation.prefetch import Prefetched
-from segmentation.settings import SegmentationSettings
-from segmentation.synthesis import MaskSynthesizer, PriorSource
-from segmentation.training import SegmentationState, train
-from toolkit.engine import choose_engine
-from toolkit.memory import peak_memory
+from segmentation.synthesis.prefetch import Prefetched
+from segmentation.synthesis.synthesizer import MaskSynthesizer, PriorSource
+from segmentation.unet.settings import SegmentationSettings
+from segmentation.unet.training import SegmentationState, train
+from toolkit.compute.engine import choose_engine
+from toolkit.compute.memory import peak_memory
 
 ENGINE = choose_engine("cpu", "fp32")
 GENERATOR = SceneGenerator(image_size=32)

@@ -18,12 +18,12 @@ import torch
 from PIL import Image
 
 from benchmarks.timing import Work, by_turns
-from cli.predict import Pictures, predict_photos
-from cli.sources import open_segmenter
-from segmentation.segmenter import Segmenter
-from segmentation.unet import UNet
-from toolkit.photos import read_photo
-from toolkit.pixels import overlay
+from cli.commands.predict import Pictures, predict_photos
+from cli.inputs.sources import open_segmenter
+from segmentation.predict.segmenter import Segmenter
+from segmentation.unet.network import UNet
+from toolkit.pictures.photos import read_photo
+from toolkit.pictures.pixels import overlay
 
 KINDS = ("mask", "soft", "overlay")
 SHAPES = [(300, 400)] * 3 + [(400, 300)]

@@ -13,15 +13,15 @@ import torch.nn.functional as F
 from scipy import ndimage
 from torch import nn
 
-from generators.biggan import BigGANShape, spectral_sigma
-from segmentation.unet import UNet
-from toolkit.masks import MASK_RULES
+from generators.published.biggan.network import BigGANShape, spectral_sigma
+from segmentation.unet.network import UNet
+from toolkit.masks.rules import MASK_RULES
 
 _OUTPUT_NORM_EPS = 1e-5
 
 
 class PlainBigGAN:
-    """A published BigGAN state (see generators.biggan_layout) rendered layer by layer as it stands."""
+    """A published BigGAN state (see generators.published.biggan.layout) rendered layer by layer as it stands."""
 
     def __init__(self, state: Mapping[str, torch.Tensor], shape: BigGANShape) -> None:
         self.state = state

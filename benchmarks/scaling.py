@@ -20,12 +20,12 @@ import torch
 from benchmarks.measures import make_map
 from benchmarks.speed import drawn_bigbigan, drawn_state
 from benchmarks.timing import seconds
+from discovery.methods.deformator.training import DiscoveryState, draw_batch, update
 from discovery.settings import DiscoverySettings
-from discovery.training import DiscoveryState, draw_batch, update
-from generators.biggan import BIGGAN_128, BigGANNetwork
 from generators.protocol import Latents, render_twins
-from segmentation.scores import Tally, score_image
-from toolkit.engine import choose_engine
+from generators.published.biggan.network import BIGGAN_128, BigGANNetwork
+from segmentation.evaluate.scores import Tally, score_image
+from toolkit.compute.engine import choose_engine
 from toolkit.streams import Stream
 
 Points = Iterator[tuple[str, float, str]]  # what, figure, unit

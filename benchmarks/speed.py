@@ -20,18 +20,18 @@ from benchmarks import filters, measures, photos
 from benchmarks.networks import multiplications
 from benchmarks.reference import PlainBigGAN, plain_pairs, plain_unet
 from benchmarks.timing import Work, by_turns, seconds
+from discovery.methods.deformator.training import DiscoveryState, ShiftBatch, draw_batch, update
 from discovery.settings import DiscoverySettings
-from discovery.training import DiscoveryState, ShiftBatch, draw_batch, update
-from generators.bigbigan import BigBiGAN
-from generators.biggan import BIGBIGAN, BigGANNetwork, BigGANShape, published_shapes
 from generators.protocol import Latents, render_twins
-from segmentation.settings import SegmentationSettings
-from segmentation.synthesis import MaskSynthesizer, PriorSource, SyntheticBatch
-from segmentation.training import fresh_network
-from segmentation.training import update as segment_step
-from toolkit.engine import Engine
-from toolkit.masks import area_within, multimodal
-from toolkit.memory import peak_memory
+from generators.published.biggan.generator import BigBiGAN
+from generators.published.biggan.network import BIGBIGAN, BigGANNetwork, BigGANShape, published_shapes
+from segmentation.synthesis.synthesizer import MaskSynthesizer, PriorSource, SyntheticBatch
+from segmentation.unet.settings import SegmentationSettings
+from segmentation.unet.training import fresh_network
+from segmentation.unet.training import update as segment_step
+from toolkit.compute.engine import Engine
+from toolkit.compute.memory import peak_memory
+from toolkit.masks.rules import area_within, multimodal
 from toolkit.streams import Stream
 
 

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from cli import (
+from cli.commands import (
     browse,
     compare,
     convert,
@@ -30,12 +30,12 @@ from cli import (
     train_generator,
     weights,
 )
-from cli.processes import ending_at_once, failed, leave_to_the_main_thread, require_one_process, speaks
-from cli.progress import ending_in_order
+from cli.runs.processes import ending_at_once, failed, leave_to_the_main_thread, require_one_process, speaks
+from cli.runs.progress import ending_in_order
 from toolkit import __version__
 from toolkit.errors import UserError
-from toolkit.locks import let_go_of_all
-from toolkit.names import print_every_name
+from toolkit.files.locks import let_go_of_all
+from toolkit.files.names import print_every_name
 
 _OF_THE_PATH = (errno.ENAMETOOLONG, errno.ELOOP, errno.EACCES, errno.EPERM)
 # typer carries its own copy of click in some versions and imports click in others; this names the class in both.

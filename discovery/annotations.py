@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from toolkit.errors import UserError
-from toolkit.files import write_text
-from toolkit.printable import is_printable
-from toolkit.reading import LARGEST_LABELS, read_text, whole_number
+from toolkit.files.writing import write_text
+from toolkit.untrusted.printable import is_printable
+from toolkit.untrusted.text import LARGEST_LABELS, read_text, whole_number
 
 
 def read_annotations(path: Path) -> dict[str, int]:

@@ -7,10 +7,10 @@ import numpy as np
 import torch
 from PIL import Image, ImageDraw, ImageFont
 
-from discovery.rendering import every_shift, rendered
+from discovery.picking.rendering import every_shift, rendered
 from generators.protocol import Generator, Latents
-from toolkit.photos import write_picture
-from toolkit.pixels import grid, resize, stack_rows, to_bytes
+from toolkit.pictures.photos import write_picture
+from toolkit.pictures.pixels import grid, resize, stack_rows, to_bytes
 from toolkit.streams import Stream
 
 _BORDER = 3

@@ -3,14 +3,14 @@
 from importlib.resources import files
 from pathlib import Path
 
-from generators.own_factories import Factory, find_factory, plug_ins
+from generators.own.factories import Factory, find_factory, plug_ins
+from generators.own.trust import RECORDED, Code, Trust
 from generators.protocol import Generator
 from generators.spec import Options, split_spec
-from generators.trust import RECORDED, Code, Trust
-from toolkit.artefacts import artefact_kind
 from toolkit.errors import UserError
-from toolkit.unfinished import require_finished
-from toolkit.weights import cached, find
+from toolkit.files.artefacts import artefact_kind
+from toolkit.files.published import cached, find
+from toolkit.files.unfinished import require_finished
 
 DEFAULT = "flowers64"
 _IN_FOLDERS = ("generator.safetensors", "generator.pt")  # in run folders, in published ones; the first there is taken
@@ -50,11 +50,11 @@ def weights_file(name: str, weights: Path | None = None) -> Path | None:
 def open_generator(name: str, weights: Path | None = None, trust: Trust = RECORDED) -> Generator:
     """Return the generator called `name`: scene, bigbigan, a shipped name, a file, a run folder, or one's own.
 
-    One's own is `package.module:factory`, or the name of an installed plug-in (generators.own_factories).
+    One's own is `package.module:factory`, or the name of an installed plug-in (generators.own.factories).
     Options may follow, as in `G_ema.pth@classes=239` (generators.spec). `weights` is the file of bigbigan, if not the
     one that `toolkit weights pull` left in the cache. One's own code and programs saved in files run where `trust` lets
-    them: `generators.trust.TYPED` is for names that the user typed himself, never for one read from a file. UserError
-    where they may not, and saying what there is when nothing fits.
+    them: `generators.own.trust.TYPED` is for names that the user typed, never for one read from a file. UserError where
+    they may not, and saying what there is when nothing fits.
     """
     plain, values = split_spec(name)
     if weights is not None and plain != "bigbigan":
@@ -70,7 +70,7 @@ def code_of(name: str) -> Code | None:
 
     UserError for one's own code that is not there.
     """
-    from generators.own_files import program_code
+    from generators.own.programs import program_code
 
     plain, values = split_spec(name)
     factory, options = _own(plain), Options(values, plain)
@@ -84,7 +84,7 @@ def _opened(name: str, weights: Path | None, options: Options, trust: Trust) -> 
     if name == "scene":
         return _scene(options)
     if name == "bigbigan":
-        from generators.bigbigan import load_bigbigan
+        from generators.published.biggan.generator import load_bigbigan
 
         file = weights_file(name, weights)
         if file is None:
@@ -125,13 +125,13 @@ def _scene(options: Options) -> Generator:
 
 
 def _open_file(path: Path, options: Options, trust: Trust) -> Generator:
-    from generators.bigbigan import KIND as BIGBIGAN
-    from generators.bigbigan import load_bigbigan
-    from generators.compact import load_compact
-    from generators.layouts import OWN_HINT, fits, open_published
-    from generators.own_files import open_program
-    from generators.stylegan2_layout import unwrapped
-    from toolkit.artefacts import load_state_file
+    from generators.compact.network import load_compact
+    from generators.own.programs import open_program
+    from generators.published.biggan.generator import KIND as BIGBIGAN
+    from generators.published.biggan.generator import load_bigbigan
+    from generators.published.layouts import OWN_HINT, fits, open_published
+    from generators.published.stylegan2.layout import unwrapped
+    from toolkit.files.artefacts import load_state_file
 
     if path.suffix.lower() == ".pkl":
         raise UserError(

@@ -8,9 +8,9 @@ import numpy as np
 import torch
 
 from generators.protocol import Generator
-from toolkit.artefacts import load_artefact, save_artefact
 from toolkit.errors import UserError
-from toolkit.files import read_json, replacing, write_json
+from toolkit.files.artefacts import load_artefact, save_artefact
+from toolkit.files.writing import read_json, replacing, write_json
 
 KIND = "latents of photos"
 _UNFINISHED = "unfinished latents of photos"

@@ -11,10 +11,10 @@ import torch
 from torch import nn
 
 from toolkit.errors import UserError
-from toolkit.files import existing_file
-from toolkit.foreign import naming_others
-from toolkit.reading import guarded
+from toolkit.files.writing import existing_file
 from toolkit.streams import Stream
+from toolkit.untrusted.foreign import naming_others
+from toolkit.untrusted.text import guarded
 
 _LONGEST_HEADER = 10_000  # bytes, which is numpy's own bound, though only once it has asked for their memory
 

@@ -5,7 +5,7 @@ import re
 from collections.abc import Mapping, Sequence
 
 from toolkit.errors import UserError
-from toolkit.reading import whole_number
+from toolkit.untrusted.text import whole_number
 
 _OPTIONS = re.compile(r"(@[A-Za-z_]\w*=[^@]*)*$")
 

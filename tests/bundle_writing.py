@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from generators.crc32c import crc32c
-from generators.tfbundle import _DTYPES, _masked
+from generators.tensorflow.bundle import _DTYPES, _masked
+from generators.tensorflow.crc32c import crc32c
 
 NUMBERS = {np.dtype(name): number for number, name in _DTYPES.items()}
 MAGIC = bytes.fromhex("57fb808b247547db")

@@ -94,10 +94,10 @@ def prepare(shared: Path) -> None:
     from test_self_training import ENGINE, SETTINGS, SIDE, discs, masked
     from test_tfhub import FilledVariables
 
-    from generators.encoder import Encoder, EncoderNetwork, EncoderShape
+    from generators.encoder.network import Encoder, EncoderNetwork, EncoderShape
     from generators.scene import FACTORS, SceneGenerator
-    from segmentation.segmenter import Segmenter
-    from segmentation.self_training import SelfTrainingState, train
+    from segmentation.predict.segmenter import Segmenter
+    from segmentation.self_training.training import SelfTrainingState, train
     from toolkit.directions import Choice, DirectionSet
 
     photos, truth = discs(20, seed=1)

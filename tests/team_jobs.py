@@ -11,23 +11,23 @@ from cli_runs import ran
 from seg_toy import DiscGenerator, contrast_shift
 from torch import nn
 
-from cli.processes import ending_at_once
+from cli.runs.processes import ending_at_once
+from discovery.methods.deformator.training import DiscoveryState, discover
+from discovery.methods.deformator.validation import confusion
 from discovery.settings import DiscoverySettings
-from discovery.training import DiscoveryState, discover
-from discovery.validation import confusion
-from generators.adversarial import TrainingState, train
-from generators.bigbigan_training import BigbiganState, train_bigbigan
-from generators.encoder_settings import EncoderSettings
-from generators.encoder_training import EncoderState
-from generators.encoder_training import train as train_encoder
+from generators.compact.joint_training import BigbiganState, train_bigbigan
+from generators.compact.settings import GeneratorSettings
+from generators.compact.training import TrainingState, train
+from generators.encoder.settings import EncoderSettings
+from generators.encoder.training import EncoderState
+from generators.encoder.training import train as train_encoder
 from generators.scene import SceneGenerator
-from generators.settings import GeneratorSettings
-from segmentation.settings import SegmentationSettings
-from segmentation.synthesis import PriorSource
-from segmentation.training import SegmentationState
-from segmentation.training import train as train_segmenter
-from toolkit.batch_norm import synchronised
-from toolkit.engine import Engine, choose_engine
+from segmentation.synthesis.synthesizer import PriorSource
+from segmentation.unet.settings import SegmentationSettings
+from segmentation.unet.training import SegmentationState
+from segmentation.unet.training import train as train_segmenter
+from toolkit.compute.batch_norm import synchronised
+from toolkit.compute.engine import Engine, choose_engine
 from toolkit.errors import UserError
 from toolkit.streams import Stream
 

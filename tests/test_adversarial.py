@@ -9,16 +9,16 @@ import pytest
 import torch
 from rounding import close
 
-from generators import adversarial
-from generators.adversarial import Discriminator, Step, TrainingState, train
-from generators.augmentation import NUM_UNIFORMS, augmented
 from generators.catalogue import open_generator
-from generators.compact import KIND, CompactGenerator, CompactNetwork, CompactShape, load_compact
+from generators.compact.augmentation import NUM_UNIFORMS, augmented
+from generators.compact.network import KIND, CompactGenerator, CompactNetwork, CompactShape, load_compact
+from generators.compact.network import training as adversarial
+from generators.compact.settings import GeneratorSettings
+from generators.compact.training import Discriminator, Step, TrainingState, train
 from generators.protocol import Generator, Latents
-from generators.settings import GeneratorSettings
-from toolkit.artefacts import load_artefact, load_pickled, save_artefact, save_checkpoint
-from toolkit.engine import choose_engine
+from toolkit.compute.engine import choose_engine
 from toolkit.errors import UserError
+from toolkit.files.artefacts import load_artefact, load_pickled, save_artefact, save_checkpoint
 from toolkit.streams import Stream
 
 SETTINGS = GeneratorSettings(steps=6, batch=8, image_size=32, latent_dim=10, width=8, critic_width=8)

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageSequence
 
-from toolkit.animation import write_animation
 from toolkit.errors import UserError
+from toolkit.pictures.animation import write_animation
 
 SIDE = 48
 

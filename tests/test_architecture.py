@@ -69,14 +69,14 @@ def test_the_command_line_starts_without_the_heavy_libraries():
     "module",
     [
         "toolkit.settings",
-        "generators.settings",
-        "generators.encoder_settings",
+        "generators.compact.settings",
+        "generators.encoder.settings",
         "discovery.settings",
-        "discovery.method_settings",
-        "discovery.comparison_settings",
-        "segmentation.self_training_settings",
-        "segmentation.synthesize_settings",
-        "toolkit.files",
+        "discovery.methods.settings",
+        "discovery.comparing.settings",
+        "segmentation.self_training.settings",
+        "segmentation.synthesis.settings",
+        "toolkit.files.writing",
         "toolkit.errors",
     ],
 )
@@ -112,18 +112,22 @@ def test_files_stay_short(path):
     assert len(path.read_text(encoding="utf-8").splitlines()) <= 300
 
 
-# What runs code or starts programs, and the one file that may (generators.trust says when its callers do).
+# What runs code or starts programs, and the one file that may (generators.own.trust says when its callers do).
 RUNS_CODE: dict[str, set[str]] = {
-    "importlib.import_module": {"generators/own_factories.py"},
-    "importlib.util.find_spec": {"generators/modules.py", "generators/tfhub_encoder.py", "toolkit/animation.py"}
-    | {"toolkit/picture_files.py"},
-    "torch.jit.load": {"generators/own_files.py"},
-    "torch.export.load": {"generators/own_files.py"},
-    "tensorflow.saved_model.load": {"generators/tfhub_encoder.py"},
-    "torch.load": {"toolkit/artefacts.py"},
+    "importlib.import_module": {"generators/own/factories.py"},
+    "importlib.util.find_spec": {
+        "generators/own/modules.py",
+        "generators/tensorflow/encoder.py",
+        "toolkit/pictures/animation.py",
+    }
+    | {"toolkit/pictures/picture_files.py"},
+    "torch.jit.load": {"generators/own/programs.py"},
+    "torch.export.load": {"generators/own/programs.py"},
+    "tensorflow.saved_model.load": {"generators/tensorflow/encoder.py"},
+    "torch.load": {"toolkit/files/artefacts.py"},
     "numpy.load": {"generators/protocol.py"},
-    "subprocess": {"cli/processes.py"},
-    "webbrowser": {"cli/browse.py"},
+    "subprocess": {"cli/runs/processes.py"},
+    "webbrowser": {"cli/commands/browse.py"},
 }
 NEVER = (
     *("pickle", "cPickle", "dill", "joblib", "marshal", "shelve", "runpy", "imp", "code", "yaml", "ctypes", "pty"),
@@ -131,7 +135,9 @@ NEVER = (
     *("os.execv", "os.execvp", "os.spawnv", "os.posix_spawn", "multiprocessing", "torch.hub"),
 )
 RUNS_CODE |= {name: set() for name in NEVER}
-RUNS_CODE["pickle"] = {"toolkit/old_pickles.py"}  # its own class, for which every name stands for the same inert thing
+RUNS_CODE["pickle"] = {
+    "toolkit/untrusted/old_pickles.py"
+}  # its own class, for which every name stands for the same inert thing
 _BUILTINS = ("eval", "exec", "__import__")
 
 

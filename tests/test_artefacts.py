@@ -10,7 +10,8 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from toolkit.artefacts import (
+from toolkit.errors import UserError
+from toolkit.files.artefacts import (
     artefact_kind,
     load_artefact,
     load_pickled,
@@ -19,7 +20,6 @@ from toolkit.artefacts import (
     save_artefact,
     save_checkpoint,
 )
-from toolkit.errors import UserError
 
 KIND = "example"
 
@@ -315,7 +315,7 @@ def test_equal_artefacts_have_equal_bytes_whatever_the_order_of_their_metadata()
 
     from safetensors.torch import load
 
-    from toolkit.artefacts import _in_one_order
+    from toolkit.files.artefacts import _in_one_order
 
     def written(*names):
         header = {"__metadata__": {name: f"of {name} \u00fc" for name in names}}

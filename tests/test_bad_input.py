@@ -7,8 +7,8 @@ from cli_runs import DISCOVER, SEGMENT, ran, refused
 
 from generators.scene import SceneGenerator
 from toolkit.directions import Choice, DirectionSet
-from toolkit.photos import write_picture
-from toolkit.pixels import mask_picture, to_bytes
+from toolkit.pictures.photos import write_picture
+from toolkit.pictures.pixels import mask_picture, to_bytes
 from toolkit.streams import Stream
 
 
@@ -73,7 +73,7 @@ def test_missing_keys_are_named(tmp_path):
 
 def test_nan_weights(directions):
     found = DirectionSet.load(directions)
-    from toolkit.artefacts import load_artefact, save_artefact
+    from toolkit.files.artefacts import load_artefact, save_artefact
 
     tensors, card = load_artefact(directions, "direction set")
     tensors["vectors"][1, 2] = float("nan")
@@ -188,8 +188,8 @@ def test_no_device(tmp_path):
 
 @pytest.fixture(scope="module")
 def segmenter(tmp_path_factory):
-    from segmentation.segmenter import Segmenter
-    from segmentation.unet import UNet
+    from segmentation.predict.segmenter import Segmenter
+    from segmentation.unet.network import UNet
 
     path = tmp_path_factory.mktemp("model") / "segmenter.safetensors"
     Segmenter(UNet(width=4), 32).save(path)
@@ -322,7 +322,7 @@ def test_an_unreadable_photo_leaves_no_folder(tmp_path, segmenter):
 
 
 def test_a_log_that_cannot_be_written_costs_no_training(tmp_path, monkeypatch):
-    from toolkit.runs import RunFolder
+    from toolkit.files.runs import RunFolder
 
     arguments = ("discover", "--generator", "scene", "--out", tmp_path / "r", *DISCOVER)
     log = RunFolder.log

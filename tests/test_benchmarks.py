@@ -6,8 +6,8 @@ import sys
 import torch
 
 from benchmarks import memory, speed
-from generators.bigbigan import BigBiGAN
-from generators.biggan import BigGANNetwork, BigGANShape
+from generators.published.biggan.generator import BigBiGAN
+from generators.published.biggan.network import BigGANNetwork, BigGANShape
 
 
 def test_the_table_is_printed_and_written(tmp_path, monkeypatch, capsys):

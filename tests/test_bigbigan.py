@@ -6,10 +6,10 @@ from rounding import close
 from safetensors.torch import save_file
 from test_biggan import TINY, depth, filled
 
-from generators.bigbigan import ConditionalBigGAN, load_bigbigan
-from generators.biggan import BigGANNetwork
 from generators.catalogue import open_generator
 from generators.protocol import Generator, Latents, render_twins
+from generators.published.biggan.generator import ConditionalBigGAN, load_bigbigan
+from generators.published.biggan.network import BigGANNetwork
 from toolkit.errors import UserError
 from toolkit.streams import Stream
 

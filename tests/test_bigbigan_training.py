@@ -13,21 +13,21 @@ from rounding import close
 from test_adversarial import ENGINE, PHOTOS, differing, leaves
 from toy import ToyGenerator
 
-from generators import bigbigan_training
-from generators.adversarial import Discriminator, TrainingState
-from generators.adversarial import train as train_gan
-from generators.bigbigan_training import BigbiganState, train_bigbigan
-from generators.compact import CompactGenerator
-from generators.encoder import load_encoder
-from generators.joint_critic import JointDiscriminator, Scores
+from generators.compact.joint_critic import JointDiscriminator, Scores
+from generators.compact.joint_training import BigbiganState, train_bigbigan
+from generators.compact.network import CompactGenerator
+from generators.compact.network import joint_training as bigbigan_training
+from generators.compact.settings import GeneratorSettings
+from generators.compact.training import Discriminator, TrainingState
+from generators.compact.training import train as train_gan
+from generators.compact.warm_start import start_from
+from generators.encoder.network import load_encoder
 from generators.protocol import Latents
-from generators.settings import GeneratorSettings
-from generators.warm_start import start_from
-from toolkit.artefacts import load_pickled, save_checkpoint
-from toolkit.engine import choose_engine
+from toolkit.compute.engine import choose_engine
 from toolkit.errors import UserError
-from toolkit.photos import write_picture
-from toolkit.pixels import to_bytes
+from toolkit.files.artefacts import load_pickled, save_checkpoint
+from toolkit.pictures.photos import write_picture
+from toolkit.pictures.pixels import to_bytes
 from toolkit.streams import Stream
 
 SIZES = {"image_size": 32, "latent_dim": 10, "width": 8, "critic_width": 8, "encoder_width": 4, "joint_width": 16}

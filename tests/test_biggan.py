@@ -11,8 +11,10 @@ from golden_fill import fill_value, noise_input
 from golden_fill_generators import layout
 from rounding import close, close_layers
 
-from generators.bigbigan import BigBiGAN
-from generators.biggan import (
+from generators.catalogue import open_generator
+from generators.protocol import Generator, Latents, render_twins
+from generators.published.biggan.generator import BigBiGAN
+from generators.published.biggan.network import (
     BIGBIGAN,
     BIGGAN_128,
     BigGANNetwork,
@@ -21,8 +23,6 @@ from generators.biggan import (
     published_shapes,
     spectral_sigma,
 )
-from generators.catalogue import open_generator
-from generators.protocol import Generator, Latents, render_twins
 from toolkit.errors import UserError
 from toolkit.streams import Stream
 

@@ -19,17 +19,17 @@ import torch
 from cli_runs import ran, refused
 from PIL import Image
 
-from cli.browse_app import Page
-from cli.browse_guard import LARGEST_BODY
-from cli.browse_pictures import FRAMES_A_SIDE, NUM_LATENTS, Pictures
-from cli.browse_server import ADDRESS, BrowseServer, bound_socket
-from cli.browse_set import BrowsedSet
-from cli.browse_worker import NewestFirst, Recent
+from cli.browse.app import Page
+from cli.browse.guard import LARGEST_BODY
+from cli.browse.pictures import FRAMES_A_SIDE, NUM_LATENTS, Pictures
+from cli.browse.server import ADDRESS, BrowseServer, bound_socket
+from cli.browse.set import BrowsedSet
+from cli.browse.worker import NewestFirst, Recent
 from generators.scene import FACTORS, SceneGenerator
-from segmentation.segmenter import Segmenter
-from segmentation.unet import UNet
+from segmentation.predict.segmenter import Segmenter
+from segmentation.unet.network import UNet
+from toolkit.compute.engine import choose_engine
 from toolkit.directions import Choice, DirectionSet
-from toolkit.engine import choose_engine
 
 DARKER = 2  # the direction that darkens the ground and lightens the object
 

@@ -8,8 +8,8 @@ import time
 import pytest
 from test_browse import browser, run  # noqa: F401 (fixtures)
 
-from cli.browse_protocol import PunctualProtocol
-from cli.browse_server import ADDRESS
+from cli.browse.protocol import PunctualProtocol
+from cli.browse.server import ADDRESS
 
 SECONDS = 0.5
 

@@ -18,8 +18,8 @@ from discovery.charts import (
     walk,
     write_charts,
 )
-from discovery.deformators import make_deformator
-from discovery.rendering import every_shift, rendered
+from discovery.methods.deformator.deformators import make_deformator
+from discovery.picking.rendering import every_shift, rendered
 from generators.protocol import Latents
 
 MATRIX = 16  # sums of products in the exponential of a small matrix: see test_deformators.exponential

@@ -11,8 +11,8 @@ from PIL import Image
 
 from generators.scene import SceneGenerator
 from toolkit.directions import Choice, DirectionSet
-from toolkit.photos import read_photo, write_picture
-from toolkit.pixels import mask_picture, to_bytes
+from toolkit.pictures.photos import read_photo, write_picture
+from toolkit.pictures.pixels import mask_picture, to_bytes
 from toolkit.streams import Stream
 
 
@@ -233,7 +233,7 @@ def test_predict_keeps_sizes_and_folders(segmenter, photos, tmp_path):
 
 
 def test_predict_writes_the_segmenter_s_own_masks_whatever_the_order_of_shapes(segmenter, tmp_path):
-    from segmentation.segmenter import Segmenter
+    from segmentation.predict.segmenter import Segmenter
 
     generator = np.random.default_rng(0)
     shapes = [(40, 50), (50, 40), (64, 64)] * 7

@@ -9,7 +9,7 @@ import pytest
 import torch
 from cli_runs import ran, refused, stopped
 
-from cli import training as cli_training
+from cli.runs import training as cli_training
 from generators.scene import FACTORS, SceneGenerator
 from toolkit.directions import Choice, DirectionSet
 
@@ -167,7 +167,7 @@ def test_more_steps_go_on_from_the_finished_runs(compared, sets, tmp_path):
 
 
 def test_a_comparison_of_single_directions_killed_as_it_writes_is_repeated(tmp_path, monkeypatch):
-    import cli.compare
+    import cli.commands.compare
 
     vector = SceneGenerator().contrast_direction()[None]
     single = [saved(tmp_path / name, vector, choice=Choice(0, 1, 3.0)) for name in ("a", "b")]
@@ -177,7 +177,7 @@ def test_a_comparison_of_single_directions_killed_as_it_writes_is_repeated(tmp_p
         (out / "result.json").write_text("{}")
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(cli.compare, "write_results", killed)
+    monkeypatch.setattr(cli.commands.compare, "write_results", killed)
     stopped(*command)
     monkeypatch.undo()
     ran(*command)

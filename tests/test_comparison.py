@@ -10,7 +10,7 @@ import torch
 from toy import ToyGenerator
 
 from discovery.charts import cosine_picture
-from discovery.comparison import (
+from discovery.comparing.comparison import (
     Match,
     Recognition,
     effective_rank,
@@ -21,12 +21,12 @@ from discovery.comparison import (
     reconstruction,
     selected,
 )
-from discovery.comparison_settings import CompareSettings
-from discovery.deformators import FixedDeformator
-from discovery.training import discover
-from discovery.validation import confusion, validate
+from discovery.comparing.settings import CompareSettings
+from discovery.methods.deformator.deformators import FixedDeformator
+from discovery.methods.deformator.training import discover
+from discovery.methods.deformator.validation import confusion, validate
+from toolkit.compute.engine import choose_engine
 from toolkit.directions import Choice, DirectionSet
-from toolkit.engine import choose_engine
 from toolkit.errors import UserError
 from toolkit.streams import Stream
 

@@ -6,14 +6,14 @@ from seg_toy import DiscGenerator, contrast_shift
 from torch import nn
 
 from benchmarks.networks import multiplications
+from discovery.methods.deformator.training import DiscoveryState, discover
 from discovery.settings import DiscoverySettings
-from discovery.training import DiscoveryState, discover
-from segmentation.settings import SegmentationSettings
-from segmentation.synthesis import PriorSource
-from segmentation.training import SegmentationState, train
-from segmentation.unet import UNet, Up
-from toolkit.compilation import compiled, pays
-from toolkit.engine import choose_engine
+from segmentation.synthesis.synthesizer import PriorSource
+from segmentation.unet.network import UNet, Up
+from segmentation.unet.settings import SegmentationSettings
+from segmentation.unet.training import SegmentationState, train
+from toolkit.compute.compilation import compiled, pays
+from toolkit.compute.engine import choose_engine
 from toolkit.errors import UserError
 
 CPU = torch.device("cpu")
@@ -105,7 +105,7 @@ def _through_aot(work):
 
 
 def test_a_compiled_training_is_the_plain_one(monkeypatch):
-    monkeypatch.setattr("toolkit.engine.compiled", _through_aot)
+    monkeypatch.setattr("toolkit.compute.engine.compiled", _through_aot)
     settings = SegmentationSettings(steps=3, batch=4, width=4, validation_count=3, validate_every=3, seed=1)
     generator = DiscGenerator()
     networks = []
@@ -120,7 +120,7 @@ def test_a_compiled_training_is_the_plain_one(monkeypatch):
 
 
 def test_a_compiled_discovery_is_the_plain_one(monkeypatch):
-    monkeypatch.setattr("toolkit.engine.compiled", _through_aot)
+    monkeypatch.setattr("toolkit.compute.engine.compiled", _through_aot)
     settings = DiscoverySettings(steps=2, batch=4, directions=5, reconstructor="lenet")
     generator, states = DiscGenerator(), []
     for mode in ("off", "on"):

@@ -15,15 +15,15 @@ from test_biggan import depth
 from test_tfhub import NARROW, FilledVariables
 from tf_writing import module_names, write_generator_module
 
-from generators.biggan import BIGBIGAN, BigGANNetwork, infer_shape
 from generators.catalogue import open_generator
 from generators.protocol import Latents
-from generators.tfhub import convert_tf_variables
-from segmentation.segmenter import Segmenter
-from segmentation.unet import UNet
-from toolkit.artefacts import load_artefact
+from generators.published.biggan.network import BIGBIGAN, BigGANNetwork, infer_shape
+from generators.tensorflow.hub import convert_tf_variables
+from segmentation.predict.segmenter import Segmenter
+from segmentation.unet.network import UNet
 from toolkit.directions import DirectionSet
-from toolkit.files import sha256_of
+from toolkit.files.artefacts import load_artefact
+from toolkit.files.writing import sha256_of
 
 NAMES = {name: [NARROW.get(n, n) for n in shape] for name, shape in module_names().items()}
 

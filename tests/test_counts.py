@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from segmentation import counts as counting
-from segmentation import measures
-from segmentation.counts import THRESHOLDS, curve_counts, level_counts, mask_counts, threshold_counts
+from segmentation.evaluate import counts as counting
+from segmentation.evaluate import measures
+from segmentation.evaluate.counts import THRESHOLDS, curve_counts, level_counts, mask_counts, threshold_counts
 
 
 def naive_counts(predicted, truth):

@@ -18,15 +18,15 @@ from torch import nn
 
 from cli.app import app
 from generators.catalogue import code_of, open_generator, weights_file
-from generators.modules import located
-from generators.trust import TYPED, Recorded, Typed, is_known
-from segmentation.segmenter import Segmenter
-from segmentation.unet import UNet
-from toolkit.artefacts import save_artefact
+from generators.own.modules import located
+from generators.own.trust import TYPED, Recorded, Typed, is_known
+from segmentation.predict.segmenter import Segmenter
+from segmentation.unet.network import UNet
 from toolkit.directions import Choice, DirectionSet
 from toolkit.errors import UserError
-from toolkit.files import sha256_of
-from toolkit.photos import write_picture
+from toolkit.files.artefacts import save_artefact
+from toolkit.files.writing import sha256_of
+from toolkit.pictures.photos import write_picture
 
 TRAP = """
 from pathlib import Path
@@ -132,7 +132,7 @@ def hostile(sent, monkeypatch, tmp_path):
     found.folder, found.mark = tmp_path / "here", sent.mark
     for module, name in ((torch.jit, "load"), (torch.export, "load")):
         monkeypatch.setattr(module, name, watched(getattr(module, name), sent.mark))
-    monkeypatch.setattr("cli.browse_server.BrowseServer.run", lambda *_args, **_options: None)
+    monkeypatch.setattr("cli.browse.server.BrowseServer.run", lambda *_args, **_options: None)
     yield found
     sent.mark.unlink(missing_ok=True)
     for name in ("trap", "trapped", "trapped.inner"):

@@ -7,7 +7,7 @@ import torch
 from golden_fill import fill_state_dict
 from rounding import close
 
-from discovery.deformators import (
+from discovery.methods.deformator.deformators import (
     DEFORMATORS,
     FcDeformator,
     IdDeformator,

@@ -5,9 +5,9 @@ import math
 import pytest
 import torch
 
-from toolkit.artefacts import save_artefact
 from toolkit.directions import KIND, Choice, DirectionSet
 from toolkit.errors import UserError
+from toolkit.files.artefacts import save_artefact
 from toolkit.streams import Stream
 
 

@@ -9,8 +9,7 @@ from golden_fill import fill_state_dict
 from rounding import close
 from toy import ToyGenerator
 
-from discovery.settings import DiscoverySettings
-from discovery.training import (
+from discovery.methods.deformator.training import (
     DiscoveryState,
     ShiftBatch,
     clear_of_zero,
@@ -20,9 +19,10 @@ from discovery.training import (
     spread,
     update,
 )
-from discovery.validation import validate
+from discovery.methods.deformator.validation import validate
+from discovery.settings import DiscoverySettings
 from generators.protocol import Latents
-from toolkit.engine import choose_engine
+from toolkit.compute.engine import choose_engine
 from toolkit.errors import UserError
 from toolkit.streams import Stream
 

@@ -10,18 +10,18 @@ from cli_runs import SEGMENT, ran, refused, stopped
 from PIL import Image
 from rounding import close
 
-import cli.embed
-import cli.embed_task
-from generators.embedding import Reconstructor, Refinement, embed_images
-from generators.encoder import Encoder, EncoderNetwork, EncoderShape, load_encoder
+import cli.commands.embed
+import cli.runs.embed_task
+from generators.encoder.embedding import Reconstructor, Refinement, embed_images
+from generators.encoder.network import Encoder, EncoderNetwork, EncoderShape, load_encoder
+from generators.encoder.reconstruction import pyramid_error
 from generators.latents_file import read_record, record_of, require_made_for
 from generators.protocol import load_latents
-from generators.reconstruction import pyramid_error
 from generators.scene import SceneGenerator
 from toolkit.directions import Choice, DirectionSet
 from toolkit.errors import UserError
-from toolkit.photos import read_centre, read_square, write_picture
-from toolkit.pixels import from_bytes, to_bytes
+from toolkit.pictures.photos import read_centre, read_square, write_picture
+from toolkit.pictures.pixels import from_bytes, to_bytes
 from toolkit.streams import Stream
 
 GENERATOR = SceneGenerator()
@@ -106,12 +106,12 @@ def test_draws_are_those_of_the_seed_whatever_the_batch(photos, encoder, tmp_pat
 def stop_at_once(monkeypatch):
     """Let every command be stopped after its first batch, until undone."""
 
-    class AtOnce(cli.embed_task.StopRequest):
+    class AtOnce(cli.runs.embed_task.StopRequest):
         def __bool__(self) -> bool:
             return True
 
     with monkeypatch.context() as patch:
-        patch.setattr(cli.embed_task, "StopRequest", AtOnce)
+        patch.setattr(cli.runs.embed_task, "StopRequest", AtOnce)
         yield patch
 
 
@@ -261,11 +261,11 @@ class _Module:
 
 @pytest.fixture
 def module(tmp_path, monkeypatch):
-    import generators.tfhub_encoder
+    import generators.tensorflow.encoder
 
     (tmp_path / "module").mkdir()
     (tmp_path / "module" / "saved_model.pb").write_bytes(b"module")
-    monkeypatch.setattr(generators.tfhub_encoder, "load_tfhub_encoder", lambda folder: _Module())
+    monkeypatch.setattr(generators.tensorflow.encoder, "load_tfhub_encoder", lambda folder: _Module())
     return tmp_path / "module"
 
 
@@ -278,7 +278,7 @@ def test_a_published_module_sees_photos_as_the_original_did(photos, module, tmp_
 
 
 def test_a_published_module_needs_no_weights_of_its_generator(photos, module, tmp_path, monkeypatch):
-    monkeypatch.setattr(cli.embed, "_open_renderer", lambda name, weights, device: None)
+    monkeypatch.setattr(cli.commands.embed, "_open_renderer", lambda name, weights, device: None)
     arguments = ("embed", photos, "--generator", "bigbigan", "--backend", "tfhub", "--module", module)
     ran(*arguments, "--out", tmp_path / "z.npy")
     assert not (tmp_path / "z.png").exists()

@@ -4,9 +4,9 @@ import pytest
 import torch
 from rounding import close
 
-from generators.encoder import KIND, Encoder, EncoderNetwork, EncoderShape, load_encoder
-from toolkit.artefacts import load_artefact, save_artefact
+from generators.encoder.network import KIND, Encoder, EncoderNetwork, EncoderShape, load_encoder
 from toolkit.errors import UserError
+from toolkit.files.artefacts import load_artefact, save_artefact
 from toolkit.streams import Stream
 
 SHAPE = EncoderShape(image_size=16, latent_dim=5, width=8)

@@ -7,8 +7,9 @@ import pytest
 import torch
 from toy import ToyGenerator
 
-from generators.encoder_settings import EncoderSettings
-from generators.encoder_training import (
+from generators.encoder.reconstruction import LatentMoments, pyramid_error
+from generators.encoder.settings import EncoderSettings
+from generators.encoder.training import (
     EncoderState,
     Step,
     disturbed,
@@ -17,13 +18,12 @@ from generators.encoder_training import (
     negative_log_likelihood,
     train,
 )
-from generators.encoder_validation import EncoderValidator, split_photos
+from generators.encoder.validation import EncoderValidator, split_photos
 from generators.protocol import Latents
-from generators.reconstruction import LatentMoments, pyramid_error
 from generators.scene import FACTORS, SceneGenerator
-from toolkit.artefacts import load_pickled, save_checkpoint
-from toolkit.engine import choose_engine
+from toolkit.compute.engine import choose_engine
 from toolkit.errors import UserError
+from toolkit.files.artefacts import load_pickled, save_checkpoint
 from toolkit.streams import Stream
 
 ENGINE = choose_engine("cpu", "fp32")

@@ -5,14 +5,14 @@ import numpy as np
 import pytest
 import torch
 
-from segmentation.evaluation import cases_picture, choose_cases, evaluate, evaluate_predictions, rows_csv
-from segmentation.evaluation_settings import EvaluationSettings
-from segmentation.measures import DEFINITIONS
-from segmentation.pairs import Pairs, pair_folders
-from segmentation.protocols import PROTOCOLS
+from segmentation.evaluate.evaluation import cases_picture, choose_cases, evaluate, evaluate_predictions, rows_csv
+from segmentation.evaluate.measures import DEFINITIONS
+from segmentation.evaluate.pairs import Pairs, pair_folders
+from segmentation.evaluate.settings import EvaluationSettings
+from segmentation.predict.protocols import PROTOCOLS
 from toolkit.errors import UserError
-from toolkit.files import write_json
-from toolkit.photos import read_gray, read_photo, write_picture
+from toolkit.files.writing import write_json
+from toolkit.pictures.photos import read_gray, read_photo, write_picture
 
 CPU = torch.device("cpu")
 

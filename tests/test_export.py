@@ -7,14 +7,14 @@ import torch
 from cli_runs import DISCOVER, ran, refused
 from rounding import close
 
-from cli.sources import generator_of, open_directions
-from discovery.deformators import make_deformator
-from discovery.export import export_folder, networks_of
-from discovery.merging import merged
-from discovery.reconstructors import make_reconstructor
-from toolkit.artefacts import save_checkpoint
+from cli.inputs.sources import generator_of, open_directions
+from discovery.comparing.merging import merged
+from discovery.methods.deformator.deformators import make_deformator
+from discovery.methods.deformator.reconstructors import make_reconstructor
+from discovery.originals.writing import export_folder, networks_of
 from toolkit.directions import Choice, DirectionSet, load_published, save_published
 from toolkit.errors import UserError
+from toolkit.files.artefacts import save_checkpoint
 from toolkit.streams import Stream
 
 WIDTH = 6
@@ -282,7 +282,9 @@ def test_a_folder_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
     (tmp_path / "empty").mkdir()
     exported(tmp_path / "s.safetensors", tmp_path / "empty")
     before = sorted(tmp_path.iterdir())
-    monkeypatch.setattr("discovery.export.write_annotations", lambda *_: (_ for _ in ()).throw(OSError(28, "No space")))
+    monkeypatch.setattr(
+        "discovery.originals.writing.write_annotations", lambda *_: (_ for _ in ()).throw(OSError(28, "No space"))
+    )
     text = refused("export", tmp_path / "s.safetensors", "--layout", "deformator", "--out", tmp_path / "new")
     assert text == f"cannot write {tmp_path}/new: No space; choose another place or free it"
     assert sorted(tmp_path.iterdir()) == before

@@ -12,8 +12,8 @@ import pytest
 from mirror import Mirror, chunked, part, ranged, redirect, stalled, status, whole
 
 from toolkit.errors import UserError
-from toolkit.fetch import Transfer, _SafeRedirects, fetch
-from toolkit.partial_file import PartialFile
+from toolkit.files.fetch import Transfer, _SafeRedirects, fetch
+from toolkit.files.partial_file import PartialFile
 
 CONTENT = bytes(range(256)) * 4  # 1,024 bytes that begin with a zero
 OTHER = CONTENT[::-1]

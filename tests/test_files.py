@@ -6,7 +6,7 @@ import os
 import pytest
 
 from toolkit.errors import UserError
-from toolkit.files import (
+from toolkit.files.writing import (
     existing_file,
     read_json,
     replacing,

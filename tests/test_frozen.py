@@ -9,9 +9,11 @@ from test_biggan import TINY as BIGGAN
 from test_proggan import TINY as PROGGAN
 from test_sngan import TINY_64 as SNGAN
 
-from generators import biggan, proggan, sngan
-from generators.bigbigan import BigBiGAN, ConditionalBigGAN
-from generators.frozen import (
+from generators.protocol import Generator, Inspectable, Latents
+from generators.published import proggan, sngan
+from generators.published.biggan import network as biggan
+from generators.published.biggan.generator import BigBiGAN, ConditionalBigGAN
+from generators.published.frozen import (
     DifferencedUpsampledConv,
     FixedConv,
     FrozenGenerator,
@@ -20,7 +22,6 @@ from generators.frozen import (
     told_size,
     upsampled_conv,
 )
-from generators.protocol import Generator, Inspectable, Latents
 from toolkit.streams import Stream
 
 

@@ -21,15 +21,15 @@ PARSERS = {
     "path.read_text", "parse_json", "parse_toml", "torch.jit.load", "torch.export.load", "read_bytes",
 }  # fmt: skip
 NO_READERS = {
-    "toolkit.reading.parse_toml": "the guard itself",
-    "toolkit.artefacts._in_one_order": "what this process has just serialised",
-    "toolkit.files._contents": "bytes that are compared with others, and not taken apart",
-    "toolkit.picture_files._open_heif": "photos of an extra, as others are read",
-    "toolkit.report.picture_file": "pictures that this process has just written",
-    "toolkit.report.write": "the template that is shipped",
-    "cli.processes._told": "what a process of the same command has just written",
-    "generators.own_files._load_script": "a program that the user named, which is run",
-    "generators.own_files._load_exported": "a program that the user named, which is run",
+    "toolkit.untrusted.text.parse_toml": "the guard itself",
+    "toolkit.files.artefacts._in_one_order": "what this process has just serialised",
+    "toolkit.files.writing._contents": "bytes that are compared with others, and not taken apart",
+    "toolkit.pictures.picture_files._open_heif": "photos of an extra, as others are read",
+    "toolkit.pictures.report.picture_file": "pictures that this process has just written",
+    "toolkit.pictures.report.write": "the template that is shipped",
+    "cli.runs.processes._told": "what a process of the same command has just written",
+    "generators.own.programs._load_script": "a program that the user named, which is run",
+    "generators.own.programs._load_exported": "a program that the user named, which is run",
 }
 
 

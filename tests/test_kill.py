@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from cli.progress import StopRequest, console, ending_in_order, ending_signals
+from cli.runs.progress import StopRequest, console, ending_in_order, ending_signals
 
 _ROOT = Path(__file__).parent.parent
 _START = "from cli.app import main; main()"

@@ -7,11 +7,12 @@ from test_biggan import TINY as BIGGAN
 from test_sngan import TINY_32 as SNGAN
 from test_sngan import Z
 
-from generators import biggan, sngan
-from generators.bigbigan import BigBiGAN, ConditionalBigGAN
 from generators.catalogue import open_generator
-from generators.layouts import open_published
 from generators.protocol import Latents
+from generators.published import sngan
+from generators.published.biggan import network as biggan
+from generators.published.biggan.generator import BigBiGAN, ConditionalBigGAN
+from generators.published.layouts import open_published
 from generators.spec import Options
 from toolkit.errors import UserError
 

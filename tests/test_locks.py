@@ -12,9 +12,9 @@ import filelock
 import pytest
 from cli_runs import DISCOVER, ran, refused
 
-from toolkit import locks
 from toolkit.errors import UserError
-from toolkit.locks import LOCK, claimed, hold, hold_file, is_busy, let_go, let_go_file, take
+from toolkit.files.locks import LOCK, claimed, hold, hold_file, is_busy, let_go, let_go_file, take
+from toolkit.files.writing import locks
 
 
 def _started(program, *arguments):
@@ -41,7 +41,7 @@ def busy():
         program = """
             import sys, time
             from pathlib import Path
-            from toolkit.locks import hold
+            from toolkit.files.locks import hold
             Path(sys.argv[1]).mkdir(exist_ok=True)
             hold(Path(sys.argv[1]))
             print("ready", flush=True)
@@ -94,7 +94,7 @@ def test_a_short_change_waits_for_another_one(tmp_path):
     program = """
         import sys, time
         from pathlib import Path
-        from toolkit.locks import claimed
+        from toolkit.files.locks import claimed
         with claimed(Path(sys.argv[1])):
             print("ready", flush=True)
             time.sleep(0.5)
@@ -168,7 +168,7 @@ def test_nothing_stays_of_the_locks_of_a_process_that_ends(tmp_path):
     program = """
         import sys
         from pathlib import Path
-        from toolkit.locks import hold
+        from toolkit.files.locks import hold
         hold(Path(sys.argv[1]))
         print("ready", flush=True)
     """
@@ -178,7 +178,7 @@ def test_nothing_stays_of_the_locks_of_a_process_that_ends(tmp_path):
 
 _NAMING = """
     import sys, time
-    from cli.label import name_direction
+    from cli.commands.label import name_direction
     from pathlib import Path
     print("ready", flush=True)
     while not Path(sys.argv[3]).exists():
@@ -191,7 +191,7 @@ _NAMING = """
 def test_names_given_by_several_processes_at_once_are_all_kept(tmp_path, tmp_path_factory):
     import torch
 
-    from cli.sources import open_directions
+    from cli.inputs.sources import open_directions
     from discovery.annotations import read_annotations
     from toolkit.directions import DirectionSet
 

@@ -8,11 +8,11 @@ from cli_runs import ran, refused
 from mask_forms import HEIGHT, WIDTH, border, coloured, grey, indexed, truth, write_masks
 from PIL import Image
 
-from segmentation.evaluation import evaluate_predictions
-from segmentation.evaluation_settings import EvaluationSettings
-from segmentation.scores import score_image
+from segmentation.evaluate.evaluation import evaluate_predictions
+from segmentation.evaluate.scores import score_image
+from segmentation.evaluate.settings import EvaluationSettings
 from toolkit.errors import UserError
-from toolkit.photos import read_gray
+from toolkit.pictures.photos import read_gray
 
 TAINTED = lambda m: grey(np.where(border(m), 255, m * 255))  # noqa: E731 (a form, as all others)
 

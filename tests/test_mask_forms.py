@@ -18,7 +18,7 @@ from mask_forms import (
 )
 from PIL import Image
 
-from segmentation.evaluation_settings import EvaluationSettings
+from segmentation.evaluate.settings import EvaluationSettings
 from segmentation.mask_reading.codes import Codes, parse_codes
 from segmentation.mask_reading.reading import MaskReading
 from toolkit.errors import UserError

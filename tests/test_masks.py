@@ -7,10 +7,10 @@ import torch
 from golden_fill import decode
 from torch.overrides import TorchFunctionMode
 
-from segmentation.settings import SegmentationSettings
-from toolkit.components import large_by_mask, large_by_runs
+from segmentation.unet.settings import SegmentationSettings
 from toolkit.errors import UserError
-from toolkit.masks import (
+from toolkit.masks.connected import large_by_mask, large_by_runs
+from toolkit.masks.rules import (
     MASK_RULES,
     area_within,
     histogram_peaks,

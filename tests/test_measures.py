@@ -6,10 +6,10 @@ import torch
 from scipy.ndimage import gaussian_filter
 
 from benchmarks.reference import plain_max_f
-from segmentation import measures
-from segmentation.counts import THRESHOLDS, Counts, mask_counts, threshold_counts
-from segmentation.scores import ImageScores, Tally, score_image
-from segmentation.structure import s_measure, weighted_f
+from segmentation.evaluate import measures
+from segmentation.evaluate.counts import THRESHOLDS, Counts, mask_counts, threshold_counts
+from segmentation.evaluate.scores import ImageScores, Tally, score_image
+from segmentation.evaluate.structure import s_measure, weighted_f
 
 
 def tallied(maps, truths, **options):

@@ -7,10 +7,10 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from segmentation.unet import UNet
-from toolkit.batches import even_slices
+from segmentation.unet.network import UNet
+from toolkit.compute.batches import even_slices
+from toolkit.compute.memory import largest_micro_batch, parse_bytes, peak_memory, training_bytes
 from toolkit.errors import UserError
-from toolkit.memory import largest_micro_batch, parse_bytes, peak_memory, training_bytes
 
 CPU = torch.device("cpu")
 SLACK = 1.4

@@ -6,12 +6,12 @@ import pytest
 import torch
 from torch import nn
 
-from discovery.closed_form import coordinate_set, random_set, sefa_set
-from discovery.components import IncrementalPCA, Regression
-from discovery.contrast import ContrastState, contrast_set, edges, optimise, radial_map
-from discovery.features import Features
-from discovery.ganspace import GanspaceState, ganspace_set, gather
-from discovery.method_settings import (
+from discovery.methods.closed_form import coordinate_set, random_set, sefa_set
+from discovery.methods.contrast import ContrastState, contrast_set, edges, optimise, radial_map
+from discovery.methods.ganspace.features import Features
+from discovery.methods.ganspace.method import GanspaceState, ganspace_set, gather
+from discovery.methods.ganspace.principal_components import IncrementalPCA, Regression
+from discovery.methods.settings import (
     ContrastSettings,
     CoordinateSettings,
     GanspaceSettings,
@@ -20,7 +20,7 @@ from discovery.method_settings import (
 )
 from generators.protocol import Inspectable, Latents
 from generators.scene import SceneGenerator
-from toolkit.engine import Engine
+from toolkit.compute.engine import Engine
 from toolkit.errors import UserError
 from toolkit.streams import Stream
 

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from cli_runs import ran
 
-from toolkit.files import write_text
-from toolkit.names import name_bytes, read_back, writable, written_name
-from toolkit.photos import write_picture
+from toolkit.files.names import name_bytes, read_back, writable, written_name
+from toolkit.files.writing import write_text
+from toolkit.pictures.photos import write_picture
 
 STRANGE = os.fsdecode(b"gr\xfcn\xff")
 NAMES = ["a", "Blüte", STRANGE, "back\\slash", "a\\xffb", "\\x5c", STRANGE + "\\x41", "\ud800", "x\udc41y"]
@@ -80,7 +80,7 @@ def test_predict_and_its_faults_name_such_photos(strange):
 
 def test_a_screen_of_few_letters_shows_every_name():
     code = (
-        "from cli.progress import console; from toolkit.names import print_every_name; print_every_name(); "
+        "from cli.runs.progress import console; from toolkit.files.names import print_every_name; print_every_name(); "
         f"console.print('left out', {STRANGE!r}, 'Blüte')"
     )
     environment = {**os.environ, "PYTHONIOENCODING": "ascii"}

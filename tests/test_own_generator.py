@@ -20,15 +20,15 @@ from PIL import Image
 from rounding import close
 from torch import nn
 
-from cli.sources import generator_inputs
+from cli.inputs.sources import generator_inputs
 from generators.catalogue import open_generator, weights_file
-from generators.checking import checked
-from generators.own import InspectableOwnGenerator, OwnGenerator
+from generators.own.checking import checked
+from generators.own.trust import TYPED
+from generators.own.wrapper import InspectableOwnGenerator, OwnGenerator
 from generators.protocol import Generator, Inspectable, Latents
-from generators.trust import TYPED
 from toolkit.directions import DirectionSet
 from toolkit.errors import UserError
-from toolkit.files import sha256_of
+from toolkit.files.writing import sha256_of
 from toolkit.streams import Stream
 
 _TORCH = tuple(int(part) for part in torch.__version__.split(".")[:2])
@@ -350,7 +350,7 @@ def test_modules_of_the_folder_do_not_hide_the_toolkit(workplace):
     (workplace.path / "segmentation").mkdir()
     workplace.write("segmentation/__init__.py", "raise RuntimeError('taken for the toolkit')")
     assert open_generator("made:late@side=16", trust=TYPED).image_size == 16
-    from segmentation.unet import SMALLEST_SIDE
+    from segmentation.unet.network import SMALLEST_SIDE
 
     assert SMALLEST_SIDE == 16
 
@@ -469,7 +469,7 @@ def test_what_is_wrong_is_said_before_anything_starts(workplace, monkeypatch, ma
 
 
 def test_a_range_that_was_stated_is_trusted(workplace, monkeypatch):
-    from generators.checking import checked
+    from generators.own.checking import checked
 
     bright = own(lambda z: Net().eval()(z) / 2 + 0.5, value_range=(-1, 1))
     assert checked(bright, "bright") is bright

@@ -3,9 +3,9 @@ import unicodedata
 import numpy as np
 import pytest
 
-from segmentation.pairs import Pair, pair_folders
+from segmentation.evaluate.pairs import Pair, pair_folders
 from toolkit.errors import UserError
-from toolkit.photos import write_picture
+from toolkit.pictures.photos import write_picture
 
 
 def folder(path, names, height=4, width=6):

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from toolkit.errors import UserError
-from toolkit.photos import PHOTO_ENDINGS, list_photos, read_gray, read_photo, read_square, write_picture
+from toolkit.pictures.photos import PHOTO_ENDINGS, list_photos, read_gray, read_photo, read_square, write_picture
 
 # 4 x 3 pixels, every one different: orientation mistakes cannot hide.
 PIXELS = np.arange(36, dtype=np.uint8).reshape(4, 3, 3) * 7

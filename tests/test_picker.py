@@ -3,13 +3,13 @@
 import pytest
 import torch
 
-from discovery import consensus
-from discovery.consensus import by_consensus, staple
-from discovery.picker import FIGURES, OF_FINALISTS, Candidate, best_of_each, chosen, rank, with_operator_scores
+from discovery.picking import consensus
+from discovery.picking.consensus import by_consensus, staple
+from discovery.picking.picker import FIGURES, OF_FINALISTS, Candidate, best_of_each, chosen, rank, with_operator_scores
 from discovery.settings import PickSettings
 from generators.scene import FACTORS, SceneGenerator
+from toolkit.compute.engine import choose_engine
 from toolkit.directions import DirectionSet
-from toolkit.engine import choose_engine
 from toolkit.errors import UserError
 from toolkit.streams import Stream
 

@@ -10,11 +10,11 @@ import pytest
 from cli_runs import ran, refused
 from PIL import EpsImagePlugin, Image, ImageCms
 
-from toolkit import picture_files
 from toolkit.errors import UserError
-from toolkit.photo_folder import open_folder
-from toolkit.photos import list_photos, read_gray, read_photo, write_picture
-from toolkit.picture_files import photo_endings, require_side
+from toolkit.pictures import picture_files
+from toolkit.pictures.photo_folder import open_folder
+from toolkit.pictures.photos import list_photos, read_gray, read_photo, write_picture
+from toolkit.pictures.picture_files import photo_endings, require_side
 
 ROOT = Path(__file__).resolve().parent.parent
 POSTSCRIPT = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n%%EndComments\nshowpage\n%%EOF\n"

@@ -7,9 +7,9 @@ import pytest
 import torch
 from seg_toy import DiscGenerator, contrast_shift
 
-from segmentation.prefetch import Prefetched
-from segmentation.settings import SegmentationSettings
-from segmentation.synthesis import MaskSynthesizer, PriorSource
+from segmentation.synthesis.prefetch import Prefetched
+from segmentation.synthesis.synthesizer import MaskSynthesizer, PriorSource
+from segmentation.unet.settings import SegmentationSettings
 from toolkit.errors import UserError
 
 COUNT = 4

@@ -4,9 +4,9 @@ from golden_fill_generators import filled, layer_statistics, layout, proggan_val
 from rounding import close, close_layers
 
 from generators.catalogue import open_generator
-from generators.proggan import PROGGAN_1024, ProgGANNetwork, ProgGANShape, infer_shape, published_shapes
 from generators.protocol import Latents
-from toolkit.pixels import to_bytes
+from generators.published.proggan import PROGGAN_1024, ProgGANNetwork, ProgGANShape, infer_shape, published_shapes
+from toolkit.pictures.pixels import to_bytes
 
 TINY = ProgGANShape((8, 8, 8, 6, 4, 4), latent_dim=5)
 DEPTH = 27  # two convolutions a side from 4 to 1024, eight doublings by differences, which sum twice, the colours

@@ -6,16 +6,16 @@ import torch
 from golden_fill import fill_state_dict
 from rounding import close
 
-from segmentation.evaluation import evaluate
-from segmentation.pairs import pair_folders
-from segmentation.protocols import (
+from segmentation.evaluate.evaluation import evaluate
+from segmentation.evaluate.pairs import pair_folders
+from segmentation.predict.protocols import (
     PROTOCOLS,
     centre_crop_pair,
     original_input,
     original_probability,
 )
-from toolkit.photos import read_gray, read_photo
-from toolkit.pixels import from_bytes
+from toolkit.pictures.photos import read_gray, read_photo
+from toolkit.pictures.pixels import from_bytes
 
 CPU = torch.device("cpu")
 
@@ -28,7 +28,7 @@ def golden_pairs(request):
 
 @pytest.fixture(scope="module")
 def golden_network():
-    unet = pytest.importorskip("segmentation.unet")
+    unet = pytest.importorskip("segmentation.unet.network")
     return fill_state_dict(unet.UNet(), 0).eval()
 
 

@@ -11,9 +11,9 @@ from rounding import close
 from test_biggan import TINY
 from test_biggan import filled as filled_biggan
 
-from cli.sources import generator_of, open_directions
-from discovery.deformators import make_deformator
-from discovery.published import is_published, load_directions
+from cli.inputs.sources import generator_of, open_directions
+from discovery.methods.deformator.deformators import make_deformator
+from discovery.originals.reading import is_published, load_directions
 from toolkit.errors import UserError
 
 ROOT = 120**0.5

@@ -5,8 +5,7 @@ import torch
 import torch.nn.functional as F
 from toy import ToyGenerator
 
-from generators.protocol import Latents
-from generators.quality import (
+from generators.compact.quality import (
     MIN_PHOTOS,
     PatchProfile,
     PhotoIndex,
@@ -15,7 +14,8 @@ from generators.quality import (
     patches,
     sliced_wasserstein,
 )
-from toolkit.engine import choose_engine
+from generators.protocol import Latents
+from toolkit.compute.engine import choose_engine
 from toolkit.streams import Stream
 
 ENGINE = choose_engine("cpu", "fp32")

@@ -14,21 +14,21 @@ from cli_runs import ran, refused
 from fuzzing.samples import Example, direction_set
 from safetensors.torch import save_file
 
-from cli.progress import Screen
+from cli.runs.progress import Screen
 from discovery.annotations import parse_annotations
-from discovery.published import load_directions
+from discovery.originals.reading import load_directions
 from generators.protocol import load_latents
 from generators.spec import Options
-from generators.tfbundle import CheckpointBundle
-from toolkit.artefacts import load_pickled, load_state_file, match_state, save_artefact
+from generators.tensorflow.bundle import CheckpointBundle
 from toolkit.directions import KIND, DirectionSet, load_published
 from toolkit.errors import UserError
-from toolkit.files import read_json
-from toolkit.photos import read_photo
-from toolkit.printable import is_printable, printable
-from toolkit.reading import whole_number
-from toolkit.runs import RunFolder
+from toolkit.files.artefacts import load_pickled, load_state_file, match_state, save_artefact
+from toolkit.files.runs import RunFolder
+from toolkit.files.writing import read_json
+from toolkit.pictures.photos import read_photo
 from toolkit.settings import read_toml
+from toolkit.untrusted.printable import is_printable, printable
+from toolkit.untrusted.text import whole_number
 
 DIGITS = "9" * 5000
 

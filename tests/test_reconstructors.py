@@ -8,7 +8,7 @@ import torch
 from golden_fill import fill_state_dict
 from rounding import close
 
-from discovery.reconstructors import (
+from discovery.methods.deformator.reconstructors import (
     RECONSTRUCTORS,
     LeNetReconstructor,
     ResNetReconstructor,

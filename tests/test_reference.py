@@ -6,9 +6,9 @@ from rounding import close
 from test_biggan import TINY, depth, filled
 
 from benchmarks.reference import PlainBigGAN, plain_components, plain_peaks
-from generators.biggan import BigGANNetwork
-from toolkit.components import large_by_mask, large_by_runs
-from toolkit.masks import histogram_peaks, histograms_by_bin, histograms_by_image
+from generators.published.biggan.network import BigGANNetwork
+from toolkit.masks.connected import large_by_mask, large_by_runs
+from toolkit.masks.rules import histogram_peaks, histograms_by_bin, histograms_by_image
 
 
 @pytest.mark.parametrize("classes", [[0, 1, 4], [2, 2, 2]])

@@ -8,11 +8,11 @@ import torch
 from golden_fill import fill_state_dict
 
 from benchmarks.photos import KINDS, PlainWrapper, drawn_photos, write_plainly
-from cli.predict import Pictures, predict_photos
-from segmentation.protocols import PROTOCOLS
-from segmentation.segmenter import Segmenter
-from segmentation.unet import UNet
-from toolkit.photos import read_gray, read_photo
+from cli.commands.predict import Pictures, predict_photos
+from segmentation.predict.protocols import PROTOCOLS
+from segmentation.predict.segmenter import Segmenter
+from segmentation.unet.network import UNet
+from toolkit.pictures.photos import read_gray, read_photo
 
 
 @pytest.fixture

@@ -9,8 +9,8 @@ import pytest
 from PIL import Image
 
 from toolkit import __version__
-from toolkit.animation import write_animation
-from toolkit.report import Report, curve_picture
+from toolkit.pictures.animation import write_animation
+from toolkit.pictures.report import Report, curve_picture
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (6, 8, 3), dtype=np.uint8)
 

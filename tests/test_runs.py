@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from toolkit.errors import UserError
-from toolkit.files import read_json
-from toolkit.runs import RunFolder
+from toolkit.files.runs import RunFolder
+from toolkit.files.writing import read_json
 from toolkit.settings import Settings, setting
 
 

@@ -11,7 +11,7 @@ from rounding import close, room
 from generators.protocol import Generator, Latents, load_latents, render_twins
 from generators.scene import FACTORS, SceneGenerator
 from toolkit.errors import UserError
-from toolkit.pixels import gray
+from toolkit.pictures.pixels import gray
 from toolkit.streams import Stream
 
 COUNT = 24

@@ -6,9 +6,9 @@ import torch
 from rounding import close
 from toy import ToyGenerator
 
-from discovery.scoring import ColourMaps, ScorePlan, fit_colour_maps, operator_score, score_directions
+from discovery.picking.scoring import ColourMaps, ScorePlan, fit_colour_maps, operator_score, score_directions
 from generators.protocol import Latents
-from toolkit.engine import choose_engine
+from toolkit.compute.engine import choose_engine
 from toolkit.errors import UserError
 from toolkit.streams import Stream
 
@@ -63,7 +63,7 @@ def test_a_recolouring_scores_lower_than_a_stirring_and_batches_do_not_matter(mo
     scores = score_directions(ColourToy(), shifts, ENGINE, num_pixels=64, num_latents=16)
     assert scores.shape == (2,)
     assert scores[0] < 0.6 * scores[1]
-    monkeypatch.setattr("discovery.scoring._FIT_FLOATS", 1)
+    monkeypatch.setattr("discovery.picking.scoring._FIT_FLOATS", 1)
     apart = score_directions(ColourToy(), shifts, ENGINE, num_pixels=64, num_latents=16)
     close(apart, scores, depth=200)  # the steps of a fit
 

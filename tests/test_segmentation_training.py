@@ -8,12 +8,12 @@ import torch
 from rounding import close
 from seg_toy import DiscGenerator, contrast_shift
 
-from segmentation.augmentation import NUM_UNIFORMS, augmented
-from segmentation.settings import SegmentationSettings
-from segmentation.synthesis import PriorSource, SyntheticBatch
-from segmentation.training import SegmentationState, bytes_needed, fresh_network, rate_at, train, update, validate
-from toolkit.artefacts import load_pickled, save_checkpoint
-from toolkit.engine import choose_engine
+from segmentation.synthesis.synthesizer import PriorSource, SyntheticBatch
+from segmentation.unet.augmentation import NUM_UNIFORMS, augmented
+from segmentation.unet.settings import SegmentationSettings
+from segmentation.unet.training import SegmentationState, bytes_needed, fresh_network, rate_at, train, update, validate
+from toolkit.compute.engine import choose_engine
+from toolkit.files.artefacts import load_pickled, save_checkpoint
 
 ENGINE = choose_engine("cpu")
 SETTINGS = SegmentationSettings(

@@ -10,13 +10,13 @@ from conftest import GOLDEN
 from golden_fill import fill_state_dict
 from rounding import close, room
 
-from segmentation.guided_filter import guided_filter
-from segmentation.inference import in_threads, prepared
-from segmentation.segmenter import PROTOCOLS, Segmenter, load_published
-from segmentation.unet import UNet
-from toolkit.artefacts import save_artefact
+from segmentation.predict.guided_filter import guided_filter
+from segmentation.predict.inference import in_threads, prepared
+from segmentation.predict.segmenter import PROTOCOLS, Segmenter, load_published
+from segmentation.unet.network import UNet
 from toolkit.errors import UserError
-from toolkit.photos import read_photo
+from toolkit.files.artefacts import save_artefact
+from toolkit.pictures.photos import read_photo
 
 
 def photo(height, width, seed=0):

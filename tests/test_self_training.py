@@ -11,16 +11,16 @@ from PIL import Image
 from rounding import close
 from seg_toy import DiscGenerator
 
-from segmentation.pseudo_masks import cut_mask, join, probabilities, pseudo_masks, training_set
-from segmentation.segmenter import Segmenter
-from segmentation.self_training import MaskedPhotos, SelfTrainingState, train
-from segmentation.self_training_settings import SelfTrainingSettings
-from segmentation.unet import UNet
-from toolkit.artefacts import load_pickled, save_checkpoint
-from toolkit.engine import choose_engine
+from segmentation.predict.segmenter import Segmenter
+from segmentation.self_training.pseudo_masks import cut_mask, join, probabilities, pseudo_masks, training_set
+from segmentation.self_training.settings import SelfTrainingSettings
+from segmentation.self_training.training import MaskedPhotos, SelfTrainingState, train
+from segmentation.unet.network import UNet
+from toolkit.compute.engine import choose_engine
 from toolkit.errors import UserError
-from toolkit.photos import read_photo
-from toolkit.pixels import to_bytes
+from toolkit.files.artefacts import load_pickled, save_checkpoint
+from toolkit.pictures.photos import read_photo
+from toolkit.pictures.pixels import to_bytes
 from toolkit.streams import Stream
 
 ENGINE = choose_engine("cpu")

@@ -8,7 +8,7 @@ from rounding import close, close_layers
 
 from generators.catalogue import open_generator
 from generators.protocol import Latents, render_twins
-from generators.sngan import SNGAN_32, SNGAN_64, SNGANShape, infer_shape, published_shapes
+from generators.published.sngan import SNGAN_32, SNGAN_64, SNGANShape, infer_shape, published_shapes
 from toolkit.errors import UserError
 
 TINY_32 = SNGANShape((8, 8, 4, 4), latent_dim=6, image_channels=1)

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from scipy.ndimage import correlate, distance_transform_edt
 
-from segmentation import structure
-from segmentation.measures import EPSILON, absolute_error
-from segmentation.structure import s_measure, weighted_f
+from segmentation.evaluate import structure
+from segmentation.evaluate.measures import EPSILON, absolute_error
+from segmentation.evaluate.structure import s_measure, weighted_f
 
 SHAPES = [(1, 1), (1, 12), (12, 1), (9, 14), (37, 52)]
 

@@ -13,12 +13,12 @@ from rounding import close, close_layers
 from safetensors.torch import save_file
 
 from generators.catalogue import open_generator
-from generators.layouts import open_published
 from generators.protocol import Generator, Inspectable, Latents, render_twins
+from generators.published.layouts import open_published
+from generators.published.stylegan2.generator import StyleGAN2
+from generators.published.stylegan2.layout import MEAN_LATENT, StyleGAN2Shape, infer_shape, published_shapes
+from generators.published.stylegan2.network import StyleGAN2Network
 from generators.spec import Options
-from generators.stylegan2 import StyleGAN2
-from generators.stylegan2_layout import MEAN_LATENT, StyleGAN2Shape, infer_shape, published_shapes
-from generators.stylegan2_network import StyleGAN2Network
 from toolkit.errors import UserError
 from toolkit.streams import Stream
 

@@ -8,14 +8,14 @@ import torch
 from seg_toy import DiscGenerator, contrast_shift
 
 from generators.protocol import load_latents
-from segmentation.settings import SegmentationSettings
-from segmentation.synthesis import (
+from segmentation.synthesis.synthesizer import (
     EmbeddingSource,
     MaskSynthesizer,
     PriorSource,
     SyntheticBatch,
     latent_source,
 )
+from segmentation.unet.settings import SegmentationSettings
 from toolkit.errors import UserError
 from toolkit.streams import Stream
 

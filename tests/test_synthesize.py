@@ -11,16 +11,16 @@ import torch
 from cli_runs import ran, refused, stopped
 from PIL import Image
 
-import cli.training as cli_training
+import cli.runs.training as cli_training
 from generators.scene import SceneGenerator
-from segmentation.settings import SegmentationSettings
-from segmentation.shards import SynthesisState, synthesize, writer_of
-from segmentation.synthesis import MaskSynthesizer, latent_source
-from segmentation.synthesize_settings import SynthesizeSettings
+from segmentation.synthesis.settings import SynthesizeSettings
+from segmentation.synthesis.shards import SynthesisState, synthesize, writer_of
+from segmentation.synthesis.synthesizer import MaskSynthesizer, latent_source
+from segmentation.unet.settings import SegmentationSettings
 from toolkit.directions import Choice, DirectionSet
 from toolkit.errors import UserError
-from toolkit.files import sha256_of
-from toolkit.pixels import to_bytes
+from toolkit.files.writing import sha256_of
+from toolkit.pictures.pixels import to_bytes
 
 COUNT = 11
 SHARDS = ("--layout", "shards", "--shard-size", "4")

@@ -13,13 +13,13 @@ from rounding import close
 from team_jobs import JOBS, SCENE, TRAININGS, commands
 
 from generators.scene import SceneGenerator
+from toolkit.compute.engine import choose_engine
+from toolkit.compute.team import SOLO, Team
 from toolkit.directions import Choice, DirectionSet
-from toolkit.engine import choose_engine
 from toolkit.errors import UserError
-from toolkit.photos import write_picture
-from toolkit.pixels import to_bytes
+from toolkit.pictures.photos import write_picture
+from toolkit.pictures.pixels import to_bytes
 from toolkit.streams import Stream
-from toolkit.team import SOLO, Team
 
 TESTS = Path(__file__).parent
 

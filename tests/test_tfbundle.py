@@ -5,8 +5,8 @@ import pytest
 from bundle_writing import table, write_bundle
 from tf_writing import FIXTURE, fixture_variables, write_checkpoint
 
-from generators.crc32c import crc32c
-from generators.tfbundle import CheckpointBundle, find_index
+from generators.tensorflow.bundle import CheckpointBundle, find_index
+from generators.tensorflow.crc32c import crc32c
 from toolkit.errors import UserError
 
 

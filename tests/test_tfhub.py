@@ -7,10 +7,10 @@ import torch
 from bundle_writing import write_bundle
 from golden_fill import tf_fill
 
-from generators.bigbigan import load_bigbigan
-from generators.biggan import BIGBIGAN, BigGANNetwork, published_shapes
 from generators.protocol import Latents
-from generators.tfhub import convert_tf_variables, module_variables
+from generators.published.biggan.generator import load_bigbigan
+from generators.published.biggan.network import BIGBIGAN, BigGANNetwork, published_shapes
+from generators.tensorflow.hub import convert_tf_variables, module_variables
 from toolkit.errors import UserError
 
 # The widths of the real module (ch 96) and the same ones at ch 8.

@@ -8,8 +8,8 @@ import torch
 from rounding import close
 from tf_writing import write_encoder_module
 
-from generators import tfhub_encoder
-from generators.tfhub_encoder import load_tfhub_encoder
+from generators.tensorflow import encoder as tfhub_encoder
+from generators.tensorflow.encoder import load_tfhub_encoder
 from toolkit.errors import UserError
 from toolkit.streams import Stream
 
@@ -79,7 +79,8 @@ class TestWithTensorFlow:
     def test_refining_beside_tensorflow_does_not_end_the_process(self, tmp_path):
         write_encoder_module(tmp_path / "m", WEIGHTS, ALL)
         code = (
-            "import sys, torch; from pathlib import Path; from generators.tfhub_encoder import load_tfhub_encoder; "
+            "import sys, torch; from pathlib import Path; "
+            "from generators.tensorflow.encoder import load_tfhub_encoder; "
             "load_tfhub_encoder(Path(sys.argv[1])); z = torch.zeros(1, requires_grad=True); "
             "optimiser = torch.optim.Adam([z]); z.sum().backward(); optimiser.step(); print(z.item() < 0)"
         )

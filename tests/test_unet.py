@@ -11,11 +11,11 @@ from rounding import close
 from torch import nn
 from torch.nn import functional as F
 
-from segmentation.settings import SegmentationSettings
-from segmentation.synthesis import SyntheticBatch
-from segmentation.training import rate_at, update
-from segmentation.unet import BilinearDoubling, UNet
-from toolkit.engine import choose_engine
+from segmentation.synthesis.synthesizer import SyntheticBatch
+from segmentation.unet.network import BilinearDoubling, UNet
+from segmentation.unet.settings import SegmentationSettings
+from segmentation.unet.training import rate_at, update
+from toolkit.compute.engine import choose_engine
 from toolkit.errors import UserError
 
 DEPTH = 19  # two convolutions on each of nine levels, and the last

@@ -7,11 +7,11 @@ import pytest
 from cli_runs import DISCOVER, ran, refused
 
 from toolkit.errors import UserError
-from toolkit.files import write_json
-from toolkit.locks import take
-from toolkit.runs import RunFolder
+from toolkit.files.locks import take
+from toolkit.files.runs import RunFolder
+from toolkit.files.unfinished import require_finished
+from toolkit.files.writing import write_json
 from toolkit.settings import Settings, setting
-from toolkit.unfinished import require_finished
 
 
 @dataclasses.dataclass(frozen=True)

@@ -8,10 +8,10 @@ import tarfile
 
 import pytest
 
-from generators.tfhub import module_variables
-from toolkit import unpacking
+from generators.tensorflow.hub import module_variables
 from toolkit.errors import UserError
-from toolkit.unpacking import unpack
+from toolkit.files.unpacking import unpack
+from toolkit.files.writing import unpacking
 
 
 def tarred(members, mode="w", **options) -> bytes:

@@ -18,16 +18,16 @@ from test_biggan import TINY, filled
 from typer.testing import CliRunner
 
 from cli.app import app
-from cli.sources import open_directions, open_segmenter, or_published
+from cli.inputs.sources import open_directions, open_segmenter, or_published
 from generators.catalogue import open_generator, weights_file
 from generators.protocol import load_latents
-from segmentation.unet import UNet
+from segmentation.unet.network import UNet
 from toolkit.directions import Choice
 from toolkit.errors import UserError
-from toolkit.fetch import Transfer
-from toolkit.partial_file import PartialFile
-from toolkit.unpacking import unpack
-from toolkit.weights import ROLES, cache_folder, cached, find, is_offline, published, pull
+from toolkit.files.fetch import Transfer
+from toolkit.files.partial_file import PartialFile
+from toolkit.files.published import ROLES, cache_folder, cached, find, is_offline, published, pull
+from toolkit.files.unpacking import unpack
 
 CONTENT = bytes(range(256)) * 4
 
@@ -307,7 +307,7 @@ def test_a_cache_that_cannot_be_written_serves_all_the_same(cache, monkeypatch):
     def read_only(path, value):
         raise UserError("cannot write")
 
-    monkeypatch.setattr("toolkit.weights.write_json", read_only)
+    monkeypatch.setattr("toolkit.files.published.write_json", read_only)
     assert cached(find("z-cub")) == cache / "BigBiGAN_CUB_train_z.npy"
 
 

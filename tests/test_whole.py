@@ -13,18 +13,18 @@ from cli_runs import DISCOVER, SEGMENT, ran
 from PIL import Image
 from safetensors.torch import load_file
 
-from discovery.deformators import DEFORMATORS
-from discovery.reconstructors import make_reconstructor
+from discovery.methods.deformator.deformators import DEFORMATORS
+from discovery.methods.deformator.reconstructors import make_reconstructor
 from generators.catalogue import open_generator
-from generators.encoder import load_encoder
+from generators.encoder.network import load_encoder
 from generators.protocol import Latents
-from segmentation.segmenter import Segmenter
-from segmentation.settings import SegmentationSettings
-from segmentation.synthesis import MaskSynthesizer, latent_source
-from toolkit.artefacts import load_pickled
+from segmentation.predict.segmenter import Segmenter
+from segmentation.synthesis.synthesizer import MaskSynthesizer, latent_source
+from segmentation.unet.settings import SegmentationSettings
+from toolkit.compute.engine import choose_engine
 from toolkit.directions import DirectionSet
-from toolkit.engine import choose_engine
-from toolkit.pixels import from_bytes, grid, to_bytes
+from toolkit.files.artefacts import load_pickled
+from toolkit.pictures.pixels import from_bytes, grid, to_bytes
 from toolkit.streams import Stream
 
 ENGINE = choose_engine("cpu", "fp32")

@@ -15,10 +15,10 @@ from torch import nn
 
 from generators.catalogue import open_generator
 from generators.protocol import Latents
-from segmentation.segmenter import Segmenter
-from segmentation.unet import UNet
-from toolkit.artefacts import load_pickled, load_state_file
+from segmentation.predict.segmenter import Segmenter
+from segmentation.unet.network import UNet
 from toolkit.errors import UserError
+from toolkit.files.artefacts import load_pickled, load_state_file
 
 PLACES = ["state_dict", "model", "model_state_dict", "params_ema", "generator", "g", "net/weights"]
 PREFIXES = ["module.", "_orig_mod.", "module._orig_mod.", "_orig_mod.module."]
@@ -44,7 +44,7 @@ def biggan():
     from test_tfhub import NARROW, FilledVariables
     from tf_writing import module_names
 
-    from generators.tfhub import convert_tf_variables
+    from generators.tensorflow.hub import convert_tf_variables
 
     names = {name: [NARROW.get(n, n) for n in shape] for name, shape in module_names().items()}
     return convert_tf_variables(FilledVariables(names))

@@ -9,11 +9,11 @@ from typing import Any
 
 import torch
 
-from toolkit.artefacts import load_artefact, load_pickled, save_artefact
 from toolkit.errors import UserError
-from toolkit.files import write_bytes
-from toolkit.printable import is_printable
-from toolkit.reading import whole_number
+from toolkit.files.artefacts import load_artefact, load_pickled, save_artefact
+from toolkit.files.writing import write_bytes
+from toolkit.untrusted.printable import is_printable
+from toolkit.untrusted.text import whole_number
 
 KIND = "direction set"
 SHORTEST = 1e-6  # of a shift: what is less is lost when it is added to a latent in 32 bits

@@ -1,6 +1,6 @@
 """The one exception for everything a user can put right."""
 
-from toolkit.printable import one_line
+from toolkit.untrusted.printable import one_line
 
 _LONGEST = 4000  # characters of a message: what a damaged file holds may be longer than any screen
 

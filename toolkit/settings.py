@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any, ClassVar, Self
 
 from toolkit.errors import UserError
-from toolkit.files import write_text
-from toolkit.reading import LARGEST_TOML, parse_toml, read_text
+from toolkit.files.writing import write_text
+from toolkit.untrusted.text import LARGEST_TOML, parse_toml, read_text
 
 
 def setting(
@@ -93,7 +93,7 @@ def _as_toml(value: Any) -> str:
 
 
 def read_toml(path: Path) -> dict[str, Any]:
-    """Return the table in a TOML file; UserError when it is missing or is not TOML (see toolkit.reading)."""
+    """Return the table in a TOML file; UserError when it is missing or is not TOML (see toolkit.untrusted.text)."""
     return parse_toml(read_text(path, "TOML settings file", LARGEST_TOML), str(path))
 
 

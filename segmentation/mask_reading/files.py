@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps
 
-from toolkit.photos import eight_bit
-from toolkit.picture_files import opened
+from toolkit.pictures.photos import eight_bit
+from toolkit.pictures.picture_files import opened
 
 _WIDE_MODES = ("I", "F", "I;16", "I;16B", "I;16L", "I;16N")
 _ALPHA_MODES = ("LA", "La", "PA", "RGBA", "RGBa")

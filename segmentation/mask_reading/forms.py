@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NoReturn
 
-from segmentation.evaluation_settings import EvaluationSettings
+from segmentation.evaluate.settings import EvaluationSettings
 from segmentation.mask_reading.codes import Codes, parse_codes, shown
 from segmentation.mask_reading.rules import Look, Rule
 from toolkit.errors import UserError

@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from segmentation.evaluation_settings import EvaluationSettings
+from segmentation.evaluate.settings import EvaluationSettings
 from segmentation.mask_reading.files import Held, read_held
 from segmentation.mask_reading.forms import Question, decide, kind_of
 from segmentation.mask_reading.rules import BACKGROUND, IGNORED, OBJECT, Look, Rule
+from toolkit.compute.team import SOLO, Team
 from toolkit.errors import UserError
-from toolkit.photos import read_gray
-from toolkit.team import SOLO, Team
+from toolkit.pictures.photos import read_gray
 
 _KEPT_BYTES = 2**26  # of masks packed to bits, so that they need not be decoded twice
 

@@ -9,34 +9,34 @@ from random import Random
 
 import torch
 
-from cli.browse_pictures import segmented
-from cli.browse_set import BrowsedSet
-from cli.sources import open_directions
+from cli.browse.pictures import segmented
+from cli.browse.set import BrowsedSet
+from cli.inputs.sources import open_directions
 from discovery.annotations import read_annotations
-from discovery.export import networks_of
-from discovery.published import load_directions
+from discovery.originals.reading import load_directions
+from discovery.originals.writing import networks_of
 from generators.catalogue import open_generator
-from generators.encoder import load_encoder
+from generators.compact.warm_start import _read as read_start
+from generators.encoder.network import load_encoder
 from generators.latents_file import load_unfinished, require_made_for
-from generators.own import OwnGenerator
+from generators.own.wrapper import OwnGenerator
 from generators.protocol import load_latents
+from generators.published.stylegan2.layout import unwrapped
 from generators.scene import SceneGenerator
-from generators.stylegan2_layout import unwrapped
-from generators.tfbundle import CheckpointBundle
-from generators.tfhub import convert_tf_variables, module_variables
-from generators.warm_start import _read as read_start
+from generators.tensorflow.bundle import CheckpointBundle
+from generators.tensorflow.hub import convert_tf_variables, module_variables
 from segmentation.mask_reading.reading import MaskReading
-from segmentation.segmenter import Segmenter
-from toolkit.artefacts import load_state_file
+from segmentation.predict.segmenter import Segmenter
 from toolkit.directions import load_published
 from toolkit.errors import UserError
-from toolkit.files import existing_file, read_json
-from toolkit.partial_file import PartialFile
-from toolkit.photos import read_gray, read_photo
-from toolkit.runs import RunFolder
+from toolkit.files.artefacts import load_state_file
+from toolkit.files.partial_file import PartialFile
+from toolkit.files.published import published
+from toolkit.files.runs import RunFolder
+from toolkit.files.unpacking import unpack
+from toolkit.files.writing import existing_file, read_json
+from toolkit.pictures.photos import read_gray, read_photo
 from toolkit.settings import read_toml
-from toolkit.unpacking import unpack
-from toolkit.weights import published
 
 from .mutations import JSON, LABELS, LINES, TOML, Damage, any_of, damaged_bytes
 from .samples import LATENT_DIM, NO_DOWNLOAD, Example, direction_set
@@ -134,7 +134,7 @@ def _environment(name: str, value: Path):
 def _recorded(folder: Path) -> object:
     from dataclasses import replace
 
-    from toolkit.weights import cached
+    from toolkit.files.published import cached
 
     entry = replace(published()["bigbigan"], file="record", sha256=None)
     with _environment("TOOLKIT_CACHE", folder):
@@ -185,10 +185,14 @@ def _opened(name: str) -> Callable[[Path], object]:
 
 
 READERS: dict[str, Reader] = {
-    "json": Reader("record.json", JSON, lambda folder: read_json(folder / "record.json"), ("toolkit.files.read_json",)),
+    "json": Reader(
+        "record.json", JSON, lambda folder: read_json(folder / "record.json"), ("toolkit.files.writing.read_json",)
+    ),
     "run.json": Reader("run/run.json", JSON, _resumed),
-    "config.toml": Reader("run/config.toml", TOML, _resumed, ("toolkit.runs._previous",)),
-    "metrics.jsonl": Reader("run/metrics.jsonl", LINES, _resumed, ("toolkit.runs.metrics", "toolkit.runs._logged")),
+    "config.toml": Reader("run/config.toml", TOML, _resumed, ("toolkit.files.runs._previous",)),
+    "metrics.jsonl": Reader(
+        "run/metrics.jsonl", LINES, _resumed, ("toolkit.files.runs.metrics", "toolkit.files.runs._logged")
+    ),
     "result.json": Reader("run/result.json", JSON, _resumed),
     "checkpoint": Reader("run/checkpoint.pt", PICKLE, _unfinished_run),
     "checkpoint to export": Reader("set/checkpoint.pt", PICKLE, _exported),
@@ -196,7 +200,7 @@ READERS: dict[str, Reader] = {
     "settings": Reader("settings.toml", TOML, _configured, ("toolkit.settings.read_toml",)),
     "table of weights": Reader("weights.toml", TOML, _listed),
     "record of a download": Reader("record.json", JSON, _recorded),
-    "note of a download": Reader("note.json", JSON, _downloaded, ("toolkit.partial_file._origin_in",)),
+    "note of a download": Reader("note.json", JSON, _downloaded, ("toolkit.files.partial_file._origin_in",)),
     "latents": Reader("z.npy", NPY, _embedded, ("generators.protocol._mapped",)),
     "record of latents": Reader("z.json", JSON, _embedded),
     "unfinished latents": Reader("unfinished.safetensors", SAFETENSORS, _unfinished_latents),
@@ -204,7 +208,7 @@ READERS: dict[str, Reader] = {
         "set/directions.safetensors",
         SAFETENSORS,
         _browsed,
-        ("toolkit.artefacts._read_safetensors", "toolkit.artefacts.artefact_kind"),
+        ("toolkit.files.artefacts._read_safetensors", "toolkit.files.artefacts.artefact_kind"),
     ),
     "labels of a set": Reader("set/human_annotation.txt", LABELS, _browsed),
     "labels": Reader(
@@ -239,9 +243,9 @@ READERS: dict[str, Reader] = {
         PICKLE,
         _opened("sngan"),
         (
-            "toolkit.artefacts.load_pickled",
-            "toolkit.plain_values.require_honest_sizes",
-            "toolkit.foreign.program_kind",
+            "toolkit.files.artefacts.load_pickled",
+            "toolkit.untrusted.plain_values.require_honest_sizes",
+            "toolkit.untrusted.foreign.program_kind",
         ),
     ),
     "arguments of an sngan": Reader("sngan/args.json", JSON, _opened("sngan")),
@@ -253,22 +257,22 @@ READERS: dict[str, Reader] = {
     ),
     "card of a program": Reader("program.json", JSON, _own_card),
     "index of a checkpoint bundle": Reader(
-        "variables/variables.index", BUNDLE, _variables, ("generators.tfbundle.__init__",)
+        "variables/variables.index", BUNDLE, _variables, ("generators.tensorflow.bundle.__init__",)
     ),
     "shard of a checkpoint bundle": Reader("variables/variables.data-00000-of-00002", damaged_bytes, _variables),
-    "packed module": Reader("module.tar.gz", PACKED_TAR, _packed_variables, ("toolkit.unpacking._members",)),
+    "packed module": Reader("module.tar.gz", PACKED_TAR, _packed_variables, ("toolkit.files.unpacking._members",)),
     "archive": Reader(
         "archive.tar",
         TAR,
         lambda folder: unpack(folder / "archive.tar", folder / "unpacked"),
-        ("toolkit.unpacking._members",),
+        ("toolkit.files.unpacking._members",),
     ),
     **{
         f"photo.{ending}": Reader(
             f"photo.{ending}",
             PNG if ending == "png" else PICTURE,
             _photo(f"photo.{ending}"),
-            ("toolkit.picture_files._open",),
+            ("toolkit.pictures.picture_files._open",),
         )
         for ending in ("png", "jpg", "gif", "webp", "tif", "bmp")
     },
@@ -277,7 +281,7 @@ READERS: dict[str, Reader] = {
             f"photo.{ending}",
             PNG if ending == "png" else PICTURE,
             _uploaded(ending),
-            ("toolkit.picture_files._open",),
+            ("toolkit.pictures.picture_files._open",),
         )
         for ending in ("png", "jpg")
     },

@@ -17,18 +17,19 @@ from PIL import Image
 from test_biggan import TINY as BIGGAN
 from test_sngan import TINY_32 as SNGAN
 
-from discovery.deformators import Deformator, make_deformator
-from generators import biggan, proggan, sngan
-from generators import stylegan2_layout as stylegan2
-from generators.compact import CompactGenerator, CompactNetwork, CompactShape
-from generators.encoder import Encoder, EncoderNetwork, EncoderShape
+from discovery.methods.deformator.deformators import Deformator, make_deformator
+from generators.compact.network import CompactGenerator, CompactNetwork, CompactShape
+from generators.encoder.network import Encoder, EncoderNetwork, EncoderShape
 from generators.latents_file import EmbeddedPhotos, save_latents
-from segmentation.segmenter import Segmenter
-from segmentation.unet import UNet
-from toolkit.artefacts import save_checkpoint
+from generators.published import proggan, sngan
+from generators.published.biggan import network as biggan
+from generators.published.stylegan2 import layout as stylegan2
+from segmentation.predict.segmenter import Segmenter
+from segmentation.unet.network import UNet
 from toolkit.directions import Choice, DirectionSet, save_published
-from toolkit.files import write_json
-from toolkit.runs import RunFolder
+from toolkit.files.artefacts import save_checkpoint
+from toolkit.files.runs import RunFolder
+from toolkit.files.writing import write_json
 from toolkit.settings import Settings, setting
 
 LATENT_DIM = 16  # of the scene

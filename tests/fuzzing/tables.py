@@ -4,7 +4,7 @@ from random import Random
 
 from bundle_writing import table, varint
 
-from generators.tfbundle import _table
+from generators.tensorflow.bundle import _table
 
 from .mutations import any_of, damaged_bytes
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from random import Random
 
 from toolkit.errors import UserError
-from toolkit.printable import is_printable
+from toolkit.untrusted.printable import is_printable
 
 from .readers import READERS, damaged
 from .samples import write_all

@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from generators.own import OwnGenerator
+from generators.own.wrapper import OwnGenerator
 
 
 class Discs(nn.Module):

@@ -1,0 +1,1 @@
+"""The page of `toolkit browse`: server, guard, pictures."""

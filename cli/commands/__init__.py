@@ -1,0 +1,1 @@
+"""One command a file: flags, one call, and what it prints."""

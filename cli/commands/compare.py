@@ -1,0 +1,161 @@
+"""toolkit compare: several direction sets of one generator, side by side."""
+
+import dataclasses
+import hashlib
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from cli.inputs.options import DeviceOption, PrecisionOption, WeightsOption, require, with_settings
+from cli.reports.compare_report import Entry, Judged, notes, overlaps, summary, write_results
+from cli.reports.hints import command, generator_words
+from cli.runs.progress import Bar, console
+from discovery.comparing.settings import CompareSettings
+from discovery.settings import PickSettings
+
+if TYPE_CHECKING:
+    from discovery.picking.picker import Candidate
+    from generators.protocol import Generator
+    from toolkit.compute.engine import Engine
+
+
+@with_settings(CompareSettings)
+def compare(
+    settings: CompareSettings,
+    sets: Annotated[
+        list[str],
+        typer.Argument(help="Direction sets: run folders, files, shipped or published names, each also as LABEL=SET."),
+    ],
+    out: Annotated[Path, typer.Option(help="Folder for the results; the same command again resumes it.")],
+    generator: Annotated[
+        str | None, typer.Option(help="Generator to compare on, if not the one recorded in the sets.")
+    ] = None,
+    weights: WeightsOption = None,
+    device: DeviceOption = "auto",
+    precision: PrecisionOption = "auto",
+) -> None:
+    """Compare direction sets of one generator: how recognisable, useful and distinct their directions are."""
+    require(len(sets) > 1, f"compare needs two direction sets or more, but {sets[0]} came alone; name another one")
+    _require_own_folder(out)
+    from rich.table import Table
+
+    from cli.inputs.direction_sets import labelled_sets
+    from cli.inputs.sources import generator_of
+    from discovery.comparing.merging import require_one_generator
+    from toolkit.compute.engine import choose_engine
+    from toolkit.files.locks import hold, let_go
+    from toolkit.files.writing import writable_folder
+
+    entries = [Entry(label, path, len(found), found) for label, (path, found) in labelled_sets(sets).items()]
+    engine = choose_engine(device, precision)
+    if generator is None:
+        require_one_generator({entry.label: entry.directions for entry in entries})
+    opened, source = generator_of(entries[0].directions, generator, weights)
+    for entry in entries:
+        entry.directions.require_dim(opened.latent_dim, opened.name)
+    opened = opened.to(engine.device)
+    settings, entries = _cut_alike(settings, entries)
+    writable_folder(out)
+    hold(out)
+    (out / "rca").mkdir(exist_ok=True)  # the first thing there, by which a later command knows the folder
+    trained = [_recognition(entry, opened, settings, engine, out / "rca", source) for entry in entries]
+    judged = [
+        Judged(entry, *found, _candidates(entry, opened, settings, engine))
+        for entry, found in zip(entries, trained, strict=True)
+    ]
+    write_results(out, judged, opened, settings, engine, source)
+    let_go(out)
+    for columns, rows in (summary(judged), overlaps(judged)):
+        table = Table(*columns, box=None)
+        for row in rows:
+            table.add_row(*row)
+        console.print(table)
+    for note in notes(judged):
+        console.print(f"note: {note}")
+    console.print(f"wrote {out / 'report.html'}, {out / 'result.json'}, {out / 'compare.png'}")
+    first = max(judged, key=lambda one: one.candidates[0].score)
+    best = first.name(first.candidates[0].index)
+    given = generator_words(generator, weights)
+    following = command("render-gif", first.entry.path, *given, "--direction", best, "--out", "direction.gif")
+    console.print(f"next: {following}")
+
+
+def _require_own_folder(out: Path) -> None:
+    """Raise UserError where `out` holds files that no earlier run of this command left."""
+    from toolkit.files.workplace import holdings
+
+    require(
+        (out / "rca").is_dir() or not holdings(out),
+        f"{out} holds files of something else; choose an empty or new folder with --out",
+    )
+
+
+def _cut_alike(settings: CompareSettings, entries: list[Entry]) -> tuple[CompareSettings, list[Entry]]:
+    """Return the settings with the number of directions that are compared, and each set cut to it.
+
+    Sets of a single direction, on which nothing can be told apart, do not count.
+    """
+    from discovery.comparing.comparison import selected
+
+    several = [entry for entry in entries if entry.size > 1]
+    smallest = min(several, key=lambda entry: entry.size, default=None)
+    if smallest is None:
+        return settings, entries
+    count = settings.directions or smallest.size
+    require(
+        count <= smallest.size,
+        f"--directions is {count}, but {smallest.label} has {smallest.size}; give {smallest.size} or fewer",
+    )
+    cut = [dataclasses.replace(entry, directions=selected(entry.directions, count)) for entry in entries]
+    return dataclasses.replace(settings, directions=count), cut
+
+
+def _recognition(
+    entry: Entry,
+    generator: "Generator",
+    settings: CompareSettings,
+    engine: "Engine",
+    folder: Path,
+    source: dict[str, str],
+) -> tuple[dict[str, Any] | None, tuple[list[float], list[float]]]:
+    """Return the figures of a reconstructor trained on the set, and its curve, after training what is left of it."""
+    from cli.runs.training import drive, log_figures, take_up
+    from discovery.comparing.comparison import Recognition, reconstruction
+    from discovery.methods.deformator.training import Step, discover
+    from discovery.methods.deformator.validation import confusion
+    from toolkit.files.runs import RunFolder
+
+    if len(entry.directions) < 2:
+        return None, ([], [])
+    digest = hashlib.sha256(entry.directions.vectors.numpy().tobytes()).hexdigest()[:16]
+    inputs = {"directions_digest": digest, **source, **engine.identity()}
+    run = RunFolder.open(folder / entry.label, settings, inputs, engine.describe(), extendable=("steps",))
+    if run.result is None or run.result["steps"] < settings.steps:
+        state = reconstruction(generator, entry.directions, settings, engine)
+        take_up(state, run)
+
+        def attend(step: Step, last: bool) -> str | None:
+            if step.step % settings.log_every != 0 and not last:
+                return None
+            return f"accuracy {log_figures(step, run)['accuracy']:.2f}"
+
+        steps = discover(state, generator, settings.training(), engine)
+        drive(f"telling apart {entry.label}", steps, state, settings, run, attend)
+        figures = dataclasses.asdict(Recognition.of(confusion(state, generator, settings.training(), engine)))
+        run.finish({**figures, "chance": 1 / len(entry.directions), "steps": state.step})
+    else:
+        console.print(f"{run.path} is finished already")
+    lines = run.metrics()
+    run.close()
+    told = [line for line in lines if "accuracy" in line]
+    return run.result, ([line["step"] for line in told], [line["accuracy"] for line in told])
+
+
+def _candidates(entry: Entry, generator: "Generator", settings: CompareSettings, engine: "Engine") -> "list[Candidate]":
+    """Return each direction's best candidate as a background darkener, best direction first."""
+    from discovery.picking.picker import best_of_each, rank
+
+    picking = PickSettings(truncation=settings.truncation, seed=settings.seed)
+    with Bar(f"judging {entry.label}", len(entry.directions), unit="directions") as bar:
+        return best_of_each(list(bar.over(rank(generator, entry.directions, picking, engine))))

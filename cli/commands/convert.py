@@ -1,0 +1,132 @@
+"""toolkit convert: published weights as this toolkit's own files."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cli.inputs.options import require
+from cli.reports.hints import command, segment_command
+from cli.runs.progress import console
+
+if TYPE_CHECKING:
+    from toolkit.files.artefacts import Tensors
+
+_SAMPLES = 16
+
+
+def convert(
+    source: Annotated[
+        Path,
+        typer.Argument(
+            help="Folder or .tar.gz of a TF-Hub BigBiGAN module, or a published .pth: generator, U-Net, direction."
+        ),
+    ],
+    out: Annotated[Path, typer.Option(help="A .safetensors file; the samples of a generator go beside it.")],
+    name: Annotated[str | None, typer.Option(help="What a generator shall be called; bigbigan if left away.")] = None,
+) -> None:
+    """Turn published weights into files of this toolkit."""
+    from toolkit.files.writing import writable_file
+
+    require(source.exists(), f"nothing at {source}; name a TF-Hub module's folder or archive, or a published .pth file")
+    writable_file(out, (".safetensors",))
+    require(not out.exists() or not out.samefile(source), f"--out {out} is the source itself; choose another name")
+    converter = _converter(source)
+    require(name is None or converter in (_module, _generator), "--name names generators; leave it away")
+    converter(source, out, name or "bigbigan")
+
+
+def _converter(source: Path) -> Callable[[Path, Path, str], None]:
+    """Return the function that converts what `source` holds."""
+    import torch
+
+    from generators.tensorflow.hub import is_module
+    from segmentation.predict.segmenter import holds_unet
+    from toolkit.files.artefacts import artefact_kind, load_pickled
+
+    if is_module(source):
+        return _module
+    if source.suffix.lower() == ".safetensors":
+        kind = artefact_kind(source)
+        require(kind is None, f"{source} is a {kind} artefact of this toolkit already; use it as it is")
+        return _generator
+    require(
+        source.suffix.lower() in (".pth", ".pt"),
+        f"cannot tell what {source} is; name a TF-Hub module's folder or .tar.gz, or a published .pth file",
+    )
+    held = load_pickled(source, "published weights")
+    if isinstance(held, torch.Tensor):
+        return _direction
+    return _segmenter if holds_unet(held) else _generator
+
+
+def _module(source: Path, out: Path, name: str) -> None:
+    from generators.tensorflow.hub import convert_tf_variables, module_variables
+
+    with module_variables(source) as variables:
+        console.print(f"reading {len(variables)} variables of {source}")
+        state = convert_tf_variables(variables)
+        read = [source] if source.is_file() and source.suffix != ".index" else variables.files
+        _write_generator(state, source, out, {"name": name, **_provenance("TF-Hub module", read)})
+
+
+def _generator(source: Path, out: Path, name: str) -> None:
+    from generators.published.biggan.generator import is_whole
+    from toolkit.files.artefacts import load_state_file
+
+    state = load_state_file(source, "BigBiGAN weights", fits=is_whole)
+    _write_generator(state, source, out, {"name": name, **_provenance("published weights", [source])})
+
+
+def _write_generator(state: "Tensors", source: Path, out: Path, card: dict[str, object]) -> None:
+    import torch
+
+    from generators.published.biggan.generator import load_bigbigan, save_bigbigan
+    from toolkit.pictures.photos import write_picture
+    from toolkit.pictures.pixels import grid, to_bytes
+    from toolkit.streams import Stream
+
+    save_bigbigan(out, state, card, source)
+    generator = load_bigbigan(out)
+    statistics = ("u0", "sv0", "stored_mean", "stored_var")
+    parameters = sum(tensor.numel() for name, tensor in state.items() if not name.endswith(statistics))
+    console.print(
+        f"found a BigBiGAN generator: {generator.image_size}x{generator.image_size} pixels, "
+        f"latents of {generator.latent_dim} numbers, {parameters:,} parameters"
+    )
+    latents = generator.sample(_SAMPLES, Stream(0, "sample"))
+    with torch.inference_mode():
+        images = generator(latents)
+    write_picture(out.with_suffix(".png"), grid(to_bytes(images)))
+    console.print(f"wrote {out}, {out.with_suffix('.png')}")
+    console.print(f"next: {command('discover', '--generator', out, '--out', 'directions')}")
+
+
+def _segmenter(source: Path, out: Path, _: str) -> None:
+    from segmentation.predict.segmenter import load_published
+
+    found = load_published(source)
+    replace(found, card={**found.card, **_provenance("published weights", [source])}).save(out)
+    parameters = sum(parameter.numel() for parameter in found.network.parameters())
+    console.print(f"found a U-Net of width {found.network.width}, {parameters:,} parameters")
+    console.print(f"wrote {out}")
+    console.print(f"next: {command('predict', 'PHOTOS', '--model', out, '--out', 'masks')}")
+
+
+def _direction(source: Path, out: Path, _: str) -> None:
+    from toolkit.directions import load_published
+
+    found = load_published(source)
+    replace(found, card={**found.card, **_provenance("published weights", [source])}).save(out)
+    console.print(f"found a direction of {found.vectors.shape[1]} numbers, shift length {found.chosen().alpha:g}")
+    console.print(f"wrote {out}")
+    console.print(f"next: {segment_command(out)}")
+
+
+def _provenance(form: str, files: list[Path]) -> dict[str, object]:
+    """Return what a card says about its source: what it was, and the SHA-256 of every file read."""
+    from toolkit.files.writing import sha256_of
+
+    return {"converted_from": form, "sha256": {file.name: sha256_of(file) for file in files}}

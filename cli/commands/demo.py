@@ -1,0 +1,280 @@
+"""toolkit demo: the whole chain on a shipped generator, ending in one report page."""
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from cli.inputs.options import DeviceOption, PrecisionOption
+from cli.reports.hints import command
+from cli.runs.progress import console
+from discovery.settings import DiscoverySettings, PickSettings
+from segmentation.unet.settings import SegmentationSettings
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from discovery.picking.picker import Candidate
+    from generators.protocol import Generator
+    from segmentation.predict.segmenter import Segmenter
+    from toolkit.compute.engine import Engine
+    from toolkit.directions import DirectionSet
+    from toolkit.files.runs import RunFolder
+    from toolkit.pictures.report import Report, Section
+
+_PHOTO_HEIGHT = 220
+_MASK_RULE = "mean_thr"
+
+
+def demo(
+    out: Annotated[Path, typer.Option(help="Folder for everything the demo makes.")] = Path("demo"),
+    generator: Annotated[str, typer.Option(help="A shipped generator, or scene.")] = "flowers64",
+    quick: Annotated[bool, typer.Option("--quick", help="A handful of steps: to see that everything runs.")] = False,
+    seed: Annotated[int, typer.Option(help="Names every random draw.", min=0)] = 0,
+    device: DeviceOption = "auto",
+    precision: PrecisionOption = "auto",
+) -> None:
+    """Run discover, pick, render-gif, segment and predict on a shipped generator, and write report.html."""
+    from cli.commands.discover import discover_into
+    from cli.inputs.sources import generator_inputs, open_typed
+    from toolkit.compute.engine import choose_engine
+    from toolkit.files.writing import writable_folder
+
+    engine = choose_engine(device, precision)
+    opened = open_typed(generator).to(engine.device)
+    writable_folder(out)
+    discovery, picking, segmenting = _settings(quick, seed)
+    clock = _Clock()
+    console.print(f"1/4 discover {discovery.directions} directions of {opened.name}")
+    directions = discover_into(out / "directions", opened, discovery, engine, generator_inputs(generator, None))
+    clock.lap("discover")
+    console.print("2/4 pick the one that darkens the background")
+    picked, finalists, gif = _pick(opened, directions, picking, engine, out / "directions")
+    clock.lap("pick and render-gif")
+    console.print("3/4 train a U-Net on synthetic pairs")
+    run = _segment(opened, picked, segmenting, engine, out / "segmenter")
+    clock.lap("segment")
+    console.print("4/4 predict and report")
+    report = _report(out, opened, picked, finalists, picking, engine, gif, run)
+    clock.lap("predict and report")
+    section = report.section("Time and figures")
+    section.table(["step", "seconds"], [[name, float(seconds)] for name, seconds in clock.laps])
+    section.table(["figure", "value"], _figures(out, picked, run))
+    section.text(f"Computed on {engine.describe()}, seed {seed}. The chain is shortened; see the README for full runs.")
+    report.write(out / "report.html")
+    console.print(f"wrote {out / 'report.html'} in {clock.total:.0f} s; open it in a browser")
+    console.print(f"next: {command('predict', 'YOUR_PHOTO.jpg', '--model', out / 'segmenter', '--out', 'predictions')}")
+
+
+class _Clock:
+    def __init__(self) -> None:
+        self.started = self.last = time.monotonic()
+        self.laps: list[tuple[str, float]] = []
+
+    def lap(self, name: str) -> None:
+        now = time.monotonic()
+        self.laps.append((name, now - self.last))
+        self.last = now
+
+    @property
+    def total(self) -> float:
+        return time.monotonic() - self.started
+
+
+def _settings(quick: bool, seed: int) -> tuple[DiscoverySettings, PickSettings, SegmentationSettings]:
+    if quick:
+        return (
+            DiscoverySettings(
+                steps=4,
+                batch=4,
+                directions=8,
+                reconstructor="lenet",
+                validation_batches=2,
+                log_every=1,
+                seed=seed,
+            ),
+            PickSettings(samples=6, lengths=2, finalists=3, seed=seed),
+            SegmentationSettings(
+                steps=4,
+                batch=8,
+                width=8,
+                area_filter=False,
+                histogram_filter=False,
+                validation_count=8,
+                log_every=1,
+                seed=seed,
+            ),
+        )
+    return (
+        DiscoverySettings(
+            steps=1200,
+            batch=16,
+            directions=64,
+            deformator_rate=1e-3,
+            reconstructor_rate=1e-3,
+            reconstructor="lenet",
+            validation_batches=20,
+            seed=seed,
+        ),
+        PickSettings(samples=32, seed=seed),
+        SegmentationSettings(
+            steps=300,
+            batch=24,
+            width=32,
+            rate=2e-3,
+            decay_every=200,
+            min_area=0.03,
+            mask_rule=_MASK_RULE,
+            validate_every=100,
+            validation_count=96,
+            augment=True,
+            seed=seed,
+        ),
+    )
+
+
+def _pick(
+    generator: "Generator", directions: "DirectionSet", settings: PickSettings, engine: "Engine", folder: Path
+) -> "tuple[DirectionSet, list[Candidate], Path]":
+    from cli.commands.pick import pick_direction, save_pick
+    from cli.commands.render_gif import walk
+    from cli.reports.pick_report import show_table
+    from toolkit.masks.rules import MASK_RULES
+    from toolkit.pictures.animation import write_animation
+    from toolkit.streams import Stream
+
+    picked, finalists, everything = pick_direction(generator, directions, settings, engine)
+    save_pick(folder / "directions.safetensors", picked, finalists, everything, generator, settings, engine)
+    show_table(picked, finalists)
+    latents = generator.sample(8, Stream(settings.seed, "render-gif"))
+    shift = picked.chosen_shift()
+    frames = walk(generator, latents, shift, -shift, 15, 96, MASK_RULES[_MASK_RULE], engine, 4)
+    path = folder.parent / "direction.gif"
+    write_animation(path, frames + frames[-2:0:-1], 12.5)
+    return picked, finalists, path
+
+
+def _segment(
+    generator: "Generator",
+    picked: "DirectionSet",
+    settings: SegmentationSettings,
+    engine: "Engine",
+    folder: Path,
+) -> "RunFolder":
+    from cli.commands.segment import segment_into
+    from cli.inputs.sources import shift_inputs
+
+    choice, shift = picked.chosen(), picked.chosen_shift()
+    inputs = {"generator": generator.name, **shift_inputs(choice.index, choice.sign * choice.alpha, shift)}
+    return segment_into(folder, generator, shift, settings, engine, inputs, picked.names[choice.index])
+
+
+def _report(
+    out: Path,
+    generator: "Generator",
+    picked: "DirectionSet",
+    finalists: "list[Candidate]",
+    picking: PickSettings,
+    engine: "Engine",
+    gif: Path,
+    run: "RunFolder",
+) -> "Report":
+    from segmentation.predict.segmenter import Segmenter
+    from toolkit.pictures.report import Report, curve_picture
+
+    report = Report(
+        f"Directions and a segmenter from {generator.name}",
+        "Nobody drew a mask for this page: a direction that darkens backgrounds was found in the generator's latent "
+        "space, it gave images with masks, and a U-Net learnt from them.",
+    )
+    charts = sorted((out / "directions" / "charts").glob("*.png"))
+    page = next(path for path in charts if int(path.stem[-3:]) >= picked.chosen().index)
+    section = report.section("Directions")
+    section.text(
+        f"{len(picked)} directions after {picked.card['steps']:,} steps, a short run: the reconstructor names "
+        f"{picked.card['rca']:.0%} of them rightly, guessing would name {1 / len(picked):.0%}. Each row "
+        "walks along one of them, for three latents."
+    )
+    section.picture_file(
+        page, f"The page with the picked direction {picked.chosen().index}; the red frame is the unshifted image."
+    )
+    _explain_pick(report.section("Why this direction"), picked, finalists, out / "directions" / "pick.png")
+    report.section("The picked direction").picture_file(
+        gif, "There and back along it. Green: the mask, which is what stands out bright once the ground is dark."
+    )
+    report.section("Synthetic pairs").picture_file(
+        out / "segmenter" / "synthetic.png", "Generated images, and below them the masks the direction gives."
+    )
+    lines = [line for line in run.metrics() if "loss" in line]
+    series = {"training": ([m["step"] for m in lines], [m["loss"] for m in lines])}
+    checks = [line for line in run.metrics() if "synthetic_loss" in line]
+    if len(checks) > 1:
+        series["held-out synthetic"] = ([m["step"] for m in checks], [m["synthetic_loss"] for m in checks])
+    report.section("Training").picture(curve_picture(series, "step", "cross entropy"), "Loss of the U-Net.")
+    segmenter = Segmenter.load(run.path)
+    section = report.section("Predictions")
+    section.text(
+        "The photo is a real one (by vultilion, CC BY 2.0, see assets/photos). The pictures below it are fresh samples "
+        "of the generator that the U-Net was not trained on."
+    )
+    section.picture(_photo_panels(segmenter), "Photo, foreground probability, mask over the photo.")
+    section.picture(_sample_panels(segmenter, generator, engine), "Fresh samples and their predicted masks.", 1.5)
+    return report
+
+
+def _explain_pick(section: "Section", picked: "DirectionSet", finalists: "list[Candidate]", picture: Path) -> None:
+    from discovery.picking.picker import FIGURES
+
+    columns = ["direction", "sign", "alpha", "score", *FIGURES]
+    rows = [
+        [picked.names[c.index], f"{c.sign:+d}", c.alpha, c.score, *(c.figures.get(name, "-") for name in FIGURES)]
+        for c in finalists
+    ]
+    section.text("Every direction was tried with both signs and several lengths; the score wants all of these at once:")
+    section.table(["figure", "meaning"], [[name, meaning] for name, meaning in FIGURES.items()])
+    section.table(columns, rows)
+    section.picture_file(picture, "The best candidates: images, shifted images, masks.")
+
+
+def _photo_panels(segmenter: "Segmenter") -> "np.ndarray":
+    import numpy as np
+
+    from generators.catalogue import shipped_file
+    from toolkit.pictures.photos import list_photos, read_photo
+    from toolkit.pictures.pixels import from_bytes, grid, overlay, resize, stack_rows, to_bytes
+
+    rows = []
+    for path in list_photos(shipped_file("photos")):
+        photo = read_photo(path)
+        soft = segmenter.probability(photo)
+        levels = np.repeat((soft * 255).round().astype(np.uint8)[..., None], 3, axis=-1)
+        panels = from_bytes(np.stack([photo, levels, overlay(photo, soft >= 0.5)]))
+        width = round(photo.shape[1] * _PHOTO_HEIGHT / photo.shape[0])
+        rows.append(grid(to_bytes(resize(panels, (_PHOTO_HEIGHT, width))), 3, gap=6))
+    return stack_rows(rows)
+
+
+def _sample_panels(segmenter: "Segmenter", generator: "Generator", engine: "Engine") -> "np.ndarray":
+    import numpy as np
+    import torch
+
+    from toolkit.pictures.pixels import grid, overlay, to_bytes
+    from toolkit.streams import Stream
+
+    with torch.inference_mode():
+        pictures = to_bytes(generator(generator.sample(10, Stream(0, "demo-unseen")).to(engine.device)))
+    masks = np.stack([segmenter.mask(picture) for picture in pictures])
+    return grid(np.concatenate([pictures, overlay(pictures, masks)]), 10)
+
+
+def _figures(out: Path, picked: "DirectionSet", run: "RunFolder") -> list[list[Any]]:
+    from toolkit.files.writing import read_json
+
+    result = run.result or {}
+    rows: list[list[Any]] = [
+        ["reconstruction accuracy (RCA)", read_json(out / "directions" / "result.json").get("rca", "-")]
+    ]
+    rows.append(["chance level of it", 1 / len(picked)])
+    rows += [[name.replace("_", " "), v] for name, v in result.items() if name.startswith("synthetic_")]
+    return rows

@@ -1,0 +1,162 @@
+"""toolkit eval: a segmenter, or anybody's maps, measured against masks."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from cli.inputs.options import DEFAULT_SEGMENTER, DeviceOption, require, with_settings
+from cli.inputs.photo_folder import over_masks
+from cli.reports.hints import command
+from cli.runs.processes import ProcessesOption, engine_of
+from cli.runs.progress import Bar, console
+from segmentation.evaluate.settings import EvaluationSettings
+
+if TYPE_CHECKING:
+    from segmentation.evaluate.evaluation import Evaluation
+    from toolkit.compute.engine import Engine
+
+_SHOWN = ("iou", "accuracy", "max_f", "mae", "s_measure", "max_e", "weighted_f")
+
+
+@with_settings(EvaluationSettings)
+def evaluate(
+    settings: EvaluationSettings,
+    masks: Annotated[list[Path], typer.Option(help="Folder of masks; once per data set.")],
+    out: Annotated[Path, typer.Option(help="Folder for result.json, per-image CSV files and pictures of cases.")],
+    model: Annotated[
+        str | None,
+        typer.Option(
+            help="Segmenter: run folder, artefact, published U-Net file or shipped name.",
+            show_default=DEFAULT_SEGMENTER,
+        ),
+    ] = None,
+    images: Annotated[list[Path] | None, typer.Option(help="Folder of photos, in the order of --masks.")] = None,
+    predictions: Annotated[
+        list[Path] | None, typer.Option(help="Folder of grey-level maps instead of --model and --images.")
+    ] = None,
+    name: Annotated[list[str] | None, typer.Option(help="Name of each data set in the results.")] = None,
+    protocol: Annotated[str, typer.Option(help="float, or original (the published 8-bit path).")] = "float",
+    refine: Annotated[bool, typer.Option("--refine/--no-refine", help="Guided filter on the photo's edges.")] = False,
+    device: DeviceOption = "auto",
+    processes: ProcessesOption = 1,
+) -> None:
+    """Measure a segmenter on photos with masks, or grey-level maps against masks."""
+    require(model is None or predictions is None, "--predictions are measured without a --model; give one of the two")
+    require(
+        predictions is None or not (images or refine or protocol != "float"),
+        "--images, --refine and --protocol go with --model; omit them with --predictions",
+    )
+    model = DEFAULT_SEGMENTER if predictions is None and model is None else model
+    folders = images if predictions is None else predictions
+    require(
+        folders is not None and len(folders) == len(masks),
+        f"{len(masks)} --masks but {len(folders or [])} "
+        f"{'--images' if predictions is None else '--predictions'}; give one for each data set",
+    )
+    from toolkit.files.locks import PATIENCE, claimed
+    from toolkit.files.writing import writable_folder, write_json
+
+    names = _names(name, folders or [], masks)
+    require(
+        not (out / "run.json").exists(), f"{out} is a run folder with a result.json of its own; choose another --out"
+    )
+    engine = engine_of(device, "fp32", processes)
+    evaluations = _evaluations(model, folders or [], masks, names, settings, protocol, refine, engine)
+    if engine.team.lead:
+        writable_folder(out)
+    for evaluation in evaluations:
+        with Bar(evaluation.dataset, len(evaluation), unit="images") as bar:
+            for _ in bar.over(evaluation):
+                pass
+    results = [evaluation.result() for evaluation in evaluations]
+    if not engine.team.lead:
+        return
+    with claimed(out, PATIENCE):
+        for evaluation in evaluations:
+            _write(evaluation, out)
+        write_json(out / "result.json", {"model": model, "datasets": results})
+    _show(results)
+    for evaluation, result in zip(evaluations, results, strict=True):
+        if result["masks"]["ignored_pixels"]:
+            console.print(f"{evaluation.dataset}: {result['masks']['ignored_pixels']} pixels of the masks were ignored")
+        for warning in evaluation.warnings():
+            console.print(f"{evaluation.dataset}: {warning}")
+    console.print(f"wrote {out / 'result.json'}, a CSV and a picture of cases for each data set")
+    if model is not None:
+        console.print(f"next: {command('predict', 'YOUR_PHOTOS', '--model', model, '--out', 'predictions')}")
+
+
+def _names(given: list[str] | None, folders: list[Path], masks: list[Path]) -> list[str]:
+    generic = ("images", "masks", "predictions", "photos", "gt")
+    found = given or [
+        (folder if folder.name not in generic else folder.resolve().parent).name or mask.name
+        for folder, mask in zip(folders, masks, strict=True)
+    ]
+    require(len(found) == len(masks), f"{len(found)} --name for {len(masks)} data sets; give one for each")
+    require(len(set(found)) == len(found), f"data sets are named {', '.join(found)}; give each its own --name")
+    for one in found:
+        bare = bool(one.strip(". ")) and Path(one).name == one  # Windows takes a backslash, and C:, for a path
+        require(bare, f"--name {one!r} cannot name a file; use letters and digits")
+    return found
+
+
+def _evaluations(
+    model: str | None,
+    folders: list[Path],
+    masks: list[Path],
+    names: list[str],
+    settings: EvaluationSettings,
+    protocol: str,
+    refine: bool,
+    engine: "Engine",
+) -> "list[Evaluation]":
+    from cli.inputs.sources import open_segmenter
+    from segmentation.evaluate.evaluation import evaluate as measured
+    from segmentation.evaluate.evaluation import evaluate_predictions
+    from segmentation.evaluate.pairs import pair_folders
+    from segmentation.predict.protocols import PROTOCOLS
+
+    require(protocol in PROTOCOLS, f"protocol {protocol!r} is unknown; choose one of {', '.join(PROTOCOLS)}")
+    triples = list(zip(folders, masks, names, strict=True))
+    if model is None:
+        found = [
+            evaluate_predictions(folder, mask, one, settings, engine.team, over_masks) for folder, mask, one in triples
+        ]
+    else:
+        segmenter = open_segmenter(model).to(engine.device)
+        meaning = PROTOCOLS[protocol].meaning + ("; refined by a guided filter" if refine else "")
+        found = [
+            measured(
+                pair_folders(folder, mask, settings.ignore_unpaired),
+                lambda photo: segmenter.probability(photo, protocol, refine),
+                one,
+                meaning,
+                settings,
+                engine.team,
+                over=over_masks,
+            )
+            for folder, mask, one in triples
+        ]
+    for evaluation in found:
+        for note in evaluation.notes():
+            console.print(f"{evaluation.dataset}: {note}")
+    return found
+
+
+def _write(evaluation: "Evaluation", out: Path) -> None:
+    from segmentation.evaluate.evaluation import cases_picture, rows_csv
+    from toolkit.files.writing import write_text
+    from toolkit.pictures.photos import write_picture
+
+    write_text(out / f"{evaluation.dataset}.csv", rows_csv(evaluation.rows()))
+    write_picture(out / f"{evaluation.dataset}_cases.png", cases_picture(evaluation))
+
+
+def _show(results: list[dict[str, Any]]) -> None:
+    from rich.table import Table
+
+    table = Table("data set", "images", *_SHOWN, box=None)
+    for result in results:
+        table.add_row(result["dataset"], str(result["images"]), *(f"{result['measures'][name]:.3f}" for name in _SHOWN))
+    console.print(table)

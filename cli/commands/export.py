@@ -1,0 +1,104 @@
+"""toolkit export: directions as the files of the original."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cli.inputs.options import DirectionsArgument, require
+from cli.reports.hints import command, generator_words, segment_command
+from cli.runs.progress import console
+
+if TYPE_CHECKING:
+    from toolkit.directions import DirectionSet
+
+_LAYOUTS = ("deformator", "bg-direction")
+_BIGBIGAN_LATENTS = 120
+
+
+def export(
+    directions: DirectionsArgument,
+    layout: Annotated[
+        str,
+        typer.Option(help="deformator: a folder for GANLatentDiscovery; bg-direction: one tensor for segmentation."),
+    ],
+    out: Annotated[Path, typer.Option(help="A new folder for deformator, a .pth file for bg-direction.")],
+    direction: Annotated[
+        str | None, typer.Option(help="With bg-direction: number or name; the chosen one if left away.")
+    ] = None,
+    alpha: Annotated[
+        float | None, typer.Option(help="With bg-direction: shift length, negative for the other way.")
+    ] = None,
+    gan_type: Annotated[
+        str | None,
+        typer.Option(help="With deformator: BigGAN, ProgGAN, SN_MNIST, SN_Anime or StyleGAN2, if it cannot be told."),
+    ] = None,
+) -> None:
+    """Write directions in the layout of the original implementations, which also opens here."""
+    from cli.inputs.sources import open_directions
+
+    require(layout in _LAYOUTS, f"--layout is {layout!r}; choose one of {', '.join(_LAYOUTS)}")
+    if layout == "deformator":
+        require(direction is None and alpha is None, "--direction and --alpha go with --layout bg-direction")
+        _deformator(directions, open_directions(directions), out, gan_type)
+    else:
+        require(gan_type is None, "--gan-type goes with --layout deformator")
+        _bg_direction(open_directions(directions), out, direction, alpha)
+
+
+def _deformator(given: Path, directions: "DirectionSet", out: Path, gan_type: str | None) -> None:
+    from discovery.originals.reading import GANS, is_published
+    from discovery.originals.writing import export_folder, networks_of
+    from toolkit.directions import direction_file
+
+    require(not is_published(given), f"{given} has this layout already; copy it as it is")
+    require(gan_type is None or gan_type in GANS, f"--gan-type is {gan_type!r}; choose one of {', '.join(GANS)}")
+    file = direction_file(given)
+    checkpoint = file.with_name("checkpoint.pt") if file.name == "directions.safetensors" else None
+    networks = networks_of(directions, checkpoint)
+    for note in export_folder(out, directions, networks, gan_type):
+        console.print(f"note: {note}")
+    what = "deformator and shift predictor" if networks.predictor is not None else "deformator, and no shift predictor"
+    console.print(f"wrote {out}: {networks.kind} {what}, {len(directions)} directions")
+    told = directions.card.get("source", {}).get("generator", directions.generator)
+    named = _generator(directions)
+    words = [] if named == told else generator_words(named)
+    following = command("render-gif", out, *words, "--direction", 0, "--reach", 6, "--out", "direction.gif")
+    console.print(f"next: {following}")
+
+
+def _bg_direction(directions: "DirectionSet", out: Path, direction: str | None, alpha: float | None) -> None:
+    from cli.inputs.sources import resolve_shift
+    from toolkit.directions import save_published
+    from toolkit.files.writing import writable_file
+
+    writable_file(out, (".pth", ".pt"))
+    index, length, shift = resolve_shift(directions, direction, alpha)
+    choice = directions.choice
+    save_published(out, shift)
+    if choice is not None and choice.opposite is not None and index == choice.index:
+        console.print(f"note: one tensor holds no opposite; {directions.names[choice.opposite]} is left away")
+    if len(shift) != _BIGBIGAN_LATENTS:
+        console.print(
+            f"note: the original's BigBiGAN has {_BIGBIGAN_LATENTS} latent numbers, this direction {len(shift)}"
+        )
+    given = [] if directions.generator == "bigbigan" else generator_words(_generator(directions))
+    if given:
+        console.print("note: the file names no generator, and bigbigan is taken for it unless --generator is given")
+    console.print(
+        f"wrote {out}: {directions.names[index]}, {length:+g}, as a fifth of the shift: what the original multiplies "
+        "by its latent_shift_r, 5"
+    )
+    console.print(f"next: {segment_command(out, *given)}")
+
+
+def _generator(directions: "DirectionSet") -> str:
+    """Return what to write behind --generator; with FILE in it where the set tells no weights that are at hand."""
+    from cli.inputs.sources import missing_words, words_for
+    from generators.catalogue import shipped_generators
+
+    source = directions.card.get("source", {})
+    if "missing" in source:
+        return missing_words(source)
+    named = directions.generator in ("scene", "bigbigan", *shipped_generators())
+    return words_for(str(source.get("generator") or (directions.generator if named else "FILE")))

@@ -1,0 +1,1 @@
+"""What flags name: generators, direction sets, segmenters, photos."""

@@ -1,0 +1,1 @@
+"""What is shown at the end: pages, and the commands that come next."""

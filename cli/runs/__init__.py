@@ -1,0 +1,1 @@
+"""What runs share: progress, checkpoints, processes."""

@@ -1,0 +1,220 @@
+"""Several processes of one command: started here on one machine, or by torchrun on one or several."""
+
+import contextlib
+import math
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Iterator
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Annotated, NoReturn
+
+import typer
+
+from cli.runs.progress import console, ending_signals
+from toolkit.compute.ranks import world_size
+from toolkit.errors import TeamError, UserError
+from toolkit.files.workplace import temporary_folder
+
+if TYPE_CHECKING:
+    from toolkit.compute.engine import Engine
+
+ProcessesOption = Annotated[
+    int,
+    typer.Option(
+        help="Processes on this machine that share the work, one a GPU; for several machines see docs/scale.md.",
+        min=1,
+    ),
+]
+_START = "from cli.app import main; main()"
+_FOLDER = "TOOLKIT_TEAM_FOLDER"  # where processes started here leave what went wrong
+_POLL_SECONDS = 0.05
+_ALIKE_SECONDS, _CAUSE_SECONDS = 1.0, 2.0
+_STOPPED = 130
+_LOST_CONTACT = 75  # exit status of a process that ends because another has
+
+
+def engine_of(device: str, precision: str, processes: int = 1) -> "Engine":
+    """Return the engine of this process: alone, or one of the team that --processes or torchrun started.
+
+    With `processes` above 1 and no team yet, the command is started that many times, and this process ends as they do.
+    """
+    size = world_size()
+    if processes > 1 and size == 1:
+        raise typer.Exit(_Launch(processes).outcome())
+    if processes not in (1, size):
+        raise UserError(f"--processes is {processes}, but torchrun started {size}; leave the flag away")
+    if _FOLDER in os.environ:
+        _end_with_parent()
+    from toolkit.compute.engine import choose_engine
+
+    engine = choose_engine(device, precision)
+    if not engine.team.lead:
+        console.quiet = True
+    return engine
+
+
+def require_one_process() -> None:
+    """Raise UserError in a process of several: what a command does once cannot be shared."""
+    if world_size() > 1:
+        raise UserError("this command runs in one process; start it without torchrun")
+
+
+def speaks() -> bool:
+    """Return whether this process is alone or leads; before anything is told of an environment that makes no sense."""
+    return os.environ.get("RANK", "0") == "0"
+
+
+def failed(error: UserError) -> int:
+    """Tell the user of an error and return the exit status; of several processes one alone is heard."""
+    message = f"error: {error}"
+    if _FOLDER in os.environ:  # the process that started this one tells one of the errors, if all fail alike
+        with contextlib.suppress(OSError):  # it may be gone, and its folder with it
+            Path(os.environ[_FOLDER], os.environ["RANK"]).write_text(message, encoding="utf-8")
+    elif speaks() or not isinstance(error, TeamError):
+        typer.echo(message, err=True)
+    return _LOST_CONTACT if isinstance(error, TeamError) and _FOLDER in os.environ else 2
+
+
+@contextlib.contextmanager
+def ending_at_once() -> Iterator[None]:
+    """End a process of a team without Python's own clearing up, as soon as what is inside has come to its end.
+
+    Threads of the exchange may still let go of Python's objects then, which now and again aborts a finished process.
+    """
+    several = "WORLD_SIZE" in os.environ
+    try:
+        yield
+    except SystemExit as end:
+        if not several:
+            raise
+        _end(end.code if isinstance(end.code, int) else 0 if end.code is None else 1)
+    except BaseException:
+        if not several:
+            raise
+        traceback.print_exc()
+        _end(1)
+    if several:
+        _end(0)
+
+
+def leave_to_the_main_thread(failure: threading.ExceptHookArgs) -> None:
+    """Print what ended a thread, unless the main thread says so in a line: TensorBoard's tells it of a full disk."""
+    of_logs = type(failure.thread).__module__.startswith("tensorboard.")
+    if not (of_logs and issubclass(failure.exc_type, OSError)):
+        threading.__excepthook__(failure)
+
+
+def _end(status: int) -> NoReturn:
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
+
+
+class _Launch:
+    """This command line, run by `size` processes that meet in a folder of their own."""
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        self.processes: list[subprocess.Popen] = []
+        self.asked_to_end = False
+
+    def outcome(self) -> int:
+        """Run them to the end and return the exit status: 0, or that of the first that failed, after ending all."""
+        with temporary_folder() as folder, self._signals():
+            try:
+                for rank in range(self.size):
+                    self.processes.append(self._started(rank, folder))
+                return self._watch(folder)
+            finally:
+                for process in self.processes:
+                    process.kill()  # files are written whole or not at all, so nothing is lost
+                    process.wait()
+
+    def _started(self, rank: int, folder: Path) -> subprocess.Popen:
+        environment = {
+            "OMP_NUM_THREADS": str(max(1, _cores() // self.size)),
+            **os.environ,
+            "RANK": str(rank),
+            "LOCAL_RANK": str(rank),
+            "WORLD_SIZE": str(self.size),
+            "TOOLKIT_RENDEZVOUS": (folder / "rendezvous").as_uri(),
+            _FOLDER: str(folder),
+        }
+        # A session of their own: Ctrl-C reaches this process alone, which passes it on once. -P: the folder one works
+        # in may hold a package of the name of one of ours.
+        return subprocess.Popen(
+            [sys.executable, "-P", "-c", _START, *sys.argv[1:]],
+            env=environment,
+            stdin=subprocess.PIPE,
+            start_new_session=True,
+        )
+
+    def _watch(self, folder: Path) -> int:
+        """Return the exit status once all have ended well, or one has not and said why or had time to."""
+        failing_since = math.inf
+        while True:
+            statuses = [process.poll() for process in self.processes]
+            wrong = {rank: status for rank, status in enumerate(statuses) if status not in (None, 0, _STOPPED)}
+            causes = {rank: status for rank, status in wrong.items() if status != _LOST_CONTACT}
+            if wrong:
+                failing_since = min(failing_since, time.monotonic())
+            # Equal errors come one by one, and those who lost contact because of another may be seen before it.
+            patience = _ALIKE_SECONDS if causes else _CAUSE_SECONDS
+            if wrong and (None not in statuses or time.monotonic() - failing_since > patience):
+                return self._told(causes or wrong, folder)
+            if None not in statuses:
+                return max(status for status in statuses if status is not None)
+            time.sleep(_POLL_SECONDS)
+
+    def _told(self, wrong: dict[int, int], folder: Path) -> int:
+        """Tell what the first of the processes that ended `wrong`, {rank: status}, died of; return the exit status."""
+        if self.asked_to_end:
+            return _STOPPED
+        rank, status = min(wrong.items())
+        said = folder / str(rank)
+        if said.exists():
+            typer.echo(said.read_text(encoding="utf-8"), err=True)
+            return 2
+        if status < 0:
+            typer.echo(
+                f"error: process {rank + 1} of {self.size} was ended by {signal.Signals(-status).name}, so all were; "
+                "the same command goes on from the last checkpoint",
+                err=True,
+            )
+            return 2
+        return status
+
+    @contextlib.contextmanager
+    def _signals(self) -> Iterator[None]:
+        def pass_on(number: int, frame: FrameType | None) -> None:
+            self.asked_to_end = True
+            for process in self.processes:
+                process.send_signal(number)
+
+        before = {number: signal.signal(number, pass_on) for number in ending_signals()}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
+def _cores() -> int:
+    """Return how many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _end_with_parent() -> None:
+    """End this process when the one that started it is gone, even if that was killed."""
+
+    def wait() -> None:
+        os.read(0, 1)  # not sys.stdin, whose lock would outlive the main thread
+        os._exit(2)
+
+    threading.Thread(target=wait, daemon=True).start()

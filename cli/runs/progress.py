@@ -1,0 +1,152 @@
+"""What people see while they wait: a bar with rate and remaining time, and plain lines where there is no screen."""
+
+import contextlib
+import signal
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from types import FrameType
+from typing import TypeVar
+
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.segment import Segment
+
+from toolkit.untrusted.printable import printable
+
+
+class Screen(Console):
+    """A console on which nothing from a file or a file's name steers the terminal: controls are shown as escapes."""
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        """Yield the segments of what is printed; colours are no part of their text."""
+        for segment in super().render(renderable, options):
+            clean = segment.text if segment.control else printable(segment.text, keep="\n")
+            yield segment if clean == segment.text else Segment(clean, segment.style)
+
+
+# In a file or a pipe there is no width to fit; rich would assume 80 columns and cut tables.
+console = Screen(highlight=False, markup=False, soft_wrap=True, width=None if sys.stdout.isatty() else 160)
+T = TypeVar("T")
+_PLAIN_SECONDS = 20.0
+_TWICE_SECONDS = 0.5
+
+
+class Bar:
+    """A progress bar on a terminal; elsewhere a line every 20 seconds."""
+
+    def __init__(self, label: str, total: int, done: int = 0, unit: str = "steps") -> None:
+        self.label, self.total, self.done, self.unit = label, total, done, unit
+        self.first = done
+        self.started = self.spoke = time.monotonic()
+        self.note = ""
+        self.rich: Progress | None = None
+        if console.is_terminal:
+            self.rich = Progress(
+                TextColumn("{task.description}"),
+                BarColumn(),
+                MofNCompleteColumn(),
+                TextColumn("{task.fields[rate]}"),
+                TimeElapsedColumn(),
+                TimeRemainingColumn(),
+                TextColumn("{task.fields[note]}"),
+                console=console,
+            )
+            self.task = self.rich.add_task(label, total=total, completed=done, rate="", note="")
+
+    def __enter__(self) -> "Bar":
+        if self.rich:
+            self.rich.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        if self.rich:
+            self.rich.stop()
+
+    def advance(self, count: int = 1, note: str | None = None) -> None:
+        """Move on by `count`; `note` stands behind the bar until the next one."""
+        self.done += count
+        self.note = self.note if note is None else note
+        now = time.monotonic()
+        rate = (self.done - self.first) / max(now - self.started, 1e-9)
+        if self.rich:
+            self.rich.update(self.task, completed=self.done, rate=f"{rate:.1f} {self.unit}/s", note=self.note)
+        elif now - self.spoke > _PLAIN_SECONDS or self.done >= self.total:
+            self.spoke = now
+            left = (self.total - self.done) / max(rate, 1e-9)
+            console.print(
+                f"{self.label}: {self.done}/{self.total}, {rate:.1f} {self.unit}/s, {_clock(left)} left  {self.note}"
+            )
+
+    def over(self, items: Iterable[T]) -> Iterator[T]:
+        """Yield the items, moving on by one after each."""
+        for item in items:
+            yield item
+            self.advance()
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes // 60}:{minutes % 60:02}:{rest:02}" if minutes >= 60 else f"{minutes}:{rest:02}"
+
+
+_HANGUP = getattr(signal, "SIGHUP", None)  # which Windows does not have
+
+
+def ending_signals() -> list[signal.Signals]:
+    """Return the signals that ask for an end; SIGHUP, of a terminal that closes, only if nohup has it not ignored."""
+    hangup = [] if _HANGUP is None or signal.getsignal(_HANGUP) is signal.SIG_IGN else [_HANGUP]
+    return [signal.SIGINT, signal.SIGTERM, *hangup]
+
+
+@contextlib.contextmanager
+def ending_in_order() -> Iterator[None]:
+    """Let SIGTERM and SIGHUP end what is inside as Ctrl-C does, so that nothing half-written stays."""
+
+    def end(number: int, frame: FrameType | None) -> None:
+        console.quiet = console.quiet or number == _HANGUP
+        raise KeyboardInterrupt
+
+    asking = [number for number in ending_signals() if number != signal.SIGINT]
+    before = {number: signal.signal(number, end) for number in asking}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+class StopRequest:
+    """True once Ctrl-C, SIGTERM or SIGHUP came, so that a loop can save its state between two steps and end."""
+
+    def __init__(self) -> None:
+        self.came = False
+        self.since = 0.0
+
+    def __enter__(self) -> "StopRequest":
+        self.before = {number: signal.signal(number, self._note) for number in ending_signals()}
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        for number, handler in self.before.items():
+            signal.signal(number, handler)
+
+    def __bool__(self) -> bool:
+        return self.came
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        if self.came:
+            # A second Ctrl-C means at once; but a signal to a whole group of processes may come twice.
+            if number == signal.SIGINT and time.monotonic() - self.since > _TWICE_SECONDS:
+                raise KeyboardInterrupt
+            return
+        self.came, self.since = True, time.monotonic()
+        console.quiet = console.quiet or number == _HANGUP  # its terminal is gone, and printing would fail
+        console.print("stopping after this step; Ctrl-C once more to stop at once")

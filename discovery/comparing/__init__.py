@@ -1,0 +1,1 @@
+"""Direction sets beside each other."""

@@ -1,0 +1,1 @@
+"""Ways to find directions, one module or folder a method."""

@@ -1,0 +1,1 @@
+"""The papers' way: a deformator trained together with a shift reconstructor."""

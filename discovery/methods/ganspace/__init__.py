@@ -1,0 +1,1 @@
+"""GANSpace: principal components of features, carried back to the latents."""

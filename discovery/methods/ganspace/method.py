@@ -1,0 +1,134 @@
+"""GANSpace: principal components of a generator's features, carried back to its latent space.
+
+Harkonen, Hertzmann, Lehtinen and Paris, "GANSpace: Discovering Interpretable GAN Controls" (NeurIPS 2020), section 2.
+"""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+
+from discovery.methods.ganspace.features import LATENTS, Features
+from discovery.methods.ganspace.principal_components import IncrementalPCA, Regression
+from discovery.methods.settings import GanspaceSettings
+from generators.protocol import Generator, Latents
+from toolkit.compute.engine import Engine
+from toolkit.directions import DirectionSet
+from toolkit.errors import UserError
+from toolkit.streams import Stream
+
+
+@dataclass
+class GanspaceState:
+    """What was gathered so far; the first half of the steps goes to the components, the second to the regression."""
+
+    features: Features
+    components: IncrementalPCA
+    count: int  # directions asked for
+    total: int  # steps of both halves; no second half where the latents are the features
+    regression: Regression = field(default_factory=Regression)
+    step: int = 0
+
+    @classmethod
+    def start(cls, generator: Generator, settings: GanspaceSettings) -> "GanspaceState":
+        """Return the state before the first step; UserError for more directions than samples can give."""
+        features = Features(generator, settings.layer)
+        count = settings.directions or generator.latent_dim
+        if count >= settings.samples:
+            raise UserError(
+                f"{count} directions need more than {settings.samples} samples; give more samples or fewer directions"
+            )
+        half = math.ceil(settings.samples / settings.batch)
+        # Twice as many are kept as are asked for: what an update forgets then comes from far weaker ones.
+        pca = IncrementalPCA(2 * count)
+        return cls(features, pca, count, half if features.layer == LATENTS else 2 * half)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the state as plain values and tensors; each step draws its latents by its number."""
+        parts = {"components": self.components.state_dict(), "regression": self.regression.state_dict()}
+        return {**parts, "step": self.step}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take up a saved state."""
+        self.components.load_state_dict(state["components"])
+        self.regression.load_state_dict(state["regression"])
+        self.step = state["step"]
+
+
+@dataclass(frozen=True)
+class GanspaceStep:
+    """One batch taken in; `explained` is the share of the variance that the components explain so far."""
+
+    step: int
+    explained: float
+
+
+def gather(
+    state: GanspaceState, generator: Generator, settings: GanspaceSettings, engine: Engine
+) -> Iterator[GanspaceStep]:
+    """Take in batches until all are, yielding after each.
+
+    UserError once all features were seen and vary along fewer directions than were asked for.
+    """
+    half = math.ceil(settings.samples / settings.batch)
+    while state.step < state.total:
+        regressing = state.step >= half
+        latents = _latents(generator, settings, state.step % half, regressing).to(engine.device)
+        features = state.features(latents).cpu()
+        if regressing:
+            state.regression.update(_coordinates(state, features), latents.z.cpu())
+        else:
+            state.components.update(features)
+        state.step += 1
+        if state.step == half:
+            _require_enough(state)
+        yield GanspaceStep(state.step, float(state.components.shares()[: state.count].sum()))
+
+
+def _latents(generator: Generator, settings: GanspaceSettings, batch: int, regressing: bool) -> Latents:
+    first = batch * settings.batch
+    stream = Stream(settings.seed, "ganspace-regression" if regressing else "ganspace", first)
+    return generator.sample(min(settings.batch, settings.samples - first), stream, settings.truncation)
+
+
+def _coordinates(state: GanspaceState, features: torch.Tensor) -> torch.Tensor:
+    """Return (B, K): how many deviations the features lie from their mean along every component."""
+    components, deviations = _leading(state)
+    return (features.double() - state.components.mean) @ components.T / deviations.clamp_min(1e-12)
+
+
+def _leading(state: GanspaceState) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the components (K, F) that were asked for and their deviations (K,)."""
+    return state.components.components()[: state.count], state.components.deviations()[: state.count]
+
+
+def _require_enough(state: GanspaceState) -> None:
+    """Raise UserError where the features vary along fewer directions than were asked for."""
+    deviations = _leading(state)[1]
+    alive = int((deviations > 1e-6 * deviations[0].clamp_min(1e-30)).sum())
+    if alive < state.count:
+        raise UserError(
+            f"features of layer {state.features.layer} vary along {alive} directions only; give --directions {alive}, "
+            "and another --out"
+        )
+
+
+def ganspace_set(
+    state: GanspaceState, generator: Generator, settings: GanspaceSettings, card: dict[str, Any]
+) -> DirectionSet:
+    """Return the directions, the strongest component first.
+
+    The score column `variance` is the share of the features' variance, `length` the latent length of one deviation.
+    """
+    components, deviations = _leading(state)
+    mapped = state.features.layer == LATENTS
+    moves = components * deviations[:, None] if mapped else state.regression.slopes()
+    return DirectionSet(
+        moves.float(),
+        generator.name,
+        "ganspace",
+        scores={"variance": state.components.shares()[: state.count].tolist(), "length": moves.norm(dim=1).tolist()},
+        card={**card, "layer": state.features.layer, "settings": settings.defining()},
+    )

@@ -1,0 +1,1 @@
+"""Which direction darkens the background: scores, finalists, consensus."""

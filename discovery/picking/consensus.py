@@ -1,0 +1,93 @@
+"""Which finalist's masks the others bear out: several raters and no truth, as in medical imaging.
+
+Every finalist under every mask rule of one shift is a rater. STAPLE (Warfield et al., IEEE TMI 2004) estimates each
+pixel's truth and each rater's sensitivity and specificity together. Of the raters that find at least half of the truth,
+the one whose masks hold the least beside it is best to train on: a part that is now and then missed averages away over
+a training, while ground that is taken in again and again is learnt.
+"""
+
+from dataclasses import replace
+
+import torch
+
+from discovery.picking.picker import Candidate
+from discovery.settings import PickSettings
+from generators.protocol import Generator, render_twins
+from toolkit.compute.engine import Engine
+from toolkit.directions import DirectionSet
+from toolkit.masks.rules import MASK_RULES, large_components
+from toolkit.streams import Stream
+
+# Opposed rules are left out: they judge two shifts at once, and a finalist is one.
+_RULES = {name: rule for name, rule in MASK_RULES.items() if not rule.opposed}
+_ROUNDS = 30
+_SURE = 0.99  # no rater's sensitivity or specificity is taken to be closer to 1, or to 0, than this
+_LEAST_SENSITIVITY = 0.5
+_EQUAL = 0.03  # precisions closer than this are taken for the same, and the score decides
+_LEAST_SCORE = 0.7  # of the best finalist's: a direction of less is no rater
+_FEWEST = 5  # directions among which there can be a consensus: of three, two bad ones outvote the good one
+
+
+def staple(votes: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Return the truth's probability (N,), and each rater's sensitivity and precision (R,), of votes (R, N) in {0, 1}.
+
+    Precision is the share of a rater's pixels that the estimated truth holds too.
+    """
+    votes = votes.float()
+    truth = votes.mean(dim=0).clamp(1 - _SURE, _SURE)
+    for _ in range(_ROUNDS):
+        sensitivity = (votes @ truth / truth.sum()).clamp(1 - _SURE, _SURE)
+        specificity = ((1 - votes) @ (1 - truth) / (1 - truth).sum()).clamp(1 - _SURE, _SURE)
+        for_it = torch.log(sensitivity / (1 - specificity))
+        against = torch.log((1 - sensitivity) / specificity)
+        truth = torch.sigmoid(torch.logit(truth.mean()) + for_it @ votes + against @ (1 - votes))
+    found = votes @ truth
+    return truth, found / truth.sum().clamp_min(1e-6), found / votes.sum(dim=1).clamp_min(1)
+
+
+def _overlap(sensitivity: float, precision: float) -> float:
+    """Return the IoU of a rater's masks with the truth: between two rules of one shift neither side may be given up."""
+    return 1 / (1 / sensitivity + 1 / precision - 1) if min(sensitivity, precision) > 0 else 0.0
+
+
+def by_consensus(
+    generator: Generator,
+    directions: DirectionSet,
+    finalists: list[Candidate],
+    settings: PickSettings,
+    engine: Engine,
+    batch: int = 64,
+) -> list[Candidate]:
+    """Return the finalists, best first, each with its better mask rule, and that rule's sensitivity and precision.
+
+    Of those that find half of the truth the most precise come first, then the others; the score decides between equals.
+    Nothing changes where fewer than five come near the best score.
+    """
+    raters = [c for c in finalists if c.score >= _LEAST_SCORE * finalists[0].score and c.score > 0]
+    if len(raters) < _FEWEST:
+        return finalists
+    latents = generator.sample(settings.compared, Stream(settings.seed, "pick-consensus"), settings.truncation)
+    votes = []
+    for candidate in raters:
+        shift = candidate.sign * directions.shift(candidate.index, candidate.alpha).to(engine.device)
+        masks: dict[str, list[torch.Tensor]] = {name: [] for name in _RULES}
+        for start in range(0, len(latents), batch):
+            rows = latents[start : start + batch].to(engine.device)
+            with torch.inference_mode(), engine.autocast():
+                before, after = (images.float() for images in render_twins(generator, rows, shift))
+            for name, rule in _RULES.items():
+                masks[name].append(large_components(rule(before, after)).flatten())
+        votes += [torch.cat(parts).cpu() for parts in masks.values()]
+    _, sensitivity, precision = (t.tolist() for t in staple(torch.stack(votes)))
+    judged = []
+    for position, candidate in enumerate(raters):
+        rows_of = range(position * len(_RULES), (position + 1) * len(_RULES))
+        best = max(rows_of, key=lambda row: _overlap(sensitivity[row], precision[row]))
+        figures = {**candidate.figures, "sensitivity": sensitivity[best], "precision": precision[best]}
+        mask_rule = list(_RULES)[best - rows_of.start]
+        judged.append(replace(candidate, mask_rule=mask_rule, figures=figures))
+    agreed = [c for c in judged if c.figures["sensitivity"] >= _LEAST_SENSITIVITY]
+    bar = max((c.figures["precision"] for c in agreed), default=0.0) - _EQUAL
+    # Sorting keeps the order among equals, and finalists come by score.
+    first = sorted(judged, key=lambda c: (c not in agreed, c.figures["precision"] < bar))
+    return first + [c for c in finalists if c not in raters]

@@ -1,0 +1,1 @@
+"""The generator this toolkit trains itself: network, training alone and with an encoder, quality."""

@@ -1,0 +1,1 @@
+"""BigGAN and BigBiGAN: network, layout of the published files, generators."""

@@ -1,0 +1,165 @@
+"""The BigGAN family (Brock et al. 2019, 1809.11096) for inference, exact to the published weights.
+
+A published state holds weights that a spectral norm divides on every forward, statistics, and projections of
+a class embedding. None of that changes at inference: it is computed once, when the network is built.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from generators.published.biggan.layout import BIGBIGAN, BIGGAN_128, BigGANShape, infer_shape, published_shapes
+from generators.published.frozen import (
+    FIRST_SIDE,
+    FirstFeatures,
+    FixedConv,
+    FrozenNetwork,
+    add_doubled,
+    modulated,
+    upsampled_conv,
+)
+
+__all__ = ["BIGBIGAN", "BIGGAN_128", "BigGANNetwork", "BigGANShape", "infer_shape", "published_shapes"]
+
+_OUTPUT_NORM_EPS = 1e-5  # the original hands its bn_eps to the conditional norms only, never to the last one
+
+
+def spectral_sigma(weight: torch.Tensor, u0: torch.Tensor, eps: float) -> torch.Tensor:
+    """Return the scalar by which the original divides `weight` (out, ...) in evaluation mode.
+
+    One power iteration from the stored u0 (1, out) and no more: neither the exact spectral norm nor u0 W v.
+    """
+    matrix = weight.flatten(1)
+    v = F.normalize(u0 @ matrix, eps=eps)
+    forward = v @ matrix.T
+    return (forward * F.normalize(forward, eps=eps)).sum()
+
+
+@dataclass(frozen=True)
+class _Published:
+    """A published state, read as float32 with the spectral norm divided out."""
+
+    tensors: Mapping[str, torch.Tensor]
+    shape: BigGANShape
+
+    def __getitem__(self, name: str) -> torch.Tensor:
+        return self.tensors[name].float()
+
+    def weight(self, layer: str) -> torch.Tensor:
+        weight = self[f"{layer}.weight"]
+        return weight / spectral_sigma(weight, self[f"{layer}.u0"], self.shape.sn_eps)
+
+    def conv(self, layer: str) -> "FixedConv":
+        return FixedConv(self.weight(layer), self[f"{layer}.bias"])
+
+    def norm(self, name: str) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return (2C, condition) and (2C,): scale and offset of the features, affine in the condition."""
+        mean = self[f"{name}.stored_mean"].double()[:, None]
+        inverse = (self[f"{name}.stored_var"].double() + self.shape.bn_eps).rsqrt()[:, None]
+        scale = inverse * self.weight(f"{name}.gain").double()
+        offset = self.weight(f"{name}.bias").double() - mean * scale
+        return torch.cat([scale, offset]), torch.cat([inverse, -mean * inverse])[:, 0]
+
+
+class Block(nn.Module):
+    """A residual block that doubles the side; its two norms are affine in the class and one latent chunk."""
+
+    class_terms: torch.Tensor
+    projection: torch.Tensor
+
+    def __init__(self, published: _Published, index: int) -> None:
+        super().__init__()
+        name = f"blocks.{index}.0"
+        side = FIRST_SIDE * 2**index
+        self.conv1 = upsampled_conv(published.weight(f"{name}.conv1"), published[f"{name}.conv1.bias"], side)
+        self.conv2 = published.conv(f"{name}.conv2")
+        self.shortcut = published.conv(f"{name}.conv_sc")
+        self.channels = published.shape.blocks[index]
+        norms = [published.norm(f"{name}.{norm}") for norm in ("bn1", "bn2")]
+        projection, constant = (torch.cat(parts) for parts in zip(*norms, strict=True))
+        # The condition is [class embedding, latent chunk]; the class part of both norms is known beforehand.
+        by_class, by_chunk = projection.split([published.shape.shared_dim, published.shape.chunk], dim=1)
+        terms = published["shared.weight"].double() @ by_class.T + constant
+        self.register_buffer("class_terms", terms.float())
+        self.register_buffer("projection", by_chunk.T.float().contiguous())
+
+    def forward(self, x: torch.Tensor, y: torch.Tensor, chunk: torch.Tensor) -> torch.Tensor:
+        a, b = self.channels
+        modulation = torch.addmm(self.class_terms[y], chunk, self.projection)
+        scale1, offset1, scale2, offset2 = modulation.split([a, a, b, b], dim=1)
+        h = self.conv1(modulated(x, scale1, offset1))
+        h = self.conv2(modulated(h, scale2, offset2))
+        # A 1x1 convolution commutes with nearest doubling, hence a shortcut at a quarter of the pixels.
+        return add_doubled(h, self.shortcut(x))
+
+
+class Attention(nn.Module):
+    """Every pixel attends to the 2x2 max-pooled pixels, without the usual 1 / sqrt(d)."""
+
+    def __init__(self, published: _Published, name: str) -> None:
+        super().__init__()
+        theta, phi, g, o = (published.weight(f"{name}.{layer}") for layer in ("theta", "phi", "g", "o"))
+        # Zero channels change no product; the fused attention of CPUs needs keys as long as the values.
+        filler = theta.new_zeros(len(g) - len(theta), *theta.shape[1:])
+        self.query = FixedConv(torch.cat([theta, filler]))
+        self.key_value = FixedConv(torch.cat([phi, filler, g]))
+        self.output = FixedConv(published[f"{name}.gamma"] * o)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        key, value = F.max_pool2d(self.key_value(x), 2).chunk(2, dim=1)
+        # (B, 1, pixels, C / 2)
+        q, k, v = (features.flatten(2).mT[:, None] for features in (self.query(x), key, value))
+        attended = F.scaled_dot_product_attention(q, k, v, scale=1.0)[:, 0].mT
+        return x + self.output(attended.unflatten(2, x.shape[2:]))
+
+
+class BigGANNetwork(FrozenNetwork):
+    """z (B, dim_z), y (B,) int64 -> images (B, 3, S, S) in [-1, 1]; frozen, gradients reach z.
+
+    Built from a published state that fits `shape`; `sv0` entries are not read.
+    """
+
+    feature_layer = "blocks.0"
+    scale: torch.Tensor
+    offset: torch.Tensor
+
+    def __init__(self, shape: BigGANShape, state: Mapping[str, torch.Tensor]) -> None:
+        super().__init__()
+        published = _Published(state, shape)
+        self.shape = shape
+        self.latent_dim = shape.dim_z
+        self.image_size = shape.resolution
+        self.linear = FirstFeatures(published.weight("linear"), published["linear.bias"])
+        self.blocks = nn.ModuleList(Block(published, i) for i in range(shape.num_blocks))
+        self.after = nn.ModuleList(
+            Attention(published, f"blocks.{i}.1") if i == shape.attention_block else nn.Identity()
+            for i in range(shape.num_blocks)
+        )
+        inverse = (published["output_layer.0.stored_var"] + _OUTPUT_NORM_EPS).rsqrt()
+        scale = (published["output_layer.0.gain"] * inverse)[None]
+        self.register_buffer("scale", scale)
+        self.register_buffer(
+            "offset", published["output_layer.0.bias"] - published["output_layer.0.stored_mean"] * scale
+        )
+        self.to_rgb = published.conv("output_layer.2")
+
+    def forward(self, z: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        """Return the images of latents z and classes y."""
+        first, *chunks = z.split(self.shape.chunk, dim=1)
+        h = self.linear(first)
+        for block, after, chunk in zip(self.blocks, self.after, chunks, strict=True):
+            h = after(block(h, y, chunk))
+        return torch.tanh(self.to_rgb(modulated(h, self.scale, self.offset)).float())
+
+    def first_weights(self) -> list[torch.Tensor]:
+        """Return the weights (M_i, dim_z) of the maps of every latent chunk, 0 in the columns of the other chunks.
+
+        The first map leads to the features, those of the blocks to the scales and offsets of their two norms, as
+        they act here: spectral norm and statistics are divided out.
+        """
+        maps = [self.linear.weight, *(self.get_buffer(f"blocks.{i}.projection").T for i in range(len(self.blocks)))]
+        chunk = self.shape.chunk
+        return [F.pad(m.float(), (i * chunk, self.shape.dim_z - (i + 1) * chunk)) for i, m in enumerate(maps)]

@@ -1,0 +1,1 @@
+"""StyleGAN2: network, layout of the published files, generator."""

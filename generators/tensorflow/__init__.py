@@ -1,0 +1,1 @@
+"""TF-Hub modules: read without TensorFlow, and run with it."""

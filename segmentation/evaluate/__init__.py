@@ -1,0 +1,1 @@
+"""Segmenters and maps measured against masks."""

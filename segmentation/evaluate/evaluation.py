@@ -1,0 +1,246 @@
+"""Predictions measured against masks: image by image, then figures, rows and pictures of the data set."""
+
+import csv
+import io
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from segmentation.evaluate.measures import BETA_SQUARED, DEFINITIONS, IGNORED_DEFINITION, stretched
+from segmentation.evaluate.pairs import Pair, Pairs, pair_folders
+from segmentation.evaluate.scores import Tally, odd_readings, score_image
+from segmentation.evaluate.settings import EvaluationSettings
+from segmentation.mask_reading.reading import MapReading, MaskReading, Over, Truth
+from toolkit.compute.team import SOLO, Team
+from toolkit.errors import UserError
+from toolkit.files.names import written_name
+from toolkit.pictures.photos import read_photo
+from toolkit.pictures.pixels import from_bytes, grid, mask_picture, overlay, resize, stack_rows, to_bytes
+
+Predictor = Callable[[np.ndarray], np.ndarray]
+
+
+@dataclass(frozen=True)
+class Scored:
+    """One image that was measured: its pair, and its figures by name."""
+
+    pair: Pair
+    figures: dict[str, float]
+
+
+@dataclass
+class Evaluation:
+    """An evaluation under way: iterate over it to measure image after image, then ask for the results.
+
+    It holds one image at a time and 2 KB of figures for each image measured. Asking for results measures
+    first whatever is still to be measured. Of a `team` each process measures every `team.size`-th image; all have to
+    ask for results, and get the same.
+    """
+
+    dataset: str
+    pairs: Pairs
+    predict: Predictor
+    protocol: str
+    masks: MaskReading
+    settings: EvaluationSettings = field(default_factory=EvaluationSettings)
+    read: Callable[[Path], np.ndarray] = read_photo
+    team: Team = SOLO
+    maps: MapReading | None = None
+    _tally: Tally = field(default_factory=Tally)  # of this process's images, as are the next two
+    _empty_truths: int = 0
+    _ignored_pixels: int = 0
+
+    @property
+    def _own(self) -> range:
+        return range(self.team.rank, len(self.pairs), self.team.size)
+
+    def __len__(self) -> int:
+        return len(self._own)
+
+    def __iter__(self) -> Iterator[Scored]:
+        while len(self._tally) < len(self):
+            pair = self.pairs[self._own[len(self._tally)]]
+            _, probability, truth = self.measured(pair)
+            threshold, stretch = self.settings.threshold, self.settings.stretch
+            scores = score_image(probability, truth.mask, threshold, stretch, truth.ignored)
+            self._empty_truths += not truth.mask.any()
+            self._ignored_pixels += 0 if truth.ignored is None else int(np.count_nonzero(truth.ignored))
+            self._tally.add(scores)
+            yield Scored(pair, scores.figures)
+
+    def measured(self, pair: Pair) -> tuple[np.ndarray, np.ndarray, Truth]:
+        """Return a pair's picture uint8 (H, W, 3), its probability (H, W) in [0, 1], and its truth."""
+        picture = self.read(pair.image)
+        truth = self.masks.truth(pair.mask, pair.image, (picture.shape[0], picture.shape[1]))
+        return picture, self.predict(picture), truth
+
+    def notes(self) -> list[str]:
+        """Return lines to show before measuring: which files are left out, and how masks and maps are read."""
+        masks = [] if self.masks.plain else [f"masks read as {self.masks.words}"]
+        maps = [] if self.maps is None else [f"maps read as {words}" for words in self.maps.notes]
+        return [*self.pairs.notes(), *masks, *maps]
+
+    def warnings(self) -> list[str]:
+        """Return lines to show with the figures, where these say less than they seem to."""
+        tally = self._finished.tally
+        return odd_readings(tally, self.masks.words)
+
+    def result(self) -> dict[str, Any]:
+        """Return what `result.json` holds: data set, number of images, measures, definitions, protocol."""
+        tally, empty_truths, ignored_pixels = self._finished
+        return {
+            "dataset": written_name(self.dataset),
+            "images": len(self.pairs),
+            "empty_masks": empty_truths,
+            "masks": {
+                "read_as": self.masks.words,
+                "ignored_pixels": ignored_pixels,
+                "definition_of_ignored": IGNORED_DEFINITION,
+            },
+            "images_without_mask": len(self.pairs.unpaired_images),
+            "masks_without_image": len(self.pairs.extra_masks),
+            "measures": tally.summary(),
+            "best_threshold": tally.best_threshold,
+            "definitions": DEFINITIONS,
+            "protocol": {
+                "prediction": self.protocol,
+                "beta_squared": BETA_SQUARED,
+                **self.settings.as_dict(),
+            },
+        }
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Return one row an image: its name, its figures, and `f` at the data set's best threshold."""
+        tally = self._finished.tally
+        figures = zip(self.pairs, tally.figures, tally.best_f(), strict=True)
+        return [{"name": written_name(pair.name), **row, "f": f} for pair, row, f in figures]
+
+    @cached_property
+    def _finished(self) -> "_Finished":
+        """Return what all images gave, in order."""
+
+        def measure() -> _Finished:
+            for _ in self:
+                pass
+            return _Finished(self._tally, self._empty_truths, self._ignored_pixels)
+
+        shares = self.team.together(measure)
+        tallies, empty, ignored = zip(*shares, strict=True)
+        return _Finished(Tally.dealt(list(tallies)), sum(empty), sum(ignored))
+
+
+class _Finished(NamedTuple):
+    """The figures of images, of how many the truth is empty, and how many pixels were left out."""
+
+    tally: Tally
+    empty_truths: int
+    ignored_pixels: int
+
+
+def evaluate(
+    pairs: Pairs,
+    predict: Predictor,
+    dataset: str,
+    protocol: str,
+    settings: EvaluationSettings | None = None,
+    team: Team = SOLO,
+    masks: MaskReading | None = None,
+    over: Over = iter,
+) -> Evaluation:
+    """Return the evaluation of `predict`, photo uint8 (H, W, 3) -> probability (H, W) in [0, 1], on pairs.
+
+    The masks are looked at, unless `masks` has done so, but nothing is measured yet: iterate for progress, or ask for
+    the result at once. `protocol` is the sentence on how `predict` predicts that the result carries; `over` is given
+    the masks' paths, to show progress. UserError when there are no pairs, or masks that cannot be read for certain.
+    """
+    settings = settings or EvaluationSettings()
+    pairs, masks = read_masks(pairs, settings, team, over) if masks is None else (pairs, masks)
+    return Evaluation(dataset, pairs, predict, protocol, masks, settings, team=team)
+
+
+def read_masks(
+    pairs: Pairs, settings: EvaluationSettings | None = None, team: Team = SOLO, over: Over = iter
+) -> tuple[Pairs, MaskReading]:
+    """Return how the pairs' masks are read, and the pairs less those of which no pixel is to be measured."""
+    if not pairs:
+        raise UserError("there are no images to evaluate; name a folder of images and one of masks")
+    masks = MaskReading.of([pair.mask for pair in pairs], settings, pairs.masks_folder, team, over)
+    measured = pairs.without_masks(masks.empty, "masks that hold nothing but ignored pixels")
+    if not measured:
+        raise UserError(f"the {len(pairs)} masks hold nothing but ignored pixels; ignore other codes with --ignore")
+    return measured, masks
+
+
+def evaluate_predictions(
+    predictions: Path,
+    masks: Path,
+    dataset: str = "",
+    settings: EvaluationSettings | None = None,
+    team: Team = SOLO,
+    over: Over = iter,
+) -> Evaluation:
+    """Return the evaluation of a folder of grey-level maps (black 0, white 1) against a folder of masks.
+
+    `dataset` is the mask folder's name unless given. UserError as from `pair_folders`.
+    """
+    settings = settings or EvaluationSettings()
+    pairs, masks_read = read_masks(pair_folders(predictions, masks, settings.ignore_unpaired), settings, team, over)
+    maps = MapReading.of([pair.image for pair in pairs], Path(predictions))
+    name, protocol = dataset or Path(masks).resolve().name, "grey levels of picture files / 255"
+
+    def read(path: Path) -> np.ndarray:
+        return np.repeat(maps.levels(path)[..., None], 3, axis=-1)
+
+    return Evaluation(name, pairs, _level_probability, protocol, masks_read, settings, read, team, maps)
+
+
+def _level_probability(picture: np.ndarray) -> np.ndarray:
+    return picture[..., 0] / 255
+
+
+def rows_csv(rows: Sequence[dict[str, Any]]) -> str:
+    """Return rows as comma-separated text with a header line, figures with six decimals."""
+    text = io.StringIO()
+    table = csv.writer(text, lineterminator="\n")
+    table.writerow(rows[0])
+    table.writerows([f"{cell:.6f}" if isinstance(cell, float) else cell for cell in row.values()] for row in rows)
+    return text.getvalue()
+
+
+def choose_cases(evaluation: Evaluation, each: int = 2) -> dict[str, list[Pair]]:
+    """Return up to `each` best, median and worst pairs by IoU, best first, no pair twice."""
+    ious = [row["iou"] for row in evaluation.rows()]
+    order = sorted(range(len(ious)), key=lambda index: (-ious[index], index))
+    middle = max(0, (len(order) - each) // 2)
+    wanted = {"best": order[:each], "median": order[middle : middle + each], "worst": order[-each:]}
+    chosen: dict[str, list[Pair]] = {}
+    seen: set[int] = set()
+    for kind, indices in wanted.items():
+        chosen[kind] = [evaluation.pairs[index] for index in indices if index not in seen]
+        seen.update(indices)
+    return chosen
+
+
+def cases_picture(evaluation: Evaluation, each: int = 2, height: int = 160) -> np.ndarray:
+    """Return a uint8 (H, W, 3) picture of best, median and worst cases, a row each, `height` pixels high.
+
+    A row shows the photo (or predicted map), the truth, the probability, and the mask at the threshold drawn
+    over the photo. The chosen cases are predicted anew.
+    """
+    chosen = choose_cases(evaluation, each)
+    return stack_rows([_case_row(evaluation, pair, height) for pairs in chosen.values() for pair in pairs])
+
+
+def _case_row(evaluation: Evaluation, pair: Pair, height: int) -> np.ndarray:
+    picture, probability, truth = evaluation.measured(pair)
+    if evaluation.settings.stretch:
+        probability = stretched(probability)
+    levels = np.repeat((probability * 255).round().astype(np.uint8)[..., None], 3, axis=-1)
+    drawn = overlay(picture, probability >= evaluation.settings.threshold)
+    panels = np.stack([picture, mask_picture(truth.mask), levels, drawn])
+    width = max(1, round(picture.shape[1] * height / picture.shape[0]))
+    return grid(to_bytes(resize(from_bytes(panels), (height, width))), columns=4, gap=4)

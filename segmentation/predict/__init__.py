@@ -1,0 +1,1 @@
+"""A trained segmenter used on photos of any size."""

@@ -1,0 +1,1 @@
+"""Training on real photos and masks of the segmenter's own making."""

@@ -1,0 +1,105 @@
+"""Training a U-Net on real photos and masks made without labels (see segmentation.self_training.pseudo_masks).
+
+The loop is a Python generator that yields a small value a step; logging, checkpoints and pictures belong to the caller.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+
+from segmentation.self_training.settings import SelfTrainingSettings
+from segmentation.synthesis.synthesizer import SyntheticBatch
+from segmentation.unet.augmentation import NUM_UNIFORMS, augmented
+from segmentation.unet.network import UNet
+from segmentation.unet.training import Step, fresh_network, update
+from segmentation.unet.validation import validate
+from toolkit.compute.engine import Engine
+from toolkit.errors import UserError
+from toolkit.state import ResumableState, Stateful
+from toolkit.streams import Stream
+
+_LEAST = 8  # photos to train on
+
+
+@dataclass(frozen=True)
+class MaskedPhotos:
+    """Photos uint8 (N, 3, S, S) with masks (N, S, S) bool, on the CPU, given out as batches of at most `batch`."""
+
+    photos: torch.Tensor
+    masks: torch.Tensor
+    batch: int
+
+    @property
+    def count(self) -> int:
+        """Return how many photos there are."""
+        return len(self.photos)
+
+    def __getitem__(self, rows: slice | torch.Tensor) -> SyntheticBatch:
+        return SyntheticBatch(self.photos[rows].float() / 127.5 - 1, self.masks[rows])
+
+    def __iter__(self) -> Iterator[SyntheticBatch]:
+        for start in range(0, self.count, self.batch):
+            yield self[start : start + self.batch]
+
+    def split(self, share: float) -> "tuple[MaskedPhotos, MaskedPhotos]":
+        """Return (photos to train on, photos held out), the latter `share` of all, spread evenly over their order.
+
+        UserError when fewer than 8 remain to train on.
+        """
+        count = int(share * self.count)
+        held = torch.zeros(self.count, dtype=torch.bool)
+        held[torch.arange(count) * self.count // max(count, 1)] = True
+        if self.count - count < _LEAST:
+            raise UserError(
+                f"only {self.count - count} photos have masks fit to train on, and {_LEAST} are needed; give more "
+                "photos of the kind the segmenter knows, or ease --agreement, --min-area, --max-area or --max-border "
+                "with another --out"
+            )
+        parts = (MaskedPhotos(self.photos[rows], self.masks[rows], self.batch) for rows in (~held, held))
+        return next(parts), next(parts)
+
+
+@dataclass
+class SelfTrainingState(ResumableState):
+    """Everything a round needs to go on: network, optimiser, step and the positions of the random streams."""
+
+    network: UNet
+    optimiser: torch.optim.Optimizer
+    streams: dict[str, Stream]
+    step: int = 0
+
+    @classmethod
+    def start(cls, settings: SelfTrainingSettings, engine: Engine) -> "SelfTrainingState":
+        """Return the state before the first step, weights drawn from the settings' seed: a new network a round.
+
+        One that goes on from its teacher's weights keeps more of its errors.
+        """
+        network = fresh_network(settings.width, settings.seed, engine)
+        optimiser = torch.optim.Adam(network.parameters(), settings.rate, fused=True)
+        return cls(network, optimiser, {name: Stream(settings.seed, name) for name in ("photos", "views")})
+
+    def parts(self) -> dict[str, Stateful]:
+        """Return network and optimiser by the name they are saved under."""
+        return {"network": self.network, "optimiser": self.optimiser}
+
+
+def train(
+    state: SelfTrainingState, masked: MaskedPhotos, settings: SelfTrainingSettings, engine: Engine
+) -> Iterator[Step]:
+    """Train until `settings.steps`, yielding after each step; a share of the photos is held out for validation.
+
+    UserError when too few photos are fit to train on.
+    """
+    training, held_out = masked.split(settings.held_out)
+    state.network.train()
+    while state.step < settings.steps:
+        rows = state.streams["photos"].integers(settings.batch, training.count)
+        views = state.streams["views"].uniform(settings.batch, NUM_UNIFORMS)
+        batch = augmented(training[rows].to(engine.device), views)
+        rate = settings.rate * (1 if state.step < (1 - settings.rate_drop) * settings.steps else 0.2)
+        loss = update(state.network, state.optimiser, batch, rate, engine)
+        state.step += 1
+        due = state.step % settings.validate_every == 0 or state.step == settings.steps
+        validation = validate(state.network, held_out, engine) if due and held_out.count else None
+        yield Step(state.step, loss, rate, validation)

@@ -1,0 +1,1 @@
+"""Image and mask pairs from a generator and a shift."""

@@ -1,0 +1,258 @@
+"""Images with masks, made by a generator and one shift of its latent space."""
+
+import math
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Protocol
+
+import torch
+
+from generators.protocol import Generator, Latents, render_twins
+from segmentation.unet.settings import SegmentationSettings
+from toolkit.compute.batches import even_slices
+from toolkit.compute.engine import Engine
+from toolkit.errors import UserError
+from toolkit.masks.rules import MASK_RULES, area_within, large_components, multimodal
+from toolkit.streams import Stream
+
+
+class LatentSource(Protocol):
+    """Where the latents of synthetic images come from."""
+
+    def draw(self, count: int, rng: Stream) -> Latents:
+        """Return `count` latents on the CPU from the stream's next rows."""
+        ...
+
+
+@dataclass(frozen=True)
+class PriorSource:
+    """Latents as the generator itself draws them, restricted to +-`truncation` if given."""
+
+    generator: Generator
+    truncation: float | None = None
+
+    def draw(self, count: int, rng: Stream) -> Latents:
+        """Return `count` latents on the CPU from the stream's next rows."""
+        return self.generator.sample(count, rng, self.truncation)
+
+
+@dataclass(frozen=True)
+class EmbeddingSource:
+    """Rows z of `embeddings` (N, D) drawn with replacement and noised, without classes.
+
+    With n from N(0, I) they become z + `noise` * n, as in the original (Voynov et al. 2021); `preserving`
+    makes it sqrt(1 - noise^2) z + noise * n, under which N(0, I) stays itself (2011.13456, section 3.4): plain addition
+    carries latents away from the sphere on which the generator was trained.
+    """
+
+    embeddings: torch.Tensor
+    noise: float = 0.0
+    preserving: bool = False
+
+    def draw(self, count: int, rng: Stream) -> Latents:
+        """Return `count` latents on the CPU from the stream's next rows."""
+        # A stream of its own for the noise: row i has to meet noise i whatever the batch size.
+        noises = Stream(rng.seed, f"{rng.name}-noise", rng.position)
+        z = self.embeddings[rng.integers(count, len(self.embeddings))]
+        if self.noise > 0:
+            kept = math.sqrt(1 - self.noise**2) if self.preserving else 1.0
+            z = kept * z + self.noise * noises.normal(count, z.shape[1])
+        return Latents(z)
+
+
+def latent_source(
+    generator: Generator, settings: SegmentationSettings, embeddings: torch.Tensor | None = None
+) -> LatentSource:
+    """Return the source the settings ask for: the embeddings if given, else the generator's own prior.
+
+    UserError for a setting that the source has no use for.
+    """
+    if embeddings is None:
+        if settings.z_noise > 0:
+            raise UserError("--z-noise is added to embeddings, but none are given; name their file or leave it away")
+        if settings.noise_kind == "preserving":
+            raise UserError("--noise-kind is that of the noise on embeddings, but none are given; leave it away")
+        return PriorSource(generator, settings.truncation)
+    if settings.truncation is not None:
+        raise UserError("--truncation bounds random latents, but embeddings are given; leave one of the two away")
+    return EmbeddingSource(embeddings, settings.z_noise, settings.noise_kind == "preserving")
+
+
+@dataclass(frozen=True)
+class SyntheticBatch:
+    """Images (B, 3, H, W) in [-1, 1] and their masks (B, H, W) bool, in the order of their latents."""
+
+    images: torch.Tensor
+    masks: torch.Tensor
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, rows: slice | torch.Tensor) -> "SyntheticBatch":
+        return SyntheticBatch(self.images[rows], self.masks[rows])
+
+    def parts(self, size: int | None) -> "Iterator[SyntheticBatch]":
+        """Yield the samples in order, at most `size` at a time, or all at once."""
+        for rows in even_slices(len(self), size):
+            yield self[rows]
+
+    def to(self, device: torch.device) -> "SyntheticBatch":
+        """Return the same samples on `device`."""
+        return SyntheticBatch(self.images.to(device), self.masks.to(device))
+
+    def cloned(self) -> "SyntheticBatch":
+        """Return a copy with memory of its own: a slice would keep, and save, all it was cut from."""
+        return SyntheticBatch(self.images.clone(), self.masks.clone())
+
+    @staticmethod
+    def cat(parts: "list[SyntheticBatch]") -> "SyntheticBatch":
+        """Return the samples of all parts in order."""
+        return SyntheticBatch(torch.cat([p.images for p in parts]), torch.cat([p.masks for p in parts]))
+
+
+@dataclass(frozen=True)
+class Acceptance:
+    """How many samples were drawn and accepted, and how many each filter (in this order) rejected first."""
+
+    drawn: int
+    accepted: int
+    rejected: dict[str, int]
+
+    @property
+    def share(self) -> float:
+        """Return the accepted share of the drawn samples; 0 before any was drawn."""
+        return self.accepted / self.drawn if self.drawn else 0.0
+
+    def describe(self) -> str:
+        """Return a line such as `accepted 61 of 95; rejected: area 30, histogram 4`."""
+        parts = ", ".join(f"{name} {count}" for name, count in self.rejected.items())
+        return f"accepted {self.accepted} of {self.drawn}; rejected: {parts or 'no filter is on'}"
+
+
+class MaskSynthesizer:
+    """Batches of images with masks: latents drawn, rendered twice, masked, filtered and refilled.
+
+    Accepted samples come in the order of their latents and none is thrown away, so sample i of a seed is the
+    same whatever the batch size. `shift` (D,) decides the device; as (2, D) it holds the shift towards light and the
+    one towards dark, for the rule light-dark, which otherwise takes -`shift` for the latter.
+    The processes of the `engine` render some rows each, `micro_batch` latents of the settings at a time, and get them
+    all. With a bf16 `engine` the images are rendered in it: on flowers64 0.2 % of the mask pixels then differ by the
+    rule mean_thr, 0.6 % by lighting.
+    """
+
+    def __init__(
+        self,
+        generator: Generator,
+        shift: torch.Tensor,
+        settings: SegmentationSettings,
+        source: LatentSource,
+        name: str = "synthesis",
+        engine: Engine | None = None,
+    ) -> None:
+        if shift.shape not in ((generator.latent_dim,), (2, generator.latent_dim)):
+            raise UserError(
+                f"the shift has shape {list(shift.shape)}, but latents of {generator.name} have "
+                f"{generator.latent_dim} numbers; use a direction of this generator"
+            )
+        self.generator = generator
+        self.shift = shift
+        self.settings = settings
+        self.source = source
+        self.engine = engine or Engine(shift.device, bf16=False)
+        self._generate = self.engine.fast(generator.__call__)
+        self.rule = MASK_RULES[settings.mask_rule]
+        light, dark = shift if shift.dim() == 2 else (shift, -shift)
+        self._shifts = (light, dark) if self.rule.opposed else (light,)
+        self.stream = Stream(settings.seed, name)
+        self._kept: SyntheticBatch | None = None
+        self._counts: Counter[str] = Counter()
+
+    @property
+    def acceptance(self) -> Acceptance:
+        """Return the statistics since the first sample."""
+        return self._acceptance(self._counts)
+
+    def batch(self, count: int) -> SyntheticBatch:
+        """Return the next `count` accepted samples, on the device of the shift.
+
+        UserError naming what the filters rejected when `max_attempts` renderings of `count` latents do not suffice.
+        """
+        before = self._counts.copy()
+        parts = [] if self._kept is None else [self._kept]
+        attempts = 0
+        while sum(map(len, parts)) < count:
+            if attempts == self.settings.max_attempts:
+                self._give_up(count, sum(map(len, parts)), self._counts - before)
+            parts.append(self._attempt(max(count, self.engine.team.size)))
+            attempts += 1
+        filled = SyntheticBatch.cat(parts)
+        self._kept = filled[count:].cloned() if len(filled) > count else None
+        return filled[:count]
+
+    @torch.no_grad()
+    def _attempt(self, count: int) -> SyntheticBatch:
+        """Return those of the next `count` samples that pass; each process renders some, and all get them all."""
+        team = self.engine.team
+        latents = self.source.draw(count, self.stream)[team.rows(count)].to(self.shift.device)
+        parts = [self._rendered(latents[rows]) for rows in even_slices(len(latents), self.settings.micro_batch)]
+        own = SyntheticBatch.cat([batch for batch, _ in parts])
+        drawn = SyntheticBatch(team.joined(own.images, count), team.joined(own.masks, count))
+        rejecting = team.joined(torch.cat([numbers for _, numbers in parts]), count)
+        for number, name in enumerate(self._filters, start=1):
+            self._counts[name] += int((rejecting == number).sum())
+        accepted = rejecting == 0
+        self._counts["drawn"] += count
+        self._counts["accepted"] += int(accepted.sum())
+        return drawn[accepted]
+
+    def _rendered(self, latents: Latents) -> tuple[SyntheticBatch, torch.Tensor]:
+        """Return the samples of `latents` and (B,) the number, from 1, of the first filter that rejects it, else 0."""
+        with self.engine.autocast():
+            before, after, *dark = (images.float() for images in render_twins(self._generate, latents, *self._shifts))
+        masks = self.rule(dark[0] if dark else before, after)
+        if self.settings.connected_components:
+            masks = large_components(masks, self.settings.component_ratio)
+        rejecting = torch.zeros(len(masks), dtype=torch.long, device=masks.device)
+        for number, passes in enumerate(self._filters.values(), start=1):
+            rejecting[(rejecting == 0) & ~passes(masks, after)] = number
+        # Generators without a bounded last layer leave the range of photos, which the network is to see.
+        return SyntheticBatch(before.clamp(-1, 1), masks), rejecting
+
+    @cached_property
+    def _filters(self) -> dict[str, Callable[[torch.Tensor, torch.Tensor], torch.Tensor]]:
+        """Return, by name and in order, what tells (B,) which masks, or images after the shift, a filter lets pass."""
+        lowest, highest = self.settings.min_area, self.settings.max_area
+        filters = {}
+        if self.settings.area_filter:
+            filters["area"] = lambda masks, after: area_within(masks, lowest, highest)
+        if self.settings.histogram_filter:
+            filters["histogram"] = lambda masks, after: multimodal(after)
+        return filters
+
+    def _acceptance(self, counts: Counter[str]) -> Acceptance:
+        rejected = {name: counts[name] for name in self._filters}
+        return Acceptance(counts["drawn"], counts["accepted"], rejected)
+
+    def _give_up(self, count: int, filled: int, counts: Counter[str]) -> None:
+        raise UserError(
+            f"only {filled} of {count} samples after {self.settings.max_attempts} attempts "
+            f"({self._acceptance(counts).describe()}); try another direction or alpha, or ease that filter"
+        )
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the stream's position, the surplus of accepted samples and the counts, on the CPU."""
+        kept = self._kept
+        surplus = None if kept is None else {"images": kept.images.cpu(), "masks": kept.masks.cpu()}
+        return {"position": self.stream.position, "surplus": surplus, "counts": dict(self._counts)}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take up a saved state."""
+        self.stream.position = state["position"]
+        self._counts = Counter(state["counts"])
+        surplus = state["surplus"]
+        device = self.shift.device
+        self._kept = (
+            None if surplus is None else SyntheticBatch(surplus["images"].to(device), surplus["masks"].to(device))
+        )

@@ -1,0 +1,1 @@
+"""Where and how tensors are computed: device, precision, processes, memory."""

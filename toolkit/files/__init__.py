@@ -1,0 +1,1 @@
+"""Files: written whole or not at all, described, downloaded, unpacked, and the run folder."""

@@ -1,0 +1,1 @@
+"""Masks from an image and its shifted twin: rules and filters."""

@@ -1,0 +1,1 @@
+"""Photos and pictures: read, drawn, animated, put on a page."""

@@ -1,0 +1,99 @@
+"""Photos and masks on disk: found, named, and read right whatever the format."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from toolkit.files.writing import replacing
+from toolkit.pictures.colour import to_srgb
+from toolkit.pictures.photo_folder import list_photos
+from toolkit.pictures.picture_files import PHOTO_ENDINGS, opened, require_side
+
+__all__ = [
+    "PHOTO_ENDINGS",
+    "eight_bit",
+    "list_photos",
+    "read_centre",
+    "read_gray",
+    "read_photo",
+    "read_square",
+    "write_picture",
+]
+
+_WIDE_MODES = ("I", "F", "I;16", "I;16B", "I;16L", "I;16N")
+_SEE_THROUGH_MODES = ("LA", "PA", "RGBA", "La", "RGBa")
+
+
+def _read(path: Path, as_wanted: Callable[[Image.Image], Image.Image]) -> np.ndarray:
+    with opened(path) as image:
+        image.load()
+        return np.array(as_wanted(eight_bit(ImageOps.exif_transpose(image))))
+
+
+def eight_bit(image: Image.Image) -> Image.Image:
+    """Return a picture of 16 bits, integers or floats in 8 bits of grey; any other as it is."""
+    # Pillow's own conversion saturates 16-bit greys at 255 instead of scaling them.
+    if image.mode not in _WIDE_MODES:
+        return image
+    values = np.nan_to_num(np.asarray(image, np.float64))
+    top = values.max(initial=0)
+    # Masks are often stored as 0 and 255, whatever the type.
+    ceiling = 255.0 if top <= 255 else max(65535.0, top)
+    if image.mode == "F" and top <= 1:
+        ceiling = 1.0
+    levels = Image.fromarray((values / ceiling * 255).round().clip(0, 255).astype(np.uint8))
+    levels.info.update(image.info)
+    return levels
+
+
+def read_photo(path: Path, ground: tuple[int, int, int] = (255, 255, 255)) -> np.ndarray:
+    """Return a photo as uint8 (H, W, 3), turned upright by its EXIF tag.
+
+    Grey, palette, CMYK and 16-bit pictures are converted, colours brought to sRGB by the profile that the file carries,
+    transparency is laid over `ground`. Of several pages or frames the first is read. UserError names a file that cannot
+    be read whole.
+    """
+
+    def laid_over_ground(image: Image.Image) -> Image.Image:
+        image = to_srgb(image)
+        if image.mode in _SEE_THROUGH_MODES or "transparency" in image.info:
+            base = Image.new("RGBA", image.size, (*ground, 255))
+            image = Image.alpha_composite(base, image.convert("RGBA"))
+        return image.convert("RGB")
+
+    return _read(path, laid_over_ground)
+
+
+def read_gray(path: Path) -> np.ndarray:
+    """Return a picture's first channel as uint8 (H, W): a mask, or a grey-level prediction."""
+    return _read(path, lambda image: image.convert("RGB"))[..., 0]
+
+
+def read_square(path: Path, size: int) -> np.ndarray:
+    """Return uint8 (size, size, 3): the photo's centre square, brought to `size` by Lanczos."""
+    image = Image.fromarray(read_photo(path))
+    return np.asarray(ImageOps.fit(image, (size, size), Image.Resampling.LANCZOS))
+
+
+def read_centre(path: Path, size: int) -> np.ndarray:
+    """Return uint8 (size, size, 3): the photo with its shorter side brought to `size` bilinearly, then its centre.
+
+    To the pixel what torchvision's Resize and CenterCrop make of it, with which the published embeddings were computed.
+    """
+    image = Image.fromarray(read_photo(path))
+    shorter = min(image.size)
+    width, height = (int(size * side / shorter) for side in image.size)
+    left, top = round((width - size) / 2), round((height - size) / 2)
+    resized = image.resize((width, height), Image.Resampling.BILINEAR)
+    return np.asarray(resized.crop((left, top, left + size, top + size)))
+
+
+def write_picture(path: Path, pixels: np.ndarray) -> None:
+    """Write uint8 (H, W, 3) or (H, W) pixels as an image whose format is told by the file's ending."""
+    require_side(path, pixels.shape[1], pixels.shape[0], "name a file of another format")
+    with replacing(path) as temporary:
+        quality: dict[str, Any] = {"quality": 92} if temporary.suffix.lower() in (".jpg", ".jpeg") else {}
+        Image.fromarray(pixels).save(temporary, **quality)

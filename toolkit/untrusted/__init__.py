@@ -1,0 +1,1 @@
+"""What comes from outside: read with bounds, said by name where it is something else, and never run."""
