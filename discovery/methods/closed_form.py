@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 
 from discovery.methods.settings import CoordinateSettings, RandomSettings, SefaSettings
+from discovery.methods.signs import with_fixed_signs
 from generators.protocol import Generator, Inspectable
 from toolkit.directions import DirectionSet
 from toolkit.errors import UserError
@@ -16,8 +17,8 @@ def sefa_set(generator: Generator, settings: SefaSettings, card: dict[str, Any])
     """Return the latent directions that change the first layers' outputs most.
 
     They are the eigenvectors of A^T A of the largest eigenvalues, A (M, D) being the weights of all linear maps that
-    read the latent (Shen & Zhou, CVPR 2021, section 3.2); the score column `eigenvalue` holds these. UserError for a
-    generator that does not show its first layers.
+    read the latent (Shen & Zhou, CVPR 2021, section 3.2); the score column `eigenvalue` holds these. Each has its
+    largest entry positive. UserError for a generator that does not show its first layers.
     """
     if not isinstance(generator, Inspectable):
         raise UserError(
@@ -30,7 +31,7 @@ def sefa_set(generator: Generator, settings: SefaSettings, card: dict[str, Any])
         weights = F.normalize(weights, dim=1)
     values, vectors = torch.linalg.eigh(weights.T @ weights)
     return DirectionSet(
-        vectors.flip(1)[:, :count].T.float(),
+        with_fixed_signs(vectors.flip(1)[:, :count].T.float()),
         generator.name,
         "sefa",
         scores={"eigenvalue": values.flip(0)[:count].clamp_min(0).tolist()},

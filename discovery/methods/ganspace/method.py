@@ -13,6 +13,7 @@ import torch
 from discovery.methods.ganspace.features import LATENTS, Features
 from discovery.methods.ganspace.principal_components import IncrementalPCA, Regression
 from discovery.methods.settings import GanspaceSettings
+from discovery.methods.signs import with_fixed_signs
 from generators.protocol import Generator, Latents
 from toolkit.compute.engine import Engine
 from toolkit.directions import DirectionSet
@@ -118,7 +119,7 @@ def _require_enough(state: GanspaceState) -> None:
 def ganspace_set(
     state: GanspaceState, generator: Generator, settings: GanspaceSettings, card: dict[str, Any]
 ) -> DirectionSet:
-    """Return the directions, the strongest component first.
+    """Return the directions, the strongest component first, each with its largest entry positive.
 
     The score column `variance` is the share of the features' variance, `length` the latent length of one deviation.
     """
@@ -126,7 +127,7 @@ def ganspace_set(
     mapped = state.features.layer == LATENTS
     moves = components * deviations[:, None] if mapped else state.regression.slopes()
     return DirectionSet(
-        moves.float(),
+        with_fixed_signs(moves.float()),
         generator.name,
         "ganspace",
         scores={"variance": state.components.shares()[: state.count].tolist(), "length": moves.norm(dim=1).tolist()},
