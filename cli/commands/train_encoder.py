@@ -17,7 +17,7 @@ from generators.encoder.settings import EncoderSettings
 if TYPE_CHECKING:
     import torch
 
-    from generators.encoder.training import EncoderState, Step
+    from generators.encoder.training import EncoderState, EncoderStep
     from generators.protocol import Generator
     from toolkit.compute.engine import Engine
     from toolkit.files.runs import RunFolder
@@ -82,7 +82,7 @@ def _train(
     def validator() -> EncoderValidator:
         return EncoderValidator(generator, state.network.shape.image_size, pixels, engine.device)
 
-    def attend(step: "Step", last: bool) -> str | None:
+    def attend(step: "EncoderStep", last: bool) -> str | None:
         figures = {}
         if step.step % settings.log_every == 0 or last:
             figures = {name: float(value) for name, value in vars(step).items() if value is not None and name != "step"}

@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 
     import torch
 
-    from generators.compact.joint_training import BigbiganState, BigbiganStep
+    from generators.compact.joint_training import JointState, JointStep
     from generators.compact.quality import QualityGauge
-    from generators.compact.training import Step, TrainingState
+    from generators.compact.training import GeneratorState, GeneratorStep
     from generators.encoder.network import EncoderNetwork
     from toolkit.compute.engine import Engine
     from toolkit.files.runs import RunFolder
 
-    State = TrainingState | BigbiganState
+    State = GeneratorState | JointState
 
 _RECONSTRUCTED = 128  # photos whose reconstruction is measured
 _OF_ONE_BATCH = ("step", "_loss", "_score")  # figures that say little of the finished generator
@@ -49,7 +49,7 @@ def train_generator(
     """Train a generator on a folder of photos; with --objective bigbigan its encoder too."""
     _check(settings)
     require_outside(out, photos)
-    from generators.compact.training import GROUP
+    from generators.compact.discriminator import GROUP
     from generators.compact.warm_start import start_from
     from toolkit.files.runs import RunFolder
 
@@ -95,22 +95,22 @@ def _check(settings: GeneratorSettings) -> None:
     )
 
 
-def _objective(settings: GeneratorSettings) -> tuple[Any, "Callable[..., Iterable[Step | BigbiganStep]]"]:
+def _objective(settings: GeneratorSettings) -> tuple[Any, "Callable[..., Iterable[GeneratorStep | JointStep]]"]:
     """Return the class of the training's state, and its loop."""
     if settings.objective == "bigbigan":
-        from generators.compact.joint_training import BigbiganState, train_bigbigan
+        from generators.compact.joint_training import JointState, train_jointly
 
-        return BigbiganState, train_bigbigan
-    from generators.compact.training import TrainingState, train
+        return JointState, train_jointly
+    from generators.compact.training import GeneratorState, train
 
-    return TrainingState, train
+    return GeneratorState, train
 
 
 def _encoder_of(state: "State") -> "EncoderNetwork | None":
     """Return the averaged encoder, where one is trained."""
-    from generators.compact.joint_training import BigbiganState
+    from generators.compact.joint_training import JointState
 
-    return state.encoder_average if isinstance(state, BigbiganState) else None
+    return state.encoder_average if isinstance(state, JointState) else None
 
 
 def _made(settings: GeneratorSettings) -> list[str]:
@@ -142,7 +142,7 @@ class _Watch:
 
         return QualityGauge(self.pixels, self.settings.image_size, self.engine.device)
 
-    def attend(self, step: "Step | BigbiganStep", last: bool) -> str | None:
+    def attend(self, step: "GeneratorStep | JointStep", last: bool) -> str | None:
         """Draw, measure and log what is due after a step; return what to show of it."""
         if step.step % self.settings.grid_every == 0 or last:
             self._draw_samples(step.step)
