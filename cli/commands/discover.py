@@ -17,6 +17,7 @@ from cli.inputs.options import (
     with_settings,
 )
 from cli.reports.hints import command, segment_command
+from cli.runs.forecast import forewarned
 from cli.runs.processes import ProcessesOption, engine_of
 from cli.runs.progress import console
 from cli.runs.training import drive, log_figures, take_up, within_memory
@@ -118,7 +119,8 @@ def _train(
         figures = log_figures(step, run)
         return f"loss {figures['loss']:.3f}, accuracy {figures['accuracy']:.2f}"
 
-    drive("discovering", train(state, generator, settings, engine), state, settings, run, attend)
+    steps = forewarned(train(state, generator, settings, engine), settings.steps, settings, engine)
+    drive("discovering", steps, state, settings, run, attend)
 
 
 def _walks(state: "DiscoveryState", settings: DiscoverySettings, engine: "Engine") -> "torch.Tensor":

@@ -27,6 +27,7 @@ from cli.inputs.options import (
 )
 from cli.inputs.validation_set import ValidationSet
 from cli.reports.hints import command
+from cli.runs.forecast import forewarned
 from cli.runs.processes import ProcessesOption, engine_of
 from cli.runs.progress import console
 from cli.runs.training import drive, take_up, within_memory
@@ -111,7 +112,8 @@ def segment_into(
     if not take_up(state, run):
         draw_samples(generator, shift.to(engine.device), settings, state.synthesizer, out / "synthetic.png")
     measure = None if validation is None else validation.figures_at(generator.image_size)
-    train_segmenter(train(state, settings, engine), state, settings, run, "synthetic", measure)
+    steps = forewarned(train(state, settings, engine), settings.steps, settings, engine)
+    train_segmenter(steps, state, settings, run, "synthetic", measure)
     # The name is told but no part of what the run is: naming a direction must not keep a run from going on.
     if engine.team.lead:
         finish(state, settings, run, generator, {**inputs, "direction_name": direction_name})

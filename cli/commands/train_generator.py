@@ -8,7 +8,7 @@ import typer
 
 from cli.inputs.options import DeviceOption, PrecisionOption, require, with_settings
 from cli.inputs.photo_folder import photos_digest, photos_in, read_squares, require_outside
-from cli.reports.hints import command
+from cli.reports.hints import discover_command
 from cli.runs.processes import ProcessesOption, engine_of
 from cli.runs.progress import console
 from cli.runs.training import drive, log_figures, take_up
@@ -75,9 +75,7 @@ def train_generator(
     else:
         console.print(f"{out} is finished already")
     console.print(f"wrote {', '.join(str(out / made) for made in _made(settings))}")
-    console.print(
-        f"next: {command('discover', '--generator', out / 'generator.safetensors', '--out', f'{out}-directions')}"
-    )
+    console.print(f"next: {discover_command('--generator', out / 'generator.safetensors', out=f'{out}-directions')}")
 
 
 def _check(settings: GeneratorSettings) -> None:

@@ -10,8 +10,9 @@ from typing import Annotated, Any
 
 import typer
 
+from cli.inputs.presets import PresetOption, before_flags
 from toolkit.errors import UserError
-from toolkit.settings import Settings, read_toml
+from toolkit.settings import Settings
 
 DEFAULT_SEGMENTER = "flowers64"  # the shipped one
 GeneratorOption = Annotated[
@@ -68,9 +69,10 @@ def with_settings(
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Return a decorator that gives a command one flag per field of its settings class, and --config FILE.
 
-    The command receives the finished settings as `settings`. A flag wins over the file, the file over the default. Of
-    several classes, by name, the flag --`switch` tells which one is meant (the first unless given), and a flag that
-    this one has not is refused; fields of the same name share a flag and have to be of the same type.
+    The command receives the finished settings as `settings`. A flag wins over the file, the file over the preset that
+    --preset names, where the class has some, and that over the default. Of several classes, by name, the flag
+    --`switch` says which one is meant (the first unless given), and a flag that this one has not is refused; fields of
+    the same name share a flag and have to be of the same type.
     """
     classes = {"": settings} if isinstance(settings, type) else dict(settings)
 
@@ -80,28 +82,29 @@ def with_settings(
 
         @functools.wraps(command)
         def run(*, context: typer.Context, config: Path | None, **values: Any) -> None:
-            name = values.pop(switch) if len(classes) > 1 else ""
+            name, preset = values.pop(switch) if len(classes) > 1 else "", values.pop("preset", None)
             if name not in classes:
                 raise UserError(f"--{switch} is {name!r}; choose one of {', '.join(classes)}")
             asked = {flag: values.pop(flag) for flag in flags}
             given = {flag: value for flag, value in asked.items() if _given(context, flag)}
             chosen = classes[name]
-            fields = {field.name: field.default for field in dataclasses.fields(chosen)}
             for flag in given:
-                if flag not in fields:
+                if flag not in _field_names(chosen):
                     names = ", ".join(n for n, c in classes.items() if flag in _field_names(c))
                     raise UserError(
                         f"--{flag.replace('_', '-')} goes with --{switch} {names}, not {name}; leave it away"
                     )
-            if config is not None:
-                fields = chosen.from_dict(read_toml(config), str(config)).as_dict()
-            command(settings=chosen(**{**fields, **given}), **values)
+            if preset is not None and not chosen.presets:
+                names = ", ".join(n for n, c in classes.items() if c.presets)
+                raise UserError(f"--preset goes with --{switch} {names}, not {name}; omit it")
+            command(settings=chosen(**{**before_flags(chosen, preset, config), **given}), **values)
 
         keyword = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in own]
         parameters = [_parameter("context", typer.Context), *keyword]
         if len(classes) > 1:
             help_text = f"One of {', '.join(classes)}."
             parameters.append(_parameter(switch, Annotated[str, typer.Option(help=help_text)], next(iter(classes))))
+        parameters += [_parameter("preset", PresetOption, None)] if any(c.presets for c in classes.values()) else []
         config_help = "TOML file of settings, as saved in a run folder."
         option = typer.Option(help=config_help, rich_help_panel=_panel(classes.values()))
         parameters += [*flags.values(), _parameter("config", Annotated[Path | None, option], None)]
