@@ -10,7 +10,8 @@ import typing
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
-from toolkit.errors import UserError
+from toolkit.command_line import as_flags, flag_of
+from toolkit.errors import UserError, named
 from toolkit.files.writing import write_text
 from toolkit.untrusted.text import LARGEST_TOML, parse_toml, read_text
 
@@ -79,10 +80,10 @@ class Settings:
 
     def as_toml(self, file: str) -> str:
         """Return the values as the TOML of a `file`, each field's help as a comment; `None` is a commented line."""
-        lines = [f"# {self.kind} settings; run again with --config {file}"]
+        lines = [f"# {self.kind} settings; run again with {flag_of('config')} {file}"]
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
-            lines.append(f"\n# {field.metadata.get('help', '')}")
+            lines.append(f"\n# {as_flags(field.metadata.get('help', ''))}")
             lines.append(f"# {field.name} = (not set)" if value is None else f"{field.name} = {_as_toml(value)}")
         return "\n".join(lines) + "\n"
 
@@ -95,11 +96,6 @@ def _as_toml(value: Any) -> str:
 def read_toml(path: Path) -> dict[str, Any]:
     """Return the table in a TOML file; UserError when it is missing or is not TOML (see toolkit.untrusted.text)."""
     return parse_toml(read_text(path, "TOML settings file", LARGEST_TOML), str(path))
-
-
-def flag_of(name: str) -> str:
-    """Return the command line's flag for the field `name`."""
-    return "--" + name.replace("_", "-")
 
 
 def _coerced(name: str, value: Any, hint: Any) -> Any:
@@ -118,16 +114,16 @@ def _coerced(name: str, value: Any, hint: Any) -> Any:
 def _check_range(name: str, value: Any, limits: Any) -> None:
     if value is None or isinstance(value, bool):
         return
-    flag = flag_of(name)
+    shown = named(name)
     if limits.get("choices") and value not in limits["choices"]:
-        raise UserError(f"{flag} is {value!r}; choose one of {', '.join(limits['choices'])}")
+        raise UserError(f"{shown} is {value!r}; choose one of {', '.join(limits['choices'])}")
     if not isinstance(value, int | float):
         return
     if not math.isfinite(value):
-        raise UserError(f"{flag} is {value}, but has to be a finite number")
+        raise UserError(f"{shown} is {value}, but has to be a finite number")
     if limits.get("minimum") is not None and value < limits["minimum"]:
-        raise UserError(f"{flag} is {value}, but has to be at least {limits['minimum']}")
+        raise UserError(f"{shown} is {value}, but has to be at least {limits['minimum']}")
     if limits.get("above") is not None and value <= limits["above"]:
-        raise UserError(f"{flag} is {value}, but has to be more than {limits['above']}")
+        raise UserError(f"{shown} is {value}, but has to be more than {limits['above']}")
     if limits.get("maximum") is not None and value > limits["maximum"]:
-        raise UserError(f"{flag} is {value}, but has to be at most {limits['maximum']}")
+        raise UserError(f"{shown} is {value}, but has to be at most {limits['maximum']}")

@@ -47,8 +47,9 @@ def discover(
     compile_mode: CompileOption = "auto",
 ) -> None:
     """Find directions of a latent space, by default with a deformator trained against a shift reconstructor."""
-    from cli.inputs.sources import generator_inputs, open_typed
+    from cli.inputs.sources import open_typed
     from cli.runs.discover_methods import find_into
+    from generators.recorded import generator_inputs
 
     engine = engine_of(device, precision, processes)
     opened = open_typed(generator, weights)

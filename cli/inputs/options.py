@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
+from toolkit.command_line import as_flags
 from toolkit.errors import UserError
 from toolkit.settings import Settings, read_toml
 
@@ -141,7 +142,7 @@ def _parameter(name: str, annotation: Any, default: Any = inspect.Parameter.empt
 
 def _option(field: dataclasses.Field, panel: str, holders: Mapping[str, type[Settings]]) -> Any:
     choices = field.metadata.get("choices")
-    text = field.metadata["help"] + (f": {', '.join(choices)}" if choices else "")
+    text = as_flags(field.metadata["help"]) + (f": {', '.join(choices)}" if choices else "")
     defaults = {name: getattr(holder, field.name) for name, holder in holders.items()}
     others = [f"{name} {value}" for name, value in defaults.items() if value != field.default]
     text += f" ({'; '.join(others)})" if others else ""

@@ -1,18 +1,14 @@
 """The commands that naturally come next, written as a shell takes them."""
 
-import shlex
 from pathlib import Path
+
+from toolkit.command_line import command
 
 # Short enough for a CPU: a minute or two for images of 64 pixels, where the papers' 12,000 steps take half a day.
 _SHORT = (
     *("--width", "32", "--batch", "32", "--steps", "300", "--rate", "2e-3", "--decay-every", "200"),
     *("--min-area", "0.03", "--augment"),
 )
-
-
-def command(*words: object) -> str:
-    """Return `toolkit` and the words as one line, quoted where a shell needs it."""
-    return shlex.join(["toolkit", *map(str, words)])
 
 
 def generator_words(name: str | None, weights: Path | None = None) -> list[str]:
