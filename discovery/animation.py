@@ -5,7 +5,8 @@ import torch
 
 from generators.protocol import Generator, Latents
 from toolkit.compute.engine import Engine
-from toolkit.masks.rules import MaskRule, large_components
+from toolkit.masks.filters import large_components
+from toolkit.masks.rules import MaskRule
 from toolkit.pictures.pixels import grid, overlay, resize, to_bytes
 from toolkit.watch import SILENT, Watch
 

@@ -7,8 +7,7 @@ import torch
 
 from toolkit.directions import SHORTEST, DirectionSet
 from toolkit.errors import UserError, named
-
-DEFAULT_RULE = "lighting"  # of masks, where neither the user nor `pick` has named one
+from toolkit.masks.rules import DEFAULT_RULE
 
 
 def finite_length(value: float, name: str = "alpha") -> float:

@@ -17,6 +17,7 @@ from cli.inputs.options import (
 )
 from cli.reports.hints import generator_words, segment_command
 from cli.runs.progress import console, terminal
+from toolkit.masks.rules import DEFAULT_RULE, MASK_RULES
 
 _LEAST_SIDE = 16  # pixels of one picture
 
@@ -36,8 +37,8 @@ def render_gif(
     mask_rule: Annotated[
         str | None,
         typer.Option(
-            help="With --mask: lighting, mean_thr or light-dark; not set: the one recorded with the direction, or else "
-            "lighting."
+            help=f"With --mask: {', '.join(MASK_RULES.own)}; not set: the one recorded with the direction, or else "
+            f"{DEFAULT_RULE}."
         ),
     ] = None,
     generator: OtherGeneratorOption = None,
@@ -48,7 +49,6 @@ def render_gif(
 ) -> None:
     """Animate images along a direction."""
     from toolkit.files.writing import writable_file
-    from toolkit.masks.rules import MASK_RULES
     from toolkit.pictures.animation import ENDINGS, require_video, write_animation
 
     writable_file(out, ENDINGS)

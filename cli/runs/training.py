@@ -2,20 +2,16 @@
 
 import dataclasses
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from cli.inputs.options import require
 from cli.runs.progress import console, terminal
 
 if TYPE_CHECKING:
-    from discovery.settings import DiscoverySettings
-    from segmentation.unet.settings import SegmentationSettings
-    from toolkit.files.driving import State, Step, Work
+    from toolkit.files.driving import Work
     from toolkit.files.runs import RunFolder
-
-SettingsT = TypeVar("SettingsT", "DiscoverySettings", "SegmentationSettings")
 
 
 def carried_out(work: "Work[Any, Any]", out: Path) -> "RunFolder":
@@ -25,42 +21,13 @@ def carried_out(work: "Work[Any, Any]", out: Path) -> "RunFolder":
     return carry_out(work, out, terminal)
 
 
-def take_up(state: "State", run: "RunFolder") -> bool:
-    """Load the run's checkpoint into `state` and return whether there was one (toolkit.files.driving.resume)."""
-    from toolkit.files.driving import resume
-
-    return resume(state, run, terminal)
-
-
-def drive(
-    label: str,
-    steps: "Iterable[Any]",
-    state: "State",
-    settings: Any,
-    run: "RunFolder",
-    attend: Callable[[Any, bool], str | None],
-    total: int | None = None,
-    unit: str = "steps",
-) -> None:
-    """Run `steps` to `settings.steps`, or `total`, showing what is done (toolkit.files.driving.drive)."""
-    from toolkit.files import driving
-
-    driving.drive(label, steps, state, settings, run, attend, total or settings.steps, unit, terminal)
-
-
-def log_figures(step: "Step", run: "RunFolder", **more: float) -> dict[str, float]:
-    """Log every figure of a step, and any `more`, and return them by name."""
-    from toolkit.files import driving
-
-    return driving.log_figures(step, run, **more)
-
-
 def within_memory(
-    settings: SettingsT, max_memory: str | None, needed: "Callable[[], Callable[[int], int]]", processes: int
-) -> SettingsT:
+    settings: Any, max_memory: str | None, needed: "Callable[[], Callable[[int], int]]", processes: int
+) -> Any:
     """Return the settings with the largest `micro_batch` whose step fits `max_memory` in each process, if given.
 
-    `needed` returns a function from samples at a time to bytes. UserError when not even two samples fit.
+    They have `batch` and `micro_batch`. `needed` returns a function from samples at a time to bytes. UserError when not
+    even two samples fit.
     """
     if max_memory is None:
         return settings

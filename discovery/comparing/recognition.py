@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from discovery.comparing.comparison import Recognition, reconstruction
 from discovery.comparing.settings import CompareSettings
-from discovery.methods.deformator.training import DiscoveryState, Step, discover
+from discovery.methods.deformator.training import DiscoveryState, DiscoveryStep, discover
 from discovery.methods.deformator.validation import confusion
 from generators.protocol import Generator
 from toolkit.compute.engine import Engine
@@ -18,7 +18,7 @@ from toolkit.watch import Watch
 
 
 @dataclass
-class RecognitionRun(Work[DiscoveryState, Step]):
+class RecognitionRun(Work[DiscoveryState, DiscoveryStep]):
     """A training on the directions of a set of two or more; `source` is what runs record about their generator."""
 
     directions: DirectionSet
@@ -38,11 +38,11 @@ class RecognitionRun(Work[DiscoveryState, Step]):
         """Return the state before the first step."""
         return reconstruction(self.generator, self.directions, self.settings, self.engine)
 
-    def steps(self, state: DiscoveryState) -> Iterator[Step]:
+    def steps(self, state: DiscoveryState) -> Iterator[DiscoveryStep]:
         """Return the training loop."""
         return discover(state, self.generator, self.settings.training(), self.engine)
 
-    def attend(self, state: DiscoveryState, step: Step, last: bool, run: RunFolder) -> str | None:
+    def attend(self, state: DiscoveryState, step: DiscoveryStep, last: bool, run: RunFolder) -> str | None:
         """Log what is due."""
         if step.step % self.settings.log_every != 0 and not last:
             return None

@@ -9,7 +9,8 @@ from discovery.settings import PickSettings
 from generators.protocol import Generator, render_twins
 from toolkit.compute.engine import Engine
 from toolkit.directions import DirectionSet
-from toolkit.masks.rules import MASK_RULES, large_components
+from toolkit.masks.filters import large_components
+from toolkit.masks.rules import MASK_RULES
 from toolkit.pictures.pixels import grid, overlay, stack_rows, to_bytes
 
 

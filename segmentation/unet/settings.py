@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from toolkit.errors import UserError, named
+from toolkit.masks.rules import DEFAULT_RULE, MASK_RULES, MEANINGS
 from toolkit.settings import Settings, setting
 
 
@@ -29,9 +30,8 @@ class SegmentationSettings(Settings):
     width: int = setting(64, "channels of the U-Net's first stage", minimum=1)
     mask_rule: str | None = setting(
         None,
-        "how images become a mask (the shift brightens it; bright after it; brighter than after the opposite shift); "
-        "not set: as recorded with the direction, else lighting",
-        choices=("lighting", "mean_thr", "light-dark"),
+        f"how images become a mask ({MEANINGS}); not set: as recorded with the direction, else {DEFAULT_RULE}",
+        choices=MASK_RULES,
     )
     connected_components: bool = setting(True, "drop components that are small beside a mask's largest one")
     component_ratio: float = setting(

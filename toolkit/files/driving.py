@@ -14,6 +14,7 @@ from toolkit.compute.engine import Engine
 from toolkit.errors import UserError, named
 from toolkit.files.runs import RunFolder
 from toolkit.settings import Settings
+from toolkit.state import Resumable
 from toolkit.watch import SILENT, Stopped, Watch
 
 
@@ -26,21 +27,7 @@ class Step(Protocol):
         ...
 
 
-class State(Protocol):
-    """Everything a loop needs to be resumed."""
-
-    step: int
-
-    def state_dict(self) -> dict[str, Any]:
-        """Return the state as plain values and tensors."""
-        ...
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take a saved state."""
-        ...
-
-
-StateT = TypeVar("StateT", bound=State)
+StateT = TypeVar("StateT", bound=Resumable)
 StepT = TypeVar("StepT", bound=Step)
 
 
@@ -58,8 +45,8 @@ class Work(ABC, Generic[StateT, StepT]):
     extendable: tuple[str, ...] = ("steps",)
 
     @abstractmethod
-    def start(self, run: RunFolder, watch: Watch) -> StateT:
-        """Return the state before the first step."""
+    def start(self, run: RunFolder, watch: Watch) -> StateT | None:
+        """Return the state before the first step; None for work without steps, which has nothing to resume."""
 
     def begin(self, state: StateT, run: RunFolder, watch: Watch) -> None:
         """Do what comes before the first step of a run that is not resumed."""
@@ -76,8 +63,11 @@ class Work(ABC, Generic[StateT, StepT]):
     def attend(self, state: StateT, step: StepT, last: bool, run: RunFolder) -> str | None:
         """Log and draw after a step, in the leading process alone; return what to show of it."""
 
+    def close(self) -> None:
+        """Do what all processes do together after the last step."""
+
     @abstractmethod
-    def conclude(self, state: StateT, run: RunFolder, watch: Watch) -> None:
+    def conclude(self, state: Any, run: RunFolder, watch: Watch) -> None:
         """Write what the run leaves and finish it, in the leading process alone."""
 
 
@@ -92,22 +82,22 @@ def carry_out(work: Work[StateT, StepT], out: Path, watch: Watch = SILENT) -> Ru
         run.close()
         return run
     state = work.start(run, watch)
+    if state is not None:
+        _take_steps(work, state, run, watch)
+    work.close()
+    run.team.led(lambda: work.conclude(state, run, watch))
+    return run
+
+
+def _take_steps(work: Work[StateT, StepT], state: StateT, run: RunFolder, watch: Watch) -> None:
     if not resume(state, run, watch):
         work.begin(state, run, watch)
-    drive(
-        work.label,
-        work.steps(state),
-        state,
-        work.settings,
-        run,
-        lambda step, last: work.attend(state, step, last, run),
-        work.total(state),
-        work.unit,
-        watch,
-    )
-    if run.team.lead:
-        work.conclude(state, run, watch)
-    return run
+    total = work.total(state)
+
+    def attend(step: StepT, last: bool) -> str | None:
+        return work.attend(state, step, last, run)
+
+    drive(work.label, work.steps(state), state, work.settings, run, attend, total, work.unit, watch)
 
 
 def open_run(work: Work, out: Path) -> RunFolder:
@@ -123,7 +113,7 @@ def is_finished(work: Work, run: RunFolder) -> bool:
     return result is not None and result["steps"] >= getattr(work.settings, "steps", 0)
 
 
-def resume(state: State, run: RunFolder, watch: Watch = SILENT) -> bool:
+def resume(state: Resumable, run: RunFolder, watch: Watch = SILENT) -> bool:
     """Load the run's checkpoint into `state` and return whether there was one; UserError if it does not fit."""
     saved = run.load_checkpoint()
     if saved is None:
@@ -143,7 +133,7 @@ def resume(state: State, run: RunFolder, watch: Watch = SILENT) -> bool:
 def drive(
     label: str,
     steps: Iterable[StepT],
-    state: State,
+    state: Resumable,
     settings: Any,
     run: RunFolder,
     attend: Callable[[StepT, bool], str | None],
