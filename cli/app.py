@@ -30,12 +30,14 @@ from cli.commands import (
     train_generator,
     weights,
 )
+from cli.plug_ins import PLUGGED_IN, listed, with_plug_ins
 from cli.runs.processes import ending_at_once, failed, leave_to_the_main_thread, require_one_process, speaks
-from cli.runs.progress import ending_in_order
+from cli.runs.progress import console, ending_in_order
 from toolkit import __version__
 from toolkit.errors import UserError
 from toolkit.files.locks import let_go_of_all
 from toolkit.files.names import print_every_name
+from toolkit.watch import Stopped
 
 _OF_THE_PATH = (errno.ENAMETOOLONG, errno.ELOOP, errno.EACCES, errno.EPERM)
 # typer carries its own copy of click in some versions and imports click in others; this names the class in both.
@@ -44,6 +46,16 @@ _USAGE_ERROR: Any = typer.BadParameter.__base__
 
 class _Commands(TyperGroup):
     """Prints errors a user can fix as one line and exits with 2; Ctrl-C ends with 130."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return [*super().list_commands(ctx), *PLUGGED_IN]
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        return super().get_command(ctx, cmd_name) or listed(cmd_name)
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        name, command, rest = super().resolve_command(ctx, args)
+        return name, with_plug_ins(name, command), rest
 
     def invoke(self, ctx: Any) -> Any:
         try:
@@ -58,6 +70,9 @@ class _Commands(TyperGroup):
         except _USAGE_ERROR as error:
             typer.echo(f"error: {UserError(error.format_message())}; see --help", err=True)
             raise typer.Exit(2) from error
+        except Stopped as stop:
+            console.print(f"stopped {stop}; the same command goes on from there")
+            raise typer.Exit(130) from stop
         except KeyboardInterrupt as stop:  # long training catches it itself and says where it goes on
             if speaks():
                 with contextlib.suppress(OSError):  # of a terminal that is gone

@@ -1,24 +1,20 @@
 """Generators by name or by file: the one table the command line needs."""
 
-from importlib.resources import files
 from pathlib import Path
 
-from generators.own.factories import Factory, find_factory, plug_ins
+from generators.own.factories import Factory, find_factory
 from generators.own.trust import RECORDED, Code, Trust
 from generators.protocol import Generator
 from generators.spec import Options, split_spec
 from toolkit.errors import UserError
 from toolkit.files.artefacts import artefact_kind
 from toolkit.files.published import cached, find
+from toolkit.files.shipped import shipped_file
 from toolkit.files.unfinished import require_finished
+from toolkit.plug_ins import offers
 
 DEFAULT = "flowers64"
 _IN_FOLDERS = ("generator.safetensors", "generator.pt")  # in run folders, in published ones; the first there is taken
-
-
-def shipped_file(name: str) -> Path:
-    """Return the path of a file shipped in `assets`, from a wheel as from an editable install."""
-    return Path(str(files("assets"))) / name
 
 
 def shipped_generators() -> list[str]:
@@ -106,7 +102,7 @@ def _opened(name: str, weights: Path | None, options: Options, trust: Trust) -> 
     if Path(name).suffix or len(Path(name).parts) > 1:
         hint = "; one's own code is package.module:factory" if Path(name).suffix == ".py" else ""
         raise UserError(f"there is no generator file {name}; check the path{hint}")
-    known = ", ".join(["scene", "bigbigan", *shipped_generators(), *(entry.name for entry in plug_ins())])
+    known = ", ".join(["scene", "bigbigan", *shipped_generators(), *offers("generators")])
     raise UserError(
         f"no generator {name!r}; choose one of {known}, or name a generator file or run folder, or your own "
         "package.module:factory"

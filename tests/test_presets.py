@@ -2,12 +2,11 @@
 
 import dataclasses
 import json
-from types import SimpleNamespace
 
 import pytest
 import torch
 
-from cli.runs.forecast import duration, forewarned
+from cli.runs.forecast import Forecasting, duration
 from discovery.settings import DiscoverySettings
 from segmentation.unet.settings import SegmentationSettings
 from tests.cli_runs import DISCOVER, ran, refused
@@ -76,20 +75,21 @@ def test_presets_that_do_not_fit_are_refused(tmp_path):
 
 def spoken(capsys, settings, seconds, engine=CPU, first=0):
     """Return what is said on stderr while steps of so many `seconds` each are taken."""
-    now = iter(float(seconds) * number for number in range(100))
-    steps = [SimpleNamespace(step=first + number) for number in range(1, 11)]
-    assert list(forewarned(steps, settings.steps, settings, engine, clock=lambda: next(now))) == steps
+    now = [0.0]
+    with Forecasting(settings, engine, clock=lambda: now[0]).bar("training", settings.steps, first) as advance:
+        for number in range(10):
+            now[0] = seconds * number
+            advance()
     return capsys.readouterr().err
 
 
 def test_a_long_training_says_so_once_and_names_the_preset_for_a_cpu(capsys):
-    # Read twice, 3 steps apart: a clock that moves on by one reading takes a third of it for a step.
-    line = spoken(capsys, DiscoverySettings(), 30)
+    line = spoken(capsys, DiscoverySettings(), 10)
     assert line == (
         "note: the 99,996 steps take about 11.6 days on this CPU; --preset quick, in another --out, is made for one "
         "(6,500 steps). Ctrl-C stops, and the same command resumes\n"
     )
-    assert spoken(capsys, DiscoverySettings(), 30, first=50_000).startswith(
+    assert spoken(capsys, DiscoverySettings(), 10, first=50_000).startswith(
         "note: the 49,996 steps take about 5.8 days"
     )
     assert (
@@ -101,7 +101,7 @@ def test_a_long_training_says_so_once_and_names_the_preset_for_a_cpu(capsys):
 def test_a_short_training_and_one_on_a_gpu_say_nothing(capsys):
     assert spoken(capsys, DiscoverySettings(), 0.01) == ""
     on_gpu = dataclasses.replace(CPU, device=torch.device("cuda"))
-    assert spoken(capsys, DiscoverySettings(), 30, on_gpu) == ""
+    assert spoken(capsys, DiscoverySettings(), 10, on_gpu) == ""
 
 
 @pytest.mark.parametrize(

@@ -7,11 +7,12 @@ import dataclasses
 import json
 import math
 import typing
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
-from toolkit.errors import UserError
+from toolkit.command_line import as_flags, flag_of
+from toolkit.errors import UserError, named
 from toolkit.files.writing import write_text
 from toolkit.untrusted.text import LARGEST_TOML, parse_toml, read_text
 
@@ -23,14 +24,15 @@ def setting(
     minimum: float | None = None,
     above: float | None = None,
     maximum: float | None = None,
-    choices: tuple[str, ...] | None = None,
+    choices: Collection[str] | None = None,
     watches: bool = False,
     was: str | None = None,
 ) -> Any:
     """Return a dataclass field with a help text and a range: >= `minimum`, > `above`, <= `maximum`.
 
-    One that `watches` says how often a run is looked at or saved, which changes nothing of what comes out. `was` is the
-    field's name of before, which files and flags may still hold.
+    `choices` are the names it may have, such as a table of them (toolkit.plug_ins). One that `watches` says how often a
+    run is looked at or saved, which changes nothing of what comes out. `was` is the field's name of before, which files
+    and flags may still hold.
     """
     metadata = {"help": help, "minimum": minimum, "above": above, "maximum": maximum, "choices": choices}
     return dataclasses.field(default=default, metadata={**metadata, "watches": watches, "was": was})
@@ -111,10 +113,10 @@ class Settings:
 
     def as_toml(self, file: str) -> str:
         """Return the values as the TOML of a `file`, each field's help as a comment; `None` is a commented line."""
-        lines = [f"# {self.kind} settings; run again with --config {file}"]
+        lines = [f"# {self.kind} settings; run again with {flag_of('config')} {file}"]
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
-            lines.append(f"\n# {field.metadata.get('help', '')}")
+            lines.append(f"\n# {as_flags(field.metadata.get('help', ''))}")
             lines.append(f"# {field.name} = (not set)" if value is None else f"{field.name} = {_as_toml(value)}")
         return "\n".join(lines) + "\n"
 
@@ -127,11 +129,6 @@ def _as_toml(value: Any) -> str:
 def read_toml(path: Path) -> dict[str, Any]:
     """Return the table in a TOML file; UserError when it is missing or is not TOML (see toolkit.untrusted.text)."""
     return parse_toml(read_text(path, "TOML settings file", LARGEST_TOML), str(path))
-
-
-def flag_of(name: str) -> str:
-    """Return the command line's flag for the field `name`."""
-    return "--" + name.replace("_", "-")
 
 
 def _coerced(name: str, value: Any, hint: Any) -> Any:
@@ -150,16 +147,17 @@ def _coerced(name: str, value: Any, hint: Any) -> Any:
 def _check_range(name: str, value: Any, limits: Any) -> None:
     if value is None or isinstance(value, bool):
         return
-    flag = flag_of(name)
-    if limits.get("choices") and value not in limits["choices"]:
-        raise UserError(f"{flag} is {value!r}; choose one of {', '.join(limits['choices'])}")
+    shown = named(name)
+    choices = limits.get("choices")  # never counted: a table would look through what is installed
+    if choices is not None and value not in choices:
+        raise UserError(f"{shown} is {value!r}; choose one of {', '.join(choices)}")
     if not isinstance(value, int | float):
         return
     if not math.isfinite(value):
-        raise UserError(f"{flag} is {value}, but has to be a finite number")
+        raise UserError(f"{shown} is {value}, but has to be a finite number")
     if limits.get("minimum") is not None and value < limits["minimum"]:
-        raise UserError(f"{flag} is {value}, but has to be at least {limits['minimum']}")
+        raise UserError(f"{shown} is {value}, but has to be at least {limits['minimum']}")
     if limits.get("above") is not None and value <= limits["above"]:
-        raise UserError(f"{flag} is {value}, but has to be more than {limits['above']}")
+        raise UserError(f"{shown} is {value}, but has to be more than {limits['above']}")
     if limits.get("maximum") is not None and value > limits["maximum"]:
-        raise UserError(f"{flag} is {value}, but has to be at most {limits['maximum']}")
+        raise UserError(f"{shown} is {value}, but has to be at most {limits['maximum']}")

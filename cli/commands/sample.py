@@ -39,8 +39,9 @@ def sample(
     import numpy as np
     import torch
 
-    from cli.inputs.sources import open_typed, or_published
+    from cli.inputs.sources import open_typed
     from toolkit.compute.engine import choose_engine
+    from toolkit.files.shipped import or_published
     from toolkit.files.writing import replacing
     from toolkit.pictures.photos import write_picture
     from toolkit.pictures.picture_files import require_side

@@ -1,12 +1,8 @@
 """The commands that naturally come next, written as a shell takes them."""
 
-import shlex
 from pathlib import Path
 
-
-def command(*words: object) -> str:
-    """Return `toolkit` and the words as one line, quoted where a shell needs it."""
-    return shlex.join(["toolkit", *map(str, words)])
+from toolkit.command_line import command
 
 
 def generator_words(name: str | None, weights: Path | None = None) -> list[str]:

@@ -1,51 +1,58 @@
 """How long a training is going to take, said before it has cost anything."""
 
+import contextlib
 import time
-from collections.abc import Callable, Iterable, Iterator
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
 
 import typer
 
+from cli.runs.progress import Terminal
 from toolkit.settings import Settings
+from toolkit.watch import Advance
 
 if TYPE_CHECKING:
     from toolkit.compute.engine import Engine
 
-
-class _Step(Protocol):
-    @property
-    def step(self) -> int: ...
-
-
-StepT = TypeVar("StepT", bound=_Step)
 _MEASURED = 3  # steps after the first, which warms up
 _LONG = 3600.0  # seconds; the preset for a CPU takes less
 
 
-def forewarned(
-    steps: Iterable[StepT],
-    total: int,
-    settings: Settings,
-    engine: "Engine",
-    clock: Callable[[], float] = time.monotonic,
-) -> Iterator[StepT]:
-    """Yield the steps; after the first few say on stderr how long the others take, where on a CPU that is over an hour.
+class Forecasting(Terminal):
+    """Shows work on the screen; of steps that take over an hour on a CPU it says so on stderr after the first few.
 
     What a step costs depends on the generator, the settings and the machine, which no table knows: it is measured.
     """
-    measures = engine.device.type == "cpu" and engine.team.lead
-    started = 0.0
-    for number, step in enumerate(steps):
-        if measures and number == 0:
-            started = clock()
-        if measures and number == _MEASURED:
-            seconds = (clock() - started) / _MEASURED * (total - step.step)
-            if seconds > _LONG:
-                typer.echo(_forecast(seconds, total - step.step, settings), err=True)
-        yield step
+
+    def __init__(self, settings: Settings, engine: "Engine", clock: Callable[[], float] = time.monotonic) -> None:
+        self.settings, self.clock = settings, clock
+        self.measures = engine.device.type == "cpu" and engine.team.lead
+
+    @contextlib.contextmanager
+    def bar(self, label: str, total: int, done: int = 0, unit: str = "steps") -> Iterator[Advance]:
+        """Show a progress bar."""
+        with super().bar(label, total, done, unit) as advance:
+            yield self._measured(advance, total - done) if self.measures and unit == "steps" else advance
+
+    def _measured(self, advance: Advance, left: int) -> Advance:
+        taken, started = 0, 0.0
+
+        def move_on(count: int = 1, note: str | None = None) -> None:
+            nonlocal taken, started
+            taken += count
+            if taken == 1:
+                started = self.clock()
+            if taken == 1 + _MEASURED:
+                seconds = (self.clock() - started) / _MEASURED * (left - taken)
+                if seconds > _LONG:
+                    typer.echo(forecast(seconds, left - taken, self.settings), err=True)
+            advance(count, note)
+
+        return move_on
 
 
-def _forecast(seconds: float, left: int, settings: Settings) -> str:
+def forecast(seconds: float, left: int, settings: Settings) -> str:
+    """Return in a line how long the steps that are left take, and the preset that takes less, if there is one."""
     line = f"note: the {left:,} steps take about {duration(seconds)} on this CPU"
     quick = settings.presets.get("quick", {})
     if settings.preset_name == "quick" or "steps" not in quick:
@@ -57,8 +64,8 @@ def _forecast(seconds: float, left: int, settings: Settings) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Return a time in words, in days or hours, with as many digits as a forecast deserves."""
+    """Return a time in words, in days, hours or minutes, with as many digits as a forecast deserves."""
     hours = seconds / 3600
-    return (
-        f"{hours / 24:.1f} days" if hours >= 48 else f"{hours:.0f} hours" if hours >= 2 else f"{hours * 60:.0f} minutes"
-    )
+    if hours >= 48:
+        return f"{hours / 24:.1f} days"
+    return f"{hours:.0f} hours" if hours >= 2 else f"{hours * 60:.0f} minutes"
