@@ -1,6 +1,5 @@
 """Generators by name or by file: the one table the command line needs."""
 
-from importlib.resources import files
 from pathlib import Path
 
 from generators.own.factories import Factory, find_factory
@@ -10,16 +9,12 @@ from generators.spec import Options, split_spec
 from toolkit.errors import UserError
 from toolkit.files.artefacts import artefact_kind
 from toolkit.files.published import cached, find
+from toolkit.files.shipped import shipped_file
 from toolkit.files.unfinished import require_finished
 from toolkit.plug_ins import offers
 
 DEFAULT = "flowers64"
 _IN_FOLDERS = ("generator.safetensors", "generator.pt")  # in run folders, in published ones; the first there is taken
-
-
-def shipped_file(name: str) -> Path:
-    """Return the path of a file shipped in `assets`, from a wheel as from an editable install."""
-    return Path(str(files("assets"))) / name
 
 
 def shipped_generators() -> list[str]:

@@ -7,10 +7,11 @@ import torch
 from cli_runs import DISCOVER, ran, refused
 from rounding import close
 
-from cli.inputs.sources import generator_of, open_directions
+from cli.inputs.sources import generator_of
 from discovery.comparing.merging import merged
 from discovery.methods.deformator.deformators import make_deformator
 from discovery.methods.deformator.reconstructors import make_reconstructor
+from discovery.opening import open_directions
 from discovery.originals.writing import export_folder, networks_of
 from toolkit.directions import Choice, DirectionSet, load_published, save_published
 from toolkit.errors import UserError

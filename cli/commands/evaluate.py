@@ -111,10 +111,10 @@ def _evaluations(
     refine: bool,
     engine: "Engine",
 ) -> "list[Evaluation]":
-    from cli.inputs.sources import open_segmenter
     from segmentation.evaluate.evaluation import evaluate as measured
     from segmentation.evaluate.evaluation import evaluate_predictions
     from segmentation.evaluate.pairs import pair_folders
+    from segmentation.predict.opening import open_segmenter
     from segmentation.predict.protocols import PROTOCOLS
 
     require(protocol in PROTOCOLS, f"protocol {protocol!r} is unknown; choose one of {', '.join(PROTOCOLS)}")

@@ -35,7 +35,7 @@ def export(
     ] = None,
 ) -> None:
     """Write directions in the layout of the original implementations, which also opens here."""
-    from cli.inputs.sources import open_directions
+    from discovery.opening import open_directions
 
     require(layout in _LAYOUTS, f"--layout is {layout!r}; choose one of {', '.join(_LAYOUTS)}")
     if layout == "deformator":
@@ -68,9 +68,9 @@ def _deformator(given: Path, directions: "DirectionSet", out: Path, gan_type: st
 
 
 def _bg_direction(directions: "DirectionSet", out: Path, direction: str | None, alpha: float | None) -> None:
-    from cli.inputs.sources import resolve_shift
     from toolkit.directions import save_published
     from toolkit.files.writing import writable_file
+    from toolkit.shifts import resolve_shift
 
     writable_file(out, (".pth", ".pt"))
     index, length, shift = resolve_shift(directions, direction, alpha)
@@ -94,8 +94,8 @@ def _bg_direction(directions: "DirectionSet", out: Path, direction: str | None, 
 
 def _generator(directions: "DirectionSet") -> str:
     """Return what to write behind --generator; with FILE in it where the set tells no weights that are at hand."""
-    from cli.inputs.sources import missing_words, words_for
     from generators.catalogue import shipped_generators
+    from generators.recorded import missing_words, words_for
 
     source = directions.card.get("source", {})
     if "missing" in source:
