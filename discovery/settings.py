@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from discovery.methods.deformator.kinds import DEFORMATORS, RECONSTRUCTORS
-from toolkit.errors import UserError
-from toolkit.settings import Settings, setting
+from toolkit.errors import UserError, named
+from toolkit.settings import Settings, require_parts, setting
 
 SHIFT_DISTRIBUTIONS = ("uniform", "normal")
 
@@ -57,10 +57,11 @@ class DiscoverySettings(Settings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        require_parts(self.batch, self.micro_batch)
         if self.min_shift >= self.shift_scale and self.shift_distribution == "uniform":
             raise UserError(
-                f"--min-shift is {self.min_shift} and --shift-scale {self.shift_scale}: every shift would be as long; "
-                "let --min-shift be the smaller one"
+                f"{named('min_shift')} is {self.min_shift} and {named('shift_scale')} {self.shift_scale}: every shift "
+                f"would be as long; let {named('min_shift')} be the smaller one"
             )
 
 

@@ -8,6 +8,7 @@ import typer
 from cli.inputs.options import DirectionsArgument, require
 from cli.reports.hints import command, generator_words, segment_command
 from cli.runs.progress import console
+from toolkit.command_line import as_flags
 
 if TYPE_CHECKING:
     from toolkit.directions import DirectionSet
@@ -57,7 +58,7 @@ def _deformator(given: Path, directions: "DirectionSet", out: Path, gan_type: st
     checkpoint = file.with_name("checkpoint.pt") if file.name == "directions.safetensors" else None
     networks = networks_of(directions, checkpoint)
     for note in export_folder(out, directions, networks, gan_type):
-        console.print(f"note: {note}")
+        console.print(f"note: {as_flags(note)}")
     what = "deformator and shift predictor" if networks.predictor is not None else "deformator, and no shift predictor"
     console.print(f"wrote {out}: {networks.kind} {what}, {len(directions)} directions")
     told = directions.card.get("source", {}).get("generator", directions.generator)
