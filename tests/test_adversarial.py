@@ -10,7 +10,7 @@ import torch
 from rounding import close
 
 from generators.catalogue import open_generator
-from generators.compact import training as adversarial
+from generators.compact import discriminator
 from generators.compact.augmentation import NUM_UNIFORMS, augmented
 from generators.compact.discriminator import Discriminator
 from generators.compact.network import KIND, CompactGenerator, CompactNetwork, CompactShape, load_compact
@@ -189,10 +189,10 @@ def test_the_convolutions_of_the_critic_are_normalised_with_a_gain():
         critic(torch.zeros(8, 3, 32, 32))
     convolutions = [module for module in critic.modules() if isinstance(module, torch.nn.Conv2d)]
     assert len(convolutions) == 4
-    assert adversarial._GAIN > 1
+    assert discriminator._GAIN > 1
     for module in convolutions:
         norm = torch.linalg.matrix_norm(module.weight.flatten(1), 2).item()
-        assert norm == pytest.approx(adversarial._GAIN, rel=0.01)
+        assert norm == pytest.approx(discriminator._GAIN, rel=0.01)
     assert torch.linalg.matrix_norm(critic.score.weight, 2).item() == pytest.approx(1, rel=0.01)
 
 
@@ -397,13 +397,13 @@ def test_generators_are_opened_by_name_by_file_and_by_run_folder(saved, generato
     }.items():
         with pytest.raises(UserError, match=text):
             open_generator(name)
-    with pytest.raises(UserError, match="--weights goes with --generator bigbigan, not scene"):
+    with pytest.raises(UserError, match="weights goes with generator=bigbigan, not scene"):
         open_generator("scene", saved)
 
 
 @pytest.mark.parametrize("device", ["gpu", "cpu:0", "cuda:99", "cuda:x", "cuda:", "auto:1", ""])
 def test_devices_that_are_not_there(device):
-    with pytest.raises(UserError, match=f"no device {device!r} on this machine; use --device cpu, or auto"):
+    with pytest.raises(UserError, match=f"no device {device!r} on this machine; use device=cpu, or auto"):
         choose_engine(device)
 
 

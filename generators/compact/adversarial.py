@@ -7,8 +7,7 @@ import torch
 from torch import nn
 
 from generators.compact.augmentation import NUM_UNIFORMS, augmented
-from generators.compact.discriminator import GROUP
-from generators.compact.settings import GeneratorSettings
+from generators.compact.settings import GROUP, GeneratorSettings
 from generators.photo_training import NetworkT
 from toolkit.compute.engine import Engine
 from toolkit.streams import Stream

@@ -6,7 +6,8 @@ from torch import nn
 from torch.nn.utils.parametrizations import spectral_norm
 from torch.nn.utils.parametrize import register_parametrization
 
-GROUP = 8  # samples whose spread the critic sees together
+from generators.compact.settings import GROUP
+
 # SiLU and average pooling each fade small signals by about half. Without a gain that makes up for both the normalised
 # critic stays at chance: with 2, photos and fakes scored alike (gap 0.00) after 3,000 steps; with 10, 0.4 apart.
 _GAIN = 8.0

@@ -10,10 +10,9 @@ from dataclasses import dataclass
 import torch
 
 from generators.compact.adversarial import STREAMS, adam, average_weights, averaged, joined, set_rates, shown
-from generators.compact.discriminator import GROUP
 from generators.compact.joint_critic import JointDiscriminator
 from generators.compact.network import CompactNetwork, CompactShape
-from generators.compact.settings import GeneratorSettings
+from generators.compact.settings import GROUP, GeneratorSettings
 from generators.encoder.network import EncoderNetwork, EncoderShape
 from generators.encoder.training import negative_log_likelihood
 from generators.photo_training import photo_batch, placed

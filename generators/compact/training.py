@@ -10,9 +10,9 @@ import torch
 import torch.nn.functional as F
 
 from generators.compact.adversarial import STREAMS, adam, average_weights, averaged, joined, set_rates, shown
-from generators.compact.discriminator import GROUP, Discriminator
+from generators.compact.discriminator import Discriminator
 from generators.compact.network import CompactNetwork, CompactShape
-from generators.compact.settings import GeneratorSettings
+from generators.compact.settings import GROUP, GeneratorSettings
 from generators.photo_training import photo_batch, placed
 from toolkit.compute.engine import Engine
 from toolkit.state import ResumableState, Stateful
