@@ -12,7 +12,7 @@ from rounding import close
 
 import cli.commands.embed
 import cli.runs.progress
-from generators.encoder.embedding import Reconstructor, Refinement, embed_images
+from generators.encoder.embedding import LatentRefiner, Refinement, embed_images
 from generators.encoder.network import Encoder, EncoderNetwork, EncoderShape, load_encoder
 from generators.encoder.reconstruction import pyramid_error
 from generators.latents_file import read_record, record_of, require_made_for
@@ -172,21 +172,19 @@ LATENTS = GENERATOR.sample(6, Stream(1, "refined"))
 
 
 def test_refining_finds_a_nearby_latent_again_and_each_on_its_own():
-    reconstructor = Reconstructor(GENERATOR, 32, CPU)
-    images = reconstructor.images(LATENTS.z)
+    refiner = LatentRefiner(GENERATOR, 32, CPU)
+    images = refiner.images(LATENTS.z)
     start = LATENTS.z + 0.3 * Stream(2, "refined").normal(6, 16)
-    refined = reconstructor.refined(start, images, Refinement(40, 0.05))
-    assert (reconstructor.errors(refined, images) < 0.3 * reconstructor.errors(start, images)).all()
-    alone = torch.cat(
-        [reconstructor.refined(start[i : i + 1], images[i : i + 1], Refinement(40, 0.05)) for i in (0, 1)]
-    )
+    refined = refiner.refined(start, images, Refinement(40, 0.05))
+    assert (refiner.errors(refined, images) < 0.3 * refiner.errors(start, images)).all()
+    alone = torch.cat([refiner.refined(start[i : i + 1], images[i : i + 1], Refinement(40, 0.05)) for i in (0, 1)])
     torch.testing.assert_close(alone, refined[:2], atol=1e-3, rtol=1e-3)
 
 
 def test_refining_keeps_latents_on_the_sphere():
-    reconstructor = Reconstructor(GENERATOR, 16, CPU)
+    refiner = LatentRefiner(GENERATOR, 16, CPU)
     white = torch.ones(6, 3, 16, 16)  # the brighter the latent the better, without end
-    refined = reconstructor.refined(LATENTS.z, white, Refinement(40, 0.3))
+    refined = refiner.refined(LATENTS.z, white, Refinement(40, 0.3))
     assert refined.square().mean(dim=1).sqrt().max() < 1.6
 
 
@@ -196,7 +194,7 @@ def test_without_steps_or_a_generator_the_encoder_alone_speaks(encoder):
     z, errors = embed_images(images, loaded, None, False, Refinement(), Stream(0, "x"))
     assert torch.equal(z, loaded(images)[0])
     assert errors == {}
-    z, errors = embed_images(images, loaded, Reconstructor(GENERATOR, 16, CPU), False, Refinement(), Stream(0, "x"))
+    z, errors = embed_images(images, loaded, LatentRefiner(GENERATOR, 16, CPU), False, Refinement(), Stream(0, "x"))
     assert set(errors) == {"error"}
     smaller = torch.nn.functional.interpolate(images, size=(16, 16), mode="bilinear", antialias=True)
     shown = torch.nn.functional.interpolate(GENERATOR(type(LATENTS)(z)), size=(16, 16), mode="bilinear", antialias=True)

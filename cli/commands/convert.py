@@ -43,7 +43,7 @@ def _converter(source: Path) -> Callable[[Path, Path, str], None]:
     import torch
 
     from generators.tensorflow.hub import is_module
-    from segmentation.predict.segmenter import holds_unet
+    from segmentation.unet.layouts import holds_network
     from toolkit.files.artefacts import artefact_kind, load_pickled
 
     if is_module(source):
@@ -59,7 +59,7 @@ def _converter(source: Path) -> Callable[[Path, Path, str], None]:
     held = load_pickled(source, "published weights")
     if isinstance(held, torch.Tensor):
         return _direction
-    return _segmenter if holds_unet(held) else _generator
+    return _segmenter if holds_network(held) else _generator
 
 
 def _module(source: Path, out: Path, name: str) -> None:

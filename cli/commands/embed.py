@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import torch
 
     from generators.encoder.embed_photos import EmbedTask
-    from generators.encoder.embedding import Embedder, Reconstructor
+    from generators.encoder.embedding import Embedder, LatentRefiner
     from generators.latents_file import EmbeddedPhotos
     from generators.protocol import Generator
 
@@ -56,7 +56,7 @@ def embed(
     require(module is None or encoder is None, "--module holds the encoder itself; leave --encoder away")
     require(refine_rate > 0, f"--refine-rate is {refine_rate}, but has to be more than 0")
     from generators.encoder.embed_photos import EmbedTask, embed_all
-    from generators.encoder.embedding import Reconstructor, Refinement, embed_images
+    from generators.encoder.embedding import LatentRefiner, Refinement, embed_images
     from generators.latents_file import record_of, save_latents
     from generators.recorded import generator_inputs
     from toolkit.files.locks import hold_file, let_go_file
@@ -88,7 +88,7 @@ def embed(
     if engine.team.led(task.is_finished):
         console.print(f"{out} is finished already")
         return
-    reconstructor = None if renderer is None else Reconstructor(renderer, embedder.image_size, engine.device)
+    refiner = None if renderer is None else LatentRefiner(renderer, embedder.image_size, engine.device)
 
     def read(path: Path) -> "np.ndarray":
         return (read_centre if backend == "tfhub" else read_square)(path, embedder.image_size)
@@ -96,7 +96,7 @@ def embed(
     def estimate(images: "torch.Tensor", first_row: int) -> "tuple[torch.Tensor, dict[str, torch.Tensor]]":
         rng, images = Stream(seed, "embedding", first_row), images.to(engine.device)
         with engine.autocast():
-            return embed_images(images, embedder, reconstructor, sample, Refinement(refine, refine_rate), rng)
+            return embed_images(images, embedder, refiner, sample, Refinement(refine, refine_rate), rng)
 
     found = embed_all(task, batch, skip_unreadable, read, estimate, engine.team, terminal)
     for line in found.left_out:
@@ -104,8 +104,8 @@ def embed(
     require(bool(found.files), "none of the photos could be read")
     if not engine.team.lead:
         return
-    if reconstructor is not None:
-        _draw_pairs(task, found, reconstructor, read)
+    if refiner is not None:
+        _draw_pairs(task, found, refiner, read)
     save_latents(out, found, task.described(len(task.paths)))
     task.unfinished.unlink(missing_ok=True)
     let_go_file(out)
@@ -167,7 +167,7 @@ def _require_fit(embedder: "Embedder", generator: "Generator | None", digest: st
 def _draw_pairs(
     task: "EmbedTask",
     found: "EmbeddedPhotos",
-    reconstructor: "Reconstructor",
+    refiner: "LatentRefiner",
     read: "Callable[[Path], np.ndarray]",
 ) -> None:
     """Write a picture of photos, evenly spaced, above their reconstructions."""
@@ -181,6 +181,6 @@ def _draw_pairs(
 
     rows = np.linspace(0, len(found.files) - 1, min(_PAIRS, len(found.files))).astype(int)
     photos = from_bytes(np.stack([read(task.folder / read_back(found.files[row])) for row in rows]))
-    z = found.table()[torch.from_numpy(rows)].to(reconstructor.moments.mean)
-    picture = pairs_picture(resize(photos, (reconstructor.side,) * 2), reconstructor.images(z).cpu())
+    z = found.table()[torch.from_numpy(rows)].to(refiner.moments.mean)
+    picture = pairs_picture(resize(photos, (refiner.side,) * 2), refiner.images(z).cpu())
     write_picture(task.out.with_suffix(".png"), picture)

@@ -33,7 +33,7 @@ class Refinement:
     rate: float = 0.05
 
 
-class Reconstructor:
+class LatentRefiner:
     """Renders latents beside the images they were told from, and moves them closer.
 
     Both are compared at the smaller of the generator's and the embedder's sides.
@@ -79,7 +79,7 @@ class Reconstructor:
 def embed_images(
     images: torch.Tensor,
     embedder: Embedder,
-    reconstructor: Reconstructor | None,
+    refiner: LatentRefiner | None,
     sample: bool,
     refinement: Refinement,
     rng: Stream,
@@ -87,14 +87,14 @@ def embed_images(
     """Return latents (B, D) of images (B, 3, S, S) in [-1, 1], and the errors (B,) of their reconstructions by name.
 
     `error` is that of the latents returned, `error_before` that before they were refined; none without a
-    reconstructor, which refining needs.
+    refiner, which refining needs.
     """
     with torch.no_grad():
         z = embedder.embed(images, sample, rng).float()
-    if reconstructor is None:
+    if refiner is None:
         return z, {}
-    before = reconstructor.errors(z, images)
+    before = refiner.errors(z, images)
     if refinement.steps == 0:
         return z, {"error": before}
-    z = reconstructor.refined(z, images, refinement)
-    return z, {"error": reconstructor.errors(z, images), "error_before": before}
+    z = refiner.refined(z, images, refinement)
+    return z, {"error": refiner.errors(z, images), "error_before": before}

@@ -248,14 +248,14 @@ class SynthesisState:
 
 
 @dataclass(frozen=True)
-class Step:
+class SynthesisStep:
     """The batches taken and the pairs written so far."""
 
     step: int
     pairs: int
 
 
-def synthesize(state: SynthesisState, settings: SynthesizeSettings) -> Iterator[Step]:
+def synthesize(state: SynthesisState, settings: SynthesizeSettings) -> Iterator[SynthesisStep]:
     """Write `settings.count` pairs, yielding after each batch; images as 8-bit RGB, masks as 8-bit 0 and 255.
 
     The last batch is drawn in full like the others and cut, so that no pair depends on `count`. UserError when the
@@ -269,7 +269,7 @@ def synthesize(state: SynthesisState, settings: SynthesizeSettings) -> Iterator[
             state.step += 1
             if state.step == settings.steps:
                 state.writer.finish()
-            yield Step(state.step, state.writer.pairs)
+            yield SynthesisStep(state.step, state.writer.pairs)
 
 
 def _encoded(batch: SyntheticBatch, team: Team, pool: ThreadPoolExecutor) -> list[tuple[bytes, bytes]]:
