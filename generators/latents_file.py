@@ -18,7 +18,7 @@ _UNFINISHED = "unfinished latents of photos"
 
 @dataclass
 class EmbeddedPhotos:
-    """Latents told so far, in the order of the photos, with the photos' names and what their images missed.
+    """Latents estimated so far, in the order of the photos, with the photos' names and what their images missed.
 
     `errors` holds, by name, the pyramid error of each photo's reconstruction.
     """

@@ -31,7 +31,8 @@ from toolkit.pictures.photos import write_picture
 from toolkit.pictures.pixels import to_bytes
 from toolkit.streams import Stream
 
-SIZES = {"image_size": 32, "latent_dim": 10, "width": 8, "critic_width": 8, "encoder_width": 4, "joint_width": 16}
+GAN_SIZES = {"image_size": 32, "latent_dim": 10, "width": 8, "critic_width": 8}
+SIZES = {**GAN_SIZES, "encoder_width": 4, "joint_width": 16}
 SETTINGS = GeneratorSettings(objective="bigbigan", steps=6, batch=8, **SIZES)
 # Nothing random between a player's update and its effect.
 STILL = dataclasses.replace(SETTINGS, augment=False, mirror=False, latent_weight=0.0)
@@ -223,7 +224,7 @@ def test_the_encoder_sees_larger_photos_unaugmented():
     torch.testing.assert_close(seen[0][:8], photos[chosen].float() / 127.5 - 1)
 
 
-GAN = dataclasses.replace(SETTINGS, objective="gan")
+GAN = GeneratorSettings(steps=6, batch=8, **GAN_SIZES)
 
 
 @pytest.fixture(scope="module")

@@ -52,7 +52,7 @@ def require_one_generator(sets: Mapping[str, DirectionSet]) -> None:
 
 
 def _identity(found: DirectionSet, other: DirectionSet) -> tuple[object, ...]:
-    """Return what tells the generator of `found` from others, by digest where `other` has one as well."""
+    """Return what distinguishes the generator of `found` from others, by digest where `other` has one as well."""
     name, options = split_spec(str(_source(found).get("generator", found.generator)))
     by_digest = found.generator_digest is not None and other.generator_digest is not None
     return found.generator, options, found.generator_digest if by_digest else name

@@ -1,7 +1,7 @@
 """Training generator, encoder and joint discriminator together on photos: BigBiGAN (1907.02544, section 2).
 
 The discriminator sees photos with the latents the encoder finds in them, and samples with the latents they were drawn
-from. Where it cannot tell the two kinds of pairs apart, the encoder inverts the generator.
+from. Where it cannot distinguish the two kinds of pairs, the encoder inverts the generator.
 """
 
 from collections.abc import Iterator

@@ -104,8 +104,8 @@ def train(
             estimates = torch.cat(state.network(torch.cat([images, real])), dim=1)
         mean, log_spread = engine.team.joined(estimates[: len(images)], settings.batch).chunk(2, dim=1)
         losses = negative_log_likelihood(z, mean, log_spread)
-        # Weighted by the spread it tells (2203.09168, beta 0.5): else a number it is sure of outweighs what it has yet
-        # to learn, and means run away (worst R^2 of a number after 100 steps: -21 instead of 0.14).
+        # Weighted by the spread it estimates (2203.09168, beta 0.5): else a number it is sure of outweighs what it has
+        # yet to learn, and means run away (worst R^2 of a number after 100 steps: -21 instead of 0.14).
         loss, photo_loss, prior_loss = (losses * log_spread.detach().exp()).mean(), None, None
         if photos is not None:
             own = estimates[len(images) :]
