@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from cli.browse.requests import LONGEST
 from cli.commands.label import name_direction, next_after_naming
 from cli.commands.pick import choose_direction, next_after_choosing
 from cli.inputs.sources import open_directions
@@ -16,7 +17,6 @@ from toolkit.directions import KIND, DirectionSet, direction_file
 from toolkit.errors import UserError
 from toolkit.files.artefacts import artefact_kind
 
-LONGEST = 100.0  # bound of every shift length in a request
 _FIRST_REACH = 6.0
 
 
