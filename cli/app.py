@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import gc
 import threading
 from collections.abc import Callable
 from typing import Annotated, Any
@@ -119,4 +120,7 @@ def main() -> None:
     """Run the command line."""
     with ending_at_once(), ending_in_order():
         threading.excepthook = leave_to_the_main_thread
-        app(prog_name="toolkit")
+        try:
+            app(prog_name="toolkit")
+        finally:
+            gc.freeze()  # on its way out Python would look through all of torch for garbage, for half a second

@@ -20,6 +20,7 @@ from cli.runs.progress import console, ending_signals
 from toolkit.compute.ranks import world_size
 from toolkit.errors import TeamError, UserError
 from toolkit.files.workplace import temporary_folder
+from toolkit.imports import collection_paused
 
 if TYPE_CHECKING:
     from toolkit.compute.engine import Engine
@@ -51,7 +52,8 @@ def engine_of(device: str, precision: str, processes: int = 1) -> "Engine":
         raise UserError(f"--processes is {processes}, but torchrun started {size}; leave the flag away")
     if _FOLDER in os.environ:
         _end_with_parent()
-    from toolkit.compute.engine import choose_engine
+    with collection_paused():
+        from toolkit.compute.engine import choose_engine
 
     engine = choose_engine(device, precision)
     if not engine.team.lead:
