@@ -49,7 +49,7 @@ def _timeless_record(content: bytes) -> Any:
 
 _COMPARED = {"run.json": _timeless_record}  # it says when the run was started and resumed
 _OMITTED_FOLDERS = ("tensorboard",)  # a file a process, named and stamped by time; what was read from it is purged
-_OMITTED = {"demo": ("out/report.html",)}  # it says how many seconds each step took
+OMITTED = {"demo": ("out/report.html",)}  # it says how many seconds each step took
 
 
 def forked(work: Callable[[], int], output: Path) -> int:
@@ -205,7 +205,7 @@ class Campaign:
         assert status == 0, f"{name} does not run: {output}"
         seconds = time.monotonic() - started
         operations = int(Path(f"{whole}.count").read_text())
-        expected = contents(whole, _OMITTED.get(name, ()))
+        expected = contents(whole, OMITTED.get(name, ()))
         for number in range(kills):  # of equal parts of the operations, none is left out
             point = self.random.randrange(number * operations // kills, (number + 1) * operations // kills + 1)
             self._kill(name, case, tally, expected, None if number % 3 == 2 else max(1, point), seconds)
@@ -239,7 +239,7 @@ class Campaign:
         if status != 0:
             tally.refused.append(f"{what}: {output.strip().splitlines()[-1] if output.strip() else status}")
         else:
-            tally.compare(what, expected, contents(folder, _OMITTED.get(name, ())))
+            tally.compare(what, expected, contents(folder, OMITTED.get(name, ())))
         shutil.rmtree(folder)
 
     def _killed(self, case: Case, folder: Path, point: int | None, seconds: float) -> str | None:

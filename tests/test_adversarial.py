@@ -10,9 +10,9 @@ import torch
 from rounding import close
 
 from generators.catalogue import open_generator
+from generators.compact import training as adversarial
 from generators.compact.augmentation import NUM_UNIFORMS, augmented
 from generators.compact.network import KIND, CompactGenerator, CompactNetwork, CompactShape, load_compact
-from generators.compact.network import training as adversarial
 from generators.compact.settings import GeneratorSettings
 from generators.compact.training import Discriminator, Step, TrainingState, train
 from generators.protocol import Generator, Latents

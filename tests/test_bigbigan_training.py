@@ -13,10 +13,10 @@ from rounding import close
 from test_adversarial import ENGINE, PHOTOS, differing, leaves
 from toy import ToyGenerator
 
+from generators.compact import joint_training as bigbigan_training
 from generators.compact.joint_critic import JointDiscriminator, Scores
 from generators.compact.joint_training import BigbiganState, train_bigbigan
 from generators.compact.network import CompactGenerator
-from generators.compact.network import joint_training as bigbigan_training
 from generators.compact.settings import GeneratorSettings
 from generators.compact.training import Discriminator, TrainingState
 from generators.compact.training import train as train_gan

@@ -13,8 +13,8 @@ import pytest
 from cli_runs import DISCOVER, ran, refused
 
 from toolkit.errors import UserError
+from toolkit.files import locks
 from toolkit.files.locks import LOCK, claimed, hold, hold_file, is_busy, let_go, let_go_file, take
-from toolkit.files.writing import locks
 
 
 def _started(program, *arguments):

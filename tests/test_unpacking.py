@@ -10,8 +10,8 @@ import pytest
 
 from generators.tensorflow.hub import module_variables
 from toolkit.errors import UserError
+from toolkit.files import unpacking
 from toolkit.files.unpacking import unpack
-from toolkit.files.writing import unpacking
 
 
 def tarred(members, mode="w", **options) -> bytes:

@@ -8,10 +8,10 @@ import textwrap
 import pytest
 
 from toolkit.errors import UserError
+from toolkit.files import workplace as workplaces
 from toolkit.files.locks import LOCK, Lock, take
 from toolkit.files.workplace import holdings, sweep, sweep_below, temporary_folder, workplace
 from toolkit.files.writing import replacing, replacing_folder, writable_folder, write_text
-from toolkit.files.writing import workplace as workplaces
 
 _WORKING = """
     import sys, time
@@ -161,7 +161,7 @@ def test_a_disk_that_is_full_leaves_the_old_file_alone(tmp_path, monkeypatch):
 
 
 def test_windows_waits_for_readers(tmp_path, monkeypatch):
-    from toolkit.files.writing import writing as files
+    from toolkit.files import writing as files
 
     outcomes = iter([PermissionError(), PermissionError()])
     replace = os.replace

@@ -14,7 +14,8 @@ from toolkit.compute.engine import Engine
 from toolkit.directions import DirectionSet
 from toolkit.errors import UserError
 from toolkit.files.workplace import temporary_folder
-from toolkit.masks.rules import MaskRule, large_components
+from toolkit.masks.filters import large_components
+from toolkit.masks.rules import MaskRule
 from toolkit.pictures.photos import read_photo
 from toolkit.pictures.picture_files import opened
 from toolkit.pictures.pixels import grid, overlay, resize, to_bytes
