@@ -2,7 +2,6 @@
 
 import contextlib
 import errno
-import gc
 import threading
 from collections.abc import Callable
 from typing import Annotated, Any
@@ -32,7 +31,14 @@ from cli.commands import (
     weights,
 )
 from cli.plug_ins import PLUGGED_IN, listed, with_plug_ins
-from cli.runs.processes import ending_at_once, failed, leave_to_the_main_thread, require_one_process, speaks
+from cli.runs.processes import (
+    ending_at_once,
+    failed,
+    leave_to_the_main_thread,
+    leaving_quickly,
+    require_one_process,
+    speaks,
+)
 from cli.runs.progress import ending_in_order
 from toolkit import __version__
 from toolkit.errors import UserError
@@ -129,9 +135,6 @@ def common(
 
 def main() -> None:
     """Run the command line."""
-    with ending_at_once(), ending_in_order():
+    with leaving_quickly(), ending_at_once(), ending_in_order():
         threading.excepthook = leave_to_the_main_thread
-        try:
-            app(prog_name="toolkit")
-        finally:
-            gc.freeze()  # on its way out Python would look through all of torch for garbage, for half a second
+        app(prog_name="toolkit")

@@ -1,5 +1,6 @@
 """Several processes of one command: started here on one machine, or by torchrun on one or several."""
 
+import atexit
 import contextlib
 import math
 import os
@@ -95,7 +96,7 @@ def ending_at_once() -> Iterator[None]:
     except SystemExit as end:
         if not several:
             raise
-        _end(end.code if isinstance(end.code, int) else 0 if end.code is None else 1)
+        _end(_status(end))
     except BaseException:
         if not several:
             raise
@@ -103,6 +104,31 @@ def ending_at_once() -> Iterator[None]:
         _end(1)
     if several:
         _end(0)
+
+
+@contextlib.contextmanager
+def leaving_quickly() -> Iterator[None]:
+    """End a process whose work came to its end without Python's own clearing up, after what is registered for its exit.
+
+    Python looks through all that torch holds for garbage again and again, for half a second.
+    """
+    statuses: list[int] = []
+    atexit.register(_leave, statuses)  # before all others, and so called after them
+    try:
+        yield
+    except SystemExit as end:
+        statuses.append(_status(end))
+        raise
+
+
+def _leave(statuses: list[int]) -> None:
+    if statuses:
+        with contextlib.suppress(OSError):  # of a reader that is gone: Python reports it
+            _end(statuses[-1])
+
+
+def _status(end: SystemExit) -> int:
+    return end.code if isinstance(end.code, int) else 0 if end.code is None else 1
 
 
 def leave_to_the_main_thread(failure: threading.ExceptHookArgs) -> None:
