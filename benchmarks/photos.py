@@ -18,8 +18,8 @@ import torch
 from PIL import Image
 
 from benchmarks.timing import Work, by_turns
-from cli.commands.predict import Pictures, predict_photos
-from cli.inputs.sources import open_segmenter
+from segmentation.predict.opening import open_segmenter
+from segmentation.predict.photos import Pictures, predict_photos
 from segmentation.predict.segmenter import Segmenter
 from segmentation.unet.network import UNet
 from toolkit.pictures.photos import read_photo

@@ -1,25 +1,21 @@
 """Generators by name or by file: the one table the command line needs."""
 
-from importlib.resources import files
 from pathlib import Path
 
 from generators.own.factories import Factory, find_factory
 from generators.own.trust import RECORDED, Code, Trust
 from generators.protocol import Generator
 from generators.spec import Options, split_spec
-from toolkit.errors import UserError
+from toolkit.command_line import command
+from toolkit.errors import UserError, named
 from toolkit.files.artefacts import artefact_kind
 from toolkit.files.published import cached, find
+from toolkit.files.shipped import shipped_file
 from toolkit.files.unfinished import require_finished
 from toolkit.plug_ins import offers
 
 DEFAULT = "flowers64"
 _IN_FOLDERS = ("generator.safetensors", "generator.pt")  # in run folders, in published ones; the first there is taken
-
-
-def shipped_file(name: str) -> Path:
-    """Return the path of a file shipped in `assets`, from a wheel as from an editable install."""
-    return Path(str(files("assets"))) / name
 
 
 def shipped_generators() -> list[str]:
@@ -59,7 +55,10 @@ def open_generator(name: str, weights: Path | None = None, trust: Trust = RECORD
     """
     plain, values = split_spec(name)
     if weights is not None and plain != "bigbigan":
-        raise UserError(f"--weights goes with --generator bigbigan, not {plain}; give the file itself as --generator")
+        raise UserError(
+            f"{named('weights')} goes with {named('generator', 'bigbigan')}, not {plain}; give the file itself as "
+            f"{named('generator')}"
+        )
     options = Options(values, plain)
     opened = _opened(plain, weights, options, trust)
     options.end()
@@ -90,7 +89,8 @@ def _opened(name: str, weights: Path | None, options: Options, trust: Trust) -> 
         file = weights_file(name, weights)
         if file is None:
             raise UserError(
-                f"--generator bigbigan needs its weights; {find('bigbigan').how_to_get()}, or give --weights FILE"
+                f"{named('generator', 'bigbigan')} needs its weights; {find('bigbigan').how_to_get()}, or give "
+                f"{named('weights', 'FILE')}"
             )
         return load_bigbigan(file)
     factory = _own(name)
@@ -102,7 +102,8 @@ def _opened(name: str, weights: Path | None, options: Options, trust: Trust) -> 
     if Path(name).is_dir():
         require_finished(Path(name) / _IN_FOLDERS[0])
         raise UserError(
-            f"{name} holds none of {', '.join(_IN_FOLDERS)}; name the run folder of toolkit train-generator, or a file"
+            f"{name} holds none of {', '.join(_IN_FOLDERS)}; name the run folder of {command('train-generator')}, or a "
+            "file"
         )
     if Path(name).suffix or len(Path(name).parts) > 1:
         hint = "; one's own code is package.module:factory" if Path(name).suffix == ".py" else ""

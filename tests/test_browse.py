@@ -489,7 +489,7 @@ def test_a_set_that_is_not_there(tmp_path):
 def test_a_shipped_set_is_read_only_by_name_and_by_file(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert BrowsedSet.open(tmp_path / "flowers64").file is None
-    from generators.catalogue import shipped_file
+    from toolkit.files.shipped import shipped_file
 
     opened = BrowsedSet.open(shipped_file("directions") / "flowers64.safetensors")
     assert (opened.file, str(opened.copy_to)) == (None, "flowers64-directions")

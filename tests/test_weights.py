@@ -21,9 +21,10 @@ from test_biggan import TINY, filled
 from typer.testing import CliRunner
 
 from cli.app import app
-from cli.inputs.sources import open_directions, open_segmenter, or_published
+from discovery.opening import open_directions
 from generators.catalogue import open_generator, weights_file
 from generators.protocol import load_latents
+from segmentation.predict.opening import open_segmenter
 from segmentation.unet.network import UNet
 from toolkit.directions import Choice
 from toolkit.errors import UserError
@@ -32,6 +33,7 @@ from toolkit.files.fetch import Transfer
 from toolkit.files.partial_file import PartialFile
 from toolkit.files.places import cache_folder, settings_folder
 from toolkit.files.published import ROLES, cached, find, is_offline, published, pull
+from toolkit.files.shipped import or_published
 from toolkit.files.unpacking import unpack
 
 CONTENT = bytes(range(256)) * 4

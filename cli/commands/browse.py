@@ -39,7 +39,8 @@ def browse(
     from cli.browse.pictures import Pictures
     from cli.browse.server import ADDRESS, BrowseServer, bound_socket
     from cli.browse.set import BrowsedSet
-    from cli.inputs.sources import generator_of, open_segmenter
+    from cli.inputs.sources import generator_of
+    from segmentation.predict.opening import open_segmenter
     from toolkit.compute.engine import choose_engine
 
     engine = choose_engine(device, precision)
@@ -61,7 +62,7 @@ def browse(
 
 def _shipped_segmenter(generator: str) -> str:
     """Return the name of the segmenter shipped for a generator, or nothing."""
-    from generators.catalogue import shipped_file
+    from toolkit.files.shipped import shipped_file
 
     bare = Path(generator).name == generator  # a generator's file says its name, which is no path to open
     return generator if bare and (shipped_file("segmenters") / f"{generator}.safetensors").is_file() else ""

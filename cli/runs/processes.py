@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 
 from cli.runs.progress import console, ending_signals
+from toolkit.command_line import as_flags
 from toolkit.compute.ranks import world_size
 from toolkit.errors import TeamError, UserError
 from toolkit.files.workplace import temporary_folder
@@ -75,7 +76,7 @@ def speaks() -> bool:
 
 def failed(error: UserError) -> int:
     """Tell the user of an error and return the exit status; of several processes one alone is heard."""
-    message = f"error: {error}"
+    message = f"error: {as_flags(error.marked)}"
     if _FOLDER in os.environ:  # the process that started this one tells one of the errors, if all fail alike
         with contextlib.suppress(OSError):  # it may be gone, and its folder with it
             Path(os.environ[_FOLDER], os.environ["RANK"]).write_text(message, encoding="utf-8")

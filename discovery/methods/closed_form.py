@@ -5,10 +5,11 @@ import torch.nn.functional as F
 
 from discovery.methods.search import DirectionSearch, Findings
 from discovery.methods.settings import CoordinateSettings, RandomSettings, SefaSettings
+from discovery.methods.signs import with_fixed_signs
 from generators.protocol import Generator, Inspectable
 from toolkit.compute.engine import Engine
 from toolkit.directions import DirectionSet
-from toolkit.errors import UserError
+from toolkit.errors import UserError, named
 from toolkit.streams import Stream
 
 
@@ -16,16 +17,16 @@ class SefaSearch(DirectionSearch[SefaSettings]):
     """The latent directions that change the first layers' outputs most.
 
     They are the eigenvectors of A^T A of the largest eigenvalues, A (M, D) being the weights of all linear maps that
-    read the latent (Shen & Zhou, CVPR 2021, section 3.2); the score column `eigenvalue` holds these. UserError for a
-    generator that does not show its first layers.
+    read the latent (Shen & Zhou, CVPR 2021, section 3.2); the score column `eigenvalue` holds these. Each has its
+    largest entry positive. UserError for a generator that does not show its first layers.
     """
 
     def __init__(self, generator: Generator, settings: SefaSettings, engine: Engine) -> None:
         super().__init__(generator, settings, engine)
         if not isinstance(generator, Inspectable):
             raise UserError(
-                f"--method sefa reads a generator's first layers, which {generator.name} does not show; use --method "
-                "ganspace or deformator, or give your own OwnGenerator its first_layers"
+                f"{named('method', 'sefa')} reads a generator's first layers, which {generator.name} does not show; "
+                f"use {named('method', 'ganspace')} or deformator, or give your own OwnGenerator its first_layers"
             )
         self._count = _count(settings.directions, generator)
         self._weights = torch.cat([weight.detach().cpu().double() for weight in generator.first_weights()])
@@ -35,7 +36,7 @@ class SefaSearch(DirectionSearch[SefaSettings]):
         weights = F.normalize(self._weights, dim=1) if self.settings.unit_rows else self._weights
         values, vectors = torch.linalg.eigh(weights.T @ weights)
         found = DirectionSet(
-            vectors.flip(1)[:, : self._count].T.float(),
+            with_fixed_signs(vectors.flip(1)[:, : self._count].T.float()),
             self.generator.name,
             "sefa",
             scores={"eigenvalue": values.flip(0)[: self._count].clamp_min(0).tolist()},
@@ -80,6 +81,6 @@ def _count(directions: int | None, generator: Generator) -> int:
     if count > generator.latent_dim:
         raise UserError(
             f"{count} directions are more than the {generator.latent_dim} latent numbers of {generator.name}; give "
-            f"--directions {generator.latent_dim} or fewer"
+            f"{named('directions', generator.latent_dim)} or fewer"
         )
     return count

@@ -14,6 +14,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from toolkit.command_line import command
 from toolkit.errors import UserError
 from toolkit.files.fetch import Transfer, by_hand, fetch
 from toolkit.files.partial_file import tidy
@@ -63,7 +64,7 @@ class PublishedFile:
         if not self.mirrors:
             return f"get {self.page} by hand (it may lead on to Kaggle) and unpack it as {self.path}"
         alone = by_hand(self.mirrors, self.path)
-        return alone if is_offline() else f"run toolkit weights pull {self.name} ({self.size}), or {alone}"
+        return alone if is_offline() else f"run {command('weights', 'pull', self.name)} ({self.size}), or {alone}"
 
 
 def is_offline() -> bool:
@@ -143,7 +144,8 @@ def cached(entry: PublishedFile) -> Path | None:
     elif digest != expected:
         raise UserError(
             f"{entry.path} is not what it was: its SHA-256 is {digest}, but {expected} is expected; delete it and "
-            f"run toolkit weights pull {entry.name}, or delete {_record_path(entry).name} too if you mean to change it"
+            f"run {command('weights', 'pull', entry.name)}, or delete {_record_path(entry).name} too if you mean to "
+            "change it"
         )
     return entry.path
 
