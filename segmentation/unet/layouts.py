@@ -50,8 +50,10 @@ def network_of(state: Tensors, path: Path) -> UNet:
         marks = " and ".join(layout.mark for layout in LAYOUTS)
         raise UserError(f"{path} holds no U-Net weights: {marks} is missing; check that it is the right file")
     match_state(state, _shapes(network), path, f"a U-Net of width {network.width}")
-    network = network.to_empty(device="cpu")
-    network.load_state_dict(state)
+    # Taken as they are, in the network's own precision: giving a network without weights memory first, as `to_empty`
+    # does, makes torch import sympy, which takes longer than all the rest of opening a segmenter.
+    own = {name: state[name].to(empty.dtype) for name, empty in network.state_dict().items()}
+    network.load_state_dict(own, assign=True)
     return network
 
 
