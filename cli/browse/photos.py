@@ -43,7 +43,7 @@ class PhotoEmbedder:
         self._embedder, self._generator, self._device = embedder, generator, device
 
     @cached_property
-    def _reconstructor(self) -> LatentRefiner:
+    def _refiner(self) -> LatentRefiner:
         return LatentRefiner(self._generator, self._embedder.image_size, self._device)
 
     def embed(self, content: bytes, name: str, steps: int) -> EmbeddedPhoto:
@@ -53,7 +53,7 @@ class PhotoEmbedder:
         z, errors = embed_images(
             from_bytes(seen[None]).to(self._device),
             self._embedder,
-            self._reconstructor,
+            self._refiner,
             False,
             Refinement(steps),
             Stream(0, "embedding"),

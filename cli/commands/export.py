@@ -61,9 +61,9 @@ def _deformator(given: Path, directions: "DirectionSet", out: Path, gan_type: st
         console.print(f"note: {as_flags(note)}")
     what = "deformator and shift predictor" if networks.predictor is not None else "deformator, and no shift predictor"
     console.print(f"wrote {out}: {networks.kind} {what}, {len(directions)} directions")
-    told = directions.card.get("source", {}).get("generator", directions.generator)
+    recorded = directions.source.generator or directions.generator
     named = _generator(directions)
-    words = [] if named == told else generator_words(named)
+    words = [] if named == recorded else generator_words(named)
     following = command("render-gif", out, *words, "--direction", 0, "--reach", 6, "--out", "direction.gif")
     console.print(f"next: {following}")
 
@@ -98,8 +98,8 @@ def _generator(directions: "DirectionSet") -> str:
     from generators.catalogue import known_generators
     from generators.recorded import missing_words, words_for
 
-    source = directions.card.get("source", {})
-    if "missing" in source:
-        return missing_words(source)
+    source = directions.source
+    if source.missing is not None:
+        return missing_words(source.missing)
     named = directions.generator in known_generators()
-    return words_for(str(source.get("generator") or (directions.generator if named else "FILE")))
+    return words_for(source.generator or (directions.generator if named else "FILE"))

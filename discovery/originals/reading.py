@@ -20,6 +20,7 @@ from toolkit.directions import DirectionSet
 from toolkit.errors import UserError
 from toolkit.files.artefacts import Tensors, load_state_file, match_state
 from toolkit.files.writing import read_json
+from toolkit.provenance import GeneratorSource
 from toolkit.untrusted.text import is_there
 
 ARGS = "args.json"
@@ -131,8 +132,8 @@ class PublishedFolder:
             options["space"] = self.space
         path, name = self.generator()
         if path is not None:
-            return {"generator": join_spec(str(path), options)}
-        return {"generator": join_spec(name, options), "missing": join_spec("FILE", options)}
+            return GeneratorSource(join_spec(str(path), options)).as_dict()
+        return GeneratorSource(join_spec(name, options), missing=join_spec("FILE", options)).as_dict()
 
     def _wrong(self, key: str, value: Any, expected: str) -> UserError:
         return UserError(f"{key} in {self.root / ARGS} is {value!r}, but has to be {expected}; correct it there")

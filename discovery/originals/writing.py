@@ -102,15 +102,15 @@ def gan_arguments(directions: DirectionSet, gan_type: str | None) -> tuple[dict[
     Without `gan_type` the kind follows from the folder the set was read from, or from the generator's name. UserError
     for classes that are no numbers.
     """
-    source = directions.card.get("source", {})
-    plain, options = split_spec(str(source.get("generator", directions.generator)))
+    source = directions.source
+    plain, options = split_spec(source.generator or directions.generator)
     known = directions.card.get("published", {})
     kind = gan_type or known.get("gan_type") or _kind_by_name(directions.generator)
-    weights = Path(source.get("weights") or (plain == "bigbigan" and weights_file(plain)) or plain)
+    weights = Path(source.weights or (plain == "bigbigan" and weights_file(plain)) or plain)
     arguments = {**known, "gan_type": kind, "gan_weights": str(weights.resolve() if weights.exists() else weights)}
     dropped = ", ".join(key for key in options if key != _WRITTEN_OPTIONS.get(kind))
     notes = [f"the original has nothing like the generator's options {dropped}"] if dropped else []
-    if kind in GANS and "generator" not in source and not weights.exists():
+    if kind in GANS and source.generator is None and not weights.exists():
         notes.append(f"the set tells no weights of {plain}; write their path as gan_weights into {ARGS}")
     if kind == "BigGAN":
         arguments["target_class"] = _classes(directions.generator, plain, options)

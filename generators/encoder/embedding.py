@@ -42,7 +42,7 @@ def trained_on_another(embedder: Embedder, digest: str | None) -> bool:
     """Return whether an embedder records that it was trained on another generator's file than the one of `digest`."""
     if not isinstance(embedder, Encoder):
         return False
-    recorded = embedder.card.get("source", {}).get("generator_digest")
+    recorded = embedder.source.generator_digest
     return recorded is not None and recorded != digest
 
 
