@@ -228,7 +228,7 @@ def test_nothing_but_broken_photos(encoder, tmp_path):
         (("--backend", "jax"), "--backend is 'jax'; choose one of torch, tfhub"),
         (("--backend", "tfhub"), "--backend tfhub and --module go together"),
         (("--module", "m"), "--backend tfhub and --module go together"),
-        (("--backend", "tfhub", "--module", "m", "--encoder", "e"), "leave --encoder away"),
+        (("--backend", "tfhub", "--module", "m", "--encoder", "e"), "omit --encoder"),
         (("--refine-rate", "0"), "--refine-rate is 0.0, but has to be more than 0"),
         ((), "no encoder comes with scene; give --encoder, or make one: toolkit train-encoder --generator scene"),
         (("--encoder", "missing"), "no encoder at missing"),
@@ -245,7 +245,7 @@ def test_the_name_of_the_output_and_an_encoder_of_another_generator(photos, enco
     assert "should end in .npy" in refused(*arguments, tmp_path / "z.pt")
     Encoder(EncoderNetwork(EncoderShape(16, 16, 4)), {"generator": "flowers"}).save(encoder)
     message = refused(*arguments, tmp_path / "z.npy")
-    assert "the encoder tells latents of flowers with 16 numbers, but scene has 16" in message
+    assert "the encoder estimates latents of flowers with 16 numbers, but scene has 16" in message
 
 
 class _Module:

@@ -328,7 +328,7 @@ def test_a_single_direction_is_exported_by_flag_and_for_other_generators(tmp_pat
     assert "the original's BigBiGAN has 120 latent numbers, this direction 6" in text
     assert "bigbigan is taken for it unless --generator is given" in text
     assert f"next: toolkit segment {tmp_path}/bg.pth --generator scene@image_size=32 --out segmenter" in text
-    assert "one tensor holds no opposite; direction_3 is left away" in " ".join(ran(*command).split())
+    assert "one tensor holds no opposite; direction_3 is omitted" in " ".join(ran(*command).split())
 
 
 @pytest.mark.parametrize(

@@ -72,7 +72,7 @@ def test_settings_are_those_of_the_method(runs, tmp_path):
     assert "samples = 60" in text
     assert "deformator" not in text
     message = refused("discover", "--method", "sefa", "--deformator", "fc", "--out", tmp_path / "r")
-    assert message == "--deformator goes with --method deformator, not sefa; leave it away"
+    assert message == "--deformator goes with --method deformator, not sefa; omit it"
     message = refused("discover", "--method", "pca", "--out", tmp_path / "r")
     assert "choose one of deformator, ganspace, sefa, contrast, coordinates, random" in message
     again = ("discover", "--method", "ganspace", *SCENE, "--config", runs[0] / "ganspace" / "config.toml")

@@ -34,7 +34,7 @@ def convert(
     writable_file(out, (".safetensors",))
     require(not out.exists() or not out.samefile(source), f"--out {out} is the source itself; choose another name")
     converter = _converter(source)
-    require(name is None or converter in (_module, _generator), "--name names generators; leave it away")
+    require(name is None or converter in (_module, _generator), "--name names generators; omit it")
     converter(source, out, name or "bigbigan")
 
 

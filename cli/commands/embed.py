@@ -50,10 +50,10 @@ def embed(
     precision: PrecisionOption = "fp32",
     processes: ProcessesOption = 1,
 ) -> None:
-    """Tell the latents of photos; the same command again goes on where it was stopped."""
+    """Estimate the latents of photos; rerun to resume."""
     require(backend in _BACKENDS, f"--backend is {backend!r}; choose one of {', '.join(_BACKENDS)}")
     require((backend == "tfhub") == (module is not None), "--backend tfhub and --module go together; give both")
-    require(module is None or encoder is None, "--module holds the encoder itself; leave --encoder away")
+    require(module is None or encoder is None, "--module holds the encoder itself; omit --encoder")
     require(refine_rate > 0, f"--refine-rate is {refine_rate}, but has to be more than 0")
     from generators.encoder.embed_photos import EmbedTask, embed_all
     from generators.encoder.embedding import Reconstructor, Refinement, embed_images
@@ -68,7 +68,7 @@ def embed(
     require_outside(out, photos)
     engine = engine_of(device, precision, processes)
     renderer = _open_renderer(generator, weights, engine.device)
-    require(renderer is not None or refine == 0, "--refine needs the generator's weights; get them or leave it away")
+    require(renderer is not None or refine == 0, "--refine needs the generator's weights; get them or omit it")
     embedder, source = _open_embedder(encoder, module, generator, engine.device)
     digest = generator_inputs(generator, weights).get("generator_digest")
     _require_fit(embedder, renderer, digest)
@@ -132,7 +132,7 @@ def _open_renderer(name: str, weights: Path | None, device: "torch.device") -> "
 def _open_embedder(
     encoder: str | None, module: Path | None, generator: str, device: "torch.device"
 ) -> "tuple[Embedder, dict[str, str]]":
-    """Return what tells the latents, and how a record names it."""
+    """Return what estimates the latents, and how a record names it."""
     from generators.encoder.network import load_encoder
     from generators.encoder.opening import encoder_file
     from toolkit.files.writing import sha256_of
@@ -151,16 +151,16 @@ def _require_fit(embedder: "Embedder", generator: "Generator | None", digest: st
 
     if generator is None:
         return
-    told = embedder.generator if isinstance(embedder, Encoder) else generator.name
-    if (told, embedder.latent_dim) != (generator.name, generator.latent_dim):
+    trained_for = embedder.generator if isinstance(embedder, Encoder) else generator.name
+    if (trained_for, embedder.latent_dim) != (generator.name, generator.latent_dim):
         raise UserError(
-            f"the encoder tells latents of {told} with {embedder.latent_dim} numbers, but {generator.name} has "
-            f"{generator.latent_dim}; train one with toolkit train-encoder"
+            f"the encoder estimates latents of {trained_for} with {embedder.latent_dim} numbers, but {generator.name} "
+            f"has {generator.latent_dim}; train one with toolkit train-encoder"
         )
     trained_on = embedder.card.get("source", {}).get("generator_digest") if isinstance(embedder, Encoder) else None
     if trained_on is not None and trained_on != digest:
         console.print(
-            f"note: the encoder was trained on another file of {told}; if that was another training, so is this"
+            f"note: the encoder was trained on another file of {trained_for}; if that was another training, so is this"
         )
 
 

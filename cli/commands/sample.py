@@ -34,7 +34,7 @@ def sample(
     writable_file(out, (".png", ".npy"))
     require(
         latents is None or (count is None and truncation is None),
-        "--latents says which images; leave --count and --truncation away",
+        "--latents says which images; omit --count and --truncation",
     )
     import numpy as np
     import torch

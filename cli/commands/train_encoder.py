@@ -1,4 +1,4 @@
-"""toolkit train-encoder: an encoder, which tells the latents of images, for any generator."""
+"""toolkit train-encoder: an encoder, which estimates the latents of images, for any generator."""
 
 from pathlib import Path
 from typing import Annotated
@@ -27,7 +27,7 @@ def train_encoder(
     precision: PrecisionOption = "auto",
     processes: ProcessesOption = 1,
 ) -> None:
-    """Train an encoder that tells the latents of images."""
+    """Train an encoder that estimates the latents of images."""
     from cli.inputs.sources import open_typed
     from generators.encoder.run import EncoderRun
     from generators.encoder.training import encoder_shape

@@ -141,7 +141,7 @@ def _flagged(
         for flag in given:
             if flag not in fields:
                 names = ", ".join(n for n, c in classes.items() if flag in _field_names(c))
-                raise UserError(f"--{flag.replace('_', '-')} goes with --{switch} {names}, not {name}; leave it away")
+                raise UserError(f"--{flag.replace('_', '-')} goes with --{switch} {names}, not {name}; omit it")
         if config is not None:
             fields = chosen.from_dict(read_toml(config), str(config)).as_dict()
         if switched:

@@ -1,4 +1,4 @@
-"""Latents of photos: told by an encoder, and moved towards their photos if asked."""
+"""Latents of photos: estimated by an encoder, and moved towards their photos if asked."""
 
 from dataclasses import dataclass
 from typing import Protocol
@@ -15,7 +15,7 @@ _EXCESS_WEIGHT = 0.1
 
 
 class Embedder(Protocol):
-    """What tells latents from images: an encoder trained here, or one brought from elsewhere."""
+    """What estimates latents of images: an encoder trained here, or one brought from elsewhere."""
 
     image_size: int
     latent_dim: int
@@ -34,7 +34,7 @@ class Refinement:
 
 
 class Reconstructor:
-    """Renders latents beside the images they were told from, and moves them closer.
+    """Renders latents beside the images they were estimated from, and moves them closer.
 
     Both are compared at the smaller of the generator's and the embedder's sides.
     """

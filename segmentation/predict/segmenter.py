@@ -40,7 +40,7 @@ _EDGE_EPSILON = 1e-3
 
 @dataclass(frozen=True)
 class Segmenter:
-    """A U-Net, the side in pixels of the images it was trained on, and a card that tells how it was made.
+    """A U-Net, the side in pixels of the images it was trained on, and a card that says how it was made.
 
     The network is copied, so that a segmenter made during training leaves the training alone. Photos go through a
     second copy, prepared for speed when first needed, so that what is saved stays what was trained.
@@ -125,7 +125,7 @@ class Segmenter:
         return guided_filter(guide, probability, radius, _EDGE_EPSILON)
 
     def digest(self) -> str:
-        """Return 16 letters that tell its weights from others, for run records."""
+        """Return 16 letters that identify its weights, for run records."""
         found = hashlib.sha256()
         for name, tensor in self.network.state_dict().items():
             found.update(name.encode() + tensor.detach().cpu().contiguous().numpy().tobytes())
@@ -151,7 +151,7 @@ class Segmenter:
         tensors, card = load_artefact(path, KIND)
         image_size = card.pop("image_size", None)
         if type(image_size) is not int or image_size > _LARGEST_SIZE:
-            raise UserError(f"{path} does not tell the image size of its network; train it again")
+            raise UserError(f"{path} does not say the image size of its network; train it again")
         card.pop("width", None)
         return cls(_network_from(tensors, path), image_size, card)
 
@@ -176,7 +176,7 @@ def _is_unet(tensors: dict[str, torch.Tensor]) -> bool:
 
 
 def _unfilled(tensors: dict[str, torch.Tensor]) -> UNet | None:
-    """Return a network of the width and way of upsampling that the shapes tell, without weights, or None."""
+    """Return a network of the width and way of upsampling that the shapes imply, without weights, or None."""
     last = tensors.get(_LAST)
     if last is None or last.dim() != 4:
         return None

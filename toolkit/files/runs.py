@@ -50,7 +50,7 @@ class RunFolder:
         extendable: tuple[str, ...] = (),
         team: Team = SOLO,
     ) -> "RunFolder":
-        """Return the run folder at `path`, made or taken up again.
+        """Return the run folder at `path`, made or resumed.
 
         `inputs` names what the run reads besides its settings (generator, photos ...), as text. UserError when the
         folder holds a run of another kind, or of other settings or inputs (numbers in `extendable` may grow), and
@@ -145,8 +145,8 @@ class RunFolder:
         ]
         if changed:
             raise UserError(
-                f"{self.path} holds a run {_told(changed, list(defaults), extendable)}; repeat that command or choose "
-                f"another {OUT}"
+                f"{self.path} holds a run {_described(changed, list(defaults), extendable)}; repeat that command or "
+                f"choose another {OUT}"
             )
 
     @property
@@ -251,7 +251,7 @@ class RunFolder:
             write_text(self.path / "metrics.jsonl", "".join(json.dumps(line) + "\n" for line in kept))
 
 
-def _told(changed: list[tuple[str, Any, Any]], settings: list[str], extendable: tuple[str, ...]) -> str:
+def _described(changed: list[tuple[str, Any, Any]], settings: list[str], extendable: tuple[str, ...]) -> str:
     """Return in words how a run was begun otherwise, from (name, before, now) of what differs."""
     _, had, asked = changed[0]
     if [name for name, _, _ in changed] == ["steps"] and isinstance(had, int) and isinstance(asked, int):
