@@ -1,7 +1,8 @@
 """Settings of direction discovery. No torch here: the command line reads the defaults from it."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from discovery.methods.deformator.kinds import DEFORMATORS, RECONSTRUCTORS
 from toolkit.errors import UserError, named
@@ -15,6 +16,11 @@ class DiscoverySettings(Settings):
     """How directions are discovered; the defaults are those of Voynov & Babenko (ICML 2020)."""
 
     kind: ClassVar[str] = "discover"
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "paper": {"reconstructor": "resnet", "steps": 100_000, "deformator_rate": 1e-4, "reconstructor_rate": 1e-4},
+        # For images of 64 pixels on a CPU: half an hour on one core.
+        "quick": {"reconstructor": "lenet", "steps": 6500, "deformator_rate": 1e-3, "reconstructor_rate": 1e-3},
+    }
 
     steps: int = setting(100_000, "training steps, one batch of image pairs each", minimum=1)
     batch: int = setting(32, "image pairs in a batch", minimum=2)

@@ -163,7 +163,7 @@ def test_files_stay_short(path):
 RUNS_CODE: dict[str, set[str]] = {
     "importlib.import_module": {"generators/own/factories.py"},
     "importlib.metadata": {"toolkit/plug_ins.py"},
-    "pkgutil": {"toolkit/plug_ins.py"},
+    "pkgutil.resolve_name": {"toolkit/plug_ins.py"},
     "toolkit.plug_ins.resolved": {"discovery/methods/table.py", "toolkit/masks/rules.py"},
     "importlib.util.find_spec": {
         "generators/own/modules.py",

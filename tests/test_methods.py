@@ -212,6 +212,30 @@ def test_sefa_with_unit_rows_gives_every_row_the_same_say():
     assert found_by(SefaSearch, generator, SefaSettings(unit_rows=False)).vectors[0].abs().argmax() == 1
 
 
+def assert_largest_entries_are_positive(vectors):
+    assert (vectors.gather(1, vectors.abs().argmax(dim=1, keepdim=True)) > 0).all()
+
+
+def test_sefa_gives_the_same_directions_whichever_signs_the_eigenvectors_have(monkeypatch):
+    generator, eigh = Mixed(), torch.linalg.eigh
+    found = found_by(SefaSearch, generator, SefaSettings()).vectors
+    signs = torch.tensor([1.0, -1, -1, 1, -1, 1], dtype=torch.float64)
+    monkeypatch.setattr(torch.linalg, "eigh", lambda matrix: (eigh(matrix)[0], eigh(matrix)[1] * signs))
+    assert torch.equal(found_by(SefaSearch, generator, SefaSettings()).vectors, found)
+    assert_largest_entries_are_positive(found)
+
+
+@pytest.mark.parametrize("mapped", [False, True])
+def test_ganspace_gives_the_same_directions_whichever_signs_the_components_have(mapped, monkeypatch):
+    generator = Mixed(mapped=mapped)
+    found = by_ganspace(generator)[0].vectors
+    components, signs = IncrementalPCA.components, torch.tensor([-1.0, 1, -1, -1, 1, -1, 1, -1], dtype=torch.float64)
+    turned = lambda pca: components(pca) * signs[: len(components(pca)), None]  # noqa: E731
+    monkeypatch.setattr(IncrementalPCA, "components", turned)
+    torch.testing.assert_close(by_ganspace(generator)[0].vectors, found, rtol=0, atol=1e-6)
+    assert_largest_entries_are_positive(found)
+
+
 def test_sefa_says_what_it_needs():
     with pytest.raises(UserError, match="which scene does not show; use method=ganspace"):
         found_by(SefaSearch, SceneGenerator(), SefaSettings())

@@ -7,7 +7,7 @@ import dataclasses
 import json
 import math
 import typing
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -26,14 +26,16 @@ def setting(
     maximum: float | None = None,
     choices: Collection[str] | None = None,
     watches: bool = False,
+    was: str | None = None,
 ) -> Any:
     """Return a dataclass field with a help text and a range: >= `minimum`, > `above`, <= `maximum`.
 
     `choices` are the names it may have, such as a table of them (toolkit.plug_ins). One that `watches` says how often a
-    run is looked at or saved, which changes nothing of what comes out.
+    run is looked at or saved, which changes nothing of what comes out. `was` is the field's name of before, which files
+    and flags may still hold.
     """
     metadata = {"help": help, "minimum": minimum, "above": above, "maximum": maximum, "choices": choices}
-    return dataclasses.field(default=default, metadata={**metadata, "watches": watches})
+    return dataclasses.field(default=default, metadata={**metadata, "watches": watches, "was": was})
 
 
 def require_parts(batch: int, micro_batch: int | None) -> None:
@@ -56,9 +58,13 @@ def same_as(settings_class: "type[Settings]", name: str, default: Any = _ITS_OWN
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """Base of all settings: checks every field's type and range on construction, reads and writes TOML."""
+    """Base of all settings: checks every field's type and range on construction, reads and writes TOML.
+
+    `presets` are named sets of values, each holding the same fields; the first is the one that the defaults are.
+    """
 
     kind: ClassVar[str] = "settings"
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
 
     def __post_init__(self) -> None:
         hints = typing.get_type_hints(type(self))
@@ -77,8 +83,33 @@ class Settings:
         return {name: value for name, value in self.as_dict().items() if name not in watching}
 
     @classmethod
-    def from_dict(cls, values: dict[str, Any], source: str = "the settings") -> Self:
-        """Return settings with these values; UserError naming a field that does not exist."""
+    def preset(cls, name: str, **changes: Any) -> Self:
+        """Return the settings of a preset, with `changes`; UserError for a name that is none."""
+        if name not in cls.presets:
+            raise UserError(f"there is no preset {name!r}; choose one of {', '.join(cls.presets)}")
+        return cls(**{**cls.presets[name], **changes})
+
+    @property
+    def preset_name(self) -> str | None:
+        """Return the preset whose values these are, None where they are of none."""
+        own = self.as_dict()
+        return next((name for name, values in self.presets.items() if values.items() <= own.items()), None)
+
+    @classmethod
+    def renamed(cls) -> dict[str, str]:
+        """Return by their names of before the fields that are called otherwise now."""
+        return {field.metadata["was"]: field.name for field in dataclasses.fields(cls) if field.metadata.get("was")}
+
+    @classmethod
+    def up_to_date(cls, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Return values by today's names of their fields; what is no field stays as it is."""
+        names = cls.renamed()
+        return {names.get(name, name): value for name, value in values.items()}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any], source: str = "the settings") -> Self:
+        """Return settings with these values, fields' names of before included; UserError naming an unknown one."""
+        values = cls.up_to_date(values)
         names = [field.name for field in dataclasses.fields(cls)]
         unknown = sorted(set(values) - set(names))
         if unknown:

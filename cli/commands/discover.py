@@ -17,8 +17,9 @@ from cli.inputs.options import (
     with_settings,
 )
 from cli.reports.hints import command, segment_command
+from cli.runs.forecast import Forecasting
 from cli.runs.processes import ProcessesOption, engine_of
-from cli.runs.progress import console, terminal
+from cli.runs.progress import console
 from cli.runs.training import within_memory
 from discovery.methods.table import METHODS, search_of
 from toolkit.settings import Settings
@@ -53,12 +54,13 @@ def discover(
         engine = engine.for_training(compile_mode, getattr(settings, "steps", 0))
         settings = _fitting(method, settings, opened, engine, max_memory)
     else:
-        scaling = " and ".join(name for name in METHODS if METHODS[name].scales)
+        scaling = " and ".join(name for name in METHODS.own if METHODS[name].scales)
         require(
             engine.team.size == 1 and max_memory is None and compile_mode == "auto",
             f"--processes, --max-memory and --compile go with --method {scaling}; the others are done in minutes",
         )
-    found = discover_into(out, method, opened.to(engine.device), settings, engine, source, terminal)
+    watch = Forecasting(settings, engine)
+    found = discover_into(out, method, opened.to(engine.device), settings, engine, source, watch)
     console.print(f"wrote {out / 'directions.safetensors'}, {out / 'charts'}, {out / 'report.html'}")
     if found.choice is None:
         console.print(f"next: {command('pick', out)}")

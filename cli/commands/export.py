@@ -95,11 +95,11 @@ def _bg_direction(directions: "DirectionSet", out: Path, direction: str | None, 
 
 def _generator(directions: "DirectionSet") -> str:
     """Return what to write behind --generator; with FILE in it where the set names no weights that are at hand."""
-    from generators.catalogue import shipped_generators
+    from generators.catalogue import known_generators
     from generators.recorded import missing_words, words_for
 
     source = directions.card.get("source", {})
     if "missing" in source:
         return missing_words(source)
-    named = directions.generator in ("scene", "bigbigan", *shipped_generators())
+    named = directions.generator in known_generators()
     return words_for(str(source.get("generator") or (directions.generator if named else "FILE")))

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cli.inputs.options import DeviceOption, GeneratorOption, PrecisionOption, SeedOption, WeightsOption, require
-from cli.reports.hints import command, generator_words
+from cli.reports.hints import discover_command, generator_words
 from cli.runs.progress import Bar, console
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ def sample(
     else:
         write_picture(out, grid(to_bytes(images)))
     console.print(f"wrote {out}: {len(images)} images of {opened.name}, {images.shape[-2]}x{images.shape[-1]}")
-    console.print(f"next: {command('discover', *generator_words(generator, weights), '--out', 'directions')}")
+    console.print(f"next: {discover_command(*generator_words(generator, weights))}")
 
 
 def _latents(generator: "Generator", path: Path | None, count: int, seed: int, truncation: float | None) -> "Latents":

@@ -28,6 +28,7 @@ from cli.inputs.options import (
 )
 from cli.inputs.validation_set import open_validation
 from cli.reports.hints import command
+from cli.runs.forecast import Forecasting
 from cli.runs.processes import ProcessesOption, engine_of
 from cli.runs.progress import console
 from cli.runs.training import carried_out, within_memory
@@ -92,4 +93,4 @@ def segment_into(
     latents = latent_source(generator, settings, source.latents)
     measure = None if validation is None else validation.figures_at(generator.image_size)
     work = SegmentationRun(generator, source.shift, settings, engine, latents, source.inputs, source.name, measure)
-    return carried_out(work, out)
+    return carried_out(work, out, Forecasting(settings, engine))

@@ -7,7 +7,7 @@ import typer
 
 from cli.inputs.options import DeviceOption, PrecisionOption, with_settings
 from cli.inputs.photo_folder import photos_in
-from cli.reports.hints import command
+from cli.reports.hints import discover_command
 from cli.runs.processes import ProcessesOption, engine_of
 from cli.runs.progress import console, terminal
 from cli.runs.training import carried_out
@@ -47,9 +47,7 @@ def train_generator(
         inputs["start"] = str(start.resolve())
     carried_out(GeneratorRun(state, pixels, settings, engine, inputs, name), out)
     console.print(f"wrote {', '.join(str(out / made) for made in _made(settings))}")
-    console.print(
-        f"next: {command('discover', '--generator', out / 'generator.safetensors', '--out', f'{out}-directions')}"
-    )
+    console.print(f"next: {discover_command('--generator', out / 'generator.safetensors', out=f'{out}-directions')}")
 
 
 def _made(settings: GeneratorSettings) -> list[str]:

@@ -4,12 +4,6 @@ from pathlib import Path
 
 from toolkit.command_line import command
 
-# Short enough for a CPU: a minute or two for images of 64 pixels, where the papers' 12,000 steps take half a day.
-_SHORT = (
-    *("--width", "32", "--batch", "32", "--steps", "300", "--rate", "2e-3", "--decay-every", "200"),
-    *("--min-area", "0.03", "--augment"),
-)
-
 
 def generator_words(name: str | None, weights: Path | None = None) -> list[str]:
     """Return the words that name the same generator in the next command; none where none was named."""
@@ -18,9 +12,17 @@ def generator_words(name: str | None, weights: Path | None = None) -> list[str]:
 
 
 def segment_command(directions: object, *words: str, rule: str | None = None) -> str:
-    """Return the command that trains a segmenter on a set, with flags that suit this machine."""
+    """Return the command that trains a segmenter on a set, with the preset that suits this machine."""
+    rules = [] if rule is None else ["--mask-rule", rule]
+    return command("segment", directions, *words, "--out", "segmenter", *rules, *_preset())
+
+
+def discover_command(*words: object, out: object = "directions") -> str:
+    """Return the command that looks for a generator's directions, with the preset that suits this machine."""
+    return command("discover", *words, "--out", out, *_preset())
+
+
+def _preset() -> list[str]:
     from toolkit.compute.engine import choose_engine
 
-    rules = [] if rule is None else ["--mask-rule", rule]
-    short = _SHORT if choose_engine().device.type == "cpu" else ()
-    return command("segment", directions, *words, "--out", "segmenter", *rules, *short)
+    return ["--preset", "quick"] if choose_engine().device.type == "cpu" else []

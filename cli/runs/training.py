@@ -8,17 +8,18 @@ from typing import TYPE_CHECKING, Any
 
 from cli.inputs.options import require
 from cli.runs.progress import console, terminal
+from toolkit.watch import Watch
 
 if TYPE_CHECKING:
     from toolkit.files.driving import Work
     from toolkit.files.runs import RunFolder
 
 
-def carried_out(work: "Work[Any, Any]", out: Path) -> "RunFolder":
+def carried_out(work: "Work[Any, Any]", out: Path, watch: Watch = terminal) -> "RunFolder":
     """Return the finished run of some work in `out`, showing what is done (toolkit.files.driving)."""
     from toolkit.files.driving import carry_out
 
-    return carry_out(work, out, terminal)
+    return carry_out(work, out, watch)
 
 
 def within_memory(

@@ -5,6 +5,7 @@ import torch.nn.functional as F
 
 from discovery.methods.search import DirectionSearch, Findings
 from discovery.methods.settings import CoordinateSettings, RandomSettings, SefaSettings
+from discovery.methods.signs import with_fixed_signs
 from generators.protocol import Generator, Inspectable
 from toolkit.compute.engine import Engine
 from toolkit.directions import DirectionSet
@@ -16,8 +17,8 @@ class SefaSearch(DirectionSearch[SefaSettings]):
     """The latent directions that change the first layers' outputs most.
 
     They are the eigenvectors of A^T A of the largest eigenvalues, A (M, D) being the weights of all linear maps that
-    read the latent (Shen & Zhou, CVPR 2021, section 3.2); the score column `eigenvalue` holds these. UserError for a
-    generator that does not show its first layers.
+    read the latent (Shen & Zhou, CVPR 2021, section 3.2); the score column `eigenvalue` holds these. Each has its
+    largest entry positive. UserError for a generator that does not show its first layers.
     """
 
     def __init__(self, generator: Generator, settings: SefaSettings, engine: Engine) -> None:
@@ -35,7 +36,7 @@ class SefaSearch(DirectionSearch[SefaSettings]):
         weights = F.normalize(self._weights, dim=1) if self.settings.unit_rows else self._weights
         values, vectors = torch.linalg.eigh(weights.T @ weights)
         found = DirectionSet(
-            vectors.flip(1)[:, : self._count].T.float(),
+            with_fixed_signs(vectors.flip(1)[:, : self._count].T.float()),
             self.generator.name,
             "sefa",
             scores={"eigenvalue": values.flip(0)[: self._count].clamp_min(0).tolist()},

@@ -1,7 +1,8 @@
 """Settings of segmentation training. No torch here: the command line reads the defaults from it."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from toolkit.errors import UserError, named
 from toolkit.masks.rules import DEFAULT_RULE, MASK_RULES, MEANINGS
@@ -13,6 +14,31 @@ class SegmentationSettings(Settings):
     """How masks are made from pairs of generated images, and how a U-Net is trained on them."""
 
     kind: ClassVar[str] = "segment"
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "paper": {
+            "width": 64,
+            "batch": 95,
+            "steps": 12_000,
+            "rate": 1e-3,
+            "decay_every": 8000,
+            "min_area": 0.0,
+            "augment": False,
+            "validation_count": 1000,
+            "validate_every": 500,
+        },
+        # For images of 64 pixels on a CPU: four minutes on one core, where the papers' steps take half a day.
+        "quick": {
+            "width": 32,
+            "batch": 32,
+            "steps": 300,
+            "rate": 2e-3,
+            "decay_every": 200,
+            "min_area": 0.03,
+            "augment": True,
+            "validation_count": 96,
+            "validate_every": 300,
+        },
+    }
 
     steps: int = setting(12_000, "training steps, one batch of synthetic pairs each", minimum=1)
     batch: int = setting(95, "synthetic pairs in a batch", minimum=2)

@@ -106,6 +106,7 @@ class RunFolder:
             self.path / "run.json",
             {
                 "kind": settings.kind,
+                **({"preset": settings.preset_name} if settings.presets else {}),
                 "inputs": dict(inputs),
                 "command": shlex.join(["toolkit", *sys.argv[1:]]),
                 "toolkit": __version__,
@@ -134,7 +135,8 @@ class RunFolder:
         # A setting that came to the toolkit after the run began had its default then.
         defaults = {field.name: field.default for field in dataclasses.fields(settings)}
         watching = defaults.keys() - settings.defining().keys()
-        recorded = {**defaults, **read_toml(self.path / "config.toml"), **before.get("inputs", {})}
+        begun = settings.up_to_date(read_toml(self.path / "config.toml"))
+        recorded = {**defaults, **begun, **before.get("inputs", {})}
         old = {name: value for name, value in recorded.items() if name not in watching}
         new = {**settings.defining(), **inputs}
         changed = [

@@ -14,6 +14,7 @@ from discovery.methods.ganspace.features import LATENTS, Features
 from discovery.methods.ganspace.principal_components import IncrementalPCA, Regression
 from discovery.methods.search import DirectionSearch, Findings
 from discovery.methods.settings import GanspaceSettings
+from discovery.methods.signs import with_fixed_signs
 from generators.protocol import Generator, Latents
 from toolkit.compute.engine import Engine
 from toolkit.directions import DirectionSet
@@ -119,7 +120,8 @@ def _require_enough(state: GanspaceState) -> None:
 class GanspaceSearch(DirectionSearch[GanspaceSettings]):
     """The principal components of a layer's features as directions of the latents, the strongest component first.
 
-    The score column `variance` is the share of the features' variance, `length` the latent length of one deviation.
+    Each has its largest entry positive. The score column `variance` is the share of the features' variance, `length`
+    the latent length of one deviation.
     """
 
     def __init__(self, generator: Generator, settings: GanspaceSettings, engine: Engine) -> None:
@@ -153,7 +155,7 @@ class GanspaceSearch(DirectionSearch[GanspaceSettings]):
         moves = components * deviations[:, None] if mapped else state.regression.slopes()
         shares = state.components.shares()[: state.count].tolist()
         found = DirectionSet(
-            moves.float(),
+            with_fixed_signs(moves.float()),
             self.generator.name,
             "ganspace",
             scores={"variance": shares, "length": moves.norm(dim=1).tolist()},
