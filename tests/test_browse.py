@@ -262,7 +262,7 @@ def test_a_choice_is_written_with_sign_and_length(browser, run):
     answer = browser.post("/api/choose", direction=1, alpha=-2.5, rule="lighting")
     assert DirectionSet.load(run).choice == Choice(1, -1, 2.5, mask_rule="lighting")
     assert answer["message"].endswith("chose direction_1, -2.50")
-    assert f"toolkit segment {run} --out segmenter --mask-rule lighting" in answer["next"]
+    assert f"toolkit segment {run} --out segmenter" in answer["next"]
     expected = {"index": 1, "sign": -1, "alpha": 2.5, "opposite": None, "mask_rule": "lighting"}
     assert answer["set"]["choice"] == expected
 

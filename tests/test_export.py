@@ -331,6 +331,13 @@ def test_a_single_direction_is_exported_by_flag_and_for_other_generators(tmp_pat
     assert "one tensor holds no opposite; direction_3 is omitted" in " ".join(ran(*command).split())
 
 
+def test_the_mask_rule_that_a_single_direction_cannot_hold_is_named_in_the_hint(tmp_path):
+    example(choice=Choice(0, 1, 2.0, mask_rule="mean_thr")).save(tmp_path / "s.safetensors")
+    command = ("export", tmp_path / "s.safetensors", "--layout", "bg-direction", "--out", tmp_path / "bg.pth")
+    assert "--out segmenter --mask-rule mean_thr" in " ".join(ran(*command).split())
+    assert "--mask-rule" not in ran(*command, "--direction", "1", "--alpha", "-3")
+
+
 @pytest.mark.parametrize(
     ("flags", "text"),
     [

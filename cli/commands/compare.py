@@ -46,7 +46,9 @@ def compare(
     from toolkit.files.locks import hold, let_go
     from toolkit.files.writing import writable_folder
 
-    entries = [Entry(label, path, len(found), found) for label, (path, found) in labelled_sets(sets).items()]
+    entries = [
+        Entry(label, path, len(directions), directions) for label, (path, directions) in labelled_sets(sets).items()
+    ]
     engine = choose_engine(device, precision)
     if generator is None:
         require_one_generator({entry.label: entry.directions for entry in entries})
@@ -60,8 +62,8 @@ def compare(
     (out / "rca").mkdir(exist_ok=True)  # the first thing there, by which a later command knows the folder
     trained = [_recognition(entry, opened, settings, engine, out / "rca", source) for entry in entries]
     judged = [
-        Judged(entry, *found, _candidates(entry, opened, settings, engine))
-        for entry, found in zip(entries, trained, strict=True)
+        Judged(entry, *recognised, _candidates(entry, opened, settings, engine))
+        for entry, recognised in zip(entries, trained, strict=True)
     ]
     write_results(out, judged, opened, settings, engine, source)
     let_go(out)

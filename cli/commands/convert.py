@@ -107,10 +107,10 @@ def _write_generator(state: "Tensors", source: Path, out: Path, card: dict[str, 
 def _segmenter(source: Path, out: Path, _: str) -> None:
     from segmentation.predict.segmenter import load_published
 
-    found = load_published(source)
-    replace(found, card={**found.card, **_provenance("published weights", [source])}).save(out)
-    parameters = sum(parameter.numel() for parameter in found.network.parameters())
-    console.print(f"found a U-Net of width {found.network.width}, {parameters:,} parameters")
+    segmenter = load_published(source)
+    replace(segmenter, card={**segmenter.card, **_provenance("published weights", [source])}).save(out)
+    parameters = sum(parameter.numel() for parameter in segmenter.network.parameters())
+    console.print(f"found a U-Net of width {segmenter.network.width}, {parameters:,} parameters")
     console.print(f"wrote {out}")
     console.print(f"next: {command('predict', 'PHOTOS', '--model', out, '--out', 'masks')}")
 
@@ -118,9 +118,11 @@ def _segmenter(source: Path, out: Path, _: str) -> None:
 def _direction(source: Path, out: Path, _: str) -> None:
     from toolkit.directions import load_published
 
-    found = load_published(source)
-    replace(found, card={**found.card, **_provenance("published weights", [source])}).save(out)
-    console.print(f"found a direction of {found.vectors.shape[1]} numbers, shift length {found.chosen().alpha:g}")
+    directions = load_published(source)
+    replace(directions, card={**directions.card, **_provenance("published weights", [source])}).save(out)
+    console.print(
+        f"found a direction of {directions.vectors.shape[1]} numbers, shift length {directions.chosen().alpha:g}"
+    )
     console.print(f"wrote {out}")
     console.print(f"next: {segment_command(out)}")
 

@@ -98,20 +98,20 @@ def embed(
         with engine.autocast():
             return embed_images(images, embedder, reconstructor, sample, Refinement(refine, refine_rate), rng)
 
-    found = embed_all(task, batch, skip_unreadable, read, estimate, engine.team, terminal)
-    for line in found.left_out:
+    embedded = embed_all(task, batch, skip_unreadable, read, estimate, engine.team, terminal)
+    for line in embedded.left_out:
         console.print(f"left out: {line}")
-    require(bool(found.files), "none of the photos could be read")
+    require(bool(embedded.files), "none of the photos could be read")
     if not engine.team.lead:
         return
     if reconstructor is not None:
-        _draw_pairs(task, found, reconstructor, read)
-    save_latents(out, found, task.described(len(task.paths)))
+        _draw_pairs(task, embedded, reconstructor, read)
+    save_latents(out, embedded, task.described(len(task.paths)))
     task.unfinished.unlink(missing_ok=True)
     let_go_file(out)
-    figures = "".join(f", {name} {value:.3f}" for name, value in found.figures().items())
+    figures = "".join(f", {name} {value:.3f}" for name, value in embedded.figures().items())
     console.print(
-        f"wrote {out}: {len(found.files)} latents of {made['generator']}{figures}; {record_of(out)} names the photos"
+        f"wrote {out}: {len(embedded.files)} latents of {made['generator']}{figures}; {record_of(out)} names the photos"
     )
     console.print(f"next: {segment_command('DIRECTIONS', '--embeddings', str(out), '--z-noise', '0.2')}")
 
@@ -140,8 +140,8 @@ def _open_embedder(
     if module is not None:
         from generators.tensorflow.encoder import load_tfhub_encoder
 
-        found = load_tfhub_encoder(module)
-        return found, {"encoder": str(module), "encoder_digest": sha256_of(module / "saved_model.pb")[:16]}
+        encoder_module = load_tfhub_encoder(module)
+        return encoder_module, {"encoder": str(module), "encoder_digest": sha256_of(module / "saved_model.pb")[:16]}
     path = encoder_file(encoder, generator)
     return load_encoder(path).to(device), {"encoder": encoder or generator, "encoder_digest": sha256_of(path)[:16]}
 
@@ -166,7 +166,7 @@ def _require_fit(embedder: "Embedder", generator: "Generator | None", digest: st
 
 def _draw_pairs(
     task: "EmbedTask",
-    found: "EmbeddedPhotos",
+    embedded: "EmbeddedPhotos",
     reconstructor: "Reconstructor",
     read: "Callable[[Path], np.ndarray]",
 ) -> None:
@@ -179,8 +179,8 @@ def _draw_pairs(
     from toolkit.pictures.photos import write_picture
     from toolkit.pictures.pixels import from_bytes, resize
 
-    rows = np.linspace(0, len(found.files) - 1, min(_PAIRS, len(found.files))).astype(int)
-    photos = from_bytes(np.stack([read(task.folder / read_back(found.files[row])) for row in rows]))
-    z = found.table()[torch.from_numpy(rows)].to(reconstructor.moments.mean)
+    rows = np.linspace(0, len(embedded.files) - 1, min(_PAIRS, len(embedded.files))).astype(int)
+    photos = from_bytes(np.stack([read(task.folder / read_back(embedded.files[row])) for row in rows]))
+    z = embedded.table()[torch.from_numpy(rows)].to(reconstructor.moments.mean)
     picture = pairs_picture(resize(photos, (reconstructor.side,) * 2), reconstructor.images(z).cpu())
     write_picture(task.out.with_suffix(".png"), picture)

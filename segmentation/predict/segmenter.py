@@ -101,8 +101,8 @@ class Segmenter:
             self._prepared[bf16] = prepared(self.network, bf16)
         for window in windows(photos):
             shown = [_without_strips(_photo(photo)) for _, photo in window]
-            found = PROTOCOLS[protocol].predict(self._prepared[bf16], shown, self.image_size, self.device)
-            for (key, photo), probability in zip(window, found, strict=True):
+            soft_maps = PROTOCOLS[protocol].predict(self._prepared[bf16], shown, self.image_size, self.device)
+            for (key, photo), probability in zip(window, soft_maps, strict=True):
                 own = probability[: photo.shape[0], : photo.shape[1]]
                 yield key, photo, self._refined(photo, own) if refine else own
 
@@ -126,10 +126,10 @@ class Segmenter:
 
     def digest(self) -> str:
         """Return 16 letters that identify its weights, for run records."""
-        found = hashlib.sha256()
+        digest = hashlib.sha256()
         for name, tensor in self.network.state_dict().items():
-            found.update(name.encode() + tensor.detach().cpu().contiguous().numpy().tobytes())
-        return found.hexdigest()[:16]
+            digest.update(name.encode() + tensor.detach().cpu().contiguous().numpy().tobytes())
+        return digest.hexdigest()[:16]
 
     def save(self, path: Path, half: bool = False) -> None:
         """Write the segmenter as one artefact; `half` stores convolutions in 16 bits, at half the size."""
