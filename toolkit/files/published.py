@@ -8,7 +8,6 @@ import contextlib
 import datetime
 import functools
 import os
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from importlib.resources import files
@@ -19,6 +18,7 @@ from toolkit.command_line import command
 from toolkit.errors import UserError
 from toolkit.files.fetch import Transfer, by_hand, fetch
 from toolkit.files.partial_file import tidy
+from toolkit.files.places import cache_folder
 from toolkit.files.writing import read_json, sha256_of, write_json
 from toolkit.settings import read_toml
 from toolkit.untrusted.printable import is_printable
@@ -70,21 +70,6 @@ class PublishedFile:
 def is_offline() -> bool:
     """Return whether TOOLKIT_OFFLINE forbids downloads."""
     return os.environ.get("TOOLKIT_OFFLINE", "").lower() not in ("", "0", "false", "no")
-
-
-def cache_folder() -> Path:
-    """Return the folder for downloads: TOOLKIT_CACHE, or this platform's place for what can be downloaded again."""
-    given = os.environ.get("TOOLKIT_CACHE")
-    if given:
-        return Path(given).expanduser()
-    home = Path.home()
-    if sys.platform == "win32":
-        base = Path(os.environ.get("LOCALAPPDATA") or home / "AppData" / "Local")
-    elif sys.platform == "darwin":
-        base = home / "Library" / "Caches"
-    else:
-        base = Path(os.environ.get("XDG_CACHE_HOME") or home / ".cache")
-    return base / "latent-segmentation-toolkit"
 
 
 def published() -> dict[str, PublishedFile]:
