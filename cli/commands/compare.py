@@ -8,7 +8,7 @@ import typer
 
 from cli.inputs.options import DeviceOption, PrecisionOption, WeightsOption, require, with_settings
 from cli.reports.compare_report import Entry, Judged, notes, overlaps, summary, write_results
-from cli.reports.hints import command, generator_words
+from cli.reports.hints import command, generator_words, print_outcome
 from cli.runs.progress import console, terminal
 from discovery.comparing.settings import CompareSettings
 from discovery.settings import PickSettings
@@ -74,12 +74,11 @@ def compare(
         console.print(table)
     for note in notes(judged):
         console.print(f"note: {note}")
-    console.print(f"wrote {out / 'report.html'}, {out / 'result.json'}, {out / 'compare.png'}")
     first = max(judged, key=lambda one: one.candidates[0].score)
     best = first.name(first.candidates[0].index)
     given = generator_words(generator, weights)
     following = command("render-gif", first.entry.path, *given, "--direction", best, "--out", "direction.gif")
-    console.print(f"next: {following}")
+    print_outcome(out / "report.html", out / "result.json", out / "compare.png", following=following)
 
 
 def _require_own_folder(out: Path) -> None:

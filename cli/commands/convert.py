@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cli.inputs.options import require
-from cli.reports.hints import command, discover_command, segment_command
+from cli.reports.hints import command, discover_command, print_outcome, segment_command
 from cli.runs.progress import console
 
 if TYPE_CHECKING:
@@ -100,8 +100,7 @@ def _write_generator(state: "Tensors", source: Path, out: Path, card: dict[str, 
     with torch.inference_mode():
         images = generator(latents)
     write_picture(out.with_suffix(".png"), grid(to_bytes(images)))
-    console.print(f"wrote {out}, {out.with_suffix('.png')}")
-    console.print(f"next: {discover_command('--generator', out)}")
+    print_outcome(out, out.with_suffix(".png"), following=discover_command("--generator", out))
 
 
 def _segmenter(source: Path, out: Path, _: str) -> None:
@@ -111,8 +110,7 @@ def _segmenter(source: Path, out: Path, _: str) -> None:
     replace(segmenter, card={**segmenter.card, **_provenance("published weights", [source])}).save(out)
     parameters = sum(parameter.numel() for parameter in segmenter.network.parameters())
     console.print(f"found a U-Net of width {segmenter.network.width}, {parameters:,} parameters")
-    console.print(f"wrote {out}")
-    console.print(f"next: {command('predict', 'PHOTOS', '--model', out, '--out', 'masks')}")
+    print_outcome(out, following=command("predict", "PHOTOS", "--model", out, "--out", "masks"))
 
 
 def _direction(source: Path, out: Path, _: str) -> None:
@@ -123,8 +121,7 @@ def _direction(source: Path, out: Path, _: str) -> None:
     console.print(
         f"found a direction of {directions.vectors.shape[1]} numbers, shift length {directions.chosen().alpha:g}"
     )
-    console.print(f"wrote {out}")
-    console.print(f"next: {segment_command(out)}")
+    print_outcome(out, following=segment_command(out))
 
 
 def _provenance(form: str, files: list[Path]) -> dict[str, object]:

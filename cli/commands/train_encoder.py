@@ -7,9 +7,9 @@ import typer
 
 from cli.inputs.options import DeviceOption, GeneratorOption, PrecisionOption, WeightsOption, with_settings
 from cli.inputs.photo_folder import photos_in
-from cli.reports.hints import command, generator_words
+from cli.reports.hints import command, generator_words, print_outcome
 from cli.runs.processes import ProcessesOption, engine_of
-from cli.runs.progress import console, terminal
+from cli.runs.progress import terminal
 from cli.runs.training import carried_out
 from generators.encoder.settings import EncoderSettings
 
@@ -46,7 +46,6 @@ def train_encoder(
         pixels = split_photos(read_squares(paths, shape.image_size, terminal), settings)
         inputs |= {"photos": str(photos.resolve()), "photos_digest": photos_digest(paths, photos)}
     carried_out(EncoderRun(opened, pixels, settings, engine, inputs), out)
-    console.print(f"wrote {out / 'encoder.safetensors'}, {out / 'pairs.png'}")
     given = generator_words(generator, weights)
     following = command("embed", photos or "PHOTOS", *given, "--encoder", out, "--out", "z.npy")
-    console.print(f"next: {following}")
+    print_outcome(out / "encoder.safetensors", out / "pairs.png", following=following)
