@@ -118,11 +118,11 @@ def stop_at_once(monkeypatch):
 @pytest.mark.parametrize("more", [(), ("--sample", "--refine", 2)], ids=["mean", "refined-sample"])
 def test_an_interrupted_embedding_goes_on_as_if_it_had_not_been(photos, encoder, tmp_path, stop_at_once, more):
     arguments = ("embed", photos, "--generator", "scene", "--encoder", encoder, "--out", tmp_path / "z.npy")
-    assert "stopped after 4 photos; the same command goes on" in stopped(*arguments, "--batch", 4, *more)
+    assert "stopped after 4 photos; rerun the command to resume" in stopped(*arguments, "--batch", 4, *more)
     assert not (tmp_path / "z.npy").exists()
     stop_at_once.undo()
     embed(photos, encoder, tmp_path / "whole.npy", *more)
-    assert "going on after 4 photos" in embed(photos, encoder, tmp_path / "z.npy", *more)
+    assert "resuming after 4 photos" in embed(photos, encoder, tmp_path / "z.npy", *more)
     assert (tmp_path / "z.npy").read_bytes() == (tmp_path / "whole.npy").read_bytes()
     assert record_of(tmp_path / "z.npy").read_text() == record_of(tmp_path / "whole.npy").read_text()
     assert not list(tmp_path.glob(".z*"))

@@ -182,7 +182,7 @@ def test_ctrl_c_outside_of_training_says_so(runs, monkeypatch):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(picking, "pick_direction", interrupted)
-    assert "stopped; the same command goes on from its last checkpoint" in stopped("pick", runs[0] / "random", *PICK)
+    assert "stopped; rerun the command to resume from its last checkpoint" in stopped("pick", runs[0] / "random", *PICK)
 
 
 @pytest.fixture

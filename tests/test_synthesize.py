@@ -150,7 +150,7 @@ def test_an_interrupted_command_goes_on_as_if_it_had_not_been(scene_set, folder,
     command = arguments(scene_set, tmp_path / "broken", *layout)
     with monkeypatch.context() as patch:
         patch.setattr(cli_progress, "StopRequest", Interrupted)
-        assert "stopped at step 2; the same command goes on" in stopped(*command)
+        assert "stopped at step 2; rerun the command to resume" in stopped(*command)
     assert not (tmp_path / "broken" / "manifest.json").exists()
     assert "resuming at step 2" in ran(*command)
     assert files_of(tmp_path / "broken") == files_of((shards if layout else folder)[0])

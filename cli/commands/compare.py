@@ -94,7 +94,7 @@ def _require_own_folder(out: Path) -> None:
 def _cut_alike(settings: CompareSettings, entries: list[Entry]) -> tuple[CompareSettings, list[Entry]]:
     """Return the settings with the number of directions that are compared, and each set cut to it.
 
-    Sets of a single direction, on which nothing can be told apart, do not count.
+    Sets of a single direction, on which there is nothing to recognise, do not count.
     """
     from discovery.comparing.comparison import selected
 
@@ -125,7 +125,7 @@ def _recognition(
 
     if len(entry.directions) < 2:
         return None, ([], [])
-    label = f"telling apart {entry.label}"
+    label = f"recognising {entry.label}"
     run = carried_out(
         RecognitionRun(entry.directions, generator, settings, engine, source, label), folder / entry.label
     )

@@ -25,7 +25,7 @@ def convert(
         ),
     ],
     out: Annotated[Path, typer.Option(help="A .safetensors file; the samples of a generator go beside it.")],
-    name: Annotated[str | None, typer.Option(help="What a generator shall be called; bigbigan if left away.")] = None,
+    name: Annotated[str | None, typer.Option(help="What a generator shall be called; bigbigan if omitted.")] = None,
 ) -> None:
     """Turn published weights into files of this toolkit."""
     from toolkit.files.writing import writable_file

@@ -36,7 +36,7 @@ def embed(
     generator: GeneratorOption = "flowers64",
     weights: WeightsOption = None,
     encoder: Annotated[
-        str | None, typer.Option(help="Run folder, encoder file or shipped name; the generator's own if left away.")
+        str | None, typer.Option(help="Run folder, encoder file or shipped name; the generator's own if omitted.")
     ] = None,
     backend: Annotated[str, typer.Option(help="torch, or tfhub for a published BigBiGAN module.")] = "torch",
     module: Annotated[Path | None, typer.Option(help="Folder of the module, with --backend tfhub.")] = None,

@@ -25,14 +25,16 @@ def export(
     ],
     out: Annotated[Path, typer.Option(help="A new folder for deformator, a .pth file for bg-direction.")],
     direction: Annotated[
-        str | None, typer.Option(help="With bg-direction: number or name; the chosen one if left away.")
+        str | None, typer.Option(help="With bg-direction: number or name; the chosen one if omitted.")
     ] = None,
     alpha: Annotated[
         float | None, typer.Option(help="With bg-direction: shift length, negative for the other way.")
     ] = None,
     gan_type: Annotated[
         str | None,
-        typer.Option(help="With deformator: BigGAN, ProgGAN, SN_MNIST, SN_Anime or StyleGAN2, if it cannot be told."),
+        typer.Option(
+            help="With deformator: BigGAN, ProgGAN, SN_MNIST, SN_Anime or StyleGAN2, if the set does not say."
+        ),
     ] = None,
 ) -> None:
     """Write directions in the layout of the original implementations, which also opens here."""

@@ -32,7 +32,7 @@ WeightsOption = Annotated[
 DirectionsArgument = Annotated[
     Path, typer.Argument(help="Direction set, the run folder that holds it, or a shipped name.")
 ]
-DirectionOption = Annotated[str | None, typer.Option(help="Number or name; the chosen one if left away.")]
+DirectionOption = Annotated[str | None, typer.Option(help="Number or name; the chosen one if omitted.")]
 AlphaOption = Annotated[float | None, typer.Option(help="Shift length; negative for the other way.")]
 OtherGeneratorOption = Annotated[
     str | None, typer.Option("--generator", help="Generator, if not the one recorded in the set.")

@@ -69,7 +69,7 @@ def require_one_process() -> None:
         raise UserError("this command runs in one process; start it without torchrun")
 
 
-def speaks() -> bool:
+def prints() -> bool:
     """Return whether this process is alone or leads; before anything is said of an environment that makes no sense."""
     return os.environ.get("RANK", "0") == "0"
 
@@ -80,7 +80,7 @@ def failed(error: UserError) -> int:
     if _FOLDER in os.environ:  # the process that started this one prints one of the errors, if all fail alike
         with contextlib.suppress(OSError):  # it may be gone, and its folder with it
             Path(os.environ[_FOLDER], os.environ["RANK"]).write_text(message, encoding="utf-8")
-    elif speaks() or not isinstance(error, TeamError):
+    elif prints() or not isinstance(error, TeamError):
         typer.echo(message, err=True)
     return _LOST_CONTACT if isinstance(error, TeamError) and _FOLDER in os.environ else 2
 
@@ -213,7 +213,7 @@ class _Launch:
         if status < 0:
             typer.echo(
                 f"error: process {rank + 1} of {self.size} was ended by {signal.Signals(-status).name}, so all were; "
-                "the same command goes on from the last checkpoint",
+                "rerun the command to resume from the last checkpoint",
                 err=True,
             )
             return 2

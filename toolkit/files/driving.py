@@ -2,7 +2,7 @@
 
     carry_out(SegmentationRun(generator, shift, settings, ...), Path("segmenter"))
 
-Rerun to resume: the same call goes on from the last checkpoint, with the numbers of an unbroken run.
+Rerun to resume: the same call starts from the last checkpoint, with the numbers of an unbroken run.
 """
 
 from abc import ABC, abstractmethod
