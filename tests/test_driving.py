@@ -38,7 +38,7 @@ class Sum(Work):
 
     def __init__(self, steps=5):
         self.settings, self.engine, self.inputs = Counting(steps=steps), choose_engine("cpu"), {"what": "numbers"}
-        self.began = self.closed = False
+        self.began = self.completed = False
 
     def start(self, run, watch):
         return Count()
@@ -56,8 +56,8 @@ class Sum(Work):
         run.log(step.step, total=float(state.total))
         return f"total {state.total}"
 
-    def close(self):
-        self.closed = True
+    def complete(self):
+        self.completed = True
 
     def conclude(self, state, run, watch):
         run.finish({"steps": state.step, "total": state.total})
@@ -87,7 +87,7 @@ def test_a_run_goes_from_its_start_to_its_figures(tmp_path, capsys):
     assert run.result == {"steps": 5, "total": 15}
     assert [line["total"] for line in run.metrics()] == [1, 3, 6, 10, 15]
     assert work.began
-    assert work.closed
+    assert work.completed
     assert capsys.readouterr() == ("", "")
 
 
