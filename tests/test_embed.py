@@ -118,11 +118,11 @@ def stop_at_once(monkeypatch):
 @pytest.mark.parametrize("more", [(), ("--sample", "--refine", 2)], ids=["mean", "refined-sample"])
 def test_an_interrupted_embedding_goes_on_as_if_it_had_not_been(photos, encoder, tmp_path, stop_at_once, more):
     arguments = ("embed", photos, "--generator", "scene", "--encoder", encoder, "--out", tmp_path / "z.npy")
-    assert "stopped after 4 photos; the same command goes on" in stopped(*arguments, "--batch", 4, *more)
+    assert "stopped after 4 photos; rerun the command to resume" in stopped(*arguments, "--batch", 4, *more)
     assert not (tmp_path / "z.npy").exists()
     stop_at_once.undo()
     embed(photos, encoder, tmp_path / "whole.npy", *more)
-    assert "going on after 4 photos" in embed(photos, encoder, tmp_path / "z.npy", *more)
+    assert "resuming after 4 photos" in embed(photos, encoder, tmp_path / "z.npy", *more)
     assert (tmp_path / "z.npy").read_bytes() == (tmp_path / "whole.npy").read_bytes()
     assert record_of(tmp_path / "z.npy").read_text() == record_of(tmp_path / "whole.npy").read_text()
     assert not list(tmp_path.glob(".z*"))
@@ -226,7 +226,7 @@ def test_nothing_but_broken_photos(encoder, tmp_path):
         (("--backend", "jax"), "--backend is 'jax'; choose one of torch, tfhub"),
         (("--backend", "tfhub"), "--backend tfhub and --module go together"),
         (("--module", "m"), "--backend tfhub and --module go together"),
-        (("--backend", "tfhub", "--module", "m", "--encoder", "e"), "leave --encoder away"),
+        (("--backend", "tfhub", "--module", "m", "--encoder", "e"), "omit --encoder"),
         (("--refine-rate", "0"), "--refine-rate is 0.0, but has to be more than 0"),
         ((), "no encoder comes with scene; give --encoder, or make one: toolkit train-encoder --generator scene"),
         (("--encoder", "missing"), "no encoder at missing"),
@@ -243,7 +243,7 @@ def test_the_name_of_the_output_and_an_encoder_of_another_generator(photos, enco
     assert "should end in .npy" in refused(*arguments, tmp_path / "z.pt")
     Encoder(EncoderNetwork(EncoderShape(16, 16, 4)), {"generator": "flowers"}).save(encoder)
     message = refused(*arguments, tmp_path / "z.npy")
-    assert "the encoder tells latents of flowers with 16 numbers, but scene has 16" in message
+    assert "the encoder estimates latents of flowers with 16 numbers, but scene has 16" in message
 
 
 class _Module:

@@ -62,7 +62,7 @@ class DiscoveryRun(Work[Resumable, Step]):
             return None
         return self.search.describe(log_figures(step, run))
 
-    def close(self) -> None:
+    def complete(self) -> None:
         """Conclude the search, which its processes do together."""
         self.findings: Findings = self.search.result()
         self.walks = self._walks(self.findings.directions)

@@ -33,8 +33,8 @@ def require_fit(embedder: Embedder, generator: Generator) -> None:
     trained_for = embedder.generator if isinstance(embedder, Encoder) else generator.name
     if (trained_for, embedder.latent_dim) != (generator.name, generator.latent_dim):
         raise UserError(
-            f"the encoder tells latents of {trained_for} with {embedder.latent_dim} numbers, but {generator.name} has "
-            f"{generator.latent_dim}; train one with {command('train-encoder')}"
+            f"the encoder estimates latents of {trained_for} with {embedder.latent_dim} numbers, but {generator.name} "
+            f"has {generator.latent_dim}; train one with {command('train-encoder')}"
         )
 
 

@@ -33,8 +33,8 @@ def encoder_shape(generator: Generator, settings: EncoderSettings) -> EncoderSha
     """
     if generator.sample(1, Stream(0, "encoder-shape")).y is not None:
         raise UserError(
-            f"{generator.name} draws a class or the noise's number beside each latent, which an encoder does not tell; "
-            "choose a generator without"
+            f"{generator.name} draws a class or the noise's number beside each latent, which an encoder does not "
+            "estimate; choose a generator without"
         )
     side = min(generator.image_size, settings.image_size)
     return EncoderShape(2 ** int(math.log2(side)), generator.latent_dim, settings.width)

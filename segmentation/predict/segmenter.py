@@ -38,7 +38,7 @@ _EDGE_EPSILON = 1e-3
 
 @dataclass(frozen=True)
 class Segmenter:
-    """A U-Net, the side in pixels of the images it was trained on, and a card that tells how it was made.
+    """A U-Net, the side in pixels of the images it was trained on, and a card that says how it was made.
 
     The network is copied, so that a segmenter made during training leaves the training alone. Photos go through a
     second copy, prepared for speed when first needed, so that what is saved stays what was trained.
@@ -99,8 +99,8 @@ class Segmenter:
             self._prepared[bf16] = prepared(self.network, bf16)
         for window in windows((key, as_photo(photo)) for key, photo in photos):
             shown = [_without_strips(photo) for _, photo in window]
-            found = PROTOCOLS[protocol].predict(self._prepared[bf16], shown, self.image_size, self.device)
-            for (key, photo), probability in zip(window, found, strict=True):
+            soft_maps = PROTOCOLS[protocol].predict(self._prepared[bf16], shown, self.image_size, self.device)
+            for (key, photo), probability in zip(window, soft_maps, strict=True):
                 own = probability[: photo.shape[0], : photo.shape[1]]
                 yield key, photo, self._refined(photo, own) if refine else own
 
@@ -121,11 +121,11 @@ class Segmenter:
         return guided_filter(guide, probability, radius, _EDGE_EPSILON)
 
     def digest(self) -> str:
-        """Return 16 letters that tell its weights from others, for run records."""
-        found = hashlib.sha256()
+        """Return 16 letters that identify its weights, for run records."""
+        digest = hashlib.sha256()
         for name, tensor in self.network.state_dict().items():
-            found.update(name.encode() + tensor.detach().cpu().contiguous().numpy().tobytes())
-        return found.hexdigest()[:16]
+            digest.update(name.encode() + tensor.detach().cpu().contiguous().numpy().tobytes())
+        return digest.hexdigest()[:16]
 
     def save(self, path: Path, half: bool = False) -> None:
         """Write the segmenter as one artefact; `half` stores convolutions in 16 bits, at half the size."""
@@ -147,7 +147,7 @@ class Segmenter:
         tensors, card = load_artefact(path, KIND)
         image_size = card.pop("image_size", None)
         if type(image_size) is not int or image_size > _LARGEST_SIZE:
-            raise UserError(f"{path} does not tell the image size of its network; train it again")
+            raise UserError(f"{path} does not say the image size of its network; train it again")
         card.pop("width", None)
         return cls(network_of(tensors, path), image_size, card)
 

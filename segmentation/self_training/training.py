@@ -73,7 +73,7 @@ class SelfTrainingState(ResumableState):
     def start(cls, settings: SelfTrainingSettings, engine: Engine) -> "SelfTrainingState":
         """Return the state before the first step, weights drawn from the settings' seed: a new network a round.
 
-        One that goes on from its teacher's weights keeps more of its errors.
+        One that starts from its teacher's weights keeps more of its errors.
         """
         network = fresh_network(settings.width, settings.seed, engine)
         optimiser = torch.optim.Adam(network.parameters(), settings.rate, fused=True)

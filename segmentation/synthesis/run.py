@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from segmentation.synthesis.picture import draw_samples
@@ -31,6 +31,9 @@ class SynthesisRun(Work[SynthesisState, SynthesisStep]):
     label: str = "synthesizing"
     unit: str = "batches"
     extendable: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        self.settings = replace(self.settings, mask_rule=self.source.mask_rule)  # what is recorded is what is used
 
     @property
     def inputs(self) -> dict[str, str]:  # type: ignore[override]

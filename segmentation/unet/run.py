@@ -1,7 +1,7 @@
 """The run that trains a U-Net on synthetic pairs, and what is watched in any training of one."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -16,6 +16,7 @@ from segmentation.unet.training import SegmentationState, SegmentationStep, trai
 from toolkit.compute.engine import Engine
 from toolkit.files.driving import Work
 from toolkit.files.runs import RunFolder
+from toolkit.masks.rules import DEFAULT_RULE
 from toolkit.watch import Watch
 
 Measure = Callable[[UNet], dict[str, float]]
@@ -36,6 +37,10 @@ class SegmentationRun(Work[SegmentationState, SegmentationStep]):
     inputs: dict[str, str]
     direction_name: str
     measure: Measure | None = None
+
+    def __post_init__(self) -> None:
+        # What is recorded is what is used, which a later version may choose otherwise.
+        self.settings = replace(self.settings, mask_rule=self.settings.mask_rule or DEFAULT_RULE)
 
     def start(self, run: RunFolder, watch: Watch) -> SegmentationState:
         """Return the state before the first step."""

@@ -69,7 +69,7 @@ class SegmentationState:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take up a saved state."""
+        """Continue from a saved state."""
         self.network.load_state_dict(state["network"])
         self.optimiser.load_state_dict(state["optimiser"])
         self.synthesizer.load_state_dict(state["synthesizer"])
