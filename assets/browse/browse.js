@@ -326,7 +326,7 @@ async function segment(file) {
   $("share").textContent = `Mask: ${(100 * found.share).toFixed(0)} % of the photo`;
   $("found").hidden = false;
   const [photo, model] = [file.name, set.segmenter].map(quoted);
-  tell(`segmented ${file.name}`, `next: toolkit predict ${photo} --model ${model} --out masks`);
+  tell(`segmented ${file.name}`, `next: toolkit predict ${photo} --segmenter ${model} --out masks`);
 }
 
 function take(files) {

@@ -11,10 +11,12 @@ from typing import Annotated
 import typer
 
 from cli.inputs.options import DeviceOption, DirectionsArgument, OtherGeneratorOption, PrecisionOption, WeightsOption
+from cli.listing import START, listed_in
 from cli.reports.hints import generator_words
 from cli.runs.progress import console
 
 
+@listed_in(START, "toolkit browse", "toolkit browse directions --segmenter segmenter")
 def browse(
     run: DirectionsArgument = Path("flowers64"),
     port: Annotated[

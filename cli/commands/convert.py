@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cli.inputs.options import require
+from cli.listing import FILES, listed_in
 from cli.reports.hints import command, discover_command, segment_command
 from cli.runs.progress import console
 
@@ -17,6 +18,11 @@ if TYPE_CHECKING:
 _SAMPLES = 16
 
 
+@listed_in(
+    FILES,
+    "toolkit convert bigbigan-resnet50_1.tar.gz --out bigbigan.safetensors",
+    "toolkit convert u_net_imagenet.pth --out segmenter.safetensors",
+)
 def convert(
     source: Annotated[
         Path,
@@ -112,7 +118,7 @@ def _segmenter(source: Path, out: Path, _: str) -> None:
     parameters = sum(parameter.numel() for parameter in found.network.parameters())
     console.print(f"found a U-Net of width {found.network.width}, {parameters:,} parameters")
     console.print(f"wrote {out}")
-    console.print(f"next: {command('predict', 'PHOTOS', '--model', out, '--out', 'masks')}")
+    console.print(f"next: {command('predict', 'PHOTOS', '--segmenter', out, '--out', 'masks')}")
 
 
 def _direction(source: Path, out: Path, _: str) -> None:
