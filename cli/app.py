@@ -32,7 +32,14 @@ from cli.commands import (
 )
 from cli.listing import FILES, add_command
 from cli.plug_ins import PLUGGED_IN, listed, with_plug_ins
-from cli.runs.processes import ending_at_once, failed, leave_to_the_main_thread, require_one_process, speaks
+from cli.runs.processes import (
+    ending_at_once,
+    failed,
+    leave_to_the_main_thread,
+    leaving_quickly,
+    require_one_process,
+    speaks,
+)
 from cli.runs.progress import console, ending_in_order
 from toolkit import __version__
 from toolkit.errors import UserError
@@ -132,6 +139,6 @@ def common(
 
 def main() -> None:
     """Run the command line."""
-    with ending_at_once(), ending_in_order():
+    with leaving_quickly(), ending_at_once(), ending_in_order():
         threading.excepthook = leave_to_the_main_thread
         app(prog_name="toolkit")

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 from discovery.methods.deformator.kinds import DEFORMATORS, RECONSTRUCTORS
 from toolkit.errors import UserError, named
-from toolkit.settings import Settings, setting
+from toolkit.settings import Settings, require_parts, setting
 
 ALPHA_DISTRIBUTIONS = ("uniform", "normal")
 
@@ -61,6 +61,7 @@ class DiscoverySettings(Settings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        require_parts(self.batch, self.micro_batch)
         if self.min_alpha >= self.max_alpha and self.alpha_distribution == "uniform":
             raise UserError(
                 f"{named('min_alpha')} is {self.min_alpha} and {named('max_alpha')} {self.max_alpha}: every shift "

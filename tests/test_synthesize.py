@@ -234,7 +234,7 @@ def test_what_cannot_be_done_is_refused_before_anything_is_written(scene_set, tm
 
 def test_a_folder_of_something_else_is_left_alone(scene_set, tmp_path):
     (tmp_path / "notes.txt").write_text("mine")
-    assert "holds other files and no run; choose an empty or new folder" in refused(*arguments(scene_set, tmp_path))
+    assert "holds other files and no run; choose an empty or new --out" in refused(*arguments(scene_set, tmp_path))
     assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
 
 

@@ -6,7 +6,7 @@ The one module below `cli` that knows: texts name a setting with `toolkit.errors
 
 import shlex
 
-from toolkit.errors import NAMED
+from toolkit.errors import NAMED, Line
 
 
 def flag_of(name: str) -> str:
@@ -16,7 +16,8 @@ def flag_of(name: str) -> str:
 
 def as_flags(text: str) -> str:
     """Return a text with the names that `toolkit.errors.named` marked in it as flags."""
-    return NAMED.sub(lambda found: flag_of(found[1]) + (f" {found[2]}" if found[2] is not None else ""), text)
+    marked = text.marked if isinstance(text, Line) else text
+    return NAMED.sub(lambda found: flag_of(found[1]) + (f" {found[2]}" if found[2] is not None else ""), marked)
 
 
 def command(*words: object) -> str:

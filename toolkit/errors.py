@@ -10,19 +10,38 @@ import sys
 from toolkit.untrusted.printable import one_line
 
 _LONGEST = 4000  # characters of a message: what a damaged file holds may be longer than any screen
-# Two characters for private use, which no message holds otherwise, stand around each name until the text is shown.
-_OPENS, _CLOSES = "\ue000", "\ue001"
-NAMED = re.compile(f"{_OPENS}([a-z0-9_]+)(?:=([^{_CLOSES}]*))?{_CLOSES}")
+# Characters for private use, which no message holds otherwise, stand around each name until the text is shown.
+_OPENS, _WORDS, _CLOSES = "\ue000", "\ue001", "\ue002"
+NAMED = re.compile(f"{_OPENS}([a-z0-9_]+)(?:=([^{_WORDS}{_CLOSES}]*))?(?:{_WORDS}([^{_CLOSES}]*))?{_CLOSES}")
 
 
-def named(name: str, value: object = None) -> str:
-    """Return a setting's or argument's name, or name and value, for a text that is shown as names or as flags."""
-    return f"{_OPENS}{name}{_CLOSES}" if value is None else f"{_OPENS}{name}={value}{_CLOSES}"
+def named(name: str, value: object = None, words: str = "") -> str:
+    """Return a setting's or argument's name, or name and value, for a text that is shown as names or as flags.
+
+    Where it is shown as names, `words` are shown instead, if there are any.
+    """
+    shown = name if value is None else f"{name}={value}"
+    return f"{_OPENS}{shown}{_WORDS + words if words else ''}{_CLOSES}"
+
+
+OUT = named("out", words="output folder")
 
 
 def plain(text: str) -> str:
     """Return a text with its names as code has them: `min_area`, or `device=cpu`."""
-    return NAMED.sub(lambda found: found[0][1:-1], text)
+    return NAMED.sub(lambda found: found[3] or found[1] + (f"={found[2]}" if found[2] is not None else ""), text)
+
+
+class Line(str):
+    """A line for the user, with its names as code has them; `marked` is the text in which `named` has put them."""
+
+    marked: str
+
+    def __new__(cls, marked: str) -> "Line":
+        """Return the line for a text with marked names."""
+        line = super().__new__(cls, plain(marked))
+        line.marked = marked
+        return line
 
 
 class UserError(Exception):

@@ -38,6 +38,15 @@ def setting(
     return dataclasses.field(default=default, metadata={**metadata, "watches": watches, "was": was})
 
 
+def require_parts(batch: int, micro_batch: int | None) -> None:
+    """Raise UserError for parts of a batch that are larger than the batch itself."""
+    if micro_batch is not None and micro_batch > batch:
+        raise UserError(
+            f"{named('micro_batch')} is {micro_batch} and {named('batch')} {batch}: nothing would be split; give a "
+            f"smaller {named('micro_batch')}, or omit it"
+        )
+
+
 _ITS_OWN: Any = object()
 
 

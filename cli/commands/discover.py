@@ -60,7 +60,7 @@ def discover(
         engine = engine.for_training(compile_mode, getattr(settings, "steps", 0))
         settings = _fitting(method, settings, opened, engine, max_memory)
     else:
-        scaling = " and ".join(name for name in METHODS if METHODS[name].scales)
+        scaling = " and ".join(name for name in METHODS.own if METHODS[name].scales)
         require(
             engine.team.size == 1 and max_memory is None and compile_mode == "auto",
             f"--processes, --max-memory and --compile go with --method {scaling}; the others are done in minutes",

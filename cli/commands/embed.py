@@ -154,20 +154,15 @@ def _open_embedder(
 
 
 def _require_fit(embedder: "Embedder", generator: "Generator | None", digest: str | None) -> None:
-    from generators.encoder.network import Encoder
+    from generators.encoder.embedding import require_fit, trained_on_another
 
     if generator is None:
         return
-    told = embedder.generator if isinstance(embedder, Encoder) else generator.name
-    if (told, embedder.latent_dim) != (generator.name, generator.latent_dim):
-        raise UserError(
-            f"the encoder tells latents of {told} with {embedder.latent_dim} numbers, but {generator.name} has "
-            f"{generator.latent_dim}; train one with toolkit train-encoder"
-        )
-    trained_on = embedder.card.get("source", {}).get("generator_digest") if isinstance(embedder, Encoder) else None
-    if trained_on is not None and trained_on != digest:
+    require_fit(embedder, generator)
+    if trained_on_another(embedder, digest):
         console.print(
-            f"note: the encoder was trained on another file of {told}; if that was another training, so is this"
+            f"note: the encoder was trained on another file of {generator.name}; if that was another training, "
+            "so is this"
         )
 
 

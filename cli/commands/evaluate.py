@@ -20,6 +20,7 @@ from cli.reports.hints import command
 from cli.runs.processes import ProcessesOption, engine_of
 from cli.runs.progress import Bar, console
 from segmentation.evaluate.settings import EvaluationSettings
+from toolkit.command_line import as_flags
 
 if TYPE_CHECKING:
     from segmentation.evaluate.evaluation import Evaluation
@@ -94,7 +95,7 @@ def evaluate(
         if result["masks"]["ignored_pixels"]:
             console.print(f"{evaluation.dataset}: {result['masks']['ignored_pixels']} pixels of the masks were ignored")
         for warning in evaluation.warnings():
-            console.print(f"{evaluation.dataset}: {warning}")
+            console.print(f"{evaluation.dataset}: {as_flags(warning)}")
     console.print(f"wrote {out / 'result.json'}, a CSV and a picture of cases for each data set")
     if model is not None:
         console.print(f"next: {command('predict', 'YOUR_PHOTOS', '--segmenter', model, '--out', 'predictions')}")
@@ -153,7 +154,7 @@ def _evaluations(
         ]
     for evaluation in found:
         for note in evaluation.notes():
-            console.print(f"{evaluation.dataset}: {note}")
+            console.print(f"{evaluation.dataset}: {as_flags(note)}")
     return found
 
 

@@ -1,5 +1,6 @@
 """Several processes of one command: started here on one machine, or by torchrun on one or several."""
 
+import atexit
 import contextlib
 import math
 import os
@@ -21,6 +22,7 @@ from toolkit.command_line import as_flags
 from toolkit.compute.ranks import world_size
 from toolkit.errors import TeamError, UserError
 from toolkit.files.workplace import temporary_folder
+from toolkit.imports import collection_paused
 
 if TYPE_CHECKING:
     from toolkit.compute.engine import Engine
@@ -52,7 +54,8 @@ def engine_of(device: str, precision: str, processes: int = 1) -> "Engine":
         raise UserError(f"--processes is {processes}, but torchrun started {size}; leave the flag away")
     if _FOLDER in os.environ:
         _end_with_parent()
-    from toolkit.compute.engine import choose_engine
+    with collection_paused():
+        from toolkit.compute.engine import choose_engine
 
     engine = choose_engine(device, precision)
     if not engine.team.lead:
@@ -94,7 +97,7 @@ def ending_at_once() -> Iterator[None]:
     except SystemExit as end:
         if not several:
             raise
-        _end(end.code if isinstance(end.code, int) else 0 if end.code is None else 1)
+        _end(_status(end))
     except BaseException:
         if not several:
             raise
@@ -102,6 +105,31 @@ def ending_at_once() -> Iterator[None]:
         _end(1)
     if several:
         _end(0)
+
+
+@contextlib.contextmanager
+def leaving_quickly() -> Iterator[None]:
+    """End a process whose work came to its end without Python's own clearing up, after what is registered for its exit.
+
+    Python looks through all that torch holds for garbage again and again, for half a second.
+    """
+    statuses: list[int] = []
+    atexit.register(_leave, statuses)  # before all others, and so called after them
+    try:
+        yield
+    except SystemExit as end:
+        statuses.append(_status(end))
+        raise
+
+
+def _leave(statuses: list[int]) -> None:
+    if statuses:
+        with contextlib.suppress(OSError):  # of a reader that is gone: Python reports it
+            _end(statuses[-1])
+
+
+def _status(end: SystemExit) -> int:
+    return end.code if isinstance(end.code, int) else 0 if end.code is None else 1
 
 
 def leave_to_the_main_thread(failure: threading.ExceptHookArgs) -> None:

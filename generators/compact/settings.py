@@ -1,11 +1,13 @@
 """Settings of generator training. No torch here: the command line reads the defaults from it."""
 
+import dataclasses
 from dataclasses import dataclass
 from typing import ClassVar
 
 from toolkit.errors import UserError, named
 from toolkit.settings import Settings, setting
 
+_OF_BIGBIGAN = ("encoder_size", "encoder_width", "encoder_rate", "joint_width", "latent_weight", "latent_share")
 GROUP = 8  # samples whose spread the critic sees together
 
 
@@ -70,8 +72,14 @@ class GeneratorSettings(Settings):
                 f"{named('encoder_size')} is {seen}, but has to be {size}, {2 * size} or {4 * size}: once, twice or "
                 f"four times {named('image_size')}"
             )
-        if self.objective != "bigbigan" and self.encoder_size is not None:
-            raise UserError(f"{named('encoder_size')} goes with {named('objective', 'bigbigan')}; omit it")
+        if self.objective != "bigbigan":
+            self._require_unset(*_OF_BIGBIGAN)
+
+    def _require_unset(self, *names: str) -> None:
+        defaults = {field.name: field.default for field in dataclasses.fields(self)}
+        for name in names:
+            if getattr(self, name) != defaults[name]:
+                raise UserError(f"{named(name)} goes with {named('objective', 'bigbigan')}; omit it")
 
     @property
     def photo_size(self) -> int:

@@ -5,8 +5,11 @@ from typing import Protocol
 
 import torch
 
+from generators.encoder.network import Encoder
 from generators.encoder.reconstruction import LatentMoments, pyramid_error, rendered
 from generators.protocol import Generator
+from toolkit.command_line import command
+from toolkit.errors import UserError
 from toolkit.pictures.pixels import resize
 from toolkit.streams import Stream
 
@@ -23,6 +26,24 @@ class Embedder(Protocol):
     def embed(self, images: torch.Tensor, sample: bool, rng: Stream) -> torch.Tensor:
         """Return latents (B, D) of images (B, 3, S, S) in [-1, 1]: with `sample` draws, else means."""
         ...
+
+
+def require_fit(embedder: Embedder, generator: Generator) -> None:
+    """Raise UserError unless an embedder gives latents of this generator."""
+    trained_for = embedder.generator if isinstance(embedder, Encoder) else generator.name
+    if (trained_for, embedder.latent_dim) != (generator.name, generator.latent_dim):
+        raise UserError(
+            f"the encoder tells latents of {trained_for} with {embedder.latent_dim} numbers, but {generator.name} has "
+            f"{generator.latent_dim}; train one with {command('train-encoder')}"
+        )
+
+
+def trained_on_another(embedder: Embedder, digest: str | None) -> bool:
+    """Return whether an embedder records that it was trained on another generator's file than the one of `digest`."""
+    if not isinstance(embedder, Encoder):
+        return False
+    recorded = embedder.card.get("source", {}).get("generator_digest")
+    return recorded is not None and recorded != digest
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from segmentation.mask_reading.reading import MaskReading, Over
 from segmentation.predict.protocols import PROTOCOLS
 from segmentation.predict.segmenter import Segmenter
 from segmentation.unet.network import UNet
-from toolkit.errors import named
+from toolkit.errors import Line, named
 from toolkit.pictures.photos import read_photo
 from toolkit.watch import SILENT, Watch
 
@@ -32,14 +32,15 @@ class ValidationSet:
         `over` is given the masks' paths, to show progress.
         """
         pairs, reading = read_masks(pair_folders(images, masks), settings, over=over)
-        for line in [*pairs.notes(), *([] if reading.plain else [f"masks read as {reading.words}"])]:
+        for line in [*pairs.notes(), *([] if reading.plain else [Line(f"masks read as {reading.words.marked}")])]:
             watch.say(line)
         objects = False
         for pair in pairs:
             height, width = read_photo(pair.image).shape[:2]
             objects |= bool(reading.truth(pair.mask, pair.image, (height, width)).mask.any())
         if not objects:
-            watch.say(f"warning: every mask is empty as it was read ({reading.words}); see {named('object')}")
+            text = f"warning: every mask is empty as it was read ({reading.words.marked}); see {named('object')}"
+            watch.say(Line(text))
         return cls(pairs, reading)
 
     def figures(self, network: UNet, image_size: int) -> dict[str, float]:

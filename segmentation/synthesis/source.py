@@ -8,7 +8,7 @@ import torch
 from generators.latents_file import require_made_for
 from generators.protocol import Generator, load_latents
 from toolkit.directions import DirectionSet
-from toolkit.errors import named
+from toolkit.errors import Line, named
 from toolkit.files.shipped import or_published
 from toolkit.files.writing import sha256_of
 from toolkit.masks.rules import MASK_RULES
@@ -67,7 +67,8 @@ class MaskSource:
 def _note_better_rule(directions: DirectionSet, index: int, rule: str, watch: Watch) -> None:
     choice = directions.choice
     if choice is not None and choice.index == index and choice.mask_rule not in (None, rule):
-        watch.say(f"note: masks of this direction were found to be best by {named('mask_rule', choice.mask_rule)}")
+        text = f"note: masks of this direction were found to be best by {named('mask_rule', choice.mask_rule)}"
+        watch.say(Line(text))
 
 
 def _latents_of(path: Path, generator: Generator, inputs: dict[str, str], watch: Watch) -> torch.Tensor:

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 from toolkit.errors import UserError, named
 from toolkit.masks.rules import DEFAULT_RULE, MASK_RULES, MEANINGS
-from toolkit.settings import Settings, setting
+from toolkit.settings import Settings, require_parts, setting
 
 
 @dataclass(frozen=True)
@@ -98,6 +98,7 @@ class SegmentationSettings(Settings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        require_parts(self.batch, self.micro_batch)
         if self.noise_kind == "preserving" and self.z_noise > 1:
             raise UserError(f"{named('z_noise')} is {self.z_noise}, but noise that preserves the variance is at most 1")
         if self.area_filter and self.min_area >= self.max_area:
