@@ -215,7 +215,7 @@ def test_a_photo_comes_back_with_its_mask(page):
     assert len(set(sources.values())) == 3
     share = int(re.findall(r"\d+", page.inner_text("#share"))[0])
     assert 15 < share < 40
-    assert "toolkit predict flower.jpg --model flowers64" in page.inner_text("#status")
+    assert "toolkit predict flower.jpg --segmenter flowers64" in page.inner_text("#status")
 
 
 def test_the_page_fits_a_phone(chromium, shipped):

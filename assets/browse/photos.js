@@ -46,7 +46,7 @@ async function segment(file) {
   $("share").textContent = `Mask: ${(100 * found.share).toFixed(0)} % of the photo`;
   $("found").hidden = false;
   const [photo, model] = [file.name, state.set.segmenter].map(quoted);
-  say(`segmented ${file.name}`, `next: toolkit predict ${photo} --model ${model} --out masks`);
+  say(`segmented ${file.name}`, `next: toolkit predict ${photo} --segmenter ${model} --out masks`);
 }
 
 // ---------------------------------------------------------------- where photos come from

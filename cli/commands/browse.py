@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cli.inputs.options import DeviceOption, DirectionsArgument, OtherGeneratorOption, PrecisionOption, WeightsOption
+from cli.listing import START, listed_in
 from cli.reports.hints import generator_words
 from cli.runs.progress import console
 from toolkit.errors import UserError
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from generators.protocol import Generator
 
 
+@listed_in(START, "toolkit browse", "toolkit browse directions --segmenter segmenter")
 def browse(
     run: DirectionsArgument = Path("flowers64"),
     port: Annotated[
