@@ -14,7 +14,7 @@ import torch.nn.functional as F
 
 from benchmarks.reference import plain_components, plain_peaks
 from benchmarks.timing import Work, by_turns
-from toolkit.masks.rules import area_within, histogram_peaks, large_components
+from toolkit.masks.filters import area_within, histogram_peaks, large_components
 
 COUNT, SIDE, SPECKS = 95, 128, 50
 

@@ -31,7 +31,7 @@ from segmentation.unet.training import fresh_network
 from segmentation.unet.training import update as segment_step
 from toolkit.compute.engine import Engine
 from toolkit.compute.memory import peak_memory
-from toolkit.masks.rules import area_within, multimodal
+from toolkit.masks.filters import area_within, multimodal
 from toolkit.streams import Stream
 
 

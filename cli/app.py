@@ -30,6 +30,7 @@ from cli.commands import (
     train_generator,
     weights,
 )
+from cli.plug_ins import PLUGGED_IN, listed, with_plug_ins
 from cli.runs.processes import ending_at_once, failed, leave_to_the_main_thread, require_one_process, speaks
 from cli.runs.progress import ending_in_order
 from toolkit import __version__
@@ -44,6 +45,16 @@ _USAGE_ERROR: Any = typer.BadParameter.__base__
 
 class _Commands(TyperGroup):
     """Prints errors a user can fix as one line and exits with 2; Ctrl-C ends with 130."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return [*super().list_commands(ctx), *PLUGGED_IN]
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        return super().get_command(ctx, cmd_name) or listed(cmd_name)
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        name, command, rest = super().resolve_command(ctx, args)
+        return name, with_plug_ins(name, command), rest
 
     def invoke(self, ctx: Any) -> Any:
         try:

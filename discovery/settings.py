@@ -3,11 +3,10 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
+from discovery.methods.deformator.kinds import DEFORMATORS, RECONSTRUCTORS
 from toolkit.errors import UserError
 from toolkit.settings import Settings, setting
 
-DEFORMATOR_NAMES = ("fc", "linear", "id", "ortho", "proj", "random")
-RECONSTRUCTOR_NAMES = ("resnet", "lenet")
 SHIFT_DISTRIBUTIONS = ("uniform", "normal")
 
 
@@ -28,10 +27,10 @@ class DiscoverySettings(Settings):
     directions: int | None = setting(
         None, "how many directions to look for; not set: as many as latent numbers", minimum=2
     )
-    deformator: str = setting("ortho", "how a direction's number becomes a latent shift", choices=DEFORMATOR_NAMES)
+    deformator: str = setting("ortho", "how a direction's number becomes a latent shift", choices=DEFORMATORS)
     random_init: bool = setting(True, "start the deformator at random instead of near the latent axes")
     reconstructor: str = setting(
-        "resnet", "network that tells which shift lies between two images", choices=RECONSTRUCTOR_NAMES
+        "resnet", "network that tells which shift lies between two images", choices=RECONSTRUCTORS
     )
     reconstructor_size: int | None = setting(
         None, "side in pixels to which the reconstructor shrinks both images; not set: full size", minimum=32

@@ -3,7 +3,7 @@
 from importlib.resources import files
 from pathlib import Path
 
-from generators.own.factories import Factory, find_factory, plug_ins
+from generators.own.factories import Factory, find_factory
 from generators.own.trust import RECORDED, Code, Trust
 from generators.protocol import Generator
 from generators.spec import Options, split_spec
@@ -11,6 +11,7 @@ from toolkit.errors import UserError
 from toolkit.files.artefacts import artefact_kind
 from toolkit.files.published import cached, find
 from toolkit.files.unfinished import require_finished
+from toolkit.plug_ins import offers
 
 DEFAULT = "flowers64"
 _IN_FOLDERS = ("generator.safetensors", "generator.pt")  # in run folders, in published ones; the first there is taken
@@ -106,7 +107,7 @@ def _opened(name: str, weights: Path | None, options: Options, trust: Trust) -> 
     if Path(name).suffix or len(Path(name).parts) > 1:
         hint = "; one's own code is package.module:factory" if Path(name).suffix == ".py" else ""
         raise UserError(f"there is no generator file {name}; check the path{hint}")
-    known = ", ".join(["scene", "bigbigan", *shipped_generators(), *(entry.name for entry in plug_ins())])
+    known = ", ".join(["scene", "bigbigan", *shipped_generators(), *offers("generators")])
     raise UserError(
         f"no generator {name!r}; choose one of {known}, or name a generator file or run folder, or your own "
         "package.module:factory"

@@ -9,17 +9,10 @@ from torch.overrides import TorchFunctionMode
 
 from segmentation.unet.settings import SegmentationSettings
 from toolkit.errors import UserError
+from toolkit.masks.comparisons import lighting, mean_thr
 from toolkit.masks.connected import large_by_mask, large_by_runs
-from toolkit.masks.rules import (
-    MASK_RULES,
-    area_within,
-    histogram_peaks,
-    histograms_by_bin,
-    large_components,
-    lighting,
-    mean_thr,
-    multimodal,
-)
+from toolkit.masks.filters import area_within, histogram_peaks, histograms_by_bin, large_components, multimodal
+from toolkit.masks.rules import MASK_RULES
 
 
 def images(codes):

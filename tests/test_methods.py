@@ -6,10 +6,10 @@ import pytest
 import torch
 from torch import nn
 
-from discovery.methods.closed_form import coordinate_set, random_set, sefa_set
-from discovery.methods.contrast import ContrastState, contrast_set, edges, optimise, radial_map
+from discovery.methods.closed_form import CoordinateSearch, RandomSearch, SefaSearch
+from discovery.methods.contrast import ContrastSearch, edges, radial_map
 from discovery.methods.ganspace.features import Features
-from discovery.methods.ganspace.method import GanspaceState, ganspace_set, gather
+from discovery.methods.ganspace.method import GanspaceSearch
 from discovery.methods.ganspace.principal_components import IncrementalPCA, Regression
 from discovery.methods.settings import (
     ContrastSettings,
@@ -72,9 +72,29 @@ def agreement(vectors, truth):
 
 def by_ganspace(generator, **changes):
     settings = dataclasses.replace(GanspaceSettings(samples=400, batch=50, directions=4), **changes)
-    state = GanspaceState.start(generator, settings)
-    steps = list(gather(state, generator, settings, CPU))
-    return ganspace_set(state, generator, settings, {}), steps
+    search = GanspaceSearch(generator, settings, CPU)
+    steps = list(search.steps())
+    assert len(steps) == search.total
+    return search.result().directions, steps
+
+
+def found_by(search_class, generator, settings):
+    """The directions of a method in closed form."""
+    search = search_class(generator, settings, CPU)
+    assert list(search.steps()) == []
+    assert search.state is None
+    return search.result().directions
+
+
+def resumed(search_class, generator, settings, count):
+    """A search that was begun anew from the state of another after `count` steps, and taken to its end."""
+    broken, again = (search_class(generator, settings, CPU) for _ in range(2))
+    steps = broken.steps()
+    for _ in range(count):
+        next(steps)
+    again.state.load_state_dict(broken.state.state_dict())
+    list(again.steps())
+    return again
 
 
 def test_incremental_components_are_those_of_all_rows_at_once():
@@ -142,18 +162,8 @@ def test_ganspace_of_a_generator_that_shows_no_inside_takes_the_images():
 
 def test_ganspace_resumes_where_it_stopped():
     generator, settings = Mixed(), GanspaceSettings(samples=100, batch=30, directions=3)
-    whole = GanspaceState.start(generator, settings)
-    list(gather(whole, generator, settings, CPU))
-    broken = GanspaceState.start(generator, settings)
-    steps = gather(broken, generator, settings, CPU)
-    for _ in range(5):
-        next(steps)
-    again = GanspaceState.start(generator, settings)
-    again.load_state_dict(broken.state_dict())
-    list(gather(again, generator, settings, CPU))
-    assert torch.equal(
-        ganspace_set(whole, generator, settings, {}).vectors, ganspace_set(again, generator, settings, {}).vectors
-    )
+    whole, again = resumed(GanspaceSearch, generator, settings, 0), resumed(GanspaceSearch, generator, settings, 5)
+    assert torch.equal(whole.result().directions.vectors, again.result().directions.vectors)
 
 
 @pytest.mark.parametrize(
@@ -176,7 +186,7 @@ def test_a_layer_that_no_image_needs_is_refused():
 
 def test_too_few_samples_and_features_are_refused():
     with pytest.raises(UserError, match="8 directions need more than 8 samples; give more samples"):
-        GanspaceState.start(Mixed(), GanspaceSettings(samples=8, batch=2, directions=8))
+        GanspaceSearch(Mixed(), GanspaceSettings(samples=8, batch=2, directions=8), CPU)
     generator = Mixed()
     generator.network["layers"]["first"].weight.data[:] = generator.left[:, :1] @ generator.right[:, :1].T
     with pytest.raises(UserError, match="vary along 1 directions only; give --directions 1"):
@@ -187,7 +197,7 @@ def test_too_few_samples_and_features_are_refused():
 def test_sefa_finds_the_singular_vectors_whatever_the_scale(scale):
     generator = Mixed()
     generator.network["layers"]["first"].weight.data *= scale
-    found = sefa_set(generator, SefaSettings(unit_rows=False), {})
+    found = found_by(SefaSearch, generator, SefaSettings(unit_rows=False))
     torch.testing.assert_close(agreement(found.vectors, generator.right), torch.ones(6), atol=1e-4, rtol=0)
     expected = (scale * generator.strengths) ** 2
     torch.testing.assert_close(torch.tensor(found.scores["eigenvalue"]), expected, rtol=1e-3, atol=0)
@@ -198,24 +208,50 @@ def test_sefa_with_unit_rows_gives_every_row_the_same_say():
     weight = generator.network["layers"]["first"].weight.data
     weight[:] = 0.001 * torch.eye(6)[0]
     weight[0] = 100 * torch.eye(6)[1]
-    assert sefa_set(generator, SefaSettings(), {}).vectors[0].abs().argmax() == 0
-    assert sefa_set(generator, SefaSettings(unit_rows=False), {}).vectors[0].abs().argmax() == 1
+    assert found_by(SefaSearch, generator, SefaSettings()).vectors[0].abs().argmax() == 0
+    assert found_by(SefaSearch, generator, SefaSettings(unit_rows=False)).vectors[0].abs().argmax() == 1
+
+
+def assert_largest_entries_are_positive(vectors):
+    assert (vectors.gather(1, vectors.abs().argmax(dim=1, keepdim=True)) > 0).all()
+
+
+def test_sefa_gives_the_same_directions_whichever_signs_the_eigenvectors_have(monkeypatch):
+    generator, eigh = Mixed(), torch.linalg.eigh
+    found = found_by(SefaSearch, generator, SefaSettings()).vectors
+    signs = torch.tensor([1.0, -1, -1, 1, -1, 1], dtype=torch.float64)
+    monkeypatch.setattr(torch.linalg, "eigh", lambda matrix: (eigh(matrix)[0], eigh(matrix)[1] * signs))
+    assert torch.equal(found_by(SefaSearch, generator, SefaSettings()).vectors, found)
+    assert_largest_entries_are_positive(found)
+
+
+@pytest.mark.parametrize("mapped", [False, True])
+def test_ganspace_gives_the_same_directions_whichever_signs_the_components_have(mapped, monkeypatch):
+    generator = Mixed(mapped=mapped)
+    found = by_ganspace(generator)[0].vectors
+    components, signs = IncrementalPCA.components, torch.tensor([-1.0, 1, -1, -1, 1, -1, 1, -1], dtype=torch.float64)
+    turned = lambda pca: components(pca) * signs[: len(components(pca)), None]  # noqa: E731
+    monkeypatch.setattr(IncrementalPCA, "components", turned)
+    torch.testing.assert_close(by_ganspace(generator)[0].vectors, found, rtol=0, atol=1e-6)
+    assert_largest_entries_are_positive(found)
 
 
 def test_sefa_says_what_it_needs():
     with pytest.raises(UserError, match="which scene does not show; use --method ganspace"):
-        sefa_set(SceneGenerator(), SefaSettings(), {})
+        found_by(SefaSearch, SceneGenerator(), SefaSettings())
 
 
 def test_controls_are_orthonormal_and_named_by_the_seed():
     generator = Mixed()
-    assert torch.equal(coordinate_set(generator, CoordinateSettings(directions=4), {}).vectors, torch.eye(6)[:4])
-    found = random_set(generator, RandomSettings(), {}).vectors
+    assert torch.equal(
+        found_by(CoordinateSearch, generator, CoordinateSettings(directions=4)).vectors, torch.eye(6)[:4]
+    )
+    found = found_by(RandomSearch, generator, RandomSettings()).vectors
     torch.testing.assert_close(found @ found.T, torch.eye(6), atol=1e-5, rtol=0)
-    assert torch.equal(found[:4], random_set(generator, RandomSettings(directions=4), {}).vectors)
-    assert not torch.allclose(found, random_set(generator, RandomSettings(seed=1), {}).vectors)
+    assert torch.equal(found[:4], found_by(RandomSearch, generator, RandomSettings(directions=4)).vectors)
+    assert not torch.allclose(found, found_by(RandomSearch, generator, RandomSettings(seed=1)).vectors)
     with pytest.raises(UserError, match="7 directions are more than the 6 latent numbers of mixed"):
-        random_set(generator, RandomSettings(directions=7), {})
+        found_by(RandomSearch, generator, RandomSettings(directions=7))
 
 
 def test_edges_are_sobel_magnitudes_of_the_grey_image():
@@ -236,16 +272,14 @@ def test_radial_map_rises_outward_and_has_no_mean():
 @pytest.fixture(scope="module")
 def optimised():
     scene = SceneGenerator(image_size=32, mixing_seed=5)
-    settings = ContrastSettings(steps=60, batch=8, length=4.0, rate=2e-2)
-    state = ContrastState.start(scene, settings, CPU)
-    steps = list(optimise(state, scene, settings, CPU))
-    return scene, settings, state, steps
+    search = ContrastSearch(scene, ContrastSettings(steps=60, batch=8, length=4.0, rate=2e-2), CPU)
+    return search, list(search.steps())
 
 
 def test_contrast_finds_the_direction_of_light_things_on_dark_grounds(optimised):
-    scene, settings, state, steps = optimised
-    found = contrast_set(state, scene, settings, {})
-    truth = scene.contrast_direction()
+    search, steps = optimised
+    found = search.result().directions
+    truth = search.generator.contrast_direction()
     light, dark = (found.vectors @ truth).tolist()
     assert light > 0.6
     assert dark < -0.6
@@ -256,12 +290,6 @@ def test_contrast_finds_the_direction_of_light_things_on_dark_grounds(optimised)
 
 
 def test_contrast_resumes_where_it_stopped(optimised):
-    scene, settings, state, _ = optimised
-    broken = ContrastState.start(scene, settings, CPU)
-    steps = optimise(broken, scene, settings, CPU)
-    for _ in range(7):
-        next(steps)
-    again = ContrastState.start(scene, settings, CPU)
-    again.load_state_dict(broken.state_dict())
-    list(optimise(again, scene, settings, CPU))
-    assert torch.equal(again.vectors.vectors, state.vectors.vectors)
+    search, _ = optimised
+    again = resumed(ContrastSearch, search.generator, search.settings, 7)
+    assert torch.equal(again.result().directions.vectors, search.result().directions.vectors)

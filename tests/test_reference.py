@@ -8,7 +8,7 @@ from test_biggan import TINY, depth, filled
 from benchmarks.reference import PlainBigGAN, plain_components, plain_peaks
 from generators.published.biggan.network import BigGANNetwork
 from toolkit.masks.connected import large_by_mask, large_by_runs
-from toolkit.masks.rules import histogram_peaks, histograms_by_bin, histograms_by_image
+from toolkit.masks.filters import histogram_peaks, histograms_by_bin, histograms_by_image
 
 
 @pytest.mark.parametrize("classes", [[0, 1, 4], [2, 2, 2]])

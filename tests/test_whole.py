@@ -13,7 +13,7 @@ from cli_runs import DISCOVER, SEGMENT, ran
 from PIL import Image
 from safetensors.torch import load_file
 
-from discovery.methods.deformator.deformators import DEFORMATORS
+from discovery.methods.deformator.kinds import DEFORMATORS
 from discovery.methods.deformator.reconstructors import make_reconstructor
 from generators.catalogue import open_generator
 from generators.encoder.network import load_encoder

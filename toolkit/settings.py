@@ -7,6 +7,7 @@ import dataclasses
 import json
 import math
 import typing
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -22,12 +23,13 @@ def setting(
     minimum: float | None = None,
     above: float | None = None,
     maximum: float | None = None,
-    choices: tuple[str, ...] | None = None,
+    choices: Collection[str] | None = None,
     watches: bool = False,
 ) -> Any:
     """Return a dataclass field with a help text and a range: >= `minimum`, > `above`, <= `maximum`.
 
-    One that `watches` says how often a run is looked at or saved, which changes nothing of what comes out.
+    `choices` are the names it may have, such as a table of them (toolkit.plug_ins). One that `watches` says how often a
+    run is looked at or saved, which changes nothing of what comes out.
     """
     metadata = {"help": help, "minimum": minimum, "above": above, "maximum": maximum, "choices": choices}
     return dataclasses.field(default=default, metadata={**metadata, "watches": watches})
@@ -119,8 +121,9 @@ def _check_range(name: str, value: Any, limits: Any) -> None:
     if value is None or isinstance(value, bool):
         return
     flag = flag_of(name)
-    if limits.get("choices") and value not in limits["choices"]:
-        raise UserError(f"{flag} is {value!r}; choose one of {', '.join(limits['choices'])}")
+    choices = limits.get("choices")  # never counted: a table would look through what is installed
+    if choices is not None and value not in choices:
+        raise UserError(f"{flag} is {value!r}; choose one of {', '.join(choices)}")
     if not isinstance(value, int | float):
         return
     if not math.isfinite(value):

@@ -14,8 +14,14 @@ class Stateful(Protocol):
         ...
 
     def load_state_dict(self, state: dict[str, Any]) -> Any:
-        """Take up a saved state."""
+        """Continue from a saved state."""
         ...
+
+
+class Resumable(Stateful, Protocol):
+    """The state of something that takes steps, of which `step` have been taken."""
+
+    step: int
 
 
 class ResumableState:
@@ -34,7 +40,7 @@ class ResumableState:
         return {**saved, "streams": {name: s.position for name, s in self.streams.items()}, "step": self.step}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take up a saved state."""
+        """Continue from a saved state."""
         for name, part in self.parts().items():
             part.load_state_dict(state[name])
         for name, position in state["streams"].items():

@@ -15,7 +15,8 @@ from generators.protocol import Generator, Latents
 from toolkit.compute.engine import Engine
 from toolkit.directions import DirectionSet
 from toolkit.files.workplace import temporary_folder
-from toolkit.masks.rules import MaskRule, large_components
+from toolkit.masks.filters import large_components
+from toolkit.masks.rules import MaskRule
 from toolkit.pictures.animation import write_animation
 from toolkit.pictures.outlines import outlined
 from toolkit.pictures.pixels import grid, mask_picture, resize, to_bytes

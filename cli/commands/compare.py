@@ -122,7 +122,7 @@ def _recognition(
     """Return the figures of a reconstructor trained on the set, and its curve, after training what is left of it."""
     from cli.runs.training import drive, log_figures, take_up
     from discovery.comparing.comparison import Recognition, reconstruction
-    from discovery.methods.deformator.training import Step, discover
+    from discovery.methods.deformator.training import DiscoveryStep, discover
     from discovery.methods.deformator.validation import confusion
     from toolkit.files.runs import RunFolder
 
@@ -135,7 +135,7 @@ def _recognition(
         state = reconstruction(generator, entry.directions, settings, engine)
         take_up(state, run)
 
-        def attend(step: Step, last: bool) -> str | None:
+        def attend(step: DiscoveryStep, last: bool) -> str | None:
             if step.step % settings.log_every != 0 and not last:
                 return None
             return f"accuracy {log_figures(step, run)['accuracy']:.2f}"

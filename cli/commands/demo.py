@@ -36,8 +36,8 @@ def demo(
     precision: PrecisionOption = "auto",
 ) -> None:
     """Run discover, pick, render-gif, segment and predict on a shipped generator, and write report.html."""
-    from cli.commands.discover import discover_into
     from cli.inputs.sources import generator_inputs, open_typed
+    from cli.runs.discovery import discover_into
     from toolkit.compute.engine import choose_engine
     from toolkit.files.writing import writable_folder
 
@@ -47,7 +47,8 @@ def demo(
     discovery, picking, segmenting = _settings(quick, seed)
     clock = _Clock()
     console.print(f"1/4 discover {discovery.directions} directions of {opened.name}")
-    directions = discover_into(out / "directions", opened, discovery, engine, generator_inputs(generator, None))
+    source = generator_inputs(generator, None)
+    directions = discover_into(out / "directions", "deformator", opened, discovery, engine, source)
     clock.lap("discover")
     console.print("2/4 pick the one that darkens the background")
     picked, finalists, gif = _pick(opened, directions, picking, engine, out / "directions")

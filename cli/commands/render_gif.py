@@ -17,6 +17,7 @@ from cli.inputs.options import (
 )
 from cli.reports.hints import generator_words, segment_command
 from cli.runs.progress import Bar, console
+from toolkit.masks.rules import DEFAULT_RULE, MASK_RULES, MaskRule
 
 if TYPE_CHECKING:
     import numpy as np
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
 
     from generators.protocol import Generator, Latents
     from toolkit.compute.engine import Engine
-    from toolkit.masks.rules import MaskRule
 
 _LEAST_SIDE = 16  # pixels of one picture
 
@@ -41,7 +41,7 @@ def render_gif(
     size: Annotated[int | None, typer.Option(help="Side of one picture in pixels.", min=_LEAST_SIDE, max=2048)] = None,
     loop: Annotated[bool, typer.Option("--there-and-back/--one-way", help="Walk back too.")] = True,
     mask: Annotated[bool, typer.Option("--mask/--no-mask", help="Tint the mask that each shift gives.")] = False,
-    mask_rule: Annotated[str, typer.Option(help="With --mask: lighting, mean_thr or light-dark.")] = "lighting",
+    mask_rule: Annotated[str, typer.Option(help=f"With --mask: {', '.join(MASK_RULES.own)}.")] = DEFAULT_RULE,
     generator: OtherGeneratorOption = None,
     weights: WeightsOption = None,
     seed: SeedOption = 0,
@@ -50,7 +50,6 @@ def render_gif(
 ) -> None:
     """Animate images along a direction."""
     from toolkit.files.writing import writable_file
-    from toolkit.masks.rules import MASK_RULES
     from toolkit.pictures.animation import ENDINGS, require_video, write_animation
 
     writable_file(out, ENDINGS)
@@ -109,7 +108,7 @@ def walk(
     opposite: "torch.Tensor",
     count: int,
     size: int | None,
-    rule: "MaskRule | None",
+    rule: MaskRule | None,
     engine: "Engine",
     columns: int,
 ) -> "list[np.ndarray]":
@@ -119,7 +118,7 @@ def walk(
     """
     import torch
 
-    from toolkit.masks.rules import large_components
+    from toolkit.masks.filters import large_components
     from toolkit.pictures.pixels import grid, overlay, resize, to_bytes
 
     placed, shift, opposite = latents.to(engine.device), shift.to(engine.device), opposite.to(engine.device)

@@ -1,16 +1,18 @@
 """Turning settings into flags, and the options many commands share."""
 
+import contextlib
 import dataclasses
 import functools
 import inspect
 import typing
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Protocol
 
 import typer
 
 from toolkit.errors import UserError
+from toolkit.plug_ins import Table
 from toolkit.settings import Settings, read_toml
 
 DEFAULT_SEGMENTER = "flowers64"  # the shipped one
@@ -63,57 +65,105 @@ ResizeMasksOption = Annotated[
 SeedOption = Annotated[int, typer.Option(help="Names the random latents.", min=0)]
 
 
+class HasSettings(Protocol):
+    """An entry of a table that has settings of its own, such as a discovery method."""
+
+    @property
+    def settings(self) -> type[Settings]:
+        """Return the class of its settings."""
+        ...
+
+
 def with_settings(
-    settings: type[Settings] | Mapping[str, type[Settings]], switch: str = "method"
+    settings: type[Settings] | Table[HasSettings], switch: str = "method"
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Return a decorator that gives a command one flag per field of its settings class, and --config FILE.
 
     The command receives the finished settings as `settings`. A flag wins over the file, the file over the default. Of
-    several classes, by name, the flag --`switch` tells which one is meant (the first unless given), and a flag that
-    this one has not is refused; fields of the same name share a flag and have to be of the same type.
+    several classes, those of a table's entries, the flag --`switch` says which one is meant (the first unless given;
+    the command receives its name too), and a flag that this one has not is refused; fields of the same name share a
+    flag and have to be of the same type. The command's attribute `with_plug_ins` makes the same command with what
+    installed packages add to its flags and choices: nothing of that is looked for until it is run.
     """
-    classes = {"": settings} if isinstance(settings, type) else dict(settings)
 
     def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
-        own = [p for p in inspect.signature(command, eval_str=True).parameters.values() if p.name != "settings"]
-        flags = _flags(classes)
+        own = _own(settings) if isinstance(settings, Table) else {"": settings}
+        run = _flagged(command, settings, own, switch, choices_of=lambda table: table.own)
 
-        @functools.wraps(command)
-        def run(*, context: typer.Context, config: Path | None, **values: Any) -> None:
-            name = values.pop(switch) if len(classes) > 1 else ""
-            if name not in classes:
-                raise UserError(f"--{switch} is {name!r}; choose one of {', '.join(classes)}")
-            asked = {flag: values.pop(flag) for flag in flags}
-            given = {flag: value for flag, value in asked.items() if _given(context, flag)}
-            chosen = classes[name]
-            fields = {field.name: field.default for field in dataclasses.fields(chosen)}
-            for flag in given:
-                if flag not in fields:
-                    names = ", ".join(n for n, c in classes.items() if flag in _field_names(c))
-                    raise UserError(
-                        f"--{flag.replace('_', '-')} goes with --{switch} {names}, not {name}; leave it away"
-                    )
-            if config is not None:
-                fields = chosen.from_dict(read_toml(config), str(config)).as_dict()
-            command(settings=chosen(**{**fields, **given}), **values)
+        def with_plug_ins() -> Callable[..., Any]:
+            classes = own | _plugged_in(settings) if isinstance(settings, Table) else own
+            return _flagged(command, settings, classes, switch, choices_of=lambda table: table)
 
-        keyword = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in own]
-        parameters = [_parameter("context", typer.Context), *keyword]
-        if len(classes) > 1:
-            help_text = f"One of {', '.join(classes)}."
-            parameters.append(_parameter(switch, Annotated[str, typer.Option(help=help_text)], next(iter(classes))))
-        config_help = "TOML file of settings, as saved in a run folder."
-        option = typer.Option(help=config_help, rich_help_panel=_panel(classes.values()))
-        parameters += [*flags.values(), _parameter("config", Annotated[Path | None, option], None)]
-        run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-        run.__annotations__ = {p.name: p.annotation for p in parameters}
-        del run.__wrapped__  # typer would follow it to the bare command
+        run.with_plug_ins = with_plug_ins  # type: ignore[attr-defined]
         return run
 
     return decorate
 
 
-def _flags(classes: Mapping[str, type[Settings]]) -> dict[str, inspect.Parameter]:
+def _own(table: Table[HasSettings]) -> dict[str, type[Settings]]:
+    return {name: table[name].settings for name in table.own}
+
+
+def _plugged_in(table: Table[HasSettings]) -> dict[str, type[Settings]]:
+    """Return the settings of the plug-ins that can be used; the others are refused when they are asked for."""
+    classes = {}
+    for name in (name for name in table.offered() if name not in table.own):
+        with contextlib.suppress(UserError):
+            classes[name] = table[name].settings
+    return classes
+
+
+def _flagged(
+    command: Callable[..., Any],
+    settings: type[Settings] | Table[HasSettings],
+    classes: Mapping[str, type[Settings]],
+    switch: str,
+    choices_of: Callable[[Table[Any]], Iterable[str]],
+) -> Callable[..., Any]:
+    """Return the command with the flags of `classes`, by name; of tables of choices the help names `choices_of`."""
+    switched = isinstance(settings, Table)
+    made = ("settings", switch) if switched else ("settings",)
+    own = [p for p in inspect.signature(command, eval_str=True).parameters.values() if p.name not in made]
+    flags = _flags(classes, choices_of)
+
+    @functools.wraps(command)
+    def run(*, context: typer.Context, config: Path | None, **values: Any) -> None:
+        name = values.pop(switch) if switched else ""
+        if name not in classes:
+            if isinstance(settings, Table) and name in settings:
+                settings[name]  # a plug-in that cannot be used says why
+            raise UserError(f"--{switch} is {name!r}; choose one of {', '.join(classes)}")
+        asked = {flag: values.pop(flag) for flag in flags}
+        given = {flag: value for flag, value in asked.items() if _given(context, flag)}
+        chosen = classes[name]
+        fields = {field.name: field.default for field in dataclasses.fields(chosen)}
+        for flag in given:
+            if flag not in fields:
+                names = ", ".join(n for n, c in classes.items() if flag in _field_names(c))
+                raise UserError(f"--{flag.replace('_', '-')} goes with --{switch} {names}, not {name}; leave it away")
+        if config is not None:
+            fields = chosen.from_dict(read_toml(config), str(config)).as_dict()
+        if switched:
+            values[switch] = name
+        command(settings=chosen(**{**fields, **given}), **values)
+
+    keyword = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in own]
+    parameters = [_parameter("context", typer.Context), *keyword]
+    if switched:
+        help_text = f"One of {', '.join(classes)}."
+        parameters.append(_parameter(switch, Annotated[str, typer.Option(help=help_text)], next(iter(classes))))
+    config_help = "TOML file of settings, as saved in a run folder."
+    option = typer.Option(help=config_help, rich_help_panel=_panel(classes.values()))
+    parameters += [*flags.values(), _parameter("config", Annotated[Path | None, option], None)]
+    run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    run.__annotations__ = {p.name: p.annotation for p in parameters}
+    del run.__wrapped__  # typer would follow it to the bare command
+    return run
+
+
+def _flags(
+    classes: Mapping[str, type[Settings]], choices_of: Callable[[Table[Any]], Iterable[str]]
+) -> dict[str, inspect.Parameter]:
     """Return one parameter a field name, in the order the classes have them."""
     flags: dict[str, inspect.Parameter] = {}
     for settings_class in classes.values():
@@ -121,7 +171,8 @@ def _flags(classes: Mapping[str, type[Settings]]) -> dict[str, inspect.Parameter
         for field in dataclasses.fields(settings_class):
             if field.name not in flags:
                 holders = {name: c for name, c in classes.items() if field.name in _field_names(c)}
-                option = _option(field, _panel(classes.values() if len(holders) > 1 else [settings_class]), holders)
+                panel = _panel(classes.values() if len(holders) > 1 else [settings_class])
+                option = _option(field, panel, holders, choices_of)
                 flags[field.name] = _parameter(field.name, Annotated[hints[field.name], option], field.default)
     return flags
 
@@ -139,8 +190,15 @@ def _parameter(name: str, annotation: Any, default: Any = inspect.Parameter.empt
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
 
 
-def _option(field: dataclasses.Field, panel: str, holders: Mapping[str, type[Settings]]) -> Any:
+def _option(
+    field: dataclasses.Field,
+    panel: str,
+    holders: Mapping[str, type[Settings]],
+    choices_of: Callable[[Table[Any]], Iterable[str]],
+) -> Any:
     choices = field.metadata.get("choices")
+    if isinstance(choices, Table):
+        choices = choices_of(choices)
     text = field.metadata["help"] + (f": {', '.join(choices)}" if choices else "")
     defaults = {name: getattr(holder, field.name) for name, holder in holders.items()}
     others = [f"{name} {value}" for name, value in defaults.items() if value != field.default]

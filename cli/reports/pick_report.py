@@ -61,7 +61,8 @@ def candidates_picture(
     from discovery.charts import labelled
     from discovery.picking.picker import judged_latents
     from generators.protocol import render_twins
-    from toolkit.masks.rules import MASK_RULES, large_components
+    from toolkit.masks.filters import large_components
+    from toolkit.masks.rules import MASK_RULES
     from toolkit.pictures.pixels import grid, overlay, stack_rows, to_bytes
 
     latents = judged_latents(generator, settings)[:columns].to(engine.device)

@@ -1,4 +1,4 @@
-"""What every way to find directions leaves in its run folder: the set, charts, a page and the figures."""
+"""What every discovery method leaves in its run folder: the set, charts, a page and the figures."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -15,43 +15,27 @@ if TYPE_CHECKING:
     from toolkit.files.runs import RunFolder
     from toolkit.pictures.report import Report
 
-FRAMES_A_SIDE = 5
-_WAYS = {
-    "discover": "A deformator was trained together with a reconstructor that tells, from an image and its shifted "
-    "twin, which direction was taken and how far (Voynov and Babenko 2020). RCA is the share it tells right; "
-    "`length` is how long a unit shift is in the latent space.",
-    "ganspace": "Principal components of the generator's features, strongest first, carried back to its latents by "
-    "regression (GANSpace, Harkonen et al. 2020). `variance` is the share of the features' variance that a component "
-    "explains, `length` how far one of its deviations is in the latent space.",
-    "sefa": "The eigenvectors of the first layers' weights, which change their outputs most, strongest first (SeFa, "
-    "Shen and Zhou 2021). `eigenvalue` is by how much, squared.",
-    "contrast": "Two vectors, found by optimisation: `light` lightens the centre and darkens the border while edges "
-    "stay, `dark` does the opposite (Melas-Kyriazi et al. 2021). In training `light` falls and `dark` rises, "
-    "`edge_loss` is the squared change of the edges. Masks are what `light` makes brighter than `dark` (mask rule "
-    "light-dark).",
-    "coordinates": "The latent axes themselves: a control for the other ways.",
-    "random": "Random orthonormal directions: a control for the other ways.",
-}
-
 
 def conclude(
     run: "RunFolder",
-    found: "DirectionSet",
+    directions: "DirectionSet",
     generator: "Generator",
     walks: "torch.Tensor",
     seed: int,
     figures: dict[str, Any],
+    explanation: str,
 ) -> "DirectionSet":
     """Write set, charts of `walks` (K, F, D), report.html and result.json, and return the set under its labels.
 
-    Files of an earlier `toolkit pick` are removed: they tell of directions that were.
+    `explanation` says on the page what the directions are. Files of an earlier `toolkit pick` are removed: they
+    describe directions that are gone.
     """
     from discovery.annotations import read_annotations, write_annotations
     from discovery.charts import write_charts
 
     labels = run.path / "human_annotation.txt"
     if labels.exists():
-        found = found.renamed(read_annotations(labels))
+        directions = directions.renamed(read_annotations(labels))
     else:
         write_annotations(labels, {})
     for stale in ("pick.json", "pick.csv", "pick.png"):
@@ -59,23 +43,28 @@ def conclude(
             (run.path / stale).unlink()
             console.print(f"removed {stale}: the directions have moved on since; run toolkit pick again")
     with Bar("drawing", len(walks), unit="directions") as bar:
-        drawn = write_charts(run.path / "charts", generator, walks, found.names, seed=seed, drew=bar.advance)
-    found.save(run.path / "directions.safetensors")
+        drawn = write_charts(run.path / "charts", generator, walks, directions.names, seed=seed, drew=bar.advance)
+    directions.save(run.path / "directions.safetensors")
     reach = float(walks[0, -1].norm())
-    _page(run, found, drawn, reach, figures).write(run.path / "report.html")
-    run.finish({"directions": len(found), **figures})
-    return found
+    _page(run, directions, drawn, reach, figures, explanation).write(run.path / "report.html")
+    run.finish({"directions": len(directions), **figures})
+    return directions
 
 
 def _page(
-    run: "RunFolder", found: "DirectionSet", charts: "list[Path]", reach: float, figures: dict[str, Any]
+    run: "RunFolder",
+    directions: "DirectionSet",
+    charts: "list[Path]",
+    reach: float,
+    figures: dict[str, Any],
+    explanation: str,
 ) -> "Report":
     from toolkit.pictures.report import Report, curve_picture
 
-    lead = f"{len(found)} directions of {found.generator}, found by {found.method}."
-    report = Report(f"Directions of {found.generator}", lead)
+    lead = f"{len(directions)} directions of {directions.generator}, found by {directions.method}."
+    report = Report(f"Directions of {directions.generator}", lead)
     section = report.section("Directions")
-    section.text(_WAYS[found.method.split(" ")[0]])
+    section.text(explanation)
     section.text(
         f"A row is a direction, its number at the left; a strip is one latent moved by -{reach:.3g} to {reach:.3g}; "
         "the unmoved image is framed in red."
@@ -83,12 +72,14 @@ def _page(
     for chart in charts:
         first, last = (int(number) for number in chart.stem.split("_"))
         section.picture_file(chart, f"directions {first} to {last}", width=1100)
-    if found.choice is None:
+    if directions.choice is None:
         section.text(f"Next: {command('pick', run.path)} ranks them as background darkeners and chooses one.")
     section.text(f"{command('browse', run.path)} shows them live, names them and chooses one by hand.")
-    if found.scores:
-        columns = list(found.scores)
-        rows = [[i, found.names[i], *(found.scores[name][i] for name in columns)] for i in range(len(found))]
+    if directions.scores:
+        columns = list(directions.scores)
+        rows = [
+            [i, directions.names[i], *(directions.scores[name][i] for name in columns)] for i in range(len(directions))
+        ]
         report.section("Scores").table(["number", "name", *columns], rows)
     lines = run.metrics()
     if lines:

@@ -12,8 +12,6 @@ from cli.runs.progress import Bar, StopRequest, console
 from toolkit.errors import UserError
 
 if TYPE_CHECKING:
-    from discovery.settings import DiscoverySettings
-    from segmentation.unet.settings import SegmentationSettings
     from toolkit.files.runs import RunFolder
 
 
@@ -31,7 +29,6 @@ class _State(Protocol):
 
 
 StepT = TypeVar("StepT", bound=_Step)
-SettingsT = TypeVar("SettingsT", "DiscoverySettings", "SegmentationSettings")
 
 
 def take_up(state: _State, run: "RunFolder") -> bool:
@@ -51,11 +48,12 @@ def take_up(state: _State, run: "RunFolder") -> bool:
 
 
 def within_memory(
-    settings: SettingsT, max_memory: str | None, needed: "Callable[[], Callable[[int], int]]", processes: int
-) -> SettingsT:
+    settings: Any, max_memory: str | None, needed: "Callable[[], Callable[[int], int]]", processes: int
+) -> Any:
     """Return the settings with the largest `micro_batch` whose step fits `max_memory` in each process, if given.
 
-    `needed` returns a function from samples at a time to bytes. UserError when not even two samples fit.
+    They have `batch` and `micro_batch`. `needed` returns a function from samples at a time to bytes. UserError when not
+    even two samples fit.
     """
     if max_memory is None:
         return settings

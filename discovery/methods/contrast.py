@@ -6,14 +6,14 @@ a mask is what the first vector makes brighter than the second does (mask rule l
 shifts are short in training, their length drawn anew at every step, and longer for masks.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 
+from discovery.methods.search import DirectionSearch, Findings
 from discovery.methods.settings import ContrastSettings
 from generators.protocol import Generator
 from toolkit.compute.engine import Engine
@@ -56,7 +56,7 @@ class ContrastVectors(nn.Module):
 
 @dataclass
 class ContrastState(ResumableState):
-    """Everything a run needs to go on."""
+    """Everything a run needs to resume."""
 
     vectors: ContrastVectors
     optimiser: torch.optim.Optimizer
@@ -118,15 +118,37 @@ def optimise(
         yield ContrastStep(state.step, loss, edge_loss, outer[0].detach(), outer[1].detach())
 
 
-def contrast_set(
-    state: ContrastState, generator: Generator, settings: ContrastSettings, card: dict[str, Any]
-) -> DirectionSet:
-    """Return the directions light and dark, light being chosen at the length for masks with dark as its opposite."""
-    return DirectionSet(
-        state.vectors().detach(),
-        generator.name,
-        "contrast",
-        names=("light", "dark"),
-        choice=Choice(0, 1, settings.length, opposite=1, mask_rule="light-dark"),
-        card={**card, "settings": settings.defining()},
-    )
+class ContrastSearch(DirectionSearch[ContrastSettings]):
+    """The directions light and dark, light being chosen at the length for masks with dark as its opposite."""
+
+    label = "optimising"
+
+    def __init__(self, generator: Generator, settings: ContrastSettings, engine: Engine) -> None:
+        super().__init__(generator, settings, engine)
+        self.reach = settings.length
+        self.training = ContrastState.start(generator, settings, engine)
+
+    @property
+    def state(self) -> ContrastState:
+        """Return the state of the optimisation."""
+        return self.training
+
+    def steps(self) -> Iterator[ContrastStep]:
+        """Take the steps that are left, yielding after each."""
+        return optimise(self.training, self.generator, self.settings, self.engine)
+
+    def describe(self, figures: Mapping[str, float]) -> str:
+        """Return the loss and its two brightnesses in words."""
+        return f"loss {figures['loss']:.3f}, light {figures['light']:+.3f}, dark {figures['dark']:+.3f}"
+
+    def result(self) -> Findings:
+        """Return the two directions, and how many steps were taken."""
+        found = DirectionSet(
+            self.training.vectors().detach(),
+            self.generator.name,
+            "contrast",
+            names=("light", "dark"),
+            choice=Choice(0, 1, self.settings.length, opposite=1, mask_rule="light-dark"),
+            card={"settings": self.settings.defining()},
+        )
+        return Findings(found, {"steps": self.training.step})

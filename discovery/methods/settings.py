@@ -76,13 +76,3 @@ class RandomSettings(Settings):
 
     directions: int | None = same_as(DiscoverySettings, "directions")
     seed: int = same_as(DiscoverySettings, "seed")
-
-
-METHODS: dict[str, type[Settings]] = {
-    "deformator": DiscoverySettings,
-    "ganspace": GanspaceSettings,
-    "sefa": SefaSettings,
-    "contrast": ContrastSettings,
-    "coordinates": CoordinateSettings,
-    "random": RandomSettings,
-}

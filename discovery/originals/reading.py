@@ -13,7 +13,8 @@ from typing import Any
 import torch
 
 from discovery.annotations import read_annotations
-from discovery.methods.deformator.deformators import DEFORMATORS, Deformator, make_deformator
+from discovery.methods.deformator.deformators import Deformator, make_deformator
+from discovery.methods.deformator.kinds import DEFORMATORS
 from generators.spec import join_spec
 from toolkit.directions import DirectionSet
 from toolkit.errors import UserError
@@ -195,8 +196,8 @@ def _deformator(folder: PublishedFolder) -> tuple[str, Deformator]:
     file = folder.deformator_file
     state = load_state_file(file, "published weights")
     kind = str(folder.args.get("deformator") or _told_kind(state, file))
-    if kind not in DEFORMATORS:
-        raise UserError(f"{folder.root / ARGS} names a deformator {kind!r}; known are {', '.join(DEFORMATORS)}")
+    if kind not in DEFORMATORS.own:
+        raise UserError(f"{folder.root / ARGS} names a deformator {kind!r}; known are {', '.join(DEFORMATORS.own)}")
     if kind == "random":
         raise UserError(f"the random deformator of {folder.root} is lost: the original never saved its matrix")
     num_directions, out_dim = _sizes(folder, kind, state)

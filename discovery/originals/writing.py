@@ -12,6 +12,7 @@ import torch.nn.functional as F
 
 from discovery.annotations import write_annotations
 from discovery.methods.deformator.deformators import Deformator, make_deformator
+from discovery.methods.deformator.kinds import DEFORMATORS
 from discovery.originals.reading import ANNOTATIONS, ARGS, GAN_KEYS, GANS, OWN
 from generators.catalogue import weights_file
 from generators.spec import Options, split_spec
@@ -80,10 +81,13 @@ def networks_of(directions: DirectionSet, checkpoint: Path | None) -> Networks:
 def _as_the_original_builds(kind: str, deformator: Deformator, scale: float) -> tuple[str, Tensors, tuple[str, ...]]:
     """Return (kind, state, notes) of the same map, in a kind that the original has in these sizes."""
     square = deformator.num_directions == deformator.latent_dim
-    if kind in ("linear", "proj") or (square and kind != "random"):
+    known = kind in DEFORMATORS.own
+    if kind in ("linear", "proj") or (square and known and kind != "random"):
         return kind, deformator.state_dict(), ()
-    loss = " at the set's shift scale, since fc is no matrix" if kind == "fc" else ", the same map"
-    reason = "saves no random matrix" if kind == "random" else f"has {kind} only for as many directions as latents"
+    bent = kind == "fc" or not known
+    loss = f" at the set's shift scale, since {kind} is no matrix" if bent else ", the same map"
+    reason = f"has {kind} only for as many directions as latents" if known else f"has no kind {kind}"
+    reason = "saves no random matrix" if kind == "random" else reason
     return "linear", _linear(deformator.directions(scale)), (f"the original {reason}: written as linear{loss}",)
 
 

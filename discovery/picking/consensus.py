@@ -15,11 +15,10 @@ from discovery.settings import PickSettings
 from generators.protocol import Generator, render_twins
 from toolkit.compute.engine import Engine
 from toolkit.directions import DirectionSet
-from toolkit.masks.rules import MASK_RULES, large_components
+from toolkit.masks.filters import large_components
+from toolkit.masks.rules import MASK_RULES
 from toolkit.streams import Stream
 
-# Opposed rules are left out: they judge two shifts at once, and a finalist is one.
-_RULES = {name: rule for name, rule in MASK_RULES.items() if not rule.opposed}
 _ROUNDS = 30
 _SURE = 0.99  # no rater's sensitivity or specificity is taken to be closer to 1, or to 0, than this
 _LEAST_SENSITIVITY = 0.5
@@ -66,25 +65,27 @@ def by_consensus(
     raters = [c for c in finalists if c.score >= _LEAST_SCORE * finalists[0].score and c.score > 0]
     if len(raters) < _FEWEST:
         return finalists
+    # Opposed rules are omitted: they judge two shifts at once, and a finalist is one.
+    rules = {name: rule for name, rule in MASK_RULES.items() if not rule.opposed}
     latents = generator.sample(settings.compared, Stream(settings.seed, "pick-consensus"), settings.truncation)
     votes = []
     for candidate in raters:
         shift = candidate.sign * directions.shift(candidate.index, candidate.alpha).to(engine.device)
-        masks: dict[str, list[torch.Tensor]] = {name: [] for name in _RULES}
+        masks: dict[str, list[torch.Tensor]] = {name: [] for name in rules}
         for start in range(0, len(latents), batch):
             rows = latents[start : start + batch].to(engine.device)
             with torch.inference_mode(), engine.autocast():
                 before, after = (images.float() for images in render_twins(generator, rows, shift))
-            for name, rule in _RULES.items():
+            for name, rule in rules.items():
                 masks[name].append(large_components(rule(before, after)).flatten())
         votes += [torch.cat(parts).cpu() for parts in masks.values()]
     _, sensitivity, precision = (t.tolist() for t in staple(torch.stack(votes)))
     judged = []
     for position, candidate in enumerate(raters):
-        rows_of = range(position * len(_RULES), (position + 1) * len(_RULES))
+        rows_of = range(position * len(rules), (position + 1) * len(rules))
         best = max(rows_of, key=lambda row: _overlap(sensitivity[row], precision[row]))
         figures = {**candidate.figures, "sensitivity": sensitivity[best], "precision": precision[best]}
-        mask_rule = list(_RULES)[best - rows_of.start]
+        mask_rule = list(rules)[best - rows_of.start]
         judged.append(replace(candidate, mask_rule=mask_rule, figures=figures))
     agreed = [c for c in judged if c.figures["sensitivity"] >= _LEAST_SENSITIVITY]
     bar = max((c.figures["precision"] for c in agreed), default=0.0) - _EQUAL

@@ -17,7 +17,9 @@ from generators.protocol import Generator, Latents
 from toolkit.compute.engine import Engine
 from toolkit.directions import Choice, DirectionSet
 from toolkit.errors import UserError
-from toolkit.masks.rules import area_within, large_components, lighting, multimodal
+from toolkit.masks.comparisons import lighting
+from toolkit.masks.filters import area_within, large_components, multimodal
+from toolkit.masks.rules import DEFAULT_RULE
 from toolkit.pictures.pixels import gray
 from toolkit.streams import Stream
 
@@ -53,7 +55,7 @@ class Candidate:
     alpha: float
     score: float
     figures: dict[str, float] = field(default_factory=dict)
-    mask_rule: str = "lighting"
+    mask_rule: str = DEFAULT_RULE
 
 
 def rank(

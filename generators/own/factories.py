@@ -10,7 +10,6 @@ import types
 import typing
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +21,8 @@ from generators.own.trust import Code, Trust
 from generators.protocol import Generator
 from generators.spec import Options
 from toolkit.errors import UserError
+from toolkit.plug_ins import offers
 
-GROUP = "latent_toolkit.generators"
 _PLACE = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*")
 _PACKAGES = ("assets", "cli", "discovery", "generators", "segmentation", "toolkit")
 _TRUTHS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
@@ -87,15 +86,11 @@ def find_factory(name: str) -> Factory | None:
     if _PLACE.fullmatch(name):
         module, _, attribute = name.partition(":")
         return Factory(name, module, attribute)
-    offered = {entry.value: entry for entry in plug_ins() if entry.name == name}
-    if len(offered) > 1:
-        raise UserError(f"several packages offer a generator {name!r}: {', '.join(offered)}; name one of these instead")
-    return next((Factory(name, entry.module, entry.attr) for entry in offered.values()), None)
-
-
-def plug_ins() -> list[EntryPoint]:
-    """Return the generators that installed packages offer, by name."""
-    return sorted(entry_points(group=GROUP), key=lambda entry: entry.name)
+    entries = offers("generators").get(name, [])
+    if len(entries) > 1:
+        places = ", ".join(entry.value for entry in entries)
+        raise UserError(f"several packages offer a generator {name!r}: {places}; name one of these instead")
+    return next((Factory(name, entry.module, entry.attr) for entry in entries), None)
 
 
 def _imported(name: str) -> types.ModuleType:

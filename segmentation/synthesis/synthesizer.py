@@ -14,7 +14,8 @@ from segmentation.unet.settings import SegmentationSettings
 from toolkit.compute.batches import even_slices
 from toolkit.compute.engine import Engine
 from toolkit.errors import UserError
-from toolkit.masks.rules import MASK_RULES, area_within, large_components, multimodal
+from toolkit.masks.filters import area_within, large_components, multimodal
+from toolkit.masks.rules import MASK_RULES
 from toolkit.streams import Stream
 
 

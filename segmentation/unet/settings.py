@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from toolkit.errors import UserError
+from toolkit.masks.rules import DEFAULT_RULE, MASK_RULES, MEANINGS
 from toolkit.settings import Settings, setting
 
 
@@ -25,11 +26,7 @@ class SegmentationSettings(Settings):
     rate_decay: float = setting(0.2, "factor on the learning rate every --decay-every steps", above=0, maximum=1)
     decay_every: int = setting(8000, "steps between two drops of the learning rate", minimum=1)
     width: int = setting(64, "channels of the U-Net's first stage", minimum=1)
-    mask_rule: str = setting(
-        "lighting",
-        "how images become a mask (the shift brightens it; bright after it; brighter than after the opposite shift)",
-        choices=("lighting", "mean_thr", "light-dark"),
-    )
+    mask_rule: str = setting(DEFAULT_RULE, f"how images become a mask ({MEANINGS})", choices=MASK_RULES)
     connected_components: bool = setting(True, "drop components that are small beside a mask's largest one")
     component_ratio: float = setting(
         0.2,

@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from discovery.methods.deformator.kinds import DEFORMATORS
 from toolkit.errors import UserError
 
 
@@ -198,16 +199,6 @@ class FixedDeformator(Deformator):
     def deformed(self, shifts: torch.Tensor) -> torch.Tensor:
         """Return (B, D) for shifts (B, K)."""
         return shifts @ self.vectors
-
-
-DEFORMATORS: dict[str, type[Deformator]] = {
-    "fc": FcDeformator,
-    "linear": LinearDeformator,
-    "id": IdDeformator,
-    "ortho": OrthoDeformator,
-    "proj": ProjDeformator,
-    "random": RandomDeformator,
-}
 
 
 def make_deformator(

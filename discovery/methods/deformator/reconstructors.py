@@ -3,13 +3,12 @@
 State-dict keys are those of the published shift predictors.
 """
 
-from collections.abc import Callable
-
 import torch
 import torch.nn.functional as F
 from torch import nn
 from torchvision.models import resnet18
 
+from discovery.methods.deformator.kinds import RECONSTRUCTORS
 from toolkit.errors import UserError
 
 
@@ -72,12 +71,6 @@ def _convolved(inputs: int, outputs: int) -> tuple[nn.Module, ...]:
 
 def _head(inputs: int, hidden: int, outputs: int) -> nn.Sequential:
     return nn.Sequential(nn.Linear(inputs, hidden), nn.BatchNorm1d(hidden), nn.ReLU(), nn.Linear(hidden, outputs))
-
-
-RECONSTRUCTORS: dict[str, Callable[[int, int | None, int], nn.Module]] = {
-    "resnet": ResNetReconstructor,
-    "lenet": LeNetReconstructor,
-}
 
 
 def make_reconstructor(

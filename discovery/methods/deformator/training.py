@@ -5,7 +5,7 @@ section 3. The loop is a Python generator that yields a small value a step; logg
 belong to the caller.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -33,7 +33,7 @@ Calls = tuple[Callable[[Latents], torch.Tensor], Callable[[torch.Tensor, torch.T
 
 @dataclass
 class DiscoveryState(ResumableState):
-    """Everything a run needs to go on: networks, optimisers, step and the positions of the random streams.
+    """Everything a run needs to resume: networks, optimisers, step and the positions of the random streams.
 
     `deformator_optimiser` is None for the kinds that learn nothing (id, random).
     """
@@ -109,11 +109,11 @@ class ShiftBatch:
 
 
 @dataclass(frozen=True)
-class Step:
+class DiscoveryStep:
     """Figures of one training step, 0-d tensors, before its update.
 
     `shift_loss` is the mean absolute error in latent units (unweighted), `accuracy` the share of directions
-    told right.
+    classified correctly.
     """
 
     step: int
@@ -125,7 +125,7 @@ class Step:
 
 def discover(
     state: DiscoveryState, generator: Generator, settings: DiscoverySettings, engine: Engine
-) -> Iterator[Step]:
+) -> Iterator[DiscoveryStep]:
     """Train until `settings.steps`, yielding after each step; the generator is never changed."""
     calls = engine.fast(generator.__call__), engine.fast(state.reconstructor)
     while state.step < settings.steps:
@@ -168,7 +168,7 @@ def update(
     settings: DiscoverySettings,
     engine: Engine,
     calls: Calls | None = None,
-) -> Step:
+) -> DiscoveryStep:
     """Take one optimiser step on `batch` and return its figures.
 
     With `settings.micro_batch` the gradients of so many samples at a time add up to those of the batch's mean loss.
@@ -191,7 +191,7 @@ def update(
     for optimiser in optimisers:
         optimiser.step()
     state.step += 1
-    return Step(state.step, *figures)
+    return DiscoveryStep(state.step, *figures)
 
 
 def _losses(
@@ -208,8 +208,8 @@ def _losses(
         with torch.no_grad():
             before = generate(latents)
         after = generate(latents.shifted(shift[rows]))
-        told = reconstruct(before, after)
-    logits, predicted = (engine.team.joined(values, len(batch)) for values in told)
+        answers = reconstruct(before, after)
+    logits, predicted = (engine.team.joined(values, len(batch)) for values in answers)
     label_loss = F.cross_entropy(logits, batch.index)
     shift_loss = (predicted - batch.alpha).abs().mean()
     loss = settings.label_weight * label_loss + settings.shift_weight * shift_loss
@@ -240,7 +240,7 @@ def _learnt(network: nn.Module) -> list[nn.Parameter]:
 
 
 def direction_set(
-    state: DiscoveryState, generator: Generator, settings: DiscoverySettings, card: dict[str, Any]
+    state: DiscoveryState, generator: Generator, settings: DiscoverySettings, card: Mapping[str, Any]
 ) -> DirectionSet:
     """Return the deformator's K directions as unit vectors, with `card` and the settings in its card.
 

@@ -4,7 +4,7 @@ Harkonen, Hertzmann, Lehtinen and Paris, "GANSpace: Discovering Interpretable GA
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,7 +12,9 @@ import torch
 
 from discovery.methods.ganspace.features import LATENTS, Features
 from discovery.methods.ganspace.principal_components import IncrementalPCA, Regression
+from discovery.methods.search import DirectionSearch, Findings
 from discovery.methods.settings import GanspaceSettings
+from discovery.methods.signs import with_fixed_signs
 from generators.protocol import Generator, Latents
 from toolkit.compute.engine import Engine
 from toolkit.directions import DirectionSet
@@ -51,7 +53,7 @@ class GanspaceState:
         return {**parts, "step": self.step}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take up a saved state."""
+        """Continue from a saved state."""
         self.components.load_state_dict(state["components"])
         self.regression.load_state_dict(state["regression"])
         self.step = state["step"]
@@ -115,20 +117,48 @@ def _require_enough(state: GanspaceState) -> None:
         )
 
 
-def ganspace_set(
-    state: GanspaceState, generator: Generator, settings: GanspaceSettings, card: dict[str, Any]
-) -> DirectionSet:
-    """Return the directions, the strongest component first.
+class GanspaceSearch(DirectionSearch[GanspaceSettings]):
+    """The principal components of a layer's features as directions of the latents, the strongest component first.
 
-    The score column `variance` is the share of the features' variance, `length` the latent length of one deviation.
+    Each has its largest entry positive. The score column `variance` is the share of the features' variance, `length`
+    the latent length of one deviation.
     """
-    components, deviations = _leading(state)
-    mapped = state.features.layer == LATENTS
-    moves = components * deviations[:, None] if mapped else state.regression.slopes()
-    return DirectionSet(
-        moves.float(),
-        generator.name,
-        "ganspace",
-        scores={"variance": state.components.shares()[: state.count].tolist(), "length": moves.norm(dim=1).tolist()},
-        card={**card, "layer": state.features.layer, "settings": settings.defining()},
-    )
+
+    def __init__(self, generator: Generator, settings: GanspaceSettings, engine: Engine) -> None:
+        super().__init__(generator, settings, engine)
+        self.gathered = GanspaceState.start(generator, settings)
+        self.label = f"analysing {self.gathered.features.layer}"
+
+    @property
+    def total(self) -> int:
+        """Return how many batches are taken in, those of the regression included."""
+        return self.gathered.total
+
+    @property
+    def state(self) -> GanspaceState:
+        """Return what was gathered so far."""
+        return self.gathered
+
+    def steps(self) -> Iterator[GanspaceStep]:
+        """Take in the batches that are left, yielding after each."""
+        return gather(self.gathered, self.generator, self.settings, self.engine)
+
+    def describe(self, figures: Mapping[str, float]) -> str:
+        """Return how much the components explain in words."""
+        return f"{figures['explained']:.0%} of the variance"
+
+    def result(self) -> Findings:
+        """Return the directions, the layer, and how much of its variance they explain."""
+        state = self.gathered
+        components, deviations = _leading(state)
+        mapped = state.features.layer == LATENTS
+        moves = components * deviations[:, None] if mapped else state.regression.slopes()
+        shares = state.components.shares()[: state.count].tolist()
+        found = DirectionSet(
+            with_fixed_signs(moves.float()),
+            self.generator.name,
+            "ganspace",
+            scores={"variance": shares, "length": moves.norm(dim=1).tolist()},
+            card={"layer": state.features.layer, "settings": self.settings.defining()},
+        )
+        return Findings(found, {"layer": state.features.layer, "explained": sum(shares)})

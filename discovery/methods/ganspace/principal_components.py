@@ -56,7 +56,7 @@ class IncrementalPCA:
         return {"count": self.count, "mean": self.mean, "scaled": self.scaled, "squares": self._squares}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take up a saved state."""
+        """Continue from a saved state."""
         self.count, self.mean, self.scaled = state["count"], state["mean"], state["scaled"]
         self._squares = state["squares"]
 
@@ -84,5 +84,5 @@ class Regression:
         return {"products": self._products, "targets": self._targets}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take up a saved state."""
+        """Continue from a saved state."""
         self._products, self._targets = state["products"], state["targets"]
