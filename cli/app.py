@@ -31,12 +31,20 @@ from cli.commands import (
     weights,
 )
 from cli.plug_ins import PLUGGED_IN, listed, with_plug_ins
-from cli.runs.processes import ending_at_once, failed, leave_to_the_main_thread, require_one_process, speaks
-from cli.runs.progress import ending_in_order
+from cli.runs.processes import (
+    ending_at_once,
+    failed,
+    leave_to_the_main_thread,
+    leaving_quickly,
+    require_one_process,
+    speaks,
+)
+from cli.runs.progress import console, ending_in_order
 from toolkit import __version__
 from toolkit.errors import UserError
 from toolkit.files.locks import let_go_of_all
 from toolkit.files.names import print_every_name
+from toolkit.watch import Stopped
 
 _OF_THE_PATH = (errno.ENAMETOOLONG, errno.ELOOP, errno.EACCES, errno.EPERM)
 # typer carries its own copy of click in some versions and imports click in others; this names the class in both.
@@ -69,6 +77,9 @@ class _Commands(TyperGroup):
         except _USAGE_ERROR as error:
             typer.echo(f"error: {UserError(error.format_message())}; see --help", err=True)
             raise typer.Exit(2) from error
+        except Stopped as stop:
+            console.print(f"stopped {stop}; the same command goes on from there")
+            raise typer.Exit(130) from stop
         except KeyboardInterrupt as stop:  # long training catches it itself and says where it goes on
             if speaks():
                 with contextlib.suppress(OSError):  # of a terminal that is gone
@@ -128,6 +139,6 @@ def common(
 
 def main() -> None:
     """Run the command line."""
-    with ending_at_once(), ending_in_order():
+    with leaving_quickly(), ending_at_once(), ending_in_order():
         threading.excepthook = leave_to_the_main_thread
         app(prog_name="toolkit")

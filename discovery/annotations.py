@@ -52,3 +52,8 @@ def write_annotations(path: Path, labels: Mapping[str, int]) -> None:
     """Write label -> direction index as `index: label` lines, by index; they read back as the same labels."""
     ordered = sorted(labels.items(), key=lambda item: item[1])
     write_text(path, "".join(f"{index}: {normalised(label)}\n" for label, index in ordered))
+
+
+def annotations_beside(path: Path) -> Path:
+    """Return where the labels of the set in the file `path` are written."""
+    return path.parent / "human_annotation.txt"

@@ -1,11 +1,12 @@
 """Settings of direction discovery. No torch here: the command line reads the defaults from it."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from discovery.methods.deformator.kinds import DEFORMATORS, RECONSTRUCTORS
-from toolkit.errors import UserError
-from toolkit.settings import Settings, setting
+from toolkit.errors import UserError, named
+from toolkit.settings import Settings, require_parts, setting
 
 SHIFT_DISTRIBUTIONS = ("uniform", "normal")
 
@@ -15,6 +16,11 @@ class DiscoverySettings(Settings):
     """How directions are discovered; the defaults are those of Voynov & Babenko (ICML 2020)."""
 
     kind: ClassVar[str] = "discover"
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "paper": {"reconstructor": "resnet", "steps": 100_000, "deformator_rate": 1e-4, "reconstructor_rate": 1e-4},
+        # For images of 64 pixels on a CPU: half an hour on one core.
+        "quick": {"reconstructor": "lenet", "steps": 6500, "deformator_rate": 1e-3, "reconstructor_rate": 1e-3},
+    }
 
     steps: int = setting(100_000, "training steps, one batch of image pairs each", minimum=1)
     batch: int = setting(32, "image pairs in a batch", minimum=2)
@@ -51,10 +57,11 @@ class DiscoverySettings(Settings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        require_parts(self.batch, self.micro_batch)
         if self.min_shift >= self.shift_scale and self.shift_distribution == "uniform":
             raise UserError(
-                f"--min-shift is {self.min_shift} and --shift-scale {self.shift_scale}: every shift would be as long; "
-                "let --min-shift be the smaller one"
+                f"{named('min_shift')} is {self.min_shift} and {named('shift_scale')} {self.shift_scale}: every shift "
+                f"would be as long; let {named('min_shift')} be the smaller one"
             )
 
 

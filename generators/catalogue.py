@@ -1,15 +1,19 @@
 """Generators by name or by file: the one table the command line needs."""
 
-from importlib.resources import files
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
-from generators.own.factories import Factory, find_factory
+from generators.own.factories import find_factory
 from generators.own.trust import RECORDED, Code, Trust
 from generators.protocol import Generator
 from generators.spec import Options, split_spec
-from toolkit.errors import UserError
+from toolkit.command_line import command
+from toolkit.errors import UserError, named
 from toolkit.files.artefacts import artefact_kind
 from toolkit.files.published import cached, find
+from toolkit.files.shipped import shipped_file
 from toolkit.files.unfinished import require_finished
 from toolkit.plug_ins import offers
 
@@ -17,14 +21,57 @@ DEFAULT = "flowers64"
 _IN_FOLDERS = ("generator.safetensors", "generator.pt")  # in run folders, in published ones; the first there is taken
 
 
-def shipped_file(name: str) -> Path:
-    """Return the path of a file shipped in `assets`, from a wheel as from an editable install."""
-    return Path(str(files("assets"))) / name
-
-
 def shipped_generators() -> list[str]:
     """Return the names of the generators whose weights are shipped."""
     return sorted(path.stem for path in shipped_file("generators").glob("*.safetensors"))
+
+
+@dataclass(frozen=True)
+class Known:
+    """A generator with a name of its own: `file` is what it is read from, None where there is none, `build` opens it.
+
+    Both see the weights file that was named beside it, if one was.
+    """
+
+    file: Callable[[Path | None], Path | None]
+    build: Callable[[Path | None, Options], Generator]
+
+
+def known_generators() -> dict[str, Known]:
+    """Return all generators that have names of their own, by name: the one table of them."""
+    shipped = {name: shipped_file("generators") / f"{name}.safetensors" for name in shipped_generators()}
+    return {
+        "scene": Known(lambda _weights: None, lambda _weights, options: _scene(options)),
+        "bigbigan": Known(lambda weights: weights or cached(find("bigbigan")), lambda weights, _options: _big(weights)),
+        **{name: Known(partial(_itself, file), partial(_shipped, file)) for name, file in shipped.items()},
+    }
+
+
+def _itself(file: Path, _weights: Path | None) -> Path:
+    return file
+
+
+def _shipped(file: Path, _weights: Path | None, options: Options) -> Generator:
+    return _open_file(file, options, RECORDED)
+
+
+def _scene(options: Options) -> Generator:
+    from generators.scene import SceneGenerator
+
+    side = options.integer("image_size", 64, low=16)
+    return SceneGenerator(image_size=side or 64, mixing_seed=options.integer("mixing_seed", None))
+
+
+def _big(weights: Path | None) -> Generator:
+    from generators.published.biggan.generator import load_bigbigan
+
+    file = weights or cached(find("bigbigan"))
+    if file is None:
+        raise UserError(
+            f"{named('generator', 'bigbigan')} needs its weights; {find('bigbigan').how_to_get()}, or give "
+            f"{named('weights', 'FILE')}"
+        )
+    return load_bigbigan(file)
 
 
 def weights_file(name: str, weights: Path | None = None) -> Path | None:
@@ -33,13 +80,10 @@ def weights_file(name: str, weights: Path | None = None) -> Path | None:
     Nothing of it is run. UserError for one's own code that is not there.
     """
     name = split_spec(name)[0]
-    if name == "scene":
-        return None
-    if name == "bigbigan":
-        return weights or cached(find("bigbigan"))
-    if name in shipped_generators():
-        return shipped_file("generators") / f"{name}.safetensors"
-    factory = _own(name)
+    known = known_generators().get(name)
+    if known is not None:
+        return known.file(weights)
+    factory = find_factory(name)
     if factory is not None:
         return factory.source_file()
     path = Path(name)
@@ -59,7 +103,10 @@ def open_generator(name: str, weights: Path | None = None, trust: Trust = RECORD
     """
     plain, values = split_spec(name)
     if weights is not None and plain != "bigbigan":
-        raise UserError(f"--weights goes with --generator bigbigan, not {plain}; give the file itself as --generator")
+        raise UserError(
+            f"{named('weights')} goes with {named('generator', 'bigbigan')}, not {plain}; give the file itself as "
+            f"{named('generator')}"
+        )
     options = Options(values, plain)
     opened = _opened(plain, weights, options, trust)
     options.end()
@@ -74,26 +121,20 @@ def code_of(name: str) -> Code | None:
     from generators.own.programs import program_code
 
     plain, values = split_spec(name)
-    factory, options = _own(plain), Options(values, plain)
+    if plain in known_generators():
+        return None
+    factory, options = find_factory(plain), Options(values, plain)
     if factory is not None:
         return factory.code(options)
-    path = None if plain in ("scene", "bigbigan") else weights_file(plain)
+    path = weights_file(plain)
     return None if path is None else program_code(path, options)
 
 
 def _opened(name: str, weights: Path | None, options: Options, trust: Trust) -> Generator:
-    if name == "scene":
-        return _scene(options)
-    if name == "bigbigan":
-        from generators.published.biggan.generator import load_bigbigan
-
-        file = weights_file(name, weights)
-        if file is None:
-            raise UserError(
-                f"--generator bigbigan needs its weights; {find('bigbigan').how_to_get()}, or give --weights FILE"
-            )
-        return load_bigbigan(file)
-    factory = _own(name)
+    known = known_generators()
+    if name in known:
+        return known[name].build(weights, options)
+    factory = find_factory(name)
     if factory is not None:
         return factory.build(options, trust)
     path = weights_file(name)
@@ -102,36 +143,22 @@ def _opened(name: str, weights: Path | None, options: Options, trust: Trust) -> 
     if Path(name).is_dir():
         require_finished(Path(name) / _IN_FOLDERS[0])
         raise UserError(
-            f"{name} holds none of {', '.join(_IN_FOLDERS)}; name the run folder of toolkit train-generator, or a file"
+            f"{name} holds none of {', '.join(_IN_FOLDERS)}; name the run folder of {command('train-generator')}, or a "
+            "file"
         )
     if Path(name).suffix or len(Path(name).parts) > 1:
         hint = "; one's own code is package.module:factory" if Path(name).suffix == ".py" else ""
         raise UserError(f"there is no generator file {name}; check the path{hint}")
-    known = ", ".join(["scene", "bigbigan", *shipped_generators(), *offers("generators")])
+    names = ", ".join([*known, *offers("generators")])
     raise UserError(
-        f"no generator {name!r}; choose one of {known}, or name a generator file or run folder, or your own "
+        f"no generator {name!r}; choose one of {names}, or name a generator file or run folder, or your own "
         "package.module:factory"
     )
 
 
-def _own(name: str) -> Factory | None:
-    return None if name in shipped_generators() else find_factory(name)
-
-
-def _scene(options: Options) -> Generator:
-    from generators.scene import SceneGenerator
-
-    side = options.integer("image_size", 64, low=16)
-    return SceneGenerator(image_size=side or 64, mixing_seed=options.integer("mixing_seed", None))
-
-
 def _open_file(path: Path, options: Options, trust: Trust) -> Generator:
-    from generators.compact.network import load_compact
+    from generators.layouts import OWN_HINT, fits, open_published, unwrapped
     from generators.own.programs import open_program
-    from generators.published.biggan.generator import KIND as BIGBIGAN
-    from generators.published.biggan.generator import load_bigbigan
-    from generators.published.layouts import OWN_HINT, fits, open_published
-    from generators.published.stylegan2.layout import unwrapped
     from toolkit.files.artefacts import load_state_file
 
     if path.suffix.lower() == ".pkl":
@@ -140,12 +167,24 @@ def _open_file(path: Path, options: Options, trust: Trust) -> Generator:
             "with the entry g_ema), or wrap any other, such as StyleGAN3, as your own generator: package.module:factory"
         )
     kind = artefact_kind(path)
-    if kind == BIGBIGAN:
-        return load_bigbigan(path)
     if kind is not None:
-        return load_compact(path)
+        return _open_artefact(path, kind)
     program = open_program(path, options, trust)
     if program is not None:
         return program
     state = load_state_file(path, "generator weights", unwrapped, fits, OWN_HINT)
     return open_published(state, path, options)
+
+
+def _open_artefact(path: Path, kind: str) -> Generator:
+    """Return the generator in one of this toolkit's artefacts, by its kind."""
+    from generators.compact import network as compact
+    from generators.published.biggan import generator as biggan
+
+    loaders: dict[str, Callable[[Path], Generator]] = {
+        compact.KIND: compact.load_compact,
+        biggan.KIND: biggan.load_bigbigan,
+    }
+    if kind not in loaders:
+        raise UserError(f"{path} is a {kind} artefact, but a {' or a '.join(loaders)} is needed")
+    return loaders[kind](path)

@@ -4,7 +4,7 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 
-from toolkit.errors import UserError
+from toolkit.errors import UserError, named
 from toolkit.untrusted.text import whole_number
 
 _OPTIONS = re.compile(r"(@[A-Za-z_]\w*=[^@]*)*$")
@@ -24,7 +24,7 @@ def split_spec(text: str) -> tuple[str, dict[str, str]]:
         if not value:
             raise UserError(f"the option {key!r} of {name} has no value; write options as {name}@{key}=value")
         if key in options:
-            raise UserError(f"--generator {name} gives the option {key!r} twice; give it once")
+            raise UserError(f"{named('generator', name)} gives the option {key!r} twice; give it once")
         options[key] = value
     return name, options
 

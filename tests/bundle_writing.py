@@ -5,9 +5,9 @@ from itertools import takewhile
 from pathlib import Path
 
 import numpy as np
+from google_crc32c import value as crc32c
 
 from generators.tensorflow.bundle import _DTYPES, _masked
-from generators.tensorflow.crc32c import crc32c
 
 NUMBERS = {np.dtype(name): number for number, name in _DTYPES.items()}
 MAGIC = bytes.fromhex("57fb808b247547db")

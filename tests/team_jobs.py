@@ -33,7 +33,8 @@ from toolkit.streams import Stream
 
 STEPS = 3
 SCENE = SceneGenerator(image_size=32, latent_dim=8)
-_GAN = {"image_size": 32, "latent_dim": 8, "width": 8, "critic_width": 8, "encoder_width": 4, "joint_width": 16}
+_GAN = {"image_size": 32, "latent_dim": 8, "width": 8, "critic_width": 8}
+_JOINT = {**_GAN, "objective": "bigbigan", "encoder_width": 4, "joint_width": 16}
 Results = dict[str, torch.Tensor]
 
 
@@ -101,7 +102,7 @@ def _generator(engine: Engine) -> Results:
 
 
 def _bigbigan(engine: Engine) -> Results:
-    settings = GeneratorSettings(objective="bigbigan", steps=STEPS, batch=16, latent_share=0.5, **_GAN)
+    settings = GeneratorSettings(steps=STEPS, batch=16, latent_share=0.5, **_JOINT)
     state = BigbiganState.start(settings, engine)
     networks = {"network": state.network, "encoder": state.encoder, "critic": state.critic}
     return trained(state, networks, train_bigbigan(state, _photos(), settings, engine))

@@ -396,13 +396,13 @@ def test_generators_are_opened_by_name_by_file_and_by_run_folder(saved, generato
     }.items():
         with pytest.raises(UserError, match=text):
             open_generator(name)
-    with pytest.raises(UserError, match="--weights goes with --generator bigbigan, not scene"):
+    with pytest.raises(UserError, match="weights goes with generator=bigbigan, not scene"):
         open_generator("scene", saved)
 
 
 @pytest.mark.parametrize("device", ["gpu", "cpu:0", "cuda:99", "cuda:x", "cuda:", "auto:1", ""])
 def test_devices_that_are_not_there(device):
-    with pytest.raises(UserError, match=f"no device {device!r} on this machine; use --device cpu, or auto"):
+    with pytest.raises(UserError, match=f"no device {device!r} on this machine; use device=cpu, or auto"):
         choose_engine(device)
 
 

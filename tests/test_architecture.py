@@ -2,6 +2,7 @@
 
 import ast
 import importlib.resources
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -51,6 +52,47 @@ def test_assets_hold_no_code():
         assert not imported(path), path
 
 
+def test_benchmarks_import_no_command():
+    for path in (ROOT / "benchmarks").glob("*.py"):
+        assert "cli" not in imported(path), path
+
+
+# Texts of libraries name settings and arguments (toolkit.errors.named) and commands (toolkit.command_line.command):
+# one module alone knows how a shell spells them.
+SPELLS_FLAGS = {"toolkit/command_line.py"}
+FLAG = re.compile(r"(?<![\w-])--[a-z]")
+
+
+def in_shell_words(tree: ast.AST, commands: re.Pattern[str]) -> list[str]:
+    """String literals that name flags or commands, but docstrings and what is handed to `command`."""
+    skipped: set[int] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "command":
+            skipped |= {id(child) for child in ast.walk(node)}
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
+            skipped.add(id(node.value))
+    return [
+        node.value
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Constant)
+        and isinstance(node.value, str)
+        and id(node) not in skipped
+        and (FLAG.search(node.value) or commands.search(node.value))
+    ]
+
+
+def test_libraries_name_values_and_the_command_line_flags():
+    from cli.app import _COMMANDS
+
+    commands = re.compile(rf"\btoolkit ({'|'.join([*_COMMANDS, 'weights'])})\b")
+    assert in_shell_words(ast.parse("x = f'give --min-area {y}'\nz = 'run toolkit pick'"), commands)
+    assert not in_shell_words(ast.parse("'''toolkit pick'''\nx = command('pick', '--out')\ny = '--'"), commands)
+    for path in SOURCES:
+        place = path.relative_to(ROOT).as_posix()
+        if not place.startswith(("cli/", *SPELLS_FLAGS)):
+            assert in_shell_words(ast.parse(path.read_text(encoding="utf-8")), commands) == [], place
+
+
 def test_no_package_imports_the_tests():
     tests = {path.stem for path in (ROOT / "tests").glob("*.py")} | {"tests"}
     for path in SOURCES:
@@ -81,6 +123,8 @@ def test_the_command_line_starts_without_the_heavy_libraries():
         "toolkit.masks.rules",
         "toolkit.plug_ins",
         "toolkit.errors",
+        "toolkit.watch",
+        "toolkit.command_line",
     ],
 )
 def test_settings_need_nothing_beyond_the_standard_library(module):
@@ -119,7 +163,7 @@ def test_files_stay_short(path):
 RUNS_CODE: dict[str, set[str]] = {
     "importlib.import_module": {"generators/own/factories.py"},
     "importlib.metadata": {"toolkit/plug_ins.py"},
-    "pkgutil": {"toolkit/plug_ins.py"},
+    "pkgutil.resolve_name": {"toolkit/plug_ins.py"},
     "toolkit.plug_ins.resolved": {"discovery/methods/table.py", "toolkit/masks/rules.py"},
     "importlib.util.find_spec": {
         "generators/own/modules.py",

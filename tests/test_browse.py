@@ -294,7 +294,7 @@ def test_a_choice_is_written_with_sign_and_length(browser, run):
     answer = browser.post("/api/choose", direction=1, alpha=-2.5, rule="lighting")
     assert DirectionSet.load(run).choice == Choice(1, -1, 2.5, mask_rule="lighting")
     assert answer["message"].endswith("chose direction_1, -2.50")
-    assert f"toolkit segment {run} --out segmenter --mask-rule lighting" in answer["next"]
+    assert f"toolkit segment {run} --out segmenter" in answer["next"]  # the set holds the rule
     expected = {"index": 1, "sign": -1, "alpha": 2.5, "opposite": None, "mask_rule": "lighting"}
     assert answer["set"]["choice"] == expected
 
@@ -649,6 +649,8 @@ def test_a_set_that_is_not_there(tmp_path):
 def test_a_shipped_set_is_read_only_by_name_and_by_file(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert BrowsedSet.open(tmp_path / "flowers64").file is None
+    from toolkit.files.shipped import shipped_file
+
     opened = BrowsedSet.open(shipped_file("directions") / "flowers64.safetensors")
     assert (opened.file, str(opened.copy_to)) == (None, "flowers64-directions")
 

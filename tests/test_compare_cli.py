@@ -9,7 +9,7 @@ import pytest
 import torch
 from cli_runs import ran, refused, stopped
 
-from cli.runs import training as cli_training
+from cli.runs import progress as cli_progress
 from generators.scene import FACTORS, SceneGenerator
 from toolkit.directions import Choice, DirectionSet
 
@@ -90,7 +90,7 @@ def test_repeated_it_trains_nothing_and_says_the_same(compared, sets):
 
 
 def test_ctrl_c_leaves_a_state_that_goes_on_bit_for_bit(compared, sets, tmp_path, monkeypatch):
-    class Interrupted(cli_training.StopRequest):
+    class Interrupted(cli_progress.StopRequest):
         """Ctrl-C in the fourth step of the second set."""
 
         asked = itertools.count()
@@ -100,7 +100,7 @@ def test_ctrl_c_leaves_a_state_that_goes_on_bit_for_bit(compared, sets, tmp_path
 
     broken = tmp_path / "broken"
     with monkeypatch.context() as patch:
-        patch.setattr(cli_training, "StopRequest", Interrupted)
+        patch.setattr(cli_progress, "StopRequest", Interrupted)
         assert "stopped at step" in stopped("compare", *sets, "--out", broken, *TINY)
     assert not (broken / "result.json").exists()
     assert "resuming at step" in ran("compare", *sets, "--out", broken, *TINY)

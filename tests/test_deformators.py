@@ -167,7 +167,7 @@ def test_seed_names_the_weights_and_leaves_the_global_generator_alone():
 def test_errors_name_the_way_out():
     with pytest.raises(UserError, match="choose one of fc, linear"):
         make_deformator("affine", 4, 4)
-    with pytest.raises(UserError, match="--directions 4 or fewer"):
+    with pytest.raises(UserError, match="directions=4 or fewer"):
         make_deformator("ortho", 5, 4)
-    with pytest.raises(UserError, match="--directions 4 or fewer"):
+    with pytest.raises(UserError, match="directions=4 or fewer"):
         make_deformator("id", 5, 4)

@@ -119,7 +119,7 @@ def test_shifts():
 
 def test_without_a_choice_there_is_advice():
     text = refusal(example().chosen_shift)
-    assert text == "no direction of this set is chosen; run toolkit pick on it, or give --direction and --alpha"
+    assert text == "no direction of this set is chosen; run toolkit pick on it, or give direction and alpha"
 
 
 @pytest.mark.parametrize("index", [5, -1])

@@ -249,5 +249,5 @@ def test_bf16_trains():
 
 
 def test_too_small_images_for_the_lenet_are_refused():
-    with pytest.raises(UserError, match="use --reconstructor resnet"):
+    with pytest.raises(UserError, match="use reconstructor=resnet"):
         DiscoveryState.start(ToyGenerator(image_size=16), SETTINGS, ENGINE)

@@ -11,7 +11,7 @@ from PIL import Image
 from rounding import close
 
 import cli.commands.embed
-import cli.runs.embed_task
+import cli.runs.progress
 from generators.encoder.embedding import Reconstructor, Refinement, embed_images
 from generators.encoder.network import Encoder, EncoderNetwork, EncoderShape, load_encoder
 from generators.encoder.reconstruction import pyramid_error
@@ -106,12 +106,12 @@ def test_draws_are_those_of_the_seed_whatever_the_batch(photos, encoder, tmp_pat
 def stop_at_once(monkeypatch):
     """Let every command be stopped after its first batch, until undone."""
 
-    class AtOnce(cli.runs.embed_task.StopRequest):
+    class AtOnce(cli.runs.progress.StopRequest):
         def __bool__(self) -> bool:
             return True
 
     with monkeypatch.context() as patch:
-        patch.setattr(cli.runs.embed_task, "StopRequest", AtOnce)
+        patch.setattr(cli.runs.progress, "StopRequest", AtOnce)
         yield patch
 
 

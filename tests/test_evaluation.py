@@ -183,5 +183,5 @@ def test_a_photo_that_cannot_be_read_is_named(discs):
 
 @pytest.mark.parametrize(("name", "value"), [("threshold", 1.5), ("mask_threshold", 0.0)])
 def test_impossible_settings_are_refused(name, value):
-    with pytest.raises(UserError, match=f"--{name.replace('_', '-')} is {value}"):
+    with pytest.raises(UserError, match=f"^{name} is {value}"):
         EvaluationSettings(**{name: value})

@@ -7,10 +7,11 @@ import torch
 from cli_runs import DISCOVER, ran, refused
 from rounding import close
 
-from cli.inputs.sources import generator_of, open_directions
+from cli.inputs.sources import generator_of
 from discovery.comparing.merging import merged
 from discovery.methods.deformator.deformators import make_deformator
 from discovery.methods.deformator.reconstructors import make_reconstructor
+from discovery.opening import open_directions
 from discovery.originals.writing import export_folder, networks_of
 from toolkit.directions import Choice, DirectionSet, load_published, save_published
 from toolkit.errors import UserError
@@ -278,7 +279,7 @@ def test_a_folder_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
     example().save(tmp_path / "s.safetensors")
     for place in (tmp_path / "full", tmp_path / "s.safetensors"):
         text = refused("export", tmp_path / "s.safetensors", "--layout", "deformator", "--out", place)
-        assert text == f"{place} is there already; choose a new or empty folder with --out"
+        assert text == f"{place} is there already; choose a new or empty --out"
     (tmp_path / "empty").mkdir()
     exported(tmp_path / "s.safetensors", tmp_path / "empty")
     before = sorted(tmp_path.iterdir())
@@ -297,7 +298,7 @@ def test_the_current_folder_is_not_replaced(tmp_path, monkeypatch):
     monkeypatch.chdir(here)
     for place in (".", "new/..", here):
         text = refused("export", tmp_path / "s.safetensors", "--layout", "deformator", "--out", place)
-        assert text == f"{place} is the current folder, which cannot be replaced; name a new folder with --out"
+        assert text == f"{place} is the current folder, which cannot be replaced; name a new --out"
     assert not list(here.iterdir())
     exported(tmp_path / "s.safetensors", "../there/")
     assert (tmp_path / "there" / "args.json").is_file()

@@ -9,19 +9,19 @@ from test_biggan import TINY as BIGGAN
 from test_proggan import TINY as PROGGAN
 from test_sngan import TINY_64 as SNGAN
 
-from generators.protocol import Generator, Inspectable, Latents
-from generators.published import proggan, sngan
-from generators.published.biggan import network as biggan
-from generators.published.biggan.generator import BigBiGAN, ConditionalBigGAN
-from generators.published.frozen import (
+from generators.frozen import (
     DifferencedUpsampledConv,
     FixedConv,
     FrozenGenerator,
     MergedUpsampledConv,
     add_doubled,
-    told_size,
+    likeliest_size,
     upsampled_conv,
 )
+from generators.protocol import Generator, Inspectable, Latents
+from generators.published import proggan, sngan
+from generators.published.biggan import network as biggan
+from generators.published.biggan.generator import BigBiGAN, ConditionalBigGAN
 from toolkit.streams import Stream
 
 
@@ -184,5 +184,5 @@ def test_doubled_features_are_added_in_place():
 
 def test_one_wrong_entry_does_not_tell_a_size():
     state = {"a": torch.zeros(7), "b": torch.zeros(2, 4), "c": torch.zeros(4), "d": torch.zeros(())}
-    assert told_size(state, [("a", 0), ("b", 1), ("c", 0), ("d", 0), ("e", 0)], 1) == 4
-    assert told_size(state, [("d", 0), ("e", 0)], 1) == 1
+    assert likeliest_size(state, [("a", 0), ("b", 1), ("c", 0), ("d", 0), ("e", 0)], 1) == 4
+    assert likeliest_size(state, [("d", 0), ("e", 0)], 1) == 1

@@ -8,11 +8,11 @@ from test_sngan import TINY_32 as SNGAN
 from test_sngan import Z
 
 from generators.catalogue import open_generator
+from generators.layouts import open_published
 from generators.protocol import Latents
 from generators.published import sngan
 from generators.published.biggan import network as biggan
 from generators.published.biggan.generator import BigBiGAN, ConditionalBigGAN
-from generators.published.layouts import open_published
 from generators.spec import Options
 from toolkit.errors import UserError
 

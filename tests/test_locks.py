@@ -178,7 +178,7 @@ def test_nothing_stays_of_the_locks_of_a_process_that_ends(tmp_path):
 
 _NAMING = """
     import sys, time
-    from cli.commands.label import name_direction
+    from discovery.naming import name_direction
     from pathlib import Path
     print("ready", flush=True)
     while not Path(sys.argv[3]).exists():
@@ -191,8 +191,8 @@ _NAMING = """
 def test_names_given_by_several_processes_at_once_are_all_kept(tmp_path, tmp_path_factory):
     import torch
 
-    from cli.inputs.sources import open_directions
     from discovery.annotations import read_annotations
+    from discovery.opening import open_directions
     from toolkit.directions import DirectionSet
 
     DirectionSet(torch.eye(24), "scene", "known").save(tmp_path / "directions.safetensors")

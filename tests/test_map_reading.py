@@ -79,7 +79,7 @@ def test_faint_maps_are_levels_and_it_is_said_that_nothing_is_predicted(tmp_path
     evaluation = evaluated(write_masks(tmp_path / "maps", lambda m: grey(m * 40 + np.arange(WIDTH))), masks)
     assert evaluation.notes() == ["maps read as grey levels, of which none reaches half white: they go up to 69"]
     assert evaluation.warnings() == [
-        "warning: nothing at all is predicted at the threshold; look at the pictures, or see --threshold"
+        "warning: nothing at all is predicted at the threshold; look at the pictures, or see threshold"
     ]
 
 
@@ -96,7 +96,7 @@ def test_a_far_better_complement_is_said_with_both_figures(tmp_path):
     inverted = write_masks(tmp_path / "m", lambda m: grey(~m * 255))
     assert evaluated(maps, inverted).warnings() == [
         "warning: the complement of the masks fits far better, IoU 1.000 against 0.000; if black is the object in "
-        "them, give --invert"
+        "them, give invert"
     ]
     settled = evaluated(maps, inverted, invert=True)
     assert settled.warnings() == []

@@ -21,6 +21,7 @@ from PIL import Image
 from segmentation.evaluate.settings import EvaluationSettings
 from segmentation.mask_reading.codes import Codes, parse_codes
 from segmentation.mask_reading.reading import MaskReading
+from toolkit.command_line import as_flags
 from toolkit.errors import UserError
 
 RAMP = [level for level in range(256) for _ in range(3)]
@@ -42,7 +43,7 @@ def refusal(folder, **settings):
     with pytest.raises(UserError) as caught:
         reading(folder, **settings)
     assert "\n" not in str(caught.value)
-    return str(caught.value)
+    return as_flags(caught.value.marked)
 
 
 def assert_read(folder, words, **settings):
@@ -123,7 +124,7 @@ def test_soft_masks_are_object_from_half_white_on_and_it_is_said(tmp_path):
     assert_read(folder, "soft grey levels, object from 127.5 on")
     average = write_masks(tmp_path / "a", lambda m: grey(np.maximum(m * 255, border(m) * 102)))
     said, truths = read(average, object="255")  # three levels could be a trimap, of which the middle means unknown
-    assert said == "grey codes, object as --object says"
+    assert said == "grey codes, object as the setting object says"
     np.testing.assert_array_equal(truths[1].mask, truth(1))
 
 
@@ -197,7 +198,7 @@ def test_visible_black_beside_transparency_is_a_doubt(tmp_path):
 
     folder = write_masks(tmp_path / "m", both)
     assert "--object alpha" in refusal(folder)
-    assert_read(folder, "grey codes, object as --object says", object="255")
+    assert_read(folder, "grey codes, object as the setting object says", object="255")
     assert read(folder, object="alpha")[1][0].mask[:, 2:].all()
 
 
@@ -233,7 +234,7 @@ def test_a_black_picture_among_coloured_ones_is_an_empty_mask(tmp_path):
 def test_colours_find_palette_indices(tmp_path):
     folder = write_masks(tmp_path / "m", lambda m: indexed(halves(m)))
     assert tuple(voc_palette()[3:6]) == (128, 0, 0)
-    assert_read(folder, "colours, object as --object says", object="#800000,#008000")
+    assert_read(folder, "colours, object as the setting object says", object="#800000,#008000")
 
 
 def test_codes_that_occur_nowhere_are_refused(tmp_path):
@@ -297,7 +298,7 @@ def test_a_mask_of_another_size_is_refused_naming_both(tmp_path):
     with pytest.raises(UserError) as error:
         MaskReading.of([path]).truth(path, image, (2, 4))
     assert str(error.value) == (
-        f"the mask {path} is 2 x 1 pixels, but {image} is 4 x 2; give a mask of the same size, or --resize-masks"
+        f"the mask {path} is 2 x 1 pixels, but {image} is 4 x 2; give a mask of the same size, or resize_masks"
     )
     found = MaskReading.of([path], EvaluationSettings(resize_masks=True)).truth(path, image, (2, 4)).mask
     np.testing.assert_array_equal(found, [[False, False, True, True]] * 2)

@@ -131,9 +131,7 @@ def test_a_limit_below_the_smallest_part_is_refused_with_what_is_needed(least, s
     def needed(count):
         return 200 * 10**6 + 100 * 10**6 * count + 1
 
-    message = (
-        f"--max-memory is 300MB, but a training step with {smallest} of its 5 samples at a time needs {megabytes}MB"
-    )
+    message = f"max_memory is 300MB, but a training step with {smallest} of its 5 samples at a time needs {megabytes}MB"
     with pytest.raises(UserError, match=message) as error:
         largest_micro_batch(needed, 300 * 10**6, batch=5, least=least)
     assert "\n" not in str(error.value)

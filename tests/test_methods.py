@@ -189,7 +189,7 @@ def test_too_few_samples_and_features_are_refused():
         GanspaceSearch(Mixed(), GanspaceSettings(samples=8, batch=2, directions=8), CPU)
     generator = Mixed()
     generator.network["layers"]["first"].weight.data[:] = generator.left[:, :1] @ generator.right[:, :1].T
-    with pytest.raises(UserError, match="vary along 1 directions only; give --directions 1"):
+    with pytest.raises(UserError, match="vary along 1 directions only; give directions=1"):
         by_ganspace(generator)
 
 
@@ -237,7 +237,7 @@ def test_ganspace_gives_the_same_directions_whichever_signs_the_components_have(
 
 
 def test_sefa_says_what_it_needs():
-    with pytest.raises(UserError, match="which scene does not show; use --method ganspace"):
+    with pytest.raises(UserError, match="which scene does not show; use method=ganspace"):
         found_by(SefaSearch, SceneGenerator(), SefaSettings())
 
 

@@ -7,8 +7,8 @@ import pytest
 import torch
 from cli_runs import SEGMENT, ran, refused, stopped
 
-import cli.commands.pick
-import cli.commands.render_gif
+import discovery.animation
+import discovery.picking.picking as picking
 from discovery.comparing.merging import merged
 from generators.compact.network import CompactGenerator, CompactNetwork, CompactShape
 from generators.scene import SceneGenerator
@@ -165,7 +165,7 @@ def test_a_generator_that_changed_since_is_refused_unless_named(tmp_path):
 def test_masks_of_an_animation_take_the_chosen_opposite(runs, tmp_path, monkeypatch):
     seen = []
     monkeypatch.setattr(
-        cli.commands.render_gif, "walk", lambda *given: seen.append(given) or [np.zeros((8, 8, 3), np.uint8)] * 2
+        discovery.animation, "walk_frames", lambda *given: seen.append(given) or [np.zeros((8, 8, 3), np.uint8)] * 2
     )
     ran("render-gif", runs[0] / "contrast", "--out", tmp_path / "d.gif", "--mask", "--mask-rule", "light-dark")
     found = DirectionSet.load(runs[0] / "contrast")
@@ -177,7 +177,7 @@ def test_ctrl_c_outside_of_training_says_so(runs, monkeypatch):
     def interrupted(*_given):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(cli.commands.pick, "pick_direction", interrupted)
+    monkeypatch.setattr(picking, "pick_direction", interrupted)
     assert "stopped; the same command goes on from its last checkpoint" in stopped("pick", runs[0] / "random", *PICK)
 
 
@@ -213,13 +213,13 @@ def test_a_pick_into_a_new_folder_killed_before_its_set_is_repeated(scene_set, t
 
 
 def test_names_given_while_a_set_is_judged_are_kept(scene_set, monkeypatch):
-    judge = cli.commands.pick.pick_direction
+    judge = picking.pick_direction
 
     def named_meanwhile(*arguments):
         ran("label", scene_set, "1", "sky")
         return judge(*arguments)
 
-    monkeypatch.setattr(cli.commands.pick, "pick_direction", named_meanwhile)
+    monkeypatch.setattr(picking, "pick_direction", named_meanwhile)
     ran("pick", scene_set, *PICK)
     found = DirectionSet.load(scene_set)
     assert found.names[1] == "sky"
@@ -228,13 +228,13 @@ def test_names_given_while_a_set_is_judged_are_kept(scene_set, monkeypatch):
 
 
 def test_a_set_that_changes_while_it_is_judged_is_not_written_over(scene_set, monkeypatch):
-    judge, path = cli.commands.pick.pick_direction, scene_set / "directions.safetensors"
+    judge, path = picking.pick_direction, scene_set / "directions.safetensors"
 
     def discovered_meanwhile(*arguments):
         DirectionSet(torch.eye(16)[:2], "scene", "known").save(path)
         return judge(*arguments)
 
-    monkeypatch.setattr(cli.commands.pick, "pick_direction", discovered_meanwhile)
+    monkeypatch.setattr(picking, "pick_direction", discovered_meanwhile)
     assert "has changed since it was judged; pick again" in refused("pick", scene_set, *PICK)
     assert torch.equal(DirectionSet.load(path).vectors, torch.eye(16)[:2])
     assert [one.name for one in scene_set.iterdir()] == ["directions.safetensors"]

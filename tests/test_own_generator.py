@@ -20,12 +20,12 @@ from PIL import Image
 from rounding import close
 from torch import nn
 
-from cli.inputs.sources import generator_inputs
 from generators.catalogue import open_generator, weights_file
 from generators.own.checking import checked
 from generators.own.trust import TYPED
 from generators.own.wrapper import InspectableOwnGenerator, OwnGenerator
 from generators.protocol import Generator, Inspectable, Latents
+from generators.recorded import generator_inputs
 from toolkit.directions import DirectionSet
 from toolkit.errors import UserError
 from toolkit.files.writing import sha256_of

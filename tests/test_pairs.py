@@ -38,7 +38,7 @@ def test_images_without_a_mask_are_refused_by_name_and_count(tmp_path):
         pair_folders(images, masks)
     assert str(error.value) == (
         f"5 of the 6 images below {images} have no mask of the same name below {masks}: 0.jpg, 1.jpg, 2.jpg and "
-        "2 more; add the masks, or give --ignore-unpaired"
+        "2 more; add the masks, or give ignore_unpaired"
     )
 
 
@@ -134,7 +134,7 @@ def test_our_own_masks_serve_as_masks_of_photos(tmp_path):
 
 def test_overlays_alone_are_no_maps(tmp_path):
     own, masks = folder(tmp_path / "own", ["a_overlay.png"]), folder(tmp_path / "m", ["a.png"])
-    with pytest.raises(UserError, match=r"holds only overlays .* predict again with --write soft"):
+    with pytest.raises(UserError, match=r"holds only overlays .* predict again with write=soft"):
         pair_folders(own, masks)
 
 

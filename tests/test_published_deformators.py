@@ -11,8 +11,9 @@ from rounding import close
 from test_biggan import TINY
 from test_biggan import filled as filled_biggan
 
-from cli.inputs.sources import generator_of, open_directions
+from cli.inputs.sources import generator_of
 from discovery.methods.deformator.deformators import make_deformator
+from discovery.opening import open_directions
 from discovery.originals.reading import is_published, load_directions
 from toolkit.errors import UserError
 

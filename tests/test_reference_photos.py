@@ -8,7 +8,7 @@ import torch
 from golden_fill import fill_state_dict
 
 from benchmarks.photos import KINDS, PlainWrapper, drawn_photos, write_plainly
-from cli.commands.predict import Pictures, predict_photos
+from segmentation.predict.photos import Pictures, predict_photos
 from segmentation.predict.protocols import PROTOCOLS
 from segmentation.predict.segmenter import Segmenter
 from segmentation.unet.network import UNet

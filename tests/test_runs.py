@@ -78,15 +78,15 @@ def test_the_same_settings_take_it_up_again(out):
 
 def test_a_run_of_another_kind_is_refused(out):
     opened(out)
-    assert refusal(out, Other()) == f"{out} holds a example run, not other; choose another --out"
+    assert refusal(out, Other()) == f"{out} holds a example run, not other; choose another output folder"
 
 
 @pytest.mark.parametrize(
     ("settings", "inputs", "text"),
     [
-        (Example(rate=0.2), INPUTS, "--rate was 0.1, now 0.2"),
-        (Example(bound=1.0), INPUTS, "--bound was None, now 1.0"),
-        (Example(steps=11, rate=0.2), INPUTS, "--steps was 10, now 11; --rate was 0.1, now 0.2"),
+        (Example(rate=0.2), INPUTS, "rate was 0.1, now 0.2"),
+        (Example(bound=1.0), INPUTS, "bound was None, now 1.0"),
+        (Example(steps=11, rate=0.2), INPUTS, "steps was 10, now 11; rate was 0.1, now 0.2"),
         (Example(), {"generator": "scene"}, "generator was 'flowers64', now 'scene'"),
         (Example(), {}, "generator was 'flowers64', now None"),
         (Example(), {**INPUTS, "photos": "p"}, "photos was None, now 'p'"),
@@ -95,7 +95,7 @@ def test_a_run_of_another_kind_is_refused(out):
 def test_other_settings_or_inputs_are_refused(out, settings, inputs, text):
     begun(out)
     before = {path.name: path.read_bytes() for path in out.iterdir() if path.is_file()}
-    expected = f"{out} holds a run begun otherwise: {text}; repeat that command or choose another --out"
+    expected = f"{out} holds a run begun otherwise: {text}; repeat that command or choose another output folder"
     assert refusal(out, settings, inputs) == expected
     assert {path.name: path.read_bytes() for path in out.iterdir() if path.is_file()} == before
 
@@ -124,7 +124,7 @@ def test_a_refused_start_leaves_nothing_to_protect(out):
 def test_a_folder_with_other_files_is_refused(out):
     out.mkdir()
     (out / "thesis.tex").write_text("x")
-    assert refusal(out) == f"{out} holds other files and no run; choose an empty or new folder with --out"
+    assert refusal(out) == f"{out} holds other files and no run; choose an empty or new output folder"
     assert [path.name for path in out.iterdir()] == ["thesis.tex"]
 
 
@@ -306,9 +306,9 @@ def test_a_run_that_was_refused_is_not_kept_from_others(out):
 
 def test_another_number_of_steps_is_told_in_a_sentence(out):
     begun(out)
-    fewer = f"{out} holds a run of 10 steps, and --steps is 9 now; it can only be made longer; repeat that command or "
-    assert refusal(out, Example(steps=9), extendable=("steps",)) == fewer + "choose another --out"
-    assert "--steps is 11 now; it can be made neither shorter nor longer" in refusal(out, Example(steps=11))
+    fewer = f"{out} holds a run of 10 steps, and steps is 9 now; it can only be made longer; repeat that command or "
+    assert refusal(out, Example(steps=9), extendable=("steps",)) == fewer + "choose another output folder"
+    assert "steps is 11 now; it can be made neither shorter nor longer" in refusal(out, Example(steps=11))
 
 
 def test_a_resumed_run_s_checkpoint_has_the_same_bytes(out):

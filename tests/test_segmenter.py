@@ -123,8 +123,8 @@ def test_the_original_protocol_equals_the_original(golden):
 
 
 def test_what_is_no_photo_is_refused(segmenter):
-    for wrong in (np.zeros((4, 4, 3)), np.zeros((4, 4), np.uint8), np.zeros((0, 4, 3), np.uint8)):
-        with pytest.raises(UserError, match=r"uint8 \[height, width, 3\] is needed"):
+    for wrong in (np.zeros((4, 4, 3)), np.zeros((9, 9, 2), np.uint8), np.zeros((0, 4, 3), np.uint8), None):
+        with pytest.raises(UserError, match=r"a photo is .*uint8 \[height, width, 3\]"):
             segmenter.probability(wrong)
     with pytest.raises(UserError, match="protocol 'fast' is unknown; choose one of float, original"):
         segmenter.probability(photo(32, 32), "fast")

@@ -6,7 +6,12 @@ from typing import ClassVar
 
 import pytest
 
-from toolkit.errors import UserError
+from discovery.settings import DiscoverySettings
+from generators.compact.settings import GeneratorSettings
+from generators.encoder.settings import EncoderSettings
+from segmentation.unet.settings import SegmentationSettings
+from toolkit.command_line import as_flags
+from toolkit.errors import OUT, Line, UserError, named
 from toolkit.settings import Settings, read_toml, setting
 
 
@@ -34,17 +39,17 @@ def refusal(**values) -> str:
 @pytest.mark.parametrize(
     ("values", "text"),
     [
-        ({"steps": 0}, "--steps is 0, but has to be at least 1"),
-        ({"steps": 1001}, "--steps is 1001, but has to be at most 1000"),
-        ({"rate": 0.0}, "--rate is 0.0, but has to be more than 0"),
-        ({"rate": -1}, "--rate is -1.0, but has to be more than 0"),
-        ({"rate": math.nan}, "--rate is nan, but has to be a finite number"),
-        ({"rate": math.inf}, "--rate is inf, but has to be a finite number"),
-        ({"bound": math.nan}, "--bound is nan, but has to be a finite number"),
-        ({"bound": 0.0}, "--bound is 0.0, but has to be more than 0"),
-        ({"rows": 0}, "--rows is 0, but has to be at least 1"),
-        ({"share": 1.5}, "--share is 1.5, but has to be at most 1"),
-        ({"rule": "firm"}, "--rule is 'firm'; choose one of soft, hard"),
+        ({"steps": 0}, "steps is 0, but has to be at least 1"),
+        ({"steps": 1001}, "steps is 1001, but has to be at most 1000"),
+        ({"rate": 0.0}, "rate is 0.0, but has to be more than 0"),
+        ({"rate": -1}, "rate is -1.0, but has to be more than 0"),
+        ({"rate": math.nan}, "rate is nan, but has to be a finite number"),
+        ({"rate": math.inf}, "rate is inf, but has to be a finite number"),
+        ({"bound": math.nan}, "bound is nan, but has to be a finite number"),
+        ({"bound": 0.0}, "bound is 0.0, but has to be more than 0"),
+        ({"rows": 0}, "rows is 0, but has to be at least 1"),
+        ({"share": 1.5}, "share is 1.5, but has to be at most 1"),
+        ({"rule": "firm"}, "rule is 'firm'; choose one of soft, hard"),
     ],
 )
 def test_out_of_range(values, text):
@@ -149,3 +154,49 @@ def test_reading_what_is_no_toml(tmp_path):
         read_toml(tmp_path / "bytes.toml")
     with pytest.raises(UserError, match="is a folder"):
         read_toml(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("made", "message"),
+    [
+        (lambda: GeneratorSettings(batch=9), "batch is 9, but has to be a multiple of 8"),
+        (lambda: GeneratorSettings(image_size=48), "image_size is 48; choose 32, 64 or 128"),
+        (lambda: GeneratorSettings(encoder_width=64), "encoder_width goes with objective=bigbigan; omit it"),
+        (
+            lambda: GeneratorSettings(objective="bigbigan", encoder_size=96),
+            "encoder_size is 96, but has to be 64, 128 or 256: once, twice or four times image_size",
+        ),
+        (lambda: EncoderSettings(image_size=100), "image_size is 100, but has to be a power of two; give 64 or 128"),
+        (
+            lambda: SegmentationSettings(batch=8, micro_batch=9),
+            "micro_batch is 9 and batch 8: nothing would be split; give a smaller micro_batch, or omit it",
+        ),
+        (
+            lambda: DiscoverySettings(batch=8, micro_batch=9),
+            "micro_batch is 9 and batch 8: nothing would be split; give a smaller micro_batch, or omit it",
+        ),
+        (
+            lambda: SegmentationSettings(min_area=0.6),
+            "min_area is 0.6 and max_area 0.5: no mask can pass; let min_area be the smaller one",
+        ),
+    ],
+)
+def test_what_would_be_replaced_silently_is_refused(made, message):
+    with pytest.raises(UserError) as caught:
+        made()
+    assert str(caught.value) == message
+
+
+def test_names_in_an_error_are_flags_on_the_command_line_and_nothing_else_is():
+    error = UserError(f"{named('min_area')} in /a/`min_area`/--x; give {named('device', 'cpu')}, or another {OUT}")
+    assert str(error) == "min_area in /a/`min_area`/--x; give device=cpu, or another output folder"
+    assert as_flags(error.marked) == "--min-area in /a/`min_area`/--x; give --device cpu, or another --out"
+    assert as_flags(Line(error.marked)) == as_flags(error.marked)
+    assert Line(error.marked) == str(error)
+
+
+def test_a_long_error_keeps_no_half_of_a_name():
+    error = UserError("x" * 5000 + named("min_area"))
+    assert len(str(error)) <= 4000
+    assert error.marked == str(error)
+    assert str(error).endswith("min_area")

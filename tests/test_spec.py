@@ -26,7 +26,7 @@ def test_options_stand_behind_the_name(text, parts):
     ("text", "message"),
     [
         ("G.pth@classes=", "the option 'classes' of G.pth has no value; write options as G.pth@classes=value"),
-        ("G.pth@a=1@a=2", "--generator G.pth gives the option 'a' twice; give it once"),
+        ("G.pth@a=1@a=2", "generator=G.pth gives the option 'a' twice; give it once"),
     ],
 )
 def test_what_is_no_option_is_refused(text, message):

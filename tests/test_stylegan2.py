@@ -13,8 +13,8 @@ from rounding import close, close_layers
 from safetensors.torch import save_file
 
 from generators.catalogue import open_generator
+from generators.layouts import open_published
 from generators.protocol import Generator, Inspectable, Latents, render_twins
-from generators.published.layouts import open_published
 from generators.published.stylegan2.generator import StyleGAN2
 from generators.published.stylegan2.layout import MEAN_LATENT, StyleGAN2Shape, infer_shape, published_shapes
 from generators.published.stylegan2.network import StyleGAN2Network

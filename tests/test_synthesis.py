@@ -179,14 +179,14 @@ def test_settings_a_source_has_no_use_for_are_refused():
     generator, table = DiscGenerator(), torch.ones(2, 5)
     assert isinstance(latent_source(generator, SegmentationSettings(truncation=1.0)), PriorSource)
     assert isinstance(latent_source(generator, SegmentationSettings(z_noise=0.2), table), EmbeddingSource)
-    with pytest.raises(UserError, match="--z-noise is added to embeddings"):
+    with pytest.raises(UserError, match="z_noise is added to embeddings"):
         latent_source(generator, SegmentationSettings(z_noise=0.2))
-    with pytest.raises(UserError, match="--noise-kind is that of the noise on embeddings, but none are given"):
+    with pytest.raises(UserError, match="noise_kind is that of the noise on embeddings, but none are given"):
         latent_source(generator, SegmentationSettings(noise_kind="preserving"))
     assert latent_source(generator, SegmentationSettings(z_noise=0.2, noise_kind="preserving"), table).preserving
-    with pytest.raises(UserError, match=r"--z-noise is 1\.5, but noise that preserves the variance is at most 1"):
+    with pytest.raises(UserError, match=r"z_noise is 1\.5, but noise that preserves the variance is at most 1"):
         SegmentationSettings(z_noise=1.5, noise_kind="preserving")
-    with pytest.raises(UserError, match="--truncation bounds random latents"):
+    with pytest.raises(UserError, match="truncation bounds random latents"):
         latent_source(generator, SegmentationSettings(truncation=1.0), table)
 
 

@@ -11,7 +11,7 @@ import torch
 from cli_runs import ran, refused, stopped
 from PIL import Image
 
-import cli.runs.training as cli_training
+import cli.runs.progress as cli_progress
 from generators.scene import SceneGenerator
 from segmentation.synthesis.settings import SynthesizeSettings
 from segmentation.synthesis.shards import SynthesisState, synthesize, writer_of
@@ -137,7 +137,7 @@ def test_the_manifest_says_what_was_made_of_what(shards):
 
 @pytest.mark.parametrize("layout", [(), SHARDS], ids=["folder", "shards"])
 def test_an_interrupted_command_goes_on_as_if_it_had_not_been(scene_set, folder, shards, tmp_path, monkeypatch, layout):
-    class Interrupted(cli_training.StopRequest):
+    class Interrupted(cli_progress.StopRequest):
         """Ctrl-C in the second batch."""
 
         asked = itertools.count()
@@ -147,7 +147,7 @@ def test_an_interrupted_command_goes_on_as_if_it_had_not_been(scene_set, folder,
 
     command = arguments(scene_set, tmp_path / "broken", *layout)
     with monkeypatch.context() as patch:
-        patch.setattr(cli_training, "StopRequest", Interrupted)
+        patch.setattr(cli_progress, "StopRequest", Interrupted)
         assert "stopped at step 2; the same command goes on" in stopped(*command)
     assert not (tmp_path / "broken" / "manifest.json").exists()
     assert "resuming at step 2" in ran(*command)
@@ -234,7 +234,7 @@ def test_what_cannot_be_done_is_refused_before_anything_is_written(scene_set, tm
 
 def test_a_folder_of_something_else_is_left_alone(scene_set, tmp_path):
     (tmp_path / "notes.txt").write_text("mine")
-    assert "holds other files and no run; choose an empty or new folder" in refused(*arguments(scene_set, tmp_path))
+    assert "holds other files and no run; choose an empty or new --out" in refused(*arguments(scene_set, tmp_path))
     assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
 
 

@@ -50,7 +50,7 @@ def refusal(path):
     ids=lambda command: command[0],
 )
 def test_every_command_that_wants_its_result(command, run, tmp_path):
-    from generators.catalogue import shipped_file
+    from toolkit.files.shipped import shipped_file
 
     (photo,) = list(shipped_file("photos").glob("*.jpg"))[:1]
     words = {"RUN": run, "PHOTO": photo, "PHOTOS": photo.parent}

@@ -14,19 +14,26 @@ import torch
 import typer
 from cli_runs import ran, refused
 from mirror import Mirror, ranged, redirect, status, whole
+from platformdirs.macos import MacOS
+from platformdirs.unix import Unix
+from platformdirs.windows import Windows
 from test_biggan import TINY, filled
 from typer.testing import CliRunner
 
 from cli.app import app
-from cli.inputs.sources import open_directions, open_segmenter, or_published
+from discovery.opening import open_directions
 from generators.catalogue import open_generator, weights_file
 from generators.protocol import load_latents
+from segmentation.predict.opening import open_segmenter
 from segmentation.unet.network import UNet
 from toolkit.directions import Choice
 from toolkit.errors import UserError
+from toolkit.files import places
 from toolkit.files.fetch import Transfer
 from toolkit.files.partial_file import PartialFile
-from toolkit.files.published import ROLES, cache_folder, cached, find, is_offline, published, pull
+from toolkit.files.places import cache_folder, settings_folder
+from toolkit.files.published import ROLES, cached, find, is_offline, published, pull
+from toolkit.files.shipped import or_published
 from toolkit.files.unpacking import unpack
 
 CONTENT = bytes(range(256)) * 4
@@ -96,23 +103,36 @@ def test_the_command_that_comes_next_exists(name):
 
 
 @pytest.mark.parametrize(
-    ("platform", "variables", "expected"),
+    ("convention", "variables", "cache", "settings"),
     [
-        ("linux", {}, "/home/me/.cache"),
-        ("linux", {"XDG_CACHE_HOME": "/big"}, "/big"),
-        ("darwin", {"XDG_CACHE_HOME": "/big"}, "/home/me/Library/Caches"),
-        ("win32", {"LOCALAPPDATA": "/local"}, "/local"),
-        ("win32", {}, "/home/me/AppData/Local"),
+        (Unix, {}, "/home/me/.cache", "/home/me/.config"),
+        (Unix, {"XDG_CACHE_HOME": "/big", "XDG_CONFIG_HOME": "/own"}, "/big", "/own"),
+        (MacOS, {}, "/home/me/Library/Caches", "/home/me/Library/Application Support"),
+        (Windows, {}, "/home/me/AppData/Local", "/home/me/AppData/Roaming"),
     ],
 )
-def test_the_cache_follows_the_platform(platform, variables, expected, monkeypatch):
-    for name in ("TOOLKIT_CACHE", "XDG_CACHE_HOME", "LOCALAPPDATA"):
+def test_folders_follow_the_platform(convention, variables, cache, settings, monkeypatch):
+    for name in ("TOOLKIT_CACHE", "TOOLKIT_SETTINGS", "XDG_CACHE_HOME", "XDG_CONFIG_HOME"):
         monkeypatch.delenv(name, raising=False)
+    own = {"CSIDL_LOCAL_APPDATA": "/home/me/AppData/Local", "CSIDL_APPDATA": "/home/me/AppData/Roaming"}
+    monkeypatch.setattr("platformdirs.windows.get_win_folder", own.get)
+    monkeypatch.setenv("HOME", "/home/me")
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr("sys.platform", platform)
-    monkeypatch.setattr(Path, "home", lambda: Path("/home/me"))
-    assert cache_folder() == Path(expected) / "latent-segmentation-toolkit"
+    monkeypatch.setattr(places, "_folders", lambda: convention(**places.CONVENTIONS))
+    assert cache_folder() == Path(cache) / "latent-segmentation-toolkit"
+    assert settings_folder() == Path(settings) / "latent-segmentation-toolkit"
+
+
+def test_a_cache_from_before_xdg_was_heeded_on_macos_is_used_on(monkeypatch, tmp_path):
+    monkeypatch.delenv("TOOLKIT_CACHE")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "big"))
+    monkeypatch.setattr("sys.platform", "darwin")
+    name = "latent-segmentation-toolkit"
+    assert cache_folder() == tmp_path / "big" / name
+    (tmp_path / "Library" / "Caches" / name).mkdir(parents=True)
+    assert cache_folder() == tmp_path / "Library" / "Caches" / name
 
 
 def test_the_cache_can_be_chosen(monkeypatch):

@@ -1,7 +1,6 @@
 """The direction set: the one value in which discovery and segmentation meet, in memory or as a file."""
 
 import io
-import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -9,7 +8,8 @@ from typing import Any
 
 import torch
 
-from toolkit.errors import UserError
+from toolkit.command_line import command
+from toolkit.errors import UserError, named
 from toolkit.files.artefacts import load_artefact, load_pickled, save_artefact
 from toolkit.files.writing import write_bytes
 from toolkit.untrusted.printable import is_printable
@@ -104,7 +104,8 @@ class DirectionSet:
         """Return the choice; UserError before `toolkit pick` ran."""
         if self.choice is None:
             raise UserError(
-                "no direction of this set is chosen; run toolkit pick on it, or give --direction and --alpha"
+                f"no direction of this set is chosen; run {command('pick')} on it, or give {named('direction')} and "
+                f"{named('alpha')}"
             )
         return self.choice
 
@@ -215,10 +216,10 @@ def _require_choice(choice: Choice) -> Choice:
 def _require_own(path: Path) -> None:
     """Raise UserError for what is published: it can be opened, but a command that came here would write into it."""
     if path.suffix.lower() in (".pth", ".pt"):
-        copy = shlex.join(["toolkit", "convert", str(path), "--out", path.with_suffix(".safetensors").name])
+        copy = command("convert", path, "--out", path.with_suffix(".safetensors").name)
         raise UserError(f"{path} is a published file and stays as it is; make a direction set of it: {copy}")
     if not path.exists() and (path.parent / "args.json").exists():
-        copy = shlex.join(["toolkit", "pick", str(path.parent), "--out", "FOLDER"])
+        copy = command("pick", path.parent, "--out", "FOLDER")
         raise UserError(f"{path.parent} is a published folder and stays as it is; make a direction set of it: {copy}")
 
 

@@ -22,6 +22,12 @@ if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
 PREFIX = "latent_toolkit."  # of all groups of entry points
+
+
+class PlugInError(UserError):
+    """What an installed package offers cannot be used; the message names both."""
+
+
 EntryT = TypeVar("EntryT", covariant=True)
 ResultT = TypeVar("ResultT")
 
@@ -90,7 +96,10 @@ class Table(Mapping[str, EntryT]):
         return {} if self.group is None else offers(self.group)
 
     def attempt(self, name: str, action: Callable[[], ResultT]) -> ResultT:
-        """Return what `action`, which prepares entry `name`, returns; where that is a plug-in, errors are its own."""
+        """Return what `action`, which runs code of entry `name`, returns.
+
+        Of a plug-in's code, errors other than UserError become a PlugInError.
+        """
         return action() if name in self.own else _attempt(self._offer(name), self.what, action)
 
     def _offered(self, name: str) -> EntryT:
@@ -113,8 +122,13 @@ class Table(Mapping[str, EntryT]):
 
 def loaded(entry: "EntryPoint", what: str, fault: Callable[[Any], str | None] = lambda entry: None) -> Any:
     """Return what an entry point names; UserError in one line naming the plug-in where that cannot be used."""
-    found = _attempt(entry, what, entry.load)
-    wrong = _attempt(entry, what, lambda: fault(found))
+    try:
+        found = _attempt(entry, what, entry.load)
+        wrong = _attempt(entry, what, lambda: fault(found))
+    except PlugInError:
+        raise
+    except UserError as error:  # what it names refuses the parts it was made of
+        raise _unusable(entry, what, str(error)) from error
     if wrong is not None:
         raise _unusable(entry, what, wrong)
     return found
@@ -123,14 +137,15 @@ def loaded(entry: "EntryPoint", what: str, fault: Callable[[Any], str | None] = 
 def _attempt(entry: "EntryPoint", what: str, action: Callable[[], ResultT]) -> ResultT:
     try:
         return action()
+    except UserError:
+        raise
     except Exception as error:  # code of others may raise anything
-        kind = "" if isinstance(error, UserError) else f"{type(error).__name__}: "
-        reason = kind + next(iter(str(error).splitlines()), "no message")
+        reason = f"{type(error).__name__}: {next(iter(str(error).splitlines()), 'no message')}"
         raise _unusable(entry, what, reason) from error
 
 
-def _unusable(entry: "EntryPoint", what: str, reason: str) -> UserError:
+def _unusable(entry: "EntryPoint", what: str, reason: str) -> PlugInError:
     package = "its package" if entry.dist is None else entry.dist.name
-    return UserError(
+    return PlugInError(
         f"the {what} {entry.name!r} of {package} cannot be used: {entry.value}: {reason}; update or uninstall {package}"
     )

@@ -7,11 +7,12 @@ import dataclasses
 import json
 import math
 import typing
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
-from toolkit.errors import UserError
+from toolkit.command_line import as_flags, flag_of
+from toolkit.errors import UserError, named
 from toolkit.files.writing import write_text
 from toolkit.untrusted.text import LARGEST_TOML, parse_toml, read_text
 
@@ -25,14 +26,25 @@ def setting(
     maximum: float | None = None,
     choices: Collection[str] | None = None,
     watches: bool = False,
+    was: str | None = None,
 ) -> Any:
     """Return a dataclass field with a help text and a range: >= `minimum`, > `above`, <= `maximum`.
 
     `choices` are the names it may have, such as a table of them (toolkit.plug_ins). One that `watches` says how often a
-    run is looked at or saved, which changes nothing of what comes out.
+    run is looked at or saved, which changes nothing of what comes out. `was` is the field's name of before, which files
+    and flags may still hold.
     """
     metadata = {"help": help, "minimum": minimum, "above": above, "maximum": maximum, "choices": choices}
-    return dataclasses.field(default=default, metadata={**metadata, "watches": watches})
+    return dataclasses.field(default=default, metadata={**metadata, "watches": watches, "was": was})
+
+
+def require_parts(batch: int, micro_batch: int | None) -> None:
+    """Raise UserError for parts of a batch that are larger than the batch itself."""
+    if micro_batch is not None and micro_batch > batch:
+        raise UserError(
+            f"{named('micro_batch')} is {micro_batch} and {named('batch')} {batch}: nothing would be split; give a "
+            f"smaller {named('micro_batch')}, or omit it"
+        )
 
 
 _ITS_OWN: Any = object()
@@ -46,9 +58,13 @@ def same_as(settings_class: "type[Settings]", name: str, default: Any = _ITS_OWN
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """Base of all settings: checks every field's type and range on construction, reads and writes TOML."""
+    """Base of all settings: checks every field's type and range on construction, reads and writes TOML.
+
+    `presets` are named sets of values, each holding the same fields; the first is the one that the defaults are.
+    """
 
     kind: ClassVar[str] = "settings"
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
 
     def __post_init__(self) -> None:
         hints = typing.get_type_hints(type(self))
@@ -67,8 +83,33 @@ class Settings:
         return {name: value for name, value in self.as_dict().items() if name not in watching}
 
     @classmethod
-    def from_dict(cls, values: dict[str, Any], source: str = "the settings") -> Self:
-        """Return settings with these values; UserError naming a field that does not exist."""
+    def preset(cls, name: str, **changes: Any) -> Self:
+        """Return the settings of a preset, with `changes`; UserError for a name that is none."""
+        if name not in cls.presets:
+            raise UserError(f"there is no preset {name!r}; choose one of {', '.join(cls.presets)}")
+        return cls(**{**cls.presets[name], **changes})
+
+    @property
+    def preset_name(self) -> str | None:
+        """Return the preset whose values these are, None where they are of none."""
+        own = self.as_dict()
+        return next((name for name, values in self.presets.items() if values.items() <= own.items()), None)
+
+    @classmethod
+    def renamed(cls) -> dict[str, str]:
+        """Return by their names of before the fields that are called otherwise now."""
+        return {field.metadata["was"]: field.name for field in dataclasses.fields(cls) if field.metadata.get("was")}
+
+    @classmethod
+    def up_to_date(cls, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Return values by today's names of their fields; what is no field stays as it is."""
+        names = cls.renamed()
+        return {names.get(name, name): value for name, value in values.items()}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any], source: str = "the settings") -> Self:
+        """Return settings with these values, fields' names of before included; UserError naming an unknown one."""
+        values = cls.up_to_date(values)
         names = [field.name for field in dataclasses.fields(cls)]
         unknown = sorted(set(values) - set(names))
         if unknown:
@@ -81,10 +122,10 @@ class Settings:
 
     def as_toml(self, file: str) -> str:
         """Return the values as the TOML of a `file`, each field's help as a comment; `None` is a commented line."""
-        lines = [f"# {self.kind} settings; run again with --config {file}"]
+        lines = [f"# {self.kind} settings; run again with {flag_of('config')} {file}"]
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
-            lines.append(f"\n# {field.metadata.get('help', '')}")
+            lines.append(f"\n# {as_flags(field.metadata.get('help', ''))}")
             lines.append(f"# {field.name} = (not set)" if value is None else f"{field.name} = {_as_toml(value)}")
         return "\n".join(lines) + "\n"
 
@@ -97,11 +138,6 @@ def _as_toml(value: Any) -> str:
 def read_toml(path: Path) -> dict[str, Any]:
     """Return the table in a TOML file; UserError when it is missing or is not TOML (see toolkit.untrusted.text)."""
     return parse_toml(read_text(path, "TOML settings file", LARGEST_TOML), str(path))
-
-
-def flag_of(name: str) -> str:
-    """Return the command line's flag for the field `name`."""
-    return "--" + name.replace("_", "-")
 
 
 def _coerced(name: str, value: Any, hint: Any) -> Any:
@@ -120,17 +156,17 @@ def _coerced(name: str, value: Any, hint: Any) -> Any:
 def _check_range(name: str, value: Any, limits: Any) -> None:
     if value is None or isinstance(value, bool):
         return
-    flag = flag_of(name)
+    shown = named(name)
     choices = limits.get("choices")  # never counted: a table would look through what is installed
     if choices is not None and value not in choices:
-        raise UserError(f"{flag} is {value!r}; choose one of {', '.join(choices)}")
+        raise UserError(f"{shown} is {value!r}; choose one of {', '.join(choices)}")
     if not isinstance(value, int | float):
         return
     if not math.isfinite(value):
-        raise UserError(f"{flag} is {value}, but has to be a finite number")
+        raise UserError(f"{shown} is {value}, but has to be a finite number")
     if limits.get("minimum") is not None and value < limits["minimum"]:
-        raise UserError(f"{flag} is {value}, but has to be at least {limits['minimum']}")
+        raise UserError(f"{shown} is {value}, but has to be at least {limits['minimum']}")
     if limits.get("above") is not None and value <= limits["above"]:
-        raise UserError(f"{flag} is {value}, but has to be more than {limits['above']}")
+        raise UserError(f"{shown} is {value}, but has to be more than {limits['above']}")
     if limits.get("maximum") is not None and value > limits["maximum"]:
-        raise UserError(f"{flag} is {value}, but has to be at most {limits['maximum']}")
+        raise UserError(f"{shown} is {value}, but has to be at most {limits['maximum']}")

@@ -38,10 +38,11 @@ from cli.browse.requests import (
 from cli.browse.set import BrowsedSet
 from cli.browse.worker import NewestFirst, Recent
 from cli.reports.hints import command
-from generators.catalogue import shipped_file
 from segmentation.predict.segmenter import Segmenter
+from toolkit.command_line import as_flags
 from toolkit.directions import SHORTEST
 from toolkit.errors import UserError
+from toolkit.files.shipped import shipped_file
 from toolkit.masks.rules import MASK_RULES, MaskRule
 
 _PICTURE_MEMORY = 64_000_000  # bytes
@@ -243,7 +244,7 @@ def browse_app(page: Page) -> FastAPI:
 
 
 async def _user_error(_: Request, error: Exception) -> Response:
-    return JSONResponse({"error": str(error)}, 400)
+    return JSONResponse({"error": as_flags(error.marked) if isinstance(error, UserError) else str(error)}, 400)
 
 
 async def _invalid(_: Request, error: Exception) -> Response:

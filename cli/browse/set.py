@@ -8,14 +8,16 @@ from pathlib import Path
 from typing import Any
 
 from cli.browse.requests import LONGEST
-from cli.commands.label import name_direction, next_after_naming
-from cli.commands.pick import choose_direction, next_after_choosing
-from cli.inputs.sources import open_directions
+from cli.commands.label import named_line, next_after_naming
+from cli.commands.pick import chose, next_after_choosing
 from cli.reports.hints import command
-from generators.catalogue import shipped_file
+from discovery.naming import name_direction
+from discovery.opening import open_directions
+from discovery.picking.files import choose_direction
 from toolkit.directions import KIND, DirectionSet, direction_file
 from toolkit.errors import UserError
 from toolkit.files.artefacts import artefact_kind
+from toolkit.files.shipped import shipped_file
 
 _FIRST_REACH = 6.0
 
@@ -62,14 +64,16 @@ class BrowsedSet:
     def name(self, index: int, name: str) -> tuple[str, str]:
         """Name a direction; return a line that says what was written, and the next command."""
         with self._lock:
-            self.directions, _, message = name_direction(self._own_file(), index, name)
-            return message, next_after_naming(self.run, index)
+            file = self._own_file()
+            self.directions, index = name_direction(file, index, name)
+            return named_line(file, self.directions, index), next_after_naming(self.run, index)
 
     def choose(self, index: int, alpha: float, rule: str) -> tuple[str, str]:
         """Choose a direction for segmentation; return a line that says what was written, and the next command."""
         with self._lock:
-            self.directions, message = choose_direction(self._own_file(), index, alpha, rule)
-            return message, next_after_choosing(self.run, self.flags, rule)
+            file = self._own_file()
+            self.directions = choose_direction(file, index, alpha, rule)
+            return chose(file, self.directions), next_after_choosing(self.run, self.flags)
 
     def _own_file(self) -> Path:
         if self.file is None:

@@ -54,7 +54,8 @@ def browse(
     from cli.browse.pictures import Pictures
     from cli.browse.server import ADDRESS, BrowseServer, bound_socket
     from cli.browse.set import BrowsedSet
-    from cli.inputs.sources import generator_of, open_segmenter
+    from cli.inputs.sources import generator_of
+    from segmentation.predict.opening import open_segmenter
     from toolkit.compute.engine import choose_engine
 
     engine = choose_engine(device, precision)
@@ -78,7 +79,7 @@ def browse(
 
 def _shipped_segmenter(generator: str) -> str:
     """Return the name of the segmenter shipped for a generator, or nothing."""
-    from generators.catalogue import shipped_file
+    from toolkit.files.shipped import shipped_file
 
     bare = Path(generator).name == generator  # a generator's file says its name, which is no path to open
     return generator if bare and (shipped_file("segmenters") / f"{generator}.safetensors").is_file() else ""
@@ -89,9 +90,9 @@ def _open_embedder(
 ) -> "tuple[PhotoEmbedder | None, str]":
     """Return what embeds photos, or None and why there is none; UserError where a named one will not do."""
     from cli.browse.photos import PhotoEmbedder
-    from cli.inputs.sources import encoder_file
     from generators.encoder.embedding import require_fit, trained_on_another
     from generators.encoder.network import load_encoder
+    from generators.encoder.opening import encoder_file
 
     try:
         encoder = load_encoder(encoder_file(name, inputs["generator"])).to(device)

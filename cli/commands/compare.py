@@ -1,7 +1,6 @@
 """toolkit compare: several direction sets of one generator, side by side."""
 
 import dataclasses
-import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,7 +9,7 @@ import typer
 from cli.inputs.options import DeviceOption, PrecisionOption, WeightsOption, require, with_settings
 from cli.reports.compare_report import Entry, Judged, notes, overlaps, summary, write_results
 from cli.reports.hints import command, generator_words
-from cli.runs.progress import Bar, console
+from cli.runs.progress import console, terminal
 from discovery.comparing.settings import CompareSettings
 from discovery.settings import PickSettings
 
@@ -40,9 +39,9 @@ def compare(
     _require_own_folder(out)
     from rich.table import Table
 
-    from cli.inputs.direction_sets import labelled_sets
     from cli.inputs.sources import generator_of
     from discovery.comparing.merging import require_one_generator
+    from discovery.opening import labelled_sets
     from toolkit.compute.engine import choose_engine
     from toolkit.files.locks import hold, let_go
     from toolkit.files.writing import writable_folder
@@ -120,42 +119,23 @@ def _recognition(
     source: dict[str, str],
 ) -> tuple[dict[str, Any] | None, tuple[list[float], list[float]]]:
     """Return the figures of a reconstructor trained on the set, and its curve, after training what is left of it."""
-    from cli.runs.training import drive, log_figures, take_up
-    from discovery.comparing.comparison import Recognition, reconstruction
-    from discovery.methods.deformator.training import DiscoveryStep, discover
-    from discovery.methods.deformator.validation import confusion
-    from toolkit.files.runs import RunFolder
+    from cli.runs.training import carried_out
+    from discovery.comparing.recognition import RecognitionRun
 
     if len(entry.directions) < 2:
         return None, ([], [])
-    digest = hashlib.sha256(entry.directions.vectors.numpy().tobytes()).hexdigest()[:16]
-    inputs = {"directions_digest": digest, **source, **engine.identity()}
-    run = RunFolder.open(folder / entry.label, settings, inputs, engine.describe(), extendable=("steps",))
-    if run.result is None or run.result["steps"] < settings.steps:
-        state = reconstruction(generator, entry.directions, settings, engine)
-        take_up(state, run)
-
-        def attend(step: DiscoveryStep, last: bool) -> str | None:
-            if step.step % settings.log_every != 0 and not last:
-                return None
-            return f"accuracy {log_figures(step, run)['accuracy']:.2f}"
-
-        steps = discover(state, generator, settings.training(), engine)
-        drive(f"telling apart {entry.label}", steps, state, settings, run, attend)
-        figures = dataclasses.asdict(Recognition.of(confusion(state, generator, settings.training(), engine)))
-        run.finish({**figures, "chance": 1 / len(entry.directions), "steps": state.step})
-    else:
-        console.print(f"{run.path} is finished already")
-    lines = run.metrics()
-    run.close()
-    told = [line for line in lines if "accuracy" in line]
-    return run.result, ([line["step"] for line in told], [line["accuracy"] for line in told])
+    label = f"telling apart {entry.label}"
+    run = carried_out(
+        RecognitionRun(entry.directions, generator, settings, engine, source, label), folder / entry.label
+    )
+    logged = [line for line in run.metrics() if "accuracy" in line]
+    return run.result, ([line["step"] for line in logged], [line["accuracy"] for line in logged])
 
 
 def _candidates(entry: Entry, generator: "Generator", settings: CompareSettings, engine: "Engine") -> "list[Candidate]":
     """Return each direction's best candidate as a background darkener, best direction first."""
-    from discovery.picking.picker import best_of_each, rank
+    from discovery.picking.picker import best_of_each
+    from discovery.picking.picking import judged
 
     picking = PickSettings(truncation=settings.truncation, seed=settings.seed)
-    with Bar(f"judging {entry.label}", len(entry.directions), unit="directions") as bar:
-        return best_of_each(list(bar.over(rank(generator, entry.directions, picking, engine))))
+    return best_of_each(judged(generator, entry.directions, picking, engine, terminal, f"judging {entry.label}"))

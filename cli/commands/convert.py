@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cli.inputs.options import require
-from cli.reports.hints import command, segment_command
+from cli.reports.hints import command, discover_command, segment_command
 from cli.runs.progress import console
 
 if TYPE_CHECKING:
@@ -101,7 +101,7 @@ def _write_generator(state: "Tensors", source: Path, out: Path, card: dict[str, 
         images = generator(latents)
     write_picture(out.with_suffix(".png"), grid(to_bytes(images)))
     console.print(f"wrote {out}, {out.with_suffix('.png')}")
-    console.print(f"next: {command('discover', '--generator', out, '--out', 'directions')}")
+    console.print(f"next: {discover_command('--generator', out)}")
 
 
 def _segmenter(source: Path, out: Path, _: str) -> None:

@@ -1,6 +1,7 @@
 """toolkit demo: the whole chain on a shipped generator, ending in one report page."""
 
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -8,14 +9,14 @@ import typer
 
 from cli.inputs.options import DeviceOption, PrecisionOption
 from cli.reports.hints import command
-from cli.runs.progress import console
+from cli.runs.progress import console, terminal
 from discovery.settings import DiscoverySettings, PickSettings
 from segmentation.unet.settings import SegmentationSettings
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from discovery.picking.picker import Candidate
+    from discovery.picking.picking import Picked
     from generators.protocol import Generator
     from segmentation.predict.segmenter import Segmenter
     from toolkit.compute.engine import Engine
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from toolkit.pictures.report import Report, Section
 
 _PHOTO_HEIGHT = 220
-_MASK_RULE = "mean_thr"
 
 
 def demo(
@@ -36,8 +36,9 @@ def demo(
     precision: PrecisionOption = "auto",
 ) -> None:
     """Run discover, pick, render-gif, segment and predict on a shipped generator, and write report.html."""
-    from cli.inputs.sources import generator_inputs, open_typed
-    from cli.runs.discovery import discover_into
+    from cli.inputs.sources import open_typed
+    from discovery.methods.run import discover_into
+    from generators.recorded import generator_inputs
     from toolkit.compute.engine import choose_engine
     from toolkit.files.writing import writable_folder
 
@@ -48,20 +49,20 @@ def demo(
     clock = _Clock()
     console.print(f"1/4 discover {discovery.directions} directions of {opened.name}")
     source = generator_inputs(generator, None)
-    directions = discover_into(out / "directions", "deformator", opened, discovery, engine, source)
+    directions = discover_into(out / "directions", "deformator", opened, discovery, engine, source, terminal)
     clock.lap("discover")
     console.print("2/4 pick the one that darkens the background")
-    picked, finalists, gif = _pick(opened, directions, picking, engine, out / "directions")
+    picked, gif = _pick(opened, directions, picking, engine, out / "directions")
     clock.lap("pick and render-gif")
     console.print("3/4 train a U-Net on synthetic pairs")
-    run = _segment(opened, picked, segmenting, engine, out / "segmenter")
+    run = _segment(opened, picked.directions, segmenting, engine, out / "segmenter")
     clock.lap("segment")
     console.print("4/4 predict and report")
-    report = _report(out, opened, picked, finalists, picking, engine, gif, run)
+    report = _report(out, opened, picked, engine, gif, run)
     clock.lap("predict and report")
     section = report.section("Time and figures")
     section.table(["step", "seconds"], [[name, float(seconds)] for name, seconds in clock.laps])
-    section.table(["figure", "value"], _figures(out, picked, run))
+    section.table(["figure", "value"], _figures(out, picked.directions, run))
     section.text(f"Computed on {engine.describe()}, seed {seed}. The chain is shortened; see the README for full runs.")
     report.write(out / "report.html")
     console.print(f"wrote {out / 'report.html'} in {clock.total:.0f} s; open it in a browser")
@@ -126,7 +127,6 @@ def _settings(quick: bool, seed: int) -> tuple[DiscoverySettings, PickSettings, 
             rate=2e-3,
             decay_every=200,
             min_area=0.03,
-            mask_rule=_MASK_RULE,
             validate_every=100,
             validation_count=96,
             augment=True,
@@ -137,23 +137,26 @@ def _settings(quick: bool, seed: int) -> tuple[DiscoverySettings, PickSettings, 
 
 def _pick(
     generator: "Generator", directions: "DirectionSet", settings: PickSettings, engine: "Engine", folder: Path
-) -> "tuple[DirectionSet, list[Candidate], Path]":
-    from cli.commands.pick import pick_direction, save_pick
-    from cli.commands.render_gif import walk
+) -> "tuple[Picked, Path]":
     from cli.reports.pick_report import show_table
+    from discovery.animation import walk_frames
+    from discovery.picking.files import save_pick
+    from discovery.picking.picking import pick_direction
     from toolkit.masks.rules import MASK_RULES
     from toolkit.pictures.animation import write_animation
+    from toolkit.shifts import mask_rule_of
     from toolkit.streams import Stream
 
-    picked, finalists, everything = pick_direction(generator, directions, settings, engine)
-    save_pick(folder / "directions.safetensors", picked, finalists, everything, generator, settings, engine)
-    show_table(picked, finalists)
+    picked = pick_direction(generator, directions, settings, engine, terminal)
+    save_pick(folder / "directions.safetensors", picked, generator, settings, engine)
+    show_table(picked)
     latents = generator.sample(8, Stream(settings.seed, "render-gif"))
-    shift = picked.chosen_shift()
-    frames = walk(generator, latents, shift, -shift, 15, 96, MASK_RULES[_MASK_RULE], engine, 4)
+    shift = picked.directions.chosen_shift()
+    rule = MASK_RULES[mask_rule_of(picked.directions, picked.directions.chosen().index)]
+    frames = walk_frames(generator, latents, shift, -shift, 15, 96, rule, engine, 4, terminal)
     path = folder.parent / "direction.gif"
     write_animation(path, frames + frames[-2:0:-1], 12.5)
-    return picked, finalists, path
+    return picked, path
 
 
 def _segment(
@@ -164,19 +167,18 @@ def _segment(
     folder: Path,
 ) -> "RunFolder":
     from cli.commands.segment import segment_into
-    from cli.inputs.sources import shift_inputs
+    from segmentation.synthesis.source import MaskSource
 
-    choice, shift = picked.chosen(), picked.chosen_shift()
-    inputs = {"generator": generator.name, **shift_inputs(choice.index, choice.sign * choice.alpha, shift)}
-    return segment_into(folder, generator, shift, settings, engine, inputs, picked.names[choice.index])
+    choice = picked.chosen()
+    inputs = {"generator": generator.name}
+    source = MaskSource.along(picked, choice.index, choice.sign * choice.alpha, generator, inputs)
+    return segment_into(folder, source, replace(settings, mask_rule=source.mask_rule), engine)
 
 
 def _report(
     out: Path,
     generator: "Generator",
-    picked: "DirectionSet",
-    finalists: "list[Candidate]",
-    picking: PickSettings,
+    pick: "Picked",
     engine: "Engine",
     gif: Path,
     run: "RunFolder",
@@ -184,6 +186,7 @@ def _report(
     from segmentation.predict.segmenter import Segmenter
     from toolkit.pictures.report import Report, curve_picture
 
+    picked = pick.directions
     report = Report(
         f"Directions and a segmenter from {generator.name}",
         "Nobody drew a mask for this page: a direction that darkens backgrounds was found in the generator's latent "
@@ -200,7 +203,7 @@ def _report(
     section.picture_file(
         page, f"The page with the picked direction {picked.chosen().index}; the red frame is the unshifted image."
     )
-    _explain_pick(report.section("Why this direction"), picked, finalists, out / "directions" / "pick.png")
+    _explain_pick(report.section("Why this direction"), pick, out / "directions" / "pick.png")
     report.section("The picked direction").picture_file(
         gif, "There and back along it. Green: the mask, which is what stands out bright once the ground is dark."
     )
@@ -224,13 +227,13 @@ def _report(
     return report
 
 
-def _explain_pick(section: "Section", picked: "DirectionSet", finalists: "list[Candidate]", picture: Path) -> None:
+def _explain_pick(section: "Section", picked: "Picked", picture: Path) -> None:
     from discovery.picking.picker import FIGURES
 
-    columns = ["direction", "sign", "alpha", "score", *FIGURES]
+    columns, names = ["direction", "sign", "alpha", "score", *FIGURES], picked.directions.names
     rows = [
-        [picked.names[c.index], f"{c.sign:+d}", c.alpha, c.score, *(c.figures.get(name, "-") for name in FIGURES)]
-        for c in finalists
+        [names[c.index], f"{c.sign:+d}", c.alpha, c.score, *(c.figures.get(name, "-") for name in FIGURES)]
+        for c in picked.finalists
     ]
     section.text("Every direction was tried with both signs and several lengths; the score wants all of these at once:")
     section.table(["figure", "meaning"], [[name, meaning] for name, meaning in FIGURES.items()])
@@ -241,7 +244,7 @@ def _explain_pick(section: "Section", picked: "DirectionSet", finalists: "list[C
 def _photo_panels(segmenter: "Segmenter") -> "np.ndarray":
     import numpy as np
 
-    from generators.catalogue import shipped_file
+    from toolkit.files.shipped import shipped_file
     from toolkit.pictures.photos import list_photos, read_photo
     from toolkit.pictures.pixels import from_bytes, grid, overlay, resize, stack_rows, to_bytes
 

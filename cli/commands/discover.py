@@ -17,6 +17,7 @@ from cli.inputs.options import (
     with_settings,
 )
 from cli.reports.hints import command, segment_command
+from cli.runs.forecast import Forecasting
 from cli.runs.processes import ProcessesOption, engine_of
 from cli.runs.progress import console
 from cli.runs.training import within_memory
@@ -42,8 +43,9 @@ def discover(
     compile_mode: CompileOption = "auto",
 ) -> None:
     """Find directions of a latent space, by default with a deformator trained against a shift reconstructor."""
-    from cli.inputs.sources import generator_inputs, open_typed
-    from cli.runs.discovery import discover_into
+    from cli.inputs.sources import open_typed
+    from discovery.methods.run import discover_into
+    from generators.recorded import generator_inputs
 
     engine = engine_of(device, precision, processes)
     opened = open_typed(generator, weights)
@@ -52,12 +54,13 @@ def discover(
         engine = engine.for_training(compile_mode, getattr(settings, "steps", 0))
         settings = _fitting(method, settings, opened, engine, max_memory)
     else:
-        scaling = " and ".join(name for name in METHODS if METHODS[name].scales)
+        scaling = " and ".join(name for name in METHODS.own if METHODS[name].scales)
         require(
             engine.team.size == 1 and max_memory is None and compile_mode == "auto",
             f"--processes, --max-memory and --compile go with --method {scaling}; the others are done in minutes",
         )
-    found = discover_into(out, method, opened.to(engine.device), settings, engine, source)
+    watch = Forecasting(settings, engine)
+    found = discover_into(out, method, opened.to(engine.device), settings, engine, source, watch)
     console.print(f"wrote {out / 'directions.safetensors'}, {out / 'charts'}, {out / 'report.html'}")
     if found.choice is None:
         console.print(f"next: {command('pick', out)}")

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cli.inputs.options import DeviceOption, GeneratorOption, PrecisionOption, SeedOption, WeightsOption, require
-from cli.inputs.photo_folder import photos_in, require_outside
+from cli.inputs.photo_folder import photos_in
 from cli.reports.hints import segment_command
-from cli.runs.embed_task import EmbedTask, embed_all
 from cli.runs.processes import ProcessesOption, engine_of
-from cli.runs.progress import console
+from cli.runs.progress import console, terminal
+from toolkit.command_line import as_flags
 from toolkit.errors import UserError
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import numpy as np
     import torch
 
+    from generators.encoder.embed_photos import EmbedTask
     from generators.encoder.embedding import Embedder, Reconstructor
     from generators.latents_file import EmbeddedPhotos
     from generators.protocol import Generator
@@ -54,15 +55,17 @@ def embed(
     require((backend == "tfhub") == (module is not None), "--backend tfhub and --module go together; give both")
     require(module is None or encoder is None, "--module holds the encoder itself; leave --encoder away")
     require(refine_rate > 0, f"--refine-rate is {refine_rate}, but has to be more than 0")
-    require_outside(out, photos)
-    from cli.inputs.sources import generator_inputs
+    from generators.encoder.embed_photos import EmbedTask, embed_all
     from generators.encoder.embedding import Reconstructor, Refinement, embed_images
     from generators.latents_file import record_of, save_latents
+    from generators.recorded import generator_inputs
     from toolkit.files.locks import hold_file, let_go_file
     from toolkit.files.writing import writable_file
+    from toolkit.pictures.photo_folder import require_outside
     from toolkit.pictures.photos import read_centre, read_square
     from toolkit.streams import Stream
 
+    require_outside(out, photos)
     engine = engine_of(device, precision, processes)
     renderer = _open_renderer(generator, weights, engine.device)
     require(renderer is not None or refine == 0, "--refine needs the generator's weights; get them or leave it away")
@@ -90,12 +93,12 @@ def embed(
     def read(path: Path) -> "np.ndarray":
         return (read_centre if backend == "tfhub" else read_square)(path, embedder.image_size)
 
-    def tell(images: "torch.Tensor", first_row: int) -> "tuple[torch.Tensor, dict[str, torch.Tensor]]":
+    def estimate(images: "torch.Tensor", first_row: int) -> "tuple[torch.Tensor, dict[str, torch.Tensor]]":
         rng, images = Stream(seed, "embedding", first_row), images.to(engine.device)
         with engine.autocast():
             return embed_images(images, embedder, reconstructor, sample, Refinement(refine, refine_rate), rng)
 
-    found = embed_all(task, batch, skip_unreadable, read, tell, engine.team)
+    found = embed_all(task, batch, skip_unreadable, read, estimate, engine.team, terminal)
     for line in found.left_out:
         console.print(f"left out: {line}")
     require(bool(found.files), "none of the photos could be read")
@@ -122,7 +125,7 @@ def _open_renderer(name: str, weights: Path | None, device: "torch.device") -> "
     except UserError as error:
         if name != "bigbigan" or weights is not None:
             raise
-        console.print(f"without pictures and errors of reconstructions: {error}")
+        console.print(f"without pictures and errors of reconstructions: {as_flags(error.marked)}")
         return None
 
 
@@ -130,8 +133,8 @@ def _open_embedder(
     encoder: str | None, module: Path | None, generator: str, device: "torch.device"
 ) -> "tuple[Embedder, dict[str, str]]":
     """Return what tells the latents, and how a record names it."""
-    from cli.inputs.sources import encoder_file
     from generators.encoder.network import load_encoder
+    from generators.encoder.opening import encoder_file
     from toolkit.files.writing import sha256_of
 
     if module is not None:
@@ -157,7 +160,7 @@ def _require_fit(embedder: "Embedder", generator: "Generator | None", digest: st
 
 
 def _draw_pairs(
-    task: EmbedTask,
+    task: "EmbedTask",
     found: "EmbeddedPhotos",
     reconstructor: "Reconstructor",
     read: "Callable[[Path], np.ndarray]",

@@ -11,6 +11,7 @@ from cli.reports.hints import command
 from cli.runs.processes import ProcessesOption, engine_of
 from cli.runs.progress import Bar, console
 from segmentation.evaluate.settings import EvaluationSettings
+from toolkit.command_line import as_flags
 
 if TYPE_CHECKING:
     from segmentation.evaluate.evaluation import Evaluation
@@ -81,7 +82,7 @@ def evaluate(
         if result["masks"]["ignored_pixels"]:
             console.print(f"{evaluation.dataset}: {result['masks']['ignored_pixels']} pixels of the masks were ignored")
         for warning in evaluation.warnings():
-            console.print(f"{evaluation.dataset}: {warning}")
+            console.print(f"{evaluation.dataset}: {as_flags(warning)}")
     console.print(f"wrote {out / 'result.json'}, a CSV and a picture of cases for each data set")
     if model is not None:
         console.print(f"next: {command('predict', 'YOUR_PHOTOS', '--model', model, '--out', 'predictions')}")
@@ -111,10 +112,10 @@ def _evaluations(
     refine: bool,
     engine: "Engine",
 ) -> "list[Evaluation]":
-    from cli.inputs.sources import open_segmenter
     from segmentation.evaluate.evaluation import evaluate as measured
     from segmentation.evaluate.evaluation import evaluate_predictions
     from segmentation.evaluate.pairs import pair_folders
+    from segmentation.predict.opening import open_segmenter
     from segmentation.predict.protocols import PROTOCOLS
 
     require(protocol in PROTOCOLS, f"protocol {protocol!r} is unknown; choose one of {', '.join(PROTOCOLS)}")
@@ -140,7 +141,7 @@ def _evaluations(
         ]
     for evaluation in found:
         for note in evaluation.notes():
-            console.print(f"{evaluation.dataset}: {note}")
+            console.print(f"{evaluation.dataset}: {as_flags(note)}")
     return found
 
 

@@ -8,6 +8,7 @@ import typer
 from cli.inputs.options import DirectionsArgument, require
 from cli.reports.hints import command, generator_words, segment_command
 from cli.runs.progress import console
+from toolkit.command_line import as_flags
 
 if TYPE_CHECKING:
     from toolkit.directions import DirectionSet
@@ -35,7 +36,7 @@ def export(
     ] = None,
 ) -> None:
     """Write directions in the layout of the original implementations, which also opens here."""
-    from cli.inputs.sources import open_directions
+    from discovery.opening import open_directions
 
     require(layout in _LAYOUTS, f"--layout is {layout!r}; choose one of {', '.join(_LAYOUTS)}")
     if layout == "deformator":
@@ -57,7 +58,7 @@ def _deformator(given: Path, directions: "DirectionSet", out: Path, gan_type: st
     checkpoint = file.with_name("checkpoint.pt") if file.name == "directions.safetensors" else None
     networks = networks_of(directions, checkpoint)
     for note in export_folder(out, directions, networks, gan_type):
-        console.print(f"note: {note}")
+        console.print(f"note: {as_flags(note)}")
     what = "deformator and shift predictor" if networks.predictor is not None else "deformator, and no shift predictor"
     console.print(f"wrote {out}: {networks.kind} {what}, {len(directions)} directions")
     told = directions.card.get("source", {}).get("generator", directions.generator)
@@ -68,9 +69,9 @@ def _deformator(given: Path, directions: "DirectionSet", out: Path, gan_type: st
 
 
 def _bg_direction(directions: "DirectionSet", out: Path, direction: str | None, alpha: float | None) -> None:
-    from cli.inputs.sources import resolve_shift
     from toolkit.directions import save_published
     from toolkit.files.writing import writable_file
+    from toolkit.shifts import resolve_shift
 
     writable_file(out, (".pth", ".pt"))
     index, length, shift = resolve_shift(directions, direction, alpha)
@@ -94,11 +95,11 @@ def _bg_direction(directions: "DirectionSet", out: Path, direction: str | None, 
 
 def _generator(directions: "DirectionSet") -> str:
     """Return what to write behind --generator; with FILE in it where the set tells no weights that are at hand."""
-    from cli.inputs.sources import missing_words, words_for
-    from generators.catalogue import shipped_generators
+    from generators.catalogue import known_generators
+    from generators.recorded import missing_words, words_for
 
     source = directions.card.get("source", {})
     if "missing" in source:
         return missing_words(source)
-    named = directions.generator in ("scene", "bigbigan", *shipped_generators())
+    named = directions.generator in known_generators()
     return words_for(str(source.get("generator") or (directions.generator if named else "FILE")))

@@ -1,7 +1,7 @@
 """toolkit render-gif: an animation along a direction."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -16,15 +16,8 @@ from cli.inputs.options import (
     require,
 )
 from cli.reports.hints import generator_words, segment_command
-from cli.runs.progress import Bar, console
-from toolkit.masks.rules import DEFAULT_RULE, MASK_RULES, MaskRule
-
-if TYPE_CHECKING:
-    import numpy as np
-    import torch
-
-    from generators.protocol import Generator, Latents
-    from toolkit.compute.engine import Engine
+from cli.runs.progress import console, terminal
+from toolkit.masks.rules import DEFAULT_RULE, MASK_RULES
 
 _LEAST_SIDE = 16  # pixels of one picture
 
@@ -41,7 +34,13 @@ def render_gif(
     size: Annotated[int | None, typer.Option(help="Side of one picture in pixels.", min=_LEAST_SIDE, max=2048)] = None,
     loop: Annotated[bool, typer.Option("--there-and-back/--one-way", help="Walk back too.")] = True,
     mask: Annotated[bool, typer.Option("--mask/--no-mask", help="Tint the mask that each shift gives.")] = False,
-    mask_rule: Annotated[str, typer.Option(help=f"With --mask: {', '.join(MASK_RULES.own)}.")] = DEFAULT_RULE,
+    mask_rule: Annotated[
+        str | None,
+        typer.Option(
+            help=f"With --mask: {', '.join(MASK_RULES.own)}; not set: the one recorded with the direction, or else "
+            f"{DEFAULT_RULE}."
+        ),
+    ] = None,
     generator: OtherGeneratorOption = None,
     weights: WeightsOption = None,
     seed: SeedOption = 0,
@@ -53,39 +52,45 @@ def render_gif(
     from toolkit.pictures.animation import ENDINGS, require_video, write_animation
 
     writable_file(out, ENDINGS)
-    require(mask_rule in MASK_RULES, f"--mask-rule is {mask_rule!r}; choose one of {', '.join(MASK_RULES)}")
+    require(
+        mask_rule is None or mask_rule in MASK_RULES,
+        f"--mask-rule is {mask_rule!r}; choose one of {', '.join(MASK_RULES)}",
+    )
     if out.suffix.lower() == ".mp4":
         require_video()
-    from cli.inputs.sources import generator_of, open_directions, resolve_shift
+    from cli.inputs.sources import generator_of
+    from discovery.animation import walk_frames
+    from discovery.opening import open_directions
     from toolkit.compute.engine import choose_engine
+    from toolkit.shifts import mask_rule_of, resolve_shift
     from toolkit.streams import Stream
 
     engine = choose_engine(device, precision)
-    found = open_directions(directions)
-    index, length, _ = resolve_shift(found, direction, 6.0 if direction is not None and reach is None else reach)
-    opened = generator_of(found, generator, weights)[0].to(engine.device)
-    columns, side = columns or min(samples, 4), size or opened.image_size
+    opened = open_directions(directions)
+    index, length, _ = resolve_shift(opened, direction, 6.0 if direction is not None and reach is None else reach)
+    gan = generator_of(opened, generator, weights)[0].to(engine.device)
+    columns, side = columns or min(samples, 4), size or gan.image_size
     _require_fit(out, samples, columns, side)
-    latents = opened.sample(samples, Stream(seed, "render-gif"))
-    path = walk(
-        opened,
-        latents,
-        found.shift(index, length),
-        found.opposite_shift(index, length),
+    rule = mask_rule_of(opened, index, mask_rule)
+    path = walk_frames(
+        gan,
+        gan.sample(samples, Stream(seed, "render-gif")),
+        opened.shift(index, length),
+        opened.opposite_shift(index, length),
         frames,
         size,
-        MASK_RULES[mask_rule] if mask else None,
+        MASK_RULES[rule] if mask else None,
         engine,
         columns,
+        terminal,
     )
     write_animation(out, path + path[-2:0:-1] if loop else path, fps)
-    console.print(f"wrote {out}: {found.names[index]} of {opened.name}, from {-length:+.1f} to {length:+.1f}")
-    given = generator_words(generator, weights)
+    console.print(f"wrote {out}: {opened.names[index]} of {gan.name}, from {-length:+.1f} to {length:+.1f}")
+    words = generator_words(generator, weights)
     if direction is not None:
-        given += ["--direction", direction, "--alpha", f"{length:g}"]
-    known = found.choice.mask_rule if found.choice is not None and found.choice.index == index else None
-    rule = mask_rule if mask else known
-    console.print(f"next: {segment_command(directions, *given, rule=rule)}")
+        words += ["--direction", direction, "--alpha", f"{length:g}"]
+    shown = mask_rule if mask else None
+    console.print(f"next: {segment_command(directions, *words, rule=shown)}")
 
 
 def _require_fit(out: Path, samples: int, columns: int, side: int) -> None:
@@ -99,43 +104,3 @@ def _require_fit(out: Path, samples: int, columns: int, side: int) -> None:
     rows = most // least  # pictures of this size, in a row or above one another
     fewer = f"so does --columns {rows}" if columns > rows and -(-samples // rows) <= rows else "or give fewer --samples"
     require_side(out, *grid_size(samples, side, columns), f"{smaller}, {fewer}")
-
-
-def walk(
-    generator: "Generator",
-    latents: "Latents",
-    shift: "torch.Tensor",
-    opposite: "torch.Tensor",
-    count: int,
-    size: int | None,
-    rule: MaskRule | None,
-    engine: "Engine",
-    columns: int,
-) -> "list[np.ndarray]":
-    """Return uint8 frames (H, W, 3) from -shift to +shift, a grid of all latents; masks by `rule` are tinted.
-
-    `opposite` (D,) is the shift that an opposed rule compares with.
-    """
-    import torch
-
-    from toolkit.masks.filters import large_components
-    from toolkit.pictures.pixels import grid, overlay, resize, to_bytes
-
-    placed, shift, opposite = latents.to(engine.device), shift.to(engine.device), opposite.to(engine.device)
-    frames: list[np.ndarray] = []
-    with Bar("rendering", count, unit="frames") as bar, torch.inference_mode(), engine.autocast():
-        start = generator(placed).float()
-        for position in bar.over(torch.linspace(-1, 1, count).tolist()):
-            images = generator(placed.shifted(shift * position)).float()
-            masks = None
-            if rule is not None and position > 0:
-                reference = generator(placed.shifted(opposite * position)).float() if rule.opposed else start
-                masks = large_components(rule(reference, images))
-            if size is not None:
-                images = resize(images, (size, size))
-            pictures = to_bytes(images)
-            if masks is not None:
-                scaled = resize(masks[:, None].float(), (images.shape[-2], images.shape[-1]))[:, 0] > 0.5
-                pictures = overlay(pictures, scaled.cpu().numpy())
-            frames.append(grid(pictures, columns))
-    return frames

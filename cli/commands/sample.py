@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cli.inputs.options import DeviceOption, GeneratorOption, PrecisionOption, SeedOption, WeightsOption, require
-from cli.reports.hints import command, generator_words
+from cli.reports.hints import discover_command, generator_words
 from cli.runs.progress import Bar, console
 
 if TYPE_CHECKING:
@@ -39,8 +39,9 @@ def sample(
     import numpy as np
     import torch
 
-    from cli.inputs.sources import open_typed, or_published
+    from cli.inputs.sources import open_typed
     from toolkit.compute.engine import choose_engine
+    from toolkit.files.shipped import or_published
     from toolkit.files.writing import replacing
     from toolkit.pictures.photos import write_picture
     from toolkit.pictures.picture_files import require_side
@@ -66,7 +67,7 @@ def sample(
     else:
         write_picture(out, grid(to_bytes(images)))
     console.print(f"wrote {out}: {len(images)} images of {opened.name}, {images.shape[-2]}x{images.shape[-1]}")
-    console.print(f"next: {command('discover', *generator_words(generator, weights), '--out', 'directions')}")
+    console.print(f"next: {discover_command(*generator_words(generator, weights))}")
 
 
 def _latents(generator: "Generator", path: Path | None, count: int, seed: int, truncation: float | None) -> "Latents":

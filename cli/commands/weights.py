@@ -29,7 +29,8 @@ def list_files() -> None:
     """Show the published files and which of them are in the cache."""
     from rich.table import Table
 
-    from toolkit.files.published import cache_folder, published
+    from toolkit.files.places import cache_folder
+    from toolkit.files.published import published
 
     table = Table("name", "role", "size", "in the cache", "file", box=None)
     for entry in published().values():

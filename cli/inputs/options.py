@@ -11,9 +11,11 @@ from typing import Annotated, Any, Protocol
 
 import typer
 
+from cli.inputs.presets import PresetOption, before_flags
+from toolkit.command_line import as_flags
 from toolkit.errors import UserError
 from toolkit.plug_ins import Table
-from toolkit.settings import Settings, read_toml
+from toolkit.settings import Settings
 
 DEFAULT_SEGMENTER = "flowers64"  # the shipped one
 GeneratorOption = Annotated[
@@ -79,11 +81,12 @@ def with_settings(
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Return a decorator that gives a command one flag per field of its settings class, and --config FILE.
 
-    The command receives the finished settings as `settings`. A flag wins over the file, the file over the default. Of
-    several classes, those of a table's entries, the flag --`switch` says which one is meant (the first unless given;
-    the command receives its name too), and a flag that this one has not is refused; fields of the same name share a
-    flag and have to be of the same type. The command's attribute `with_plug_ins` makes the same command with what
-    installed packages add to its flags and choices: nothing of that is looked for until it is run.
+    The command receives the finished settings as `settings`. A flag wins over the file, the file over the preset that
+    --preset names, where the class has some, and that over the default. Of several classes, those of a table's entries,
+    the flag --`switch` says which one is meant (the first unless given; the command receives its name too), and a flag
+    that this one has not is refused; fields of the same name share a flag and have to be of the same type. The
+    command's attribute `with_plug_ins` makes the same command with what installed packages add to its flags and
+    choices: nothing of that is looked for until it is run.
     """
 
     def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -128,7 +131,7 @@ def _flagged(
 
     @functools.wraps(command)
     def run(*, context: typer.Context, config: Path | None, **values: Any) -> None:
-        name = values.pop(switch) if switched else ""
+        name, preset = values.pop(switch) if switched else "", values.pop("preset", None)
         if name not in classes:
             if isinstance(settings, Table) and name in settings:
                 settings[name]  # a plug-in that cannot be used says why
@@ -136,22 +139,23 @@ def _flagged(
         asked = {flag: values.pop(flag) for flag in flags}
         given = {flag: value for flag, value in asked.items() if _given(context, flag)}
         chosen = classes[name]
-        fields = {field.name: field.default for field in dataclasses.fields(chosen)}
         for flag in given:
-            if flag not in fields:
+            if flag not in _field_names(chosen):
                 names = ", ".join(n for n, c in classes.items() if flag in _field_names(c))
                 raise UserError(f"--{flag.replace('_', '-')} goes with --{switch} {names}, not {name}; leave it away")
-        if config is not None:
-            fields = chosen.from_dict(read_toml(config), str(config)).as_dict()
+        if preset is not None and not chosen.presets:
+            names = ", ".join(n for n, c in classes.items() if c.presets)
+            raise UserError(f"--preset goes with --{switch} {names}, not {name}; omit it")
         if switched:
             values[switch] = name
-        command(settings=chosen(**{**fields, **given}), **values)
+        command(settings=chosen(**{**before_flags(chosen, preset, config), **given}), **values)
 
     keyword = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in own]
     parameters = [_parameter("context", typer.Context), *keyword]
     if switched:
         help_text = f"One of {', '.join(classes)}."
         parameters.append(_parameter(switch, Annotated[str, typer.Option(help=help_text)], next(iter(classes))))
+    parameters += [_parameter("preset", PresetOption, None)] if any(c.presets for c in classes.values()) else []
     config_help = "TOML file of settings, as saved in a run folder."
     option = typer.Option(help=config_help, rich_help_panel=_panel(classes.values()))
     parameters += [*flags.values(), _parameter("config", Annotated[Path | None, option], None)]
@@ -199,7 +203,7 @@ def _option(
     choices = field.metadata.get("choices")
     if isinstance(choices, Table):
         choices = choices_of(choices)
-    text = field.metadata["help"] + (f": {', '.join(choices)}" if choices else "")
+    text = as_flags(field.metadata["help"]) + (f": {', '.join(choices)}" if choices else "")
     defaults = {name: getattr(holder, field.name) for name, holder in holders.items()}
     others = [f"{name} {value}" for name, value in defaults.items() if value != field.default]
     text += f" ({'; '.join(others)})" if others else ""

@@ -1,18 +1,8 @@
 """The commands that naturally come next, written as a shell takes them."""
 
-import shlex
 from pathlib import Path
 
-# Short enough for a CPU: a minute or two for images of 64 pixels, where the papers' 12,000 steps take half a day.
-_SHORT = (
-    *("--width", "32", "--batch", "32", "--steps", "300", "--rate", "2e-3", "--decay-every", "200"),
-    *("--min-area", "0.03", "--augment"),
-)
-
-
-def command(*words: object) -> str:
-    """Return `toolkit` and the words as one line, quoted where a shell needs it."""
-    return shlex.join(["toolkit", *map(str, words)])
+from toolkit.command_line import command
 
 
 def generator_words(name: str | None, weights: Path | None = None) -> list[str]:
@@ -22,9 +12,17 @@ def generator_words(name: str | None, weights: Path | None = None) -> list[str]:
 
 
 def segment_command(directions: object, *words: str, rule: str | None = None) -> str:
-    """Return the command that trains a segmenter on a set, with flags that suit this machine."""
+    """Return the command that trains a segmenter on a set, with the preset that suits this machine."""
+    rules = [] if rule is None else ["--mask-rule", rule]
+    return command("segment", directions, *words, "--out", "segmenter", *rules, *_preset())
+
+
+def discover_command(*words: object, out: object = "directions") -> str:
+    """Return the command that looks for a generator's directions, with the preset that suits this machine."""
+    return command("discover", *words, "--out", out, *_preset())
+
+
+def _preset() -> list[str]:
     from toolkit.compute.engine import choose_engine
 
-    rules = [] if rule is None else ["--mask-rule", rule]
-    short = _SHORT if choose_engine().device.type == "cpu" else ()
-    return command("segment", directions, *words, "--out", "segmenter", *rules, *short)
+    return ["--preset", "quick"] if choose_engine().device.type == "cpu" else []

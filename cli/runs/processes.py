@@ -1,5 +1,6 @@
 """Several processes of one command: started here on one machine, or by torchrun on one or several."""
 
+import atexit
 import contextlib
 import math
 import os
@@ -17,9 +18,11 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 
 from cli.runs.progress import console, ending_signals
+from toolkit.command_line import as_flags
 from toolkit.compute.ranks import world_size
 from toolkit.errors import TeamError, UserError
 from toolkit.files.workplace import temporary_folder
+from toolkit.imports import collection_paused
 
 if TYPE_CHECKING:
     from toolkit.compute.engine import Engine
@@ -51,7 +54,8 @@ def engine_of(device: str, precision: str, processes: int = 1) -> "Engine":
         raise UserError(f"--processes is {processes}, but torchrun started {size}; leave the flag away")
     if _FOLDER in os.environ:
         _end_with_parent()
-    from toolkit.compute.engine import choose_engine
+    with collection_paused():
+        from toolkit.compute.engine import choose_engine
 
     engine = choose_engine(device, precision)
     if not engine.team.lead:
@@ -72,7 +76,7 @@ def speaks() -> bool:
 
 def failed(error: UserError) -> int:
     """Tell the user of an error and return the exit status; of several processes one alone is heard."""
-    message = f"error: {error}"
+    message = f"error: {as_flags(error.marked)}"
     if _FOLDER in os.environ:  # the process that started this one tells one of the errors, if all fail alike
         with contextlib.suppress(OSError):  # it may be gone, and its folder with it
             Path(os.environ[_FOLDER], os.environ["RANK"]).write_text(message, encoding="utf-8")
@@ -93,7 +97,7 @@ def ending_at_once() -> Iterator[None]:
     except SystemExit as end:
         if not several:
             raise
-        _end(end.code if isinstance(end.code, int) else 0 if end.code is None else 1)
+        _end(_status(end))
     except BaseException:
         if not several:
             raise
@@ -101,6 +105,31 @@ def ending_at_once() -> Iterator[None]:
         _end(1)
     if several:
         _end(0)
+
+
+@contextlib.contextmanager
+def leaving_quickly() -> Iterator[None]:
+    """End a process whose work came to its end without Python's own clearing up, after what is registered for its exit.
+
+    Python looks through all that torch holds for garbage again and again, for half a second.
+    """
+    statuses: list[int] = []
+    atexit.register(_leave, statuses)  # before all others, and so called after them
+    try:
+        yield
+    except SystemExit as end:
+        statuses.append(_status(end))
+        raise
+
+
+def _leave(statuses: list[int]) -> None:
+    if statuses:
+        with contextlib.suppress(OSError):  # of a reader that is gone: Python reports it
+            _end(statuses[-1])
+
+
+def _status(end: SystemExit) -> int:
+    return end.code if isinstance(end.code, int) else 0 if end.code is None else 1
 
 
 def leave_to_the_main_thread(failure: threading.ExceptHookArgs) -> None:

@@ -4,7 +4,7 @@ import contextlib
 import signal
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from types import FrameType
 from typing import TypeVar
 
@@ -19,7 +19,9 @@ from rich.progress import (
 )
 from rich.segment import Segment
 
+from toolkit.command_line import as_flags
 from toolkit.untrusted.printable import printable
+from toolkit.watch import Advance, Watch
 
 
 class Screen(Console):
@@ -150,3 +152,26 @@ class StopRequest:
         self.came, self.since = True, time.monotonic()
         console.quiet = console.quiet or number == _HANGUP  # its terminal is gone, and printing would fail
         console.print("stopping after this step; Ctrl-C once more to stop at once")
+
+
+class Terminal(Watch):
+    """Shows work on the screen: lines, bars, and a stop on Ctrl-C, SIGTERM or SIGHUP."""
+
+    def say(self, line: str) -> None:
+        """Print the line, with flags for the settings that it names."""
+        console.print(as_flags(line))
+
+    @contextlib.contextmanager
+    def bar(self, label: str, total: int, done: int = 0, unit: str = "steps") -> Iterator[Advance]:
+        """Show a progress bar."""
+        with Bar(label, total, done, unit) as bar:
+            yield bar.advance
+
+    @contextlib.contextmanager
+    def stops(self) -> Iterator[Callable[[], bool]]:
+        """Take signals that ask for an end as a wish to stop between two steps."""
+        with StopRequest() as stop:
+            yield lambda: bool(stop)
+
+
+terminal = Terminal()

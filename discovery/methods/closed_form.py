@@ -9,7 +9,7 @@ from discovery.methods.signs import with_fixed_signs
 from generators.protocol import Generator, Inspectable
 from toolkit.compute.engine import Engine
 from toolkit.directions import DirectionSet
-from toolkit.errors import UserError
+from toolkit.errors import UserError, named
 from toolkit.streams import Stream
 
 
@@ -25,8 +25,8 @@ class SefaSearch(DirectionSearch[SefaSettings]):
         super().__init__(generator, settings, engine)
         if not isinstance(generator, Inspectable):
             raise UserError(
-                f"--method sefa reads a generator's first layers, which {generator.name} does not show; use --method "
-                "ganspace or deformator, or give your own OwnGenerator its first_layers"
+                f"{named('method', 'sefa')} reads a generator's first layers, which {generator.name} does not show; "
+                f"use {named('method', 'ganspace')} or deformator, or give your own OwnGenerator its first_layers"
             )
         self._count = _count(settings.directions, generator)
         self._weights = torch.cat([weight.detach().cpu().double() for weight in generator.first_weights()])
@@ -81,6 +81,6 @@ def _count(directions: int | None, generator: Generator) -> int:
     if count > generator.latent_dim:
         raise UserError(
             f"{count} directions are more than the {generator.latent_dim} latent numbers of {generator.name}; give "
-            f"--directions {generator.latent_dim} or fewer"
+            f"{named('directions', generator.latent_dim)} or fewer"
         )
     return count

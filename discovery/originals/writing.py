@@ -16,8 +16,9 @@ from discovery.methods.deformator.kinds import DEFORMATORS
 from discovery.originals.reading import ANNOTATIONS, ARGS, GAN_KEYS, GANS, OWN
 from generators.catalogue import weights_file
 from generators.spec import Options, split_spec
+from toolkit.command_line import command
 from toolkit.directions import DirectionSet
-from toolkit.errors import UserError
+from toolkit.errors import Line, UserError, named
 from toolkit.files.artefacts import Tensors, load_pickled
 from toolkit.files.writing import replacing_folder, write_bytes, write_json
 
@@ -70,7 +71,7 @@ def networks_of(directions: DirectionSet, checkpoint: Path | None) -> Networks:
         ) from error
     if reached != step:
         raise UserError(
-            f"{checkpoint} is at step {reached}, the set at {step}; repeat toolkit discover to finish the run"
+            f"{checkpoint} is at step {reached}, the set at {step}; repeat {command('discover')} to finish the run"
         )
     if not torch.allclose(learnt, directions.vectors, atol=_SAME):
         raise UserError(f"{checkpoint} holds other directions than the set beside it; move one of them away")
@@ -126,7 +127,8 @@ def gan_arguments(directions: DirectionSet, gan_type: str | None) -> tuple[dict[
     elif kind in ("SN_MNIST", "SN_Anime"):
         notes.append(f"the original takes {GANS[kind][1]} of its published tree, whatever gan_weights says")
     elif kind not in GANS:
-        notes.append(f"{kind} is none of the original's generators ({', '.join(GANS)}); see --gan-type")
+        text = f"{kind} is none of the original's generators ({', '.join(GANS)}); see {named('gan_type')}"
+        notes.append(Line(text))
     return {key: arguments[key] for key in GAN_KEYS if key in arguments}, notes
 
 

@@ -16,7 +16,7 @@ from discovery.settings import SHORTER, PickSettings
 from generators.protocol import Generator, Latents
 from toolkit.compute.engine import Engine
 from toolkit.directions import Choice, DirectionSet
-from toolkit.errors import UserError
+from toolkit.errors import UserError, named
 from toolkit.masks.comparisons import lighting
 from toolkit.masks.filters import area_within, large_components, multimodal
 from toolkit.masks.rules import DEFAULT_RULE
@@ -230,7 +230,7 @@ def chosen(directions: DirectionSet, ranked: list[Candidate], finalists: list[Ca
     if best.score <= 0:
         raise UserError(
             "no direction darkens the background and lightens the rest; discover longer or with more directions, or "
-            "choose one yourself with --choose and --alpha"
+            f"choose one yourself with {named('choose')} and {named('alpha')}"
         )
     before = directions.choice
     same = before is not None and (before.index, before.sign) == (best.index, best.sign)

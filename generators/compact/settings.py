@@ -1,9 +1,14 @@
 """Settings of generator training. No torch here: the command line reads the defaults from it."""
 
+import dataclasses
 from dataclasses import dataclass
 from typing import ClassVar
 
+from toolkit.errors import UserError, named
 from toolkit.settings import Settings, setting
+
+_OF_BIGBIGAN = ("encoder_size", "encoder_width", "encoder_rate", "joint_width", "latent_weight", "latent_share")
+GROUP = 8  # samples whose spread the critic sees together
 
 
 @dataclass(frozen=True)
@@ -25,7 +30,9 @@ class GeneratorSettings(Settings):
     critic_rate: float = setting(4e-4, "Adam learning rate of the discriminator", above=0)
     encoder_width: int = setting(32, "bigbigan: channels of the encoder's first stage", minimum=4)
     encoder_size: int | None = setting(
-        None, "bigbigan: side in pixels of the photos the encoder sees, if not --image-size: twice or four times it"
+        None,
+        f"bigbigan: side in pixels of the photos the encoder sees, if not {named('image_size')}: twice or four times "
+        "it",
     )
     encoder_rate: float = setting(1e-3, "bigbigan: Adam learning rate of the encoder", above=0)
     joint_width: int = setting(256, "bigbigan: units of the discriminator's layers for latents and pairs", minimum=4)
@@ -48,6 +55,27 @@ class GeneratorSettings(Settings):
     grid_every: int = setting(1000, "steps between sample grids", minimum=1, watches=True)
     quality_every: int = setting(1000, "steps between quality figures", minimum=1, watches=True)
     checkpoint_every: int = setting(500, "steps between checkpoints", minimum=1, watches=True)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        size, seen = self.image_size, self.photo_size
+        if size not in (32, 64, 128):
+            raise UserError(f"{named('image_size')} is {size}; choose 32, 64 or 128")
+        if self.batch % GROUP:
+            raise UserError(f"{named('batch')} is {self.batch}, but has to be a multiple of {GROUP}")
+        if seen not in (size, 2 * size, 4 * size):
+            raise UserError(
+                f"{named('encoder_size')} is {seen}, but has to be {size}, {2 * size} or {4 * size}: once, twice or "
+                f"four times {named('image_size')}"
+            )
+        if self.objective != "bigbigan":
+            self._require_unset(*_OF_BIGBIGAN)
+
+    def _require_unset(self, *names: str) -> None:
+        defaults = {field.name: field.default for field in dataclasses.fields(self)}
+        for name in names:
+            if getattr(self, name) != defaults[name]:
+                raise UserError(f"{named(name)} goes with {named('objective', 'bigbigan')}; omit it")
 
     @property
     def photo_size(self) -> int:

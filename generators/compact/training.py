@@ -16,7 +16,7 @@ from torch.nn.utils.parametrize import register_parametrization
 
 from generators.compact.augmentation import NUM_UNIFORMS, augmented
 from generators.compact.network import CompactNetwork, CompactShape
-from generators.compact.settings import GeneratorSettings
+from generators.compact.settings import GROUP, GeneratorSettings
 from toolkit.compute.batch_norm import synchronised
 from toolkit.compute.engine import Engine
 from toolkit.state import ResumableState, Stateful
@@ -24,7 +24,6 @@ from toolkit.streams import Stream
 
 STREAMS = ("photos", "mirror", "latents", "augment-critic", "augment-generator")
 _BETAS = (0.0, 0.99)
-GROUP = 8  # samples whose spread the critic sees together
 # SiLU and average pooling each fade small signals by about half. Without a gain that makes up for both the normalised
 # critic stays at chance: with 2, photos and fakes scored alike (gap 0.00) after 3,000 steps; with 10, 0.4 apart.
 _GAIN = 8.0

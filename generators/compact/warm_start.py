@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from generators.compact.network import KIND
+from toolkit.command_line import command
 from toolkit.errors import UserError
 from toolkit.files.artefacts import Tensors, artefact_kind, load_artefact, load_pickled, match_state
 from toolkit.state import ResumableState
@@ -38,7 +39,9 @@ def _read(path: Path) -> dict[str, Any]:
         return {"network": tensors, "average": tensors}
     saved = load_pickled(file, "checkpoint or generator to start from")
     if not isinstance(saved, dict) or not isinstance(saved.get("network"), dict) or "critic" not in saved:
-        raise UserError(f"{file} is no checkpoint of toolkit train-generator; name its run folder or a generator file")
+        raise UserError(
+            f"{file} is no checkpoint of {command('train-generator')}; name its run folder or a generator file"
+        )
     return saved
 
 

@@ -8,6 +8,7 @@ import torch
 from generators.encoder.network import Encoder
 from generators.encoder.reconstruction import LatentMoments, pyramid_error, rendered
 from generators.protocol import Generator
+from toolkit.command_line import command
 from toolkit.errors import UserError
 from toolkit.pictures.pixels import resize
 from toolkit.streams import Stream
@@ -33,7 +34,7 @@ def require_fit(embedder: Embedder, generator: Generator) -> None:
     if (trained_for, embedder.latent_dim) != (generator.name, generator.latent_dim):
         raise UserError(
             f"the encoder tells latents of {trained_for} with {embedder.latent_dim} numbers, but {generator.name} has "
-            f"{generator.latent_dim}; train one with toolkit train-encoder"
+            f"{generator.latent_dim}; train one with {command('train-encoder')}"
         )
 
 

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
+from toolkit.errors import UserError, named
 from toolkit.settings import Settings, setting
 
 
@@ -39,3 +40,11 @@ class EncoderSettings(Settings):
         250, "steps between validations, each with a picture of pairs", minimum=1, watches=True
     )
     checkpoint_every: int = setting(250, "steps between checkpoints", minimum=1, watches=True)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        lower = 2 ** (self.image_size.bit_length() - 1)
+        if self.image_size != lower:
+            raise UserError(
+                f"{named('image_size')} is {self.image_size}, but has to be a power of two; give {lower} or {2 * lower}"
+            )

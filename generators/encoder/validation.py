@@ -9,7 +9,7 @@ from generators.encoder.network import EncoderNetwork
 from generators.encoder.reconstruction import LatentMoments, pairs_picture, pyramid_error, rendered
 from generators.encoder.settings import EncoderSettings
 from generators.protocol import Generator
-from toolkit.errors import UserError
+from toolkit.errors import UserError, named
 from toolkit.pictures.pixels import stack_rows
 from toolkit.streams import Stream
 
@@ -25,7 +25,9 @@ def split_photos(photos: torch.Tensor, settings: EncoderSettings) -> tuple[torch
     UserError for a single photo.
     """
     if len(photos) < 2:
-        raise UserError("--photos holds one photo, but one is needed to train and one to measure; give more, or none")
+        raise UserError(
+            f"{named('photos')} holds one photo, but one is needed to train and one to measure; give more, or none"
+        )
     count = min(settings.held_out, max(1, len(photos) // 10))
     held_out = torch.zeros(len(photos), dtype=torch.bool)
     held_out[torch.arange(count) * len(photos) // count] = True

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from toolkit.errors import UserError
+from toolkit.errors import UserError, named
 from toolkit.files.places import settings_folder
 from toolkit.files.writing import sha256_of, write_json
 
@@ -60,7 +60,7 @@ class Recorded:
         if not is_known(code):
             raise UserError(
                 f"the generator {code.name} is named by a file, not by you, and opening it runs the code in "
-                f"{code.place}; if you trust that code, give --generator {shlex.quote(code.name)}"
+                f"{code.place}; if you trust that code, give {named('generator', shlex.quote(code.name))}"
             )
 
 

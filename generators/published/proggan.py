@@ -13,15 +13,16 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from generators.published.frozen import (
+from generators.frozen import (
     FIRST_SIDE,
     FirstFeatures,
     FixedConv,
     FrozenGenerator,
     FrozenNetwork,
-    told_size,
+    likeliest_size,
     upsampled_conv,
 )
+from generators.layouts import Family, Layout
 from toolkit.files.artefacts import Tensors
 
 _NORM_EPS = 1e-8
@@ -68,8 +69,10 @@ def infer_shape(state: Mapping[str, torch.Tensor]) -> ProgGANShape:
     for i in range(count):
         after = f"features.{i + 1}" if i + 1 < count else "output"
         entries = [(f"features.{i}.wscale.b", 0), (f"features.{i}.conv.weight", 0), (f"{after}.conv.weight", 1)]
-        channels.append(told_size(state, entries, published[i]))
-    return ProgGANShape(tuple(channels), told_size(state, [("features.0.conv.weight", 1)], PROGGAN_1024.latent_dim))
+        channels.append(likeliest_size(state, entries, published[i]))
+    return ProgGANShape(
+        tuple(channels), likeliest_size(state, [("features.0.conv.weight", 1)], PROGGAN_1024.latent_dim)
+    )
 
 
 def _layer(state: Mapping[str, torch.Tensor], name: str) -> tuple[torch.Tensor, torch.Tensor]:
@@ -141,3 +144,14 @@ def from_published(state: Tensors) -> FrozenGenerator:
     """Return the generator of a whole published state."""
     shape = infer_shape(state)
     return FrozenGenerator(ProgGANNetwork(shape, state), f"proggan{shape.image_size}")
+
+
+FAMILY = Family(
+    (
+        Layout(
+            "a ProgGAN (GANLatentDiscovery layout)",
+            lambda state: published_shapes(infer_shape(state)),
+            lambda state, _path, _options: from_published(state),
+        ),
+    )
+)

@@ -11,17 +11,18 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from generators.published.frozen import (
+from generators.frozen import (
     FIRST_SIDE,
     FirstFeatures,
     FixedConv,
     FrozenGenerator,
     FrozenNetwork,
     add_doubled,
+    likeliest_size,
     modulated,
-    told_size,
     upsampled_conv,
 )
+from generators.layouts import Family, Layout
 from toolkit.errors import UserError
 from toolkit.files.artefacts import Tensors
 from toolkit.files.writing import read_json
@@ -92,16 +93,16 @@ def is_optional(name: str) -> bool:
 
 def infer_shape(state: Mapping[str, torch.Tensor], preset: SNGANShape) -> SNGANShape:
     """Return the sizes that a published state without prefix tells, with as many blocks as `preset`."""
-    channels = [told_size(state, [("2.model.0.weight", 0), ("2.model.0.bias", 0)], preset.channels[0])]
+    channels = [likeliest_size(state, [("2.model.0.weight", 0), ("2.model.0.bias", 0)], preset.channels[0])]
     for i, default in enumerate(preset.channels[1:], start=_FIRST_BLOCK):
         entries = [(f"{i}.{name}", 0) for name in ("model.4.weight", "model.4.bias", "model.3.bias", "model.6.bias")]
-        channels.append(told_size(state, entries, default))
+        channels.append(likeliest_size(state, entries, default))
     last = f"{_FIRST_BLOCK + preset.num_blocks + 2}"
     return replace(
         preset,
         channels=tuple(channels),
-        latent_dim=told_size(state, [("0.weight", 1)], preset.latent_dim),
-        image_channels=told_size(state, [(f"{last}.bias", 0), (f"{last}.weight", 0)], preset.image_channels),
+        latent_dim=likeliest_size(state, [("0.weight", 1)], preset.latent_dim),
+        image_channels=likeliest_size(state, [(f"{last}.bias", 0), (f"{last}.weight", 0)], preset.image_channels),
     )
 
 
@@ -221,3 +222,15 @@ def _require_card_fits(shape: SNGANShape, path: Path) -> None:
                 f"{card} says {key} {said[key]}, but the weights beside it have {size}; they do not belong together, "
                 "so download the folder again"
             )
+
+
+def _layout(preset: SNGANShape) -> Layout:
+    return Layout(
+        f"an SNGAN of {preset.image_size} px (GANLatentDiscovery layout)",
+        lambda state: published_shapes(infer_shape(state, preset)),
+        lambda state, path, _options: from_published(state, path, preset),
+        is_optional,
+    )
+
+
+FAMILY = Family((_layout(SNGAN_32), _layout(SNGAN_64)))

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import NoReturn
 
 import numpy as np
+from google_crc32c import value as crc32c
 
-from generators.tensorflow.crc32c import crc32c
 from toolkit.errors import UserError
 from toolkit.files.writing import existing_file
 from toolkit.untrusted.text import guarded

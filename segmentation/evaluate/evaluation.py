@@ -15,8 +15,9 @@ from segmentation.evaluate.pairs import Pair, Pairs, pair_folders
 from segmentation.evaluate.scores import Tally, odd_readings, score_image
 from segmentation.evaluate.settings import EvaluationSettings
 from segmentation.mask_reading.reading import MapReading, MaskReading, Over, Truth
+from toolkit.command_line import as_flags
 from toolkit.compute.team import SOLO, Team
-from toolkit.errors import UserError
+from toolkit.errors import Line, UserError, named
 from toolkit.files.names import written_name
 from toolkit.pictures.photos import read_photo
 from toolkit.pictures.pixels import from_bytes, grid, mask_picture, overlay, resize, stack_rows, to_bytes
@@ -80,7 +81,7 @@ class Evaluation:
 
     def notes(self) -> list[str]:
         """Return lines to show before measuring: which files are left out, and how masks and maps are read."""
-        masks = [] if self.masks.plain else [f"masks read as {self.masks.words}"]
+        masks = [] if self.masks.plain else [Line(f"masks read as {self.masks.words.marked}")]
         maps = [] if self.maps is None else [f"maps read as {words}" for words in self.maps.notes]
         return [*self.pairs.notes(), *masks, *maps]
 
@@ -97,7 +98,7 @@ class Evaluation:
             "images": len(self.pairs),
             "empty_masks": empty_truths,
             "masks": {
-                "read_as": self.masks.words,
+                "read_as": as_flags(self.masks.words),  # with the words that ask for it again
                 "ignored_pixels": ignored_pixels,
                 "definition_of_ignored": IGNORED_DEFINITION,
             },
@@ -171,7 +172,9 @@ def read_masks(
     masks = MaskReading.of([pair.mask for pair in pairs], settings, pairs.masks_folder, team, over)
     measured = pairs.without_masks(masks.empty, "masks that hold nothing but ignored pixels")
     if not measured:
-        raise UserError(f"the {len(pairs)} masks hold nothing but ignored pixels; ignore other codes with --ignore")
+        raise UserError(
+            f"the {len(pairs)} masks hold nothing but ignored pixels; ignore other codes with {named('ignore')}"
+        )
     return measured, masks
 
 

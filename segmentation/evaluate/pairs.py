@@ -6,7 +6,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import overload
 
-from toolkit.errors import UserError
+from toolkit.command_line import command
+from toolkit.errors import UserError, named
 from toolkit.pictures.photo_folder import PhotoFolder, open_folder
 
 _SHOWN = 3
@@ -103,12 +104,14 @@ class _Side:
         for kind in self.wanted:
             if chosen := kinds[kind]:
                 rest = len(self.folder.paths) - len(chosen)
-                remark = f"the {_what_of(kind)} of toolkit predict below {self.folder.folder} are taken for {self.what}"
-                named = [_Named(file.path, file.place.removesuffix(f"_{kind}")) for file in chosen]
-                return named, remark + (f", its {rest} other pictures are not" if rest else "")
+                remark = (
+                    f"the {_what_of(kind)} of {command('predict')} below {self.folder.folder} are taken for {self.what}"
+                )
+                paired = [_Named(file.path, file.place.removesuffix(f"_{kind}")) for file in chosen]
+                return paired, remark + (f", its {rest} other pictures are not" if rest else "")
         raise UserError(
-            f"{self.folder.folder} holds only overlays of toolkit predict, which are no {self.what}; "
-            f"predict again with --write {self.wanted[0]}"
+            f"{self.folder.folder} holds only overlays of {command('predict')}, which are no {self.what}; "
+            f"predict again with {named('write', self.wanted[0])}"
         )
 
 
@@ -180,7 +183,7 @@ def _require_paired(pairs: Pairs, images: _Side, masks: _Side, ignore_unpaired: 
     if unpaired and not ignore_unpaired:
         raise UserError(
             f"{len(unpaired)} of the {count} images below {images.folder.folder} have no mask of the same name "
-            f"below {masks.folder.folder}: {_first(unpaired)}; add the masks, or give --ignore-unpaired"
+            f"below {masks.folder.folder}: {_first(unpaired)}; add the masks, or give {named('ignore_unpaired')}"
         )
 
 

@@ -8,6 +8,7 @@ import numpy as np
 from segmentation.evaluate import measures
 from segmentation.evaluate.counts import THRESHOLDS, Counts, curve_counts, mask_counts, require_probability
 from segmentation.evaluate.structure import s_measure, weighted_f
+from toolkit.errors import Line, named
 
 _CLEARLY = 0.1  # by how much the complement has to fit better for a line on it
 
@@ -143,23 +144,31 @@ class Tally:
         return {name: found[name] for name in measures.DEFINITIONS}
 
 
-def odd_readings(tally: Tally, words: str) -> list[str]:
+def odd_readings(tally: Tally, words: Line) -> list[str]:
     """Return a line for each reason to doubt that masks, read as `words` says, or maps were read as they were meant."""
     tp, fp, fn, tn = (int(count) for count in tally.pooled)
     lines = []
     if tp + fn == 0:
-        lines.append(f"warning: every mask is empty as it was read ({words}); if they hold an object, see --object")
+        lines.append(
+            f"warning: every mask is empty as it was read ({words.marked}); if they hold an object, "
+            f"see {named('object')}"
+        )
     if fp + tn == 0:
-        lines.append(f"warning: every mask is full as it was read ({words}); if they hold background, see --object")
+        lines.append(
+            f"warning: every mask is full as it was read ({words.marked}); if they hold background, "
+            f"see {named('object')}"
+        )
     if tp + fp == 0:
-        lines.append("warning: nothing at all is predicted at the threshold; look at the pictures, or see --threshold")
+        lines.append(
+            f"warning: nothing at all is predicted at the threshold; look at the pictures, or see {named('threshold')}"
+        )
     iou, other = (float(np.mean(values)) for values in ([row["iou"] for row in tally.figures], tally.complement_ious))
     if other > iou + _CLEARLY and _correlation(tp, fp, fn, tn) < -_CLEARLY:
         lines.append(
             f"warning: the complement of the masks fits far better, IoU {other:.3f} against {iou:.3f}; if black is the "
-            "object in them, give --invert"
+            f"object in them, give {named('invert')}"
         )
-    return lines
+    return [Line(line) for line in lines]
 
 
 def _correlation(tp: int, fp: int, fn: int, tn: int) -> float:

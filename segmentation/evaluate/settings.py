@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from segmentation.mask_reading.codes import parse_codes
+from toolkit.errors import named
 from toolkit.settings import Settings, setting
 
 
@@ -31,6 +32,6 @@ class EvaluationSettings(Settings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for flag, text in (("--object", self.object), ("--ignore", self.ignore)):
+        for flag, text in ((named("object"), self.object), (named("ignore"), self.ignore)):
             if text is not None:
                 parse_codes(text, flag)

@@ -8,7 +8,7 @@ from typing import NoReturn
 from segmentation.evaluate.settings import EvaluationSettings
 from segmentation.mask_reading.codes import Codes, parse_codes, shown
 from segmentation.mask_reading.rules import Look, Rule
-from toolkit.errors import UserError
+from toolkit.errors import UserError, named
 
 VOID = 255  # the index that PASCAL VOC and its followers leave out of every figure
 _VOID_COLOUR = 0xE0E0C0  # that index in VOC's palette
@@ -33,13 +33,13 @@ class Question:
     def objects(self) -> Codes | None:
         """Return what the user calls object."""
         text = None if self.maps else self.settings.object
-        return None if text is None else parse_codes(text, "--object")
+        return None if text is None else parse_codes(text, named("object"))
 
     @property
     def ignored(self) -> Codes | None:
         """Return what the user has ignored."""
         text = None if self.maps else self.settings.ignore
-        return None if text is None else parse_codes(text, "--ignore")
+        return None if text is None else parse_codes(text, named("ignore"))
 
     @property
     def level(self) -> float:
@@ -79,28 +79,28 @@ def kind_of(look: Look, rules: dict[str, Rule]) -> str:
 
 
 def _by_alpha(looks: Sequence[Look], question: Question) -> Rule:
-    named = question.objects is not None
+    is_named = question.objects is not None
     for look in looks:
         if not look.alpha:
-            question.refuse(look, "no alpha channel", "give codes or colours with --object instead of alpha")
+            question.refuse(look, "no alpha channel", f"give codes or colours with {named('object')} instead of alpha")
         dark, bright = look.counts.get(0, 0), set(look.counts) - {0}
-        if not named and look.alpha_varies and dark and bright and len(look.counts) <= _FEW:
+        if not is_named and look.alpha_varies and dark and bright and len(look.counts) <= _FEW:
             question.refuse(
                 look,
                 "transparent pixels and both black and other colours in what is visible",
-                "give --object alpha if what is visible is the object, or its code or colour",
+                f"give {named('object', 'alpha')} if what is visible is the object, or its code or colour",
             )
     return Rule("alpha channel, what is visible is object", alpha=True)
 
 
-def _require_some(named: Codes, looks: Sequence[Look], question: Question) -> None:
+def _require_some(objects: Codes, looks: Sequence[Look], question: Question) -> None:
     for look in looks:
-        if named.among(look.kind) & set(look.counts) or look.kind == "photo":
+        if objects.among(look.kind) & set(look.counts) or look.kind == "photo":
             return
     held = {kind: frozenset().union(*(look.counts for look in looks if look.kind == kind)) for kind in _kinds(looks)}
     words = "; ".join(f"{shown(codes, kind)}" for kind, codes in held.items() if codes)
     raise UserError(
-        f"--object {question.settings.object} is in none of {question.where}: they hold {words}; name these"
+        f"{named('object', question.settings.object)} is in none of {question.where}: they hold {words}; name these"
     )
 
 
@@ -112,7 +112,11 @@ def _rule(kind: str, looks: list[Look], question: Question) -> Rule:
     ignored = _ignored(kind, looks, question)
     if question.objects is not None:
         objects = question.objects.among(kind) - ignored
-        return Rule(f"{_NAMES[kind]}, object as --object says", objects=objects, ignored=ignored)
+        return Rule(
+            f"{_NAMES[kind]}, object as {named('object', words='the setting object')} says",
+            objects=objects,
+            ignored=ignored,
+        )
     found = _FORMS[kind]([_without(look, ignored) for look in looks] if ignored else looks, question)
     words = found.words + (f", {shown(ignored, kind)} ignored" if ignored else "")
     return Rule(words, found.plain and not ignored, found.level, found.objects, ignored)
@@ -156,7 +160,7 @@ def _colours(looks: list[Look], question: Question) -> Rule:
         question.refuse(
             looks[0],
             f"the colours {shown(set(total), 'colour')} without a black background",
-            "say which are the object, as --object '#ff0000'",
+            "say which are the object, as " + named("object", "'#ff0000'"),
         )
     return Rule(f"colours, object {_but_zero(set(total) - {0}, 'colour')}")
 
@@ -165,7 +169,8 @@ def _photos(looks: list[Look], question: Question) -> Rule:
     question.refuse(
         looks[0],
         "hundreds of colours, as photos do",
-        "name the folder of masks, or save them without loss, or say which colours are the object with --object",
+        "name the folder of masks, or save them without loss, or say which colours are the object with "
+        + named("object"),
     )
 
 
@@ -176,7 +181,7 @@ def _greys(looks: list[Look], question: Question) -> Rule:
     if question.maps:
         return _map_levels(looks, total, question)
     if question.settings.mask_threshold != _DEFAULT_LEVEL:
-        return Rule("grey levels, object as --mask-threshold says", level=question.level)
+        return Rule(f"grey levels, object as {_LEVEL_SETTING} says", level=question.level)
     if max(total) > VOID or (len(total) <= _FEW and not all(look.lossy for look in looks)):
         return _grey_codes(looks, total, question)
     return _soft(looks, total, question)
@@ -231,13 +236,15 @@ def _class_codes(look: Look, codes: set[int], question: Question) -> Rule:
         question.refuse(
             look,
             f"255 beside the codes {rest}",
-            f"give --ignore 255 if that is to be left out, so that {rest} are object, or else --object 255",
+            f"give {named('ignore', '255')} if that is to be left out, so that {rest} are object, or else "
+            f"{named('object', '255')}",
         )
     if codes == {1, 2}:
         question.refuse(
             look,
             "the codes 0, 1 and 2, of which one may mean unknown",
-            "give --object 1,2 if both are object, or --object 2 --ignore 1, or --object 1 --ignore 2",
+            f"give {named('object', '1,2')} if both are object, or {named('object', '2')} {named('ignore', '1')}, or "
+            f"{named('object', '1')} {named('ignore', '2')}",
         )
     return Rule(f"grey codes, object {_but_zero(codes, 'grey')}")
 
@@ -248,13 +255,14 @@ def _few_levels(look: Look, looks: list[Look], total: Counter[int], question: Qu
         question.refuse(
             look,
             f"the levels {shown(set(total), 'grey')}, which do not reach white",
-            "say which are object with --object, or give --mask-threshold, a share of white",
+            f"say which are object with {named('object')}, or give {named('mask_threshold')}, a share of white",
         )
     if len(total) == 3 and middle:
         question.refuse(
             look,
             f"the levels {min(total)}, {middle[0]} and {top}, as trimaps do",
-            f"give --ignore {middle[0]} if that is unknown, or --object {middle[0]},{top} or --object {top}",
+            f"give {named('ignore', middle[0])} if that is unknown, or {named('object', f'{middle[0]},{top}')} or "
+            f"{named('object', top)}",
         )
     return _soft(looks, total, question)
 
@@ -263,13 +271,16 @@ def _soft(looks: list[Look], total: Counter[int], question: Question) -> Rule:
     """Return the rule for masks of many levels: object from half white on."""
     share = sum(count for code, count in total.items() if _DARK < code < _BRIGHT) / total.total()
     if max(total) < question.level:
-        flags = "give --mask-threshold, a share of white, or say with --object which levels are object"
+        flags = (
+            f"give {named('mask_threshold')}, a share of white, or say with {named('object')} which levels are object"
+        )
         question.refuse(looks[0], f"grey levels up to {max(total)}, and none reaches half white", flags)
     if share > _PHOTO_SHARE:
         question.refuse(
             looks[0],
             f"grey levels of which {share:.0%} are neither near black nor near white, as photos do",
-            "name the folder of masks, or give --object, or --mask-threshold other than 0.5 if they are soft masks",
+            f"name the folder of masks, or give {named('object')}, or {named('mask_threshold')} other than 0.5 if they "
+            "are soft masks",
         )
     soft = share >= _SOFT_SHARE
     return Rule(f"{'soft ' if soft else ''}grey levels, object from {question.level:g} on", not soft, question.level)
@@ -280,7 +291,8 @@ def _but_zero(codes: set[int], kind: str) -> str:
     return f"is all but {zero} ({shown(codes, kind)})" if codes else f"is all but {zero}, which is all there is"
 
 
-_OBJECT = "say which are the object, as --object 1, and which to leave out, as --ignore 3"
-_PETS = "1 is the object and 3 its border: --object 1 --ignore 3"
+_LEVEL_SETTING = named("mask_threshold", words="the setting mask_threshold")
+_OBJECT = f"say which are the object, as {named('object', '1')}, and which to leave out, as {named('ignore', '3')}"
+_PETS = f"1 is the object and 3 its border: {named('object', '1')} {named('ignore', '3')}"
 _NAMES = {"grey": "grey codes", "index": "palette indices", "colour": "colours", "photo": "colours"}
 _FORMS = {"grey": _greys, "index": _indices, "colour": _colours, "photo": _photos}

@@ -13,7 +13,7 @@ from segmentation.mask_reading.files import Held, read_held
 from segmentation.mask_reading.forms import Question, decide, kind_of
 from segmentation.mask_reading.rules import BACKGROUND, IGNORED, OBJECT, Look, Rule
 from toolkit.compute.team import SOLO, Team
-from toolkit.errors import UserError
+from toolkit.errors import Line, UserError, named
 from toolkit.pictures.photos import read_gray
 
 _KEPT_BYTES = 2**26  # of masks packed to bits, so that they need not be decoded twice
@@ -99,10 +99,10 @@ class MaskReading:
         return cls(rules, settings, frozenset(empty), kept)
 
     @property
-    def words(self) -> str:
+    def words(self) -> Line:
         """Return how the masks are read, for results and the screen."""
         parts = list(dict.fromkeys(rule.words for rule in self.rules.values()))
-        return "; ".join(parts) + ("; inverted" if self.settings.invert else "")
+        return Line("; ".join(parts) + ("; inverted" if self.settings.invert else ""))
 
     @property
     def plain(self) -> bool:
@@ -133,7 +133,7 @@ class MaskReading:
         if not self.settings.resize_masks:
             raise UserError(
                 f"the mask {path} is {classes.shape[1]} x {classes.shape[0]} pixels, but {image} is "
-                f"{size[1]} x {size[0]}; give a mask of the same size, or --resize-masks"
+                f"{size[1]} x {size[0]}; give a mask of the same size, or {named('resize_masks')}"
             )
         return np.asarray(Image.fromarray(classes).resize((size[1], size[0]), Image.Resampling.NEAREST))
 

@@ -1,7 +1,6 @@
 """The guided filter (He, Sun & Tang 2010, "Guided Image Filtering"): a map follows the edges of a photo."""
 
 import numpy as np
-from scipy.ndimage import uniform_filter
 
 
 def guided_filter(guide: np.ndarray, source: np.ndarray, radius: int, epsilon: float) -> np.ndarray:
@@ -10,6 +9,8 @@ def guided_filter(guide: np.ndarray, source: np.ndarray, radius: int, epsilon: f
     Windows are squares of 2 * radius + 1 pixels; `epsilon` is the guide's variance below which a window
     counts as flat and is only smoothed (section 3.1, equations 5, 6 and 8). The result is clipped to [0, 1].
     """
+    from scipy.ndimage import uniform_filter  # a seventh of a second that predicting without it saves
+
     guide, source = guide.astype(np.float64), source.astype(np.float64)
 
     def mean(values: np.ndarray) -> np.ndarray:

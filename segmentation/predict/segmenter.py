@@ -24,6 +24,7 @@ from toolkit.files.artefacts import (
     match_state,
     save_artefact,
 )
+from toolkit.pictures.any_photo import Photo, as_photo
 from toolkit.pictures.pixels import from_bytes, gray, resize, shorter_side
 from toolkit.untrusted.wrapped import stripped, tables_in
 
@@ -75,32 +76,32 @@ class Segmenter:
         return self
 
     def probability(
-        self, photo: np.ndarray, protocol: str = "float", refine: bool = False, bf16: bool = False
+        self, photo: Photo, protocol: str = "float", refine: bool = False, bf16: bool = False
     ) -> np.ndarray:
         """Return the foreground probability (H, W) of one photo; see `predictions`."""
         return next(self.predictions([(None, photo)], protocol, refine, bf16))[2]
 
     def predictions(
         self,
-        photos: Iterable[tuple[Key, np.ndarray]],
+        photos: Iterable[tuple[Key, Photo]],
         protocol: str = "float",
         refine: bool = False,
         bf16: bool = False,
     ) -> Iterator[tuple[Key, np.ndarray, np.ndarray]]:
         """Yield the caller's key, the photo, and its foreground probability (H, W) float32 in [0, 1], in order.
 
-        Photos are uint8 (H, W, 3) of any size, and taken from `photos` a few at a time. The network sees them with
-        their shorter side at `image_size`. Protocol "float" keeps full precision, "original" goes through 8 bits as
-        the published evaluation does; `refine` lets the result follow the photo's edges at full resolution; `bf16`
-        computes the network in bfloat16 (segmentation.predict.inference says what that changes). UserError for another
-        protocol or something that is no photo.
+        Photos are of any size and form (toolkit.pictures.any_photo), yielded as uint8 (H, W, 3), and taken from
+        `photos` a few at a time. The network sees them with their shorter side at `image_size`. Protocol "float" keeps
+        full precision, "original" goes through 8 bits as the published evaluation does; `refine` lets the result follow
+        the photo's edges at full resolution; `bf16` computes the network in bfloat16 (segmentation.predict.inference
+        says what that changes). UserError for another protocol or something that is no photo.
         """
         if protocol not in PROTOCOLS:
             raise UserError(f"protocol {protocol!r} is unknown; choose one of {', '.join(PROTOCOLS)}")
         if bf16 not in self._prepared:
             self._prepared[bf16] = prepared(self.network, bf16)
-        for window in windows(photos):
-            shown = [_without_strips(_photo(photo)) for _, photo in window]
+        for window in windows((key, as_photo(photo)) for key, photo in photos):
+            shown = [_without_strips(photo) for _, photo in window]
             found = PROTOCOLS[protocol].predict(self._prepared[bf16], shown, self.image_size, self.device)
             for (key, photo), probability in zip(window, found, strict=True):
                 own = probability[: photo.shape[0], : photo.shape[1]]
@@ -113,9 +114,7 @@ class Segmenter:
         logits = self.network(resize(images, shorter_side(*size, self.image_size)))
         return resize(logits.float().softmax(dim=1)[:, 1:], size)[:, 0].clamp(0, 1)
 
-    def mask(
-        self, photo: np.ndarray, threshold: float = 0.5, protocol: str = "float", refine: bool = False
-    ) -> np.ndarray:
+    def mask(self, photo: Photo, threshold: float = 0.5, protocol: str = "float", refine: bool = False) -> np.ndarray:
         """Return the mask (H, W) bool of a photo: probability at least `threshold`."""
         return self.probability(photo, protocol, refine) >= threshold
 
@@ -193,15 +192,11 @@ def _network_from(tensors: dict[str, torch.Tensor], path: Path) -> UNet:
     if network is None:
         raise UserError(f"{path} holds no U-Net weights: {_LAST} is missing; check that it is the right file")
     match_state(tensors, _shapes(network), path, f"a U-Net of width {network.width}")
-    network = network.to_empty(device="cpu")
-    network.load_state_dict(tensors)
+    # Taken as they are, in the network's own precision: giving a network without weights memory first, as `to_empty`
+    # does, makes torch import sympy, which takes longer than all the rest of opening a segmenter.
+    own = {name: tensors[name].to(empty.dtype) for name, empty in network.state_dict().items()}
+    network.load_state_dict(own, assign=True)
     return network
-
-
-def _photo(pixels: np.ndarray) -> np.ndarray:
-    if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.size == 0:
-        raise UserError(f"a photo is {pixels.dtype} {list(pixels.shape)}; uint8 [height, width, 3] is needed")
-    return pixels
 
 
 def _without_strips(photo: np.ndarray) -> np.ndarray:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-from toolkit.errors import UserError
+from toolkit.errors import UserError, named
 from toolkit.settings import Settings, setting
 
 
@@ -54,11 +54,11 @@ class SelfTrainingSettings(Settings):
         super().__post_init__()
         if not self.ground <= self.first_core <= self.core <= self.certain:
             raise UserError(
-                f"--ground is {self.ground}, --first-core {self.first_core}, --core {self.core} and --certain "
-                f"{self.certain}; they have to rise in this order"
+                f"{named('ground')} is {self.ground}, {named('first_core')} {self.first_core}, {named('core')} "
+                f"{self.core} and {named('certain')} {self.certain}; they have to rise in this order"
             )
         if self.min_area >= self.max_area:
             raise UserError(
-                f"--min-area is {self.min_area} and --max-area {self.max_area}: no mask can pass; "
-                "let --min-area be the smaller one"
+                f"{named('min_area')} is {self.min_area} and {named('max_area')} {self.max_area}: no mask can pass; "
+                f"let {named('min_area')} be the smaller one"
             )

@@ -15,7 +15,7 @@ from segmentation.unet.network import UNet
 from segmentation.unet.training import Step, fresh_network, update
 from segmentation.unet.validation import validate
 from toolkit.compute.engine import Engine
-from toolkit.errors import UserError
+from toolkit.errors import UserError, named
 from toolkit.state import ResumableState, Stateful
 from toolkit.streams import Stream
 
@@ -53,8 +53,8 @@ class MaskedPhotos:
         if self.count - count < _LEAST:
             raise UserError(
                 f"only {self.count - count} photos have masks fit to train on, and {_LEAST} are needed; give more "
-                "photos of the kind the segmenter knows, or ease --agreement, --min-area, --max-area or --max-border "
-                "with another --out"
+                f"photos of the kind the segmenter knows, or ease {named('agreement')}, {named('min_area')}, "
+                f"{named('max_area')} or {named('max_border')} with another {named('out')}"
             )
         parts = (MaskedPhotos(self.photos[rows], self.masks[rows], self.batch) for rows in (~held, held))
         return next(parts), next(parts)

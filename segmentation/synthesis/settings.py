@@ -23,7 +23,7 @@ class SynthesizeSettings(Settings):
     )
     shard_size: int = setting(1000, "pairs in each tar file of the layout shards", minimum=1)
     batch: int = setting(32, "latents rendered at a time", minimum=1)
-    mask_rule: str = same_as(SegmentationSettings, "mask_rule")
+    mask_rule: str | None = same_as(SegmentationSettings, "mask_rule")
     connected_components: bool = same_as(SegmentationSettings, "connected_components")
     component_ratio: float = same_as(SegmentationSettings, "component_ratio")
     area_filter: bool = same_as(SegmentationSettings, "area_filter")

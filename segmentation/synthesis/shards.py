@@ -20,7 +20,7 @@ from PIL import Image
 from segmentation.synthesis.settings import SynthesizeSettings
 from segmentation.synthesis.synthesizer import MaskSynthesizer, SyntheticBatch
 from toolkit.compute.team import SOLO, Team
-from toolkit.errors import UserError
+from toolkit.errors import OUT, UserError
 from toolkit.files.writing import replace, settle, sha256_of
 from toolkit.pictures.pixels import to_bytes
 
@@ -149,7 +149,7 @@ class ShardWriter:
             if not self._growing.exists() and complete.exists():  # it was completed after the state was saved
                 os.replace(complete, self._growing)
             if not self._growing.exists() or self._growing.stat().st_size < self._bytes:
-                raise UserError(f"{self._growing} is gone or cut short; put it back, or start again in another --out")
+                raise UserError(f"{self._growing} is gone or cut short; put it back, or start again in another {OUT}")
             os.truncate(self._growing, self._bytes)
 
     def _append(self, content: bytes) -> None:

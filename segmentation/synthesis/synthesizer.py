@@ -13,9 +13,9 @@ from generators.protocol import Generator, Latents, render_twins
 from segmentation.unet.settings import SegmentationSettings
 from toolkit.compute.batches import even_slices
 from toolkit.compute.engine import Engine
-from toolkit.errors import UserError
+from toolkit.errors import UserError, named
 from toolkit.masks.filters import area_within, large_components, multimodal
-from toolkit.masks.rules import MASK_RULES
+from toolkit.masks.rules import DEFAULT_RULE, MASK_RULES
 from toolkit.streams import Stream
 
 
@@ -72,12 +72,14 @@ def latent_source(
     """
     if embeddings is None:
         if settings.z_noise > 0:
-            raise UserError("--z-noise is added to embeddings, but none are given; name their file or leave it away")
+            raise UserError(
+                f"{named('z_noise')} is added to embeddings, but none are given; name their file or omit it"
+            )
         if settings.noise_kind == "preserving":
-            raise UserError("--noise-kind is that of the noise on embeddings, but none are given; leave it away")
+            raise UserError(f"{named('noise_kind')} is that of the noise on embeddings, but none are given; omit it")
         return PriorSource(generator, settings.truncation)
     if settings.truncation is not None:
-        raise UserError("--truncation bounds random latents, but embeddings are given; leave one of the two away")
+        raise UserError(f"{named('truncation')} bounds random latents, but embeddings are given; omit one of the two")
     return EmbeddingSource(embeddings, settings.z_noise, settings.noise_kind == "preserving")
 
 
@@ -163,7 +165,7 @@ class MaskSynthesizer:
         self.source = source
         self.engine = engine or Engine(shift.device, bf16=False)
         self._generate = self.engine.fast(generator.__call__)
-        self.rule = MASK_RULES[settings.mask_rule]
+        self.rule = MASK_RULES[settings.mask_rule or DEFAULT_RULE]
         light, dark = shift if shift.dim() == 2 else (shift, -shift)
         self._shifts = (light, dark) if self.rule.opposed else (light,)
         self.stream = Stream(settings.seed, name)

@@ -11,8 +11,8 @@ import torch
 
 from cli.browse.pictures import segmented
 from cli.browse.set import BrowsedSet
-from cli.inputs.sources import open_directions
 from discovery.annotations import read_annotations
+from discovery.opening import open_directions
 from discovery.originals.reading import load_directions
 from discovery.originals.writing import networks_of
 from generators.catalogue import open_generator

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from toolkit.errors import UserError
+from toolkit.errors import UserError, named
 
 MODES = ("auto", "on", "off")
 
@@ -27,7 +27,7 @@ def pays(mode: str, device: torch.device, steps: int) -> bool:
     they are, compiling gains nothing (0.96 to 1.07 times as fast, after 27 to 98 seconds of it).
     """
     if mode not in MODES:
-        raise UserError(f"--compile is {mode!r}; choose one of {', '.join(MODES)}")
+        raise UserError(f"{named('compile')} is {mode!r}; choose one of {', '.join(MODES)}")
     return mode == "on" or (mode == "auto" and device.type == "cuda" and steps >= _WORTH_STEPS)
 
 

@@ -9,7 +9,7 @@ import torch
 from toolkit.compute.compilation import Work, compiled, pays
 from toolkit.compute.ranks import local_rank, world_size
 from toolkit.compute.team import SOLO, Team, join_team
-from toolkit.errors import UserError
+from toolkit.errors import UserError, named
 from toolkit.untrusted.text import whole_number
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
@@ -38,7 +38,7 @@ class Engine:
         """
         wanted = pays(mode, self.device, steps)
         if wanted and mode == "on" and self.team.size > 1:
-            raise UserError("--compile on goes with one process; leave it away")
+            raise UserError(f"{named('compile', 'on')} goes with one process; omit it")
         return replace(self, compile=wanted and self.team.size == 1)
 
     def fast(self, work: Work) -> Work:
@@ -68,7 +68,7 @@ def choose_engine(device: str = "auto", precision: str = "fp32") -> Engine:
     """
     name = device if device != "auto" else _best_device()
     if name.split(":")[0] not in DEVICES or not _available(name):
-        raise UserError(f"no device {device!r} on this machine; use --device cpu, or auto")
+        raise UserError(f"no device {device!r} on this machine; use {named('device', 'cpu')}, or auto")
     if precision not in PRECISIONS:
         raise UserError(f"precision {precision!r} is unknown; choose one of {', '.join(PRECISIONS)}")
     bf16 = precision == "bf16" or (precision == "auto" and _multiplies_bf16(name))
@@ -88,7 +88,7 @@ def _own_device(name: str) -> str:
     if name != "cuda" or not _available(own):
         raise UserError(
             f"process {local_rank()} of this machine cannot have {name} to itself; start one process a GPU, "
-            "or use --device cpu"
+            f"or use {named('device', 'cpu')}"
         )
     return own
 

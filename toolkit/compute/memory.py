@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 
 import torch
 
-from toolkit.errors import UserError
+from toolkit.errors import UserError, named
 
 _UNITS = {"mb": 10**6, "mib": 2**20, "gb": 10**9, "gib": 2**30}
 _COPIES = 4  # a learnt weight, its gradient and Adam's two moments
@@ -71,8 +71,8 @@ def largest_micro_batch(needed: Callable[[int], int], limit: int, batch: int, le
             return size
     smallest = math.ceil(batch / most)
     raise UserError(
-        f"--max-memory is {limit // 10**6}MB, but a training step with {smallest} of its {batch} samples at a time "
-        f"needs {math.ceil(needed(smallest) / 10**6)}MB; raise it, or train a smaller network"
+        f"{named('max_memory')} is {limit // 10**6}MB, but a training step with {smallest} of its {batch} samples at a "
+        f"time needs {math.ceil(needed(smallest) / 10**6)}MB; raise it, or train a smaller network"
     )
 
 

@@ -2,7 +2,7 @@
 
 import os
 
-from toolkit.errors import UserError
+from toolkit.errors import UserError, named
 from toolkit.untrusted.text import whole_number
 
 
@@ -27,6 +27,6 @@ def _told(name: str, otherwise: str = "") -> int:
     if number is None or (name == "WORLD_SIZE" and number == 0):
         raise UserError(
             f"the environment says WORLD_SIZE={os.environ.get('WORLD_SIZE')} and {name}={told}; start with torchrun or "
-            "--processes, or unset WORLD_SIZE"
+            f"{named('processes')}, or unset WORLD_SIZE"
         )
     return number

@@ -130,7 +130,7 @@ def _outcome(work: Callable[[], T]) -> tuple[T | None, str | None]:
     except TeamError:
         raise
     except UserError as error:
-        return None, str(error)
+        return None, error.marked
 
 
 def _result(outcomes: list[Any]) -> list[Any]:

@@ -8,16 +8,17 @@ import contextlib
 import datetime
 import functools
 import os
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from toolkit.command_line import command
 from toolkit.errors import UserError
 from toolkit.files.fetch import Transfer, by_hand, fetch
 from toolkit.files.partial_file import tidy
+from toolkit.files.places import cache_folder
 from toolkit.files.writing import read_json, sha256_of, write_json
 from toolkit.settings import read_toml
 from toolkit.untrusted.printable import is_printable
@@ -63,27 +64,12 @@ class PublishedFile:
         if not self.mirrors:
             return f"get {self.page} by hand (it may lead on to Kaggle) and unpack it as {self.path}"
         alone = by_hand(self.mirrors, self.path)
-        return alone if is_offline() else f"run toolkit weights pull {self.name} ({self.size}), or {alone}"
+        return alone if is_offline() else f"run {command('weights', 'pull', self.name)} ({self.size}), or {alone}"
 
 
 def is_offline() -> bool:
     """Return whether TOOLKIT_OFFLINE forbids downloads."""
     return os.environ.get("TOOLKIT_OFFLINE", "").lower() not in ("", "0", "false", "no")
-
-
-def cache_folder() -> Path:
-    """Return the folder for downloads: TOOLKIT_CACHE, or this platform's place for what can be downloaded again."""
-    given = os.environ.get("TOOLKIT_CACHE")
-    if given:
-        return Path(given).expanduser()
-    home = Path.home()
-    if sys.platform == "win32":
-        base = Path(os.environ.get("LOCALAPPDATA") or home / "AppData" / "Local")
-    elif sys.platform == "darwin":
-        base = home / "Library" / "Caches"
-    else:
-        base = Path(os.environ.get("XDG_CACHE_HOME") or home / ".cache")
-    return base / "latent-segmentation-toolkit"
 
 
 def published() -> dict[str, PublishedFile]:
@@ -158,7 +144,8 @@ def cached(entry: PublishedFile) -> Path | None:
     elif digest != expected:
         raise UserError(
             f"{entry.path} is not what it was: its SHA-256 is {digest}, but {expected} is expected; delete it and "
-            f"run toolkit weights pull {entry.name}, or delete {_record_path(entry).name} too if you mean to change it"
+            f"run {command('weights', 'pull', entry.name)}, or delete {_record_path(entry).name} too if you mean to "
+            "change it"
         )
     return entry.path
 

@@ -21,12 +21,12 @@ from typing import Any
 
 from toolkit import __version__
 from toolkit.compute.team import SOLO, Team
-from toolkit.errors import UserError
+from toolkit.errors import OUT, UserError, named
 from toolkit.files.artefacts import load_pickled, save_checkpoint
 from toolkit.files.locks import hold, let_go
 from toolkit.files.workplace import holdings, sweep_below
 from toolkit.files.writing import read_json, writable_folder, write_json, write_text
-from toolkit.settings import Settings, flag_of, read_toml
+from toolkit.settings import Settings, read_toml
 from toolkit.untrusted.text import LARGEST_JSON, parse_json, read_text
 
 
@@ -85,7 +85,7 @@ class RunFolder:
         # What a killed start of these very settings has left is no obstacle.
         ours = config.is_file() and config.read_bytes() == settings.as_toml(config.name).encode()
         if holdings(self.path, but=[config.name] if ours else []):
-            raise UserError(f"{self.path} holds other files and no run; choose an empty or new folder with --out")
+            raise UserError(f"{self.path} holds other files and no run; choose an empty or new {OUT}")
         return {"started": _now(), "resumed": []}
 
     def _take_up(
@@ -106,6 +106,7 @@ class RunFolder:
             self.path / "run.json",
             {
                 "kind": settings.kind,
+                **({"preset": settings.preset_name} if settings.presets else {}),
                 "inputs": dict(inputs),
                 "command": shlex.join(["toolkit", *sys.argv[1:]]),
                 "toolkit": __version__,
@@ -123,9 +124,9 @@ class RunFolder:
         before = read_json(self.path / "run.json")
         kind = before.get("kind") if isinstance(before, dict) else None
         if kind != self.kind:
-            raise UserError(f"{self.path} holds a {kind} run, not {self.kind}; choose another --out")
+            raise UserError(f"{self.path} holds a {kind} run, not {self.kind}; choose another {OUT}")
         if not isinstance(before.get("inputs", {}), dict) or not isinstance(before.get("resumed", []), list):
-            raise UserError(f"{self.path / 'run.json'} is no record of a run; put it back, or choose another --out")
+            raise UserError(f"{self.path / 'run.json'} is no record of a run; put it back, or choose another {OUT}")
         return before
 
     def _require_same(
@@ -134,7 +135,8 @@ class RunFolder:
         # A setting that came to the toolkit after the run began had its default then.
         defaults = {field.name: field.default for field in dataclasses.fields(settings)}
         watching = defaults.keys() - settings.defining().keys()
-        recorded = {**defaults, **read_toml(self.path / "config.toml"), **before.get("inputs", {})}
+        begun = settings.up_to_date(read_toml(self.path / "config.toml"))
+        recorded = {**defaults, **begun, **before.get("inputs", {})}
         old = {name: value for name, value in recorded.items() if name not in watching}
         new = {**settings.defining(), **inputs}
         changed = [
@@ -146,7 +148,7 @@ class RunFolder:
         if changed:
             raise UserError(
                 f"{self.path} holds a run {_told(changed, list(defaults), extendable)}; repeat that command or choose "
-                "another --out"
+                f"another {OUT}"
             )
 
     @property
@@ -165,7 +167,7 @@ class RunFolder:
             return None
         result = read_json(path)
         if not isinstance(result, dict) or not isinstance(result.get("steps"), int):
-            raise UserError(f"{path} is no result of a {self.kind} run; put it back, or choose another --out")
+            raise UserError(f"{path} is no result of a {self.kind} run; put it back, or choose another {OUT}")
         return result
 
     def load_checkpoint(self) -> dict[str, Any] | None:
@@ -200,7 +202,7 @@ class RunFolder:
         if broken:
             raise UserError(
                 f"{', '.join(broken)} became NaN or infinite at step {step}: the run diverged; start anew in another "
-                "--out with lower learning rates or --precision fp32"
+                f"{OUT} with lower learning rates or {named('precision', 'fp32')}"
             )
         with (self.path / "metrics.jsonl").open("a", encoding="utf-8") as handle:
             handle.write(json.dumps({"step": step, **values}) + "\n")
@@ -256,9 +258,9 @@ def _told(changed: list[tuple[str, Any, Any]], settings: list[str], extendable: 
     _, had, asked = changed[0]
     if [name for name, _, _ in changed] == ["steps"] and isinstance(had, int) and isinstance(asked, int):
         able = "only be made longer" if "steps" in extendable else "be made neither shorter nor longer"
-        return f"of {had} steps, and --steps is {asked} now; it can {able}"
+        return f"of {had} steps, and {named('steps')} is {asked} now; it can {able}"
     return "begun otherwise: " + "; ".join(
-        f"{flag_of(name) if name in settings else name} was {had!r}, now {asked!r}" for name, had, asked in changed
+        f"{named(name) if name in settings else name} was {had!r}, now {asked!r}" for name, had, asked in changed
     )
 
 
@@ -271,7 +273,7 @@ def _logged(line: str, source: str) -> dict[str, float]:
     figures = parse_json(line, source)
     whole = isinstance(figures, dict) and type(figures.get("step")) is int
     if not whole or not all(isinstance(value, int | float) for value in figures.values()):
-        raise UserError(f"{source} holds no figures of a step; put the log back, or choose another --out")
+        raise UserError(f"{source} holds no figures of a step; put the log back, or choose another {OUT}")
     return figures
 
 

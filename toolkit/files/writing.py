@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from toolkit.errors import UserError
+from toolkit.errors import OUT, UserError
 from toolkit.files.locks import claimed
 from toolkit.files.names import writable
 from toolkit.files.workplace import holdings, sweep, workplace
@@ -71,11 +71,11 @@ def replacing_folder(path: Path) -> Iterator[Path]:
     would be gone from under the shell.
     """
     place = path.resolve()
-    taken = UserError(f"{path} is there already; choose a new or empty folder with --out")
+    taken = UserError(f"{path} is there already; choose a new or empty {OUT}")
     if path.is_file():
         raise taken
     if place == Path.cwd():
-        raise UserError(f"{path} is the current folder, which cannot be replaced; name a new folder with --out")
+        raise UserError(f"{path} is the current folder, which cannot be replaced; name a new {OUT}")
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
         with workplace(place.parent) as where:
@@ -131,7 +131,7 @@ def writable_folder(path: Path) -> Path:
             pass
     except OSError as error:
         reason = "it is a file" if path.is_file() else (error.strerror or str(error))
-        raise UserError(f"cannot write into {path}: {reason}; choose another output folder with --out") from error
+        raise UserError(f"cannot write into {path}: {reason}; choose another {OUT}") from error
     return path
 
 

@@ -1,12 +1,14 @@
 """A folder of photos: what counts as one, and what is left out."""
 
+import hashlib
 import os
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from toolkit.errors import UserError
+from toolkit.errors import UserError, named
+from toolkit.files.names import name_bytes
 from toolkit.pictures.picture_files import HEIF_ENDINGS, HEIF_NEEDS, photo_endings
 
 _SYSTEM_NAMES = ("__MACOSX", "Thumbs.db", "desktop.ini", "@eaDir")
@@ -64,6 +66,20 @@ def open_folder(folder: Path) -> PhotoFolder:
 def list_photos(folder: Path) -> list[Path]:
     """Return every photo below `folder`, sorted by path; UserError when there is none (see `open_folder`)."""
     return list(open_folder(folder).paths)
+
+
+def require_outside(out: Path, photos: Path) -> None:
+    """Raise UserError when `out` lies in the folder of photos: the next run would take its pictures for photos."""
+    if photos.is_dir() and out.resolve().is_relative_to(photos.resolve()):
+        raise UserError(
+            f"{named('out', out)} lies in {photos}: the next run would take its pictures for photos; choose another"
+        )
+
+
+def photos_digest(paths: Sequence[Path], folder: Path) -> str:
+    """Return a digest of the photos' names and sizes, so that a changed folder is noticed when a run is resumed."""
+    lines = [f"{path.relative_to(folder)} {path.stat().st_size}" for path in paths]
+    return hashlib.sha256(name_bytes("\n".join(lines))).hexdigest()[:16]
 
 
 def _files(folder: Path) -> Iterator[tuple[Path, bool]]:

@@ -1,25 +1,30 @@
 """Photos and masks on disk: found, named, and read right whatever the format."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from PIL import Image, ImageOps
 
+from toolkit.errors import UserError
 from toolkit.files.writing import replacing
 from toolkit.pictures.colour import to_srgb
 from toolkit.pictures.photo_folder import list_photos
-from toolkit.pictures.picture_files import PHOTO_ENDINGS, opened, require_side
+from toolkit.pictures.picture_files import PHOTO_ENDINGS, Source, opened, require_side
+from toolkit.watch import SILENT, Watch
 
 __all__ = [
     "PHOTO_ENDINGS",
+    "as_rgb",
     "eight_bit",
     "list_photos",
     "read_centre",
     "read_gray",
     "read_photo",
     "read_square",
+    "read_squares",
     "write_picture",
 ]
 
@@ -27,10 +32,17 @@ _WIDE_MODES = ("I", "F", "I;16", "I;16B", "I;16L", "I;16N")
 _SEE_THROUGH_MODES = ("LA", "PA", "RGBA", "La", "RGBa")
 
 
-def _read(path: Path, as_wanted: Callable[[Image.Image], Image.Image]) -> np.ndarray:
-    with opened(path) as image:
+_WHITE = (255, 255, 255)
+
+
+def _read(source: Source, as_wanted: Callable[[Image.Image], Image.Image]) -> np.ndarray:
+    with opened(source) as image:
         image.load()
-        return np.array(as_wanted(eight_bit(ImageOps.exif_transpose(image))))
+        return np.array(as_wanted(_upright(image)))
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    return eight_bit(ImageOps.exif_transpose(image))
 
 
 def eight_bit(image: Image.Image) -> Image.Image:
@@ -49,22 +61,30 @@ def eight_bit(image: Image.Image) -> Image.Image:
     return levels
 
 
-def read_photo(path: Path, ground: tuple[int, int, int] = (255, 255, 255)) -> np.ndarray:
-    """Return a photo as uint8 (H, W, 3), turned upright by its EXIF tag.
+def read_photo(source: Source, ground: tuple[int, int, int] = _WHITE) -> np.ndarray:
+    """Return the photo in a file as uint8 (H, W, 3), turned upright by its EXIF tag.
 
     Grey, palette, CMYK and 16-bit pictures are converted, colours brought to sRGB by the profile that the file carries,
     transparency is laid over `ground`. Of several pages or frames the first is read. UserError names a file that cannot
     be read whole.
     """
+    return _read(source, lambda image: _laid_over(image, ground))
 
-    def laid_over_ground(image: Image.Image) -> Image.Image:
-        image = to_srgb(image)
-        if image.mode in _SEE_THROUGH_MODES or "transparency" in image.info:
-            base = Image.new("RGBA", image.size, (*ground, 255))
-            image = Image.alpha_composite(base, image.convert("RGBA"))
-        return image.convert("RGB")
 
-    return _read(path, laid_over_ground)
+def as_rgb(image: Image.Image) -> np.ndarray:
+    """Return a picture that Pillow has opened as `read_photo` returns the file; UserError if it cannot be decoded."""
+    try:
+        return np.array(_laid_over(_upright(image), _WHITE))
+    except Exception as error:  # of a file that is decoded only now, ten kinds
+        raise UserError(f"cannot use the picture {image!r} ({error}); open it again") from error
+
+
+def _laid_over(image: Image.Image, ground: tuple[int, int, int]) -> Image.Image:
+    image = to_srgb(image)
+    if image.mode in _SEE_THROUGH_MODES or "transparency" in image.info:
+        base = Image.new("RGBA", image.size, (*ground, 255))
+        image = Image.alpha_composite(base, image.convert("RGBA"))
+    return image.convert("RGB")
 
 
 def read_gray(path: Path) -> np.ndarray:
@@ -89,6 +109,14 @@ def read_centre(path: Path, size: int) -> np.ndarray:
     left, top = round((width - size) / 2), round((height - size) / 2)
     resized = image.resize((width, height), Image.Resampling.BILINEAR)
     return np.asarray(resized.crop((left, top, left + size, top + size)))
+
+
+def read_squares(paths: Sequence[Path], size: int, watch: Watch = SILENT) -> torch.Tensor:
+    """Return the photos' centre squares, uint8 (N, 3, size, size) on the CPU; UserError naming one that is broken."""
+    pixels = np.empty((len(paths), size, size, 3), np.uint8)
+    for index, path in enumerate(watch.over(paths, "reading photos", "photos")):
+        pixels[index] = read_square(path, size)
+    return torch.from_numpy(pixels).permute(0, 3, 1, 2).contiguous()
 
 
 def write_picture(path: Path, pixels: np.ndarray) -> None:

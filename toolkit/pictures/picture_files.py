@@ -6,6 +6,7 @@ whatever ending the file has.
 
 import contextlib
 import functools
+import io
 import warnings
 from collections.abc import Iterator
 from importlib.util import find_spec
@@ -35,6 +36,7 @@ PHOTO_ENDINGS = (
     *(".jpg", ".jpeg", ".jfif", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".avif"),
     *(".jp2", ".j2k", ".ppm", ".pgm", ".pbm", ".pnm", ".tga"),
 )
+Source = Path | io.BytesIO  # a file, or the content of one
 _FORMATS = ("JPEG", "PNG", "BMP", "GIF", "TIFF", "WEBP", "AVIF", "JPEG2000", "PPM", "TGA")
 _LARGEST_SIDE = {".webp": 16_383, ".gif": 65_535, ".jpg": 65_500, ".jpeg": 65_500, ".mp4": 16_384}
 _MOST_PIXELS = 178_956_970  # of a picture that Pillow opens again
@@ -58,33 +60,39 @@ def photo_endings() -> tuple[str, ...]:
 
 
 @contextlib.contextmanager
-def opened(path: Path) -> Iterator[Image.Image]:
-    """Yield the picture in `path`, not yet decoded; UserError for whatever is wrong with it, while it is used too."""
+def opened(source: Source) -> Iterator[Image.Image]:
+    """Yield the picture in a file, not yet decoded; UserError for whatever is wrong with it, while it is used too."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # a stray EXIF field is no reason to trouble anybody
-            if not Path(path).is_dir():
-                existing_file(path, "photo")  # a pipe would be waited for
-            with _open(path) as image:
+            if not isinstance(source, io.BytesIO) and not Path(source).is_dir():
+                existing_file(source, "photo")  # a pipe would be waited for
+            with _open(source) as image:
                 yield image
     except UserError:
         raise
     except Exception as error:  # for damaged files Pillow's decoders raise ten kinds, RuntimeError and TypeError too
-        raise UserError(f"cannot read the photo {path} ({error}); {_advice(path, error)}") from error
+        raise UserError(f"cannot read the photo {_named(source)} ({error}); {_advice(source, error)}") from error
 
 
-def _open(path: Path) -> Image.Image:
+def _named(source: Source) -> str:
+    return f"of {source.getbuffer().nbytes} bytes" if isinstance(source, io.BytesIO) else str(source)
+
+
+def _open(source: Source) -> Image.Image:
     try:
-        return Image.open(path, formats=_FORMATS)
+        return Image.open(source, formats=_FORMATS)
     except Image.UnidentifiedImageError:
-        start = _start(path)
+        start = _start(source)
         if start[4:8] != b"ftyp" or start[8:12] not in _HEIF_BRANDS:
             raise
-        return _open_heif(path)
+        return _open_heif(source)
 
 
-def _start(path: Path) -> bytes:
-    with Path(path).open("rb") as handle:
+def _start(source: Source) -> bytes:
+    if isinstance(source, io.BytesIO):
+        return bytes(source.getbuffer()[:32])
+    with Path(source).open("rb") as handle:
         return handle.read(32)
 
 
@@ -95,18 +103,20 @@ def _register_heif() -> None:
     register_heif_opener()
 
 
-def _open_heif(path: Path) -> Image.Image:
+def _open_heif(source: Source) -> Image.Image:
     if not find_spec("pillow_heif"):
-        raise UserError(f"cannot read the photo {path}: it is HEIC, which needs {HEIF_NEEDS}; or convert it to JPEG")
+        raise UserError(
+            f"cannot read the photo {_named(source)}: it is HEIC, which needs {HEIF_NEEDS}; or convert it to JPEG"
+        )
     _register_heif()
-    return Image.open(path, formats=("HEIF",))
+    return Image.open(source, formats=("HEIF",))
 
 
-def _advice(path: Path, error: Exception) -> str:
+def _advice(source: Source, error: Exception) -> str:
     if isinstance(error, Image.DecompressionBombError):
         return f"it is larger than the {_MOST_PIXELS // 10**6} million pixels that are read: make it smaller"
     if isinstance(error, Image.UnidentifiedImageError):
-        return _what_it_is(path)
+        return _what_it_is(source)
     if isinstance(error, IsADirectoryError):
         return "it is a folder; name a file in it"
     if isinstance(error, PermissionError):
@@ -118,8 +128,8 @@ def _advice(path: Path, error: Exception) -> str:
     return "it is cut off or damaged: copy or download it again"
 
 
-def _what_it_is(path: Path) -> str:
-    start = _start(path)
+def _what_it_is(source: Source) -> str:
+    start = _start(source)
     if start[4:8] == b"ftyp":
         return "it is cut off or damaged: copy or download it again"
     if not start:

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from discovery.methods.deformator.kinds import DEFORMATORS
-from toolkit.errors import UserError
+from toolkit.errors import UserError, named
 
 
 def fitted(rows: torch.Tensor, width: int) -> torch.Tensor:
@@ -136,7 +136,7 @@ class OrthoDeformator(Deformator):
         if num_directions > self.out_dim:
             raise UserError(
                 f"{num_directions} orthogonal directions do not fit {self.out_dim} latent numbers; "
-                f"give --directions {self.out_dim} or fewer, or another --deformator"
+                f"give {named('directions', self.out_dim)} or fewer, or another {named('deformator')}"
             )
         self.log_mat_half = nn.Parameter((1.0 if random_init else 0.001) * torch.randn(self.out_dim, self.out_dim))
 
@@ -163,7 +163,7 @@ class IdDeformator(Deformator):
         if num_directions > latent_dim:
             raise UserError(
                 f"{num_directions} directions are more than the {latent_dim} latent axes; "
-                f"give --directions {latent_dim} or fewer, or another --deformator"
+                f"give {named('directions', latent_dim)} or fewer, or another {named('deformator')}"
             )
 
     def deformed(self, shifts: torch.Tensor) -> torch.Tensor:

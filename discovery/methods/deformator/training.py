@@ -22,7 +22,7 @@ from toolkit.compute.batches import even_slices
 from toolkit.compute.engine import Engine
 from toolkit.compute.memory import training_bytes
 from toolkit.directions import DirectionSet
-from toolkit.errors import UserError
+from toolkit.errors import UserError, named
 from toolkit.state import ResumableState, Stateful
 from toolkit.streams import Stream
 
@@ -52,7 +52,7 @@ class DiscoveryState(ResumableState):
         if settings.reconstructor == "lenet" and side < _LENET_SIDE:
             raise UserError(
                 f"the lenet reconstructor needs images of at least {_LENET_SIDE} pixels, but these have "
-                f"{side}; use --reconstructor resnet"
+                f"{side}; use {named('reconstructor', 'resnet')}"
             )
         num_directions = settings.directions or generator.latent_dim
         deformator = make_deformator(

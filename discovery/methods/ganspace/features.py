@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from generators.protocol import Generator, Inspectable, Latents
-from toolkit.errors import UserError
+from toolkit.errors import UserError, named
 from toolkit.pictures.pixels import resize
 
 LATENTS, IMAGES = "latents", "images"
@@ -35,7 +35,7 @@ class Features:
         if self.layer == LATENTS and own != LATENTS:
             raise UserError(
                 f"latents of {generator.name} come from a fixed distribution, which has no components of its own; "
-                "leave --layer away or name a submodule"
+                f"omit {named('layer')} or name a submodule"
             )
         self._module: nn.Module | None = None
         if self.layer not in (LATENTS, IMAGES):

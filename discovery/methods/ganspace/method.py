@@ -18,7 +18,7 @@ from discovery.methods.signs import with_fixed_signs
 from generators.protocol import Generator, Latents
 from toolkit.compute.engine import Engine
 from toolkit.directions import DirectionSet
-from toolkit.errors import UserError
+from toolkit.errors import OUT, UserError, named
 from toolkit.streams import Stream
 
 
@@ -112,8 +112,8 @@ def _require_enough(state: GanspaceState) -> None:
     alive = int((deviations > 1e-6 * deviations[0].clamp_min(1e-30)).sum())
     if alive < state.count:
         raise UserError(
-            f"features of layer {state.features.layer} vary along {alive} directions only; give --directions {alive}, "
-            "and another --out"
+            f"features of layer {state.features.layer} vary along {alive} directions only; give "
+            f"{named('directions', alive)}, and another {OUT}"
         )
 
 

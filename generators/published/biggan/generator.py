@@ -6,6 +6,8 @@ from typing import Any, Self
 
 import torch
 
+from generators.frozen import FrozenGenerator
+from generators.layouts import Family, Layout
 from generators.protocol import Latents
 from generators.published.biggan.network import (
     BIGBIGAN,
@@ -15,7 +17,6 @@ from generators.published.biggan.network import (
     infer_shape,
     published_shapes,
 )
-from generators.published.frozen import FrozenGenerator
 from generators.spec import Options
 from toolkit.errors import UserError
 from toolkit.files.artefacts import (
@@ -144,6 +145,18 @@ def from_published(state: Tensors, path: Path, options: Options) -> BigBiGAN | C
     kept = state[_TARGET_CLASSES].long().flatten().tolist() if _TARGET_CLASSES in state else ()
     classes = options.integers("classes") or kept
     return ConditionalBigGAN(BigGANNetwork(infer_shape(state, BIGGAN_128), state), classes)
+
+
+FAMILY = Family(
+    (
+        Layout(
+            "a BigGAN or BigBiGAN (BigGAN-PyTorch layout)",
+            published_entries,
+            from_published,
+            lambda name: name.endswith(".sv0"),
+        ),
+    )
+)
 
 
 def _has_one_class(state: Tensors) -> bool:

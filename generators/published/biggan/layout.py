@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from generators.published.frozen import FIRST_SIDE
+from generators.frozen import FIRST_SIDE
 from toolkit.errors import UserError
 
 # Resolution -> channels into and out of each doubling block, in units of `ch` (as in BigGAN-PyTorch).

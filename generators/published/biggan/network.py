@@ -11,8 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from generators.published.biggan.layout import BIGBIGAN, BIGGAN_128, BigGANShape, infer_shape, published_shapes
-from generators.published.frozen import (
+from generators.frozen import (
     FIRST_SIDE,
     FirstFeatures,
     FixedConv,
@@ -21,6 +20,7 @@ from generators.published.frozen import (
     modulated,
     upsampled_conv,
 )
+from generators.published.biggan.layout import BIGBIGAN, BIGGAN_128, BigGANShape, infer_shape, published_shapes
 
 __all__ = ["BIGBIGAN", "BIGGAN_128", "BigGANNetwork", "BigGANShape", "infer_shape", "published_shapes"]
 

@@ -6,8 +6,15 @@ from typing import Self
 
 import torch
 
+from generators.layouts import Family, Layout
 from generators.protocol import Latents
-from generators.published.stylegan2.layout import MEAN_LATENT, check_filters, infer_shape
+from generators.published.stylegan2.layout import (
+    MEAN_LATENT,
+    check_filters,
+    infer_shape,
+    published_shapes,
+    unwrapped,
+)
 from generators.published.stylegan2.network import StyleGAN2Network
 from generators.spec import Options
 from toolkit.errors import UserError
@@ -114,3 +121,16 @@ def from_published(state: Tensors, path: Path, options: Options) -> StyleGAN2:
     check_filters(state, shape, path)
     mean = state[MEAN_LATENT].float() if MEAN_LATENT in state else None
     return StyleGAN2(StyleGAN2Network(shape, state), space, fresh, psi, mean)
+
+
+FAMILY = Family(
+    (
+        Layout(
+            "a StyleGAN2 (rosinality layout)",
+            lambda state: published_shapes(infer_shape(state)),
+            from_published,
+            lambda name: name == MEAN_LATENT,
+        ),
+    ),
+    unwrapped,
+)

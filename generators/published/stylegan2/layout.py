@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from generators.published.frozen import FIRST_SIDE, told_size
+from generators.frozen import FIRST_SIDE, likeliest_size
 from toolkit.errors import UserError
 from toolkit.files.artefacts import Tensors
 
@@ -99,12 +99,12 @@ def infer_shape(state: Mapping[str, torch.Tensor]) -> StyleGAN2Shape:
     that no network can have.
     """
     num_stages = max(1, _count(state, r"convs\.(\d{1,3})\.") // 2, _count(state, r"to_rgbs\.(\d{1,3})\."))
-    channels = [told_size(state, [("conv1.activate.bias", 0), ("input.input", 1)], 512)]
+    channels = [likeliest_size(state, [("conv1.activate.bias", 0), ("input.input", 1)], 512)]
     for i in range(num_stages):
         told = [(f"convs.{2 * i}.activate.bias", 0), (f"convs.{2 * i + 1}.activate.bias", 0)]
         told += [(f"to_rgbs.{i}.conv.weight", 2)]
-        channels.append(told_size(state, told, channels[-1]))
-    style_dim = told_size(state, [(name, 1) for name in state if name.endswith("modulation.weight")], 512)
+        channels.append(likeliest_size(state, told, channels[-1]))
+    style_dim = likeliest_size(state, [(name, 1) for name in state if name.endswith("modulation.weight")], 512)
     return StyleGAN2Shape(tuple(channels), style_dim, (_count(state, r"style\.(\d{1,3})\.") or 9) - 1)
 
 

@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from generators.published.frozen import FixedConv
+from generators.frozen import FixedConv
 from generators.published.stylegan2.layout import FILTER, StyleGAN2Shape
 
 _EPS = 1e-8

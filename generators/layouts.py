@@ -1,18 +1,23 @@
-"""The layouts of published generator files, and which of them a file has."""
+"""The families of published generators, one table, and which of their layouts a file has.
+
+A family is one module or folder of `generators.published`, found there by itself, with one object, FAMILY. A package
+adds a family by an entry point of the group `latent_toolkit.families` that names such an object (see toolkit.plug_ins);
+it is looked at where a file fits none of ours.
+"""
 
 import os
-from collections.abc import Callable, Mapping
+import pkgutil
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from generators import published
 from generators.protocol import Generator
-from generators.published import proggan, sngan
-from generators.published.biggan import generator as bigbigan
-from generators.published.stylegan2 import generator as stylegan2
-from generators.published.stylegan2 import layout as stylegan2_layout
 from generators.spec import Options
 from toolkit.errors import UserError
 from toolkit.files.artefacts import Tensors, differences, require_weights
+from toolkit.plug_ins import PlugInError, Table
 
 Shapes = Mapping[str, tuple[int, ...]]
 
@@ -29,9 +34,10 @@ OWN_HINT = "; weights of your own network go behind its code, package.module:fac
 class Layout:
     """One published layout.
 
-    `shapes` tells from a state the entries (name -> shape) that a whole file of its size has; names for which
-    `optional` is true may be absent. `build` makes the generator of a state that has them all. Both see names without
-    the prefix of an adapter.
+    `what` names it with its article. `shapes` infers from a state the entries (name -> shape) that a whole file of its
+    size has: for a state of something else those of any size, or UserError; names for which `optional` is true may be
+    absent. `build` makes the generator of a state that has them all, its path and the options behind its name. Both see
+    names without the prefix of an adapter.
     """
 
     what: str
@@ -40,36 +46,32 @@ class Layout:
     optional: Callable[[str], bool] = lambda name: False
 
 
-def _sngan(preset: sngan.SNGANShape) -> Layout:
-    return Layout(
-        f"an SNGAN of {preset.image_size} px (GANLatentDiscovery layout)",
-        lambda state: sngan.published_shapes(sngan.infer_shape(state, preset)),
-        lambda state, path, _options: sngan.from_published(state, path, preset),
-        sngan.is_optional,
-    )
+@dataclass(frozen=True)
+class Family:
+    """The layouts of one family, and how its files wrap a state: `unwrapped` returns anything else as it is."""
+
+    layouts: tuple[Layout, ...]
+    unwrapped: Callable[[Any], Any] = lambda held: held
 
 
-LAYOUTS = (
-    Layout(
-        "a BigGAN or BigBiGAN (BigGAN-PyTorch layout)",
-        bigbigan.published_entries,
-        bigbigan.from_published,
-        lambda name: name.endswith(".sv0"),
-    ),
-    Layout(
-        "a StyleGAN2 (rosinality layout)",
-        lambda state: stylegan2_layout.published_shapes(stylegan2_layout.infer_shape(state)),
-        stylegan2.from_published,
-        lambda name: name == stylegan2_layout.MEAN_LATENT,
-    ),
-    _sngan(sngan.SNGAN_32),
-    _sngan(sngan.SNGAN_64),
-    Layout(
-        "a ProgGAN (GANLatentDiscovery layout)",
-        lambda state: proggan.published_shapes(proggan.infer_shape(state)),
-        lambda state, _path, _options: proggan.from_published(state),
-    ),
+def _fault(entry: Any) -> str | None:
+    if not isinstance(entry, Family):
+        return f"it is {type(entry).__name__}, but has to be a Family"
+    right = bool(entry.layouts) and all(isinstance(layout, Layout) for layout in entry.layouts)
+    return None if right else "its layouts have to be one Layout or more"
+
+
+_MODULES = [module.name for module in pkgutil.iter_modules(published.__path__)]
+FAMILIES: Table[Family] = Table(
+    "generator family", {name: f"generators.published.{name}:FAMILY" for name in _MODULES}, _fault, group="families"
 )
+
+
+def unwrapped(held: Any) -> Any:
+    """Return the flat state in what a file of any family of ours holds, and anything else as it is."""
+    for name in FAMILIES.own:
+        held = FAMILIES[name].unwrapped(held)
+    return held
 
 
 def open_published(state: Tensors, path: Path, options: Options) -> Generator:
@@ -80,7 +82,7 @@ def open_published(state: Tensors, path: Path, options: Options) -> Generator:
     """
     best = _best(state)
     if best.likeness < _LEAST_LIKENESS:
-        known = "; ".join(layout.what for layout in LAYOUTS)
+        known = "; ".join(layout.what for name in FAMILIES for layout in FAMILIES[name].layouts)
         raise UserError(
             f"{path} has no layout of a known generator (its entries begin with "
             f"{', '.join(sorted(state)[:_SHOWN]) or 'nothing'}); known are {known}{OWN_HINT}"
@@ -96,7 +98,20 @@ def open_published(state: Tensors, path: Path, options: Options) -> Generator:
             "the names and save it again"
         )
     require_weights(state, path)
-    return best.layout.build(_without(best.prefix, state), path, options)
+    return _built(best, state, path, options)
+
+
+def _built(best: "_Comparison", state: Tensors, path: Path, options: Options) -> Generator:
+    """Return the generator; one of a plug-in is tried out before anything relies on it."""
+
+    def build() -> Generator:
+        return best.layout.build(_without(best.prefix, state), path, options)
+
+    if best.family in FAMILIES.own:
+        return build()
+    from generators.own.checking import checked
+
+    return checked(FAMILIES.attempt(best.family, build), str(path))
 
 
 def fits(state: Tensors) -> bool:
@@ -106,7 +121,17 @@ def fits(state: Tensors) -> bool:
 
 
 def _best(state: Tensors) -> "_Comparison":
-    comparisons = (_compared(layout, prefix, state) for prefix in _prefixes(state) for layout in LAYOUTS)
+    """Return the comparison with the likeliest layout; plug-ins are asked where the state fits none of ours."""
+    best = _best_of(FAMILIES.own, state)
+    if best.likeness == 1:
+        return best
+    others = [name for name in FAMILIES if name not in FAMILIES.own]
+    return max([best, *([_best_of(others, state)] if others else [])], key=lambda comparison: comparison.likeness)
+
+
+def _best_of(families: Iterable[str], state: Tensors) -> "_Comparison":
+    layouts = [(name, layout) for name in families for layout in FAMILIES[name].layouts]
+    comparisons = (_compared(*layout, prefix, state) for prefix in _prefixes(state) for layout in layouts)
     return max(comparisons, key=lambda comparison: comparison.likeness)
 
 
@@ -123,21 +148,24 @@ def _without(prefix: str, state: Tensors) -> Tensors:
 
 @dataclass(frozen=True)
 class _Comparison:
+    family: str
     layout: Layout
     prefix: str
     likeness: float
     difference: str = ""
 
 
-def _compared(layout: Layout, prefix: str, state: Tensors) -> _Comparison:
+def _compared(family: str, layout: Layout, prefix: str, state: Tensors) -> _Comparison:
     """Return the share of entries, of the file and the layout together, that agree, and what does not.
 
     Entries are named as in the file.
     """
     try:
-        shapes = layout.shapes(_without(prefix, state))
+        shapes = FAMILIES.attempt(family, lambda: layout.shapes(_without(prefix, state)))
+    except PlugInError:
+        raise
     except UserError:  # sizes that no network of this layout can have
-        return _Comparison(layout, prefix, 0.0)
+        return _Comparison(family, layout, prefix, 0.0)
     in_file = {name.removeprefix(prefix): name for name in state}
     sizes = {
         in_file.get(name, prefix + name): tuple(size)
@@ -146,4 +174,4 @@ def _compared(layout: Layout, prefix: str, state: Tensors) -> _Comparison:
     }
     agreeing = sum(name in state and tuple(state[name].shape) == size for name, size in sizes.items())
     likeness = agreeing / max(1, len(sizes.keys() | state.keys()))
-    return _Comparison(layout, prefix, likeness, differences(state, sizes))
+    return _Comparison(family, layout, prefix, likeness, differences(state, sizes))

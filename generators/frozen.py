@@ -173,7 +173,7 @@ def add_doubled(features: torch.Tensor, coarse: torch.Tensor) -> torch.Tensor:
     return features
 
 
-def told_size(state: Mapping[str, torch.Tensor], entries: Iterable[tuple[str, int]], default: int) -> int:
+def likeliest_size(state: Mapping[str, torch.Tensor], entries: Iterable[tuple[str, int]], default: int) -> int:
     """Return the size that most of `entries` (name, axis) have, so that one wrong entry of a file is not believed."""
     shapes = [(state[name].shape, axis) for name, axis in entries if name in state]
     sizes = Counter(shape[axis] for shape, axis in shapes if len(shape) > axis)

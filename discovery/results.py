@@ -1,39 +1,36 @@
 """What every discovery method leaves in its run folder: the set, charts, a page and the figures."""
 
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
-from cli.reports.hints import command
-from cli.runs.progress import Bar, console
+import torch
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    import torch
-
-    from generators.protocol import Generator
-    from toolkit.directions import DirectionSet
-    from toolkit.files.runs import RunFolder
-    from toolkit.pictures.report import Report
+from discovery.annotations import annotations_beside, read_annotations, write_annotations
+from discovery.charts import write_charts
+from generators.protocol import Generator
+from toolkit.command_line import command
+from toolkit.directions import DirectionSet
+from toolkit.files.runs import RunFolder
+from toolkit.pictures.report import Report, curve_picture
+from toolkit.watch import SILENT, Watch
 
 
-def conclude(
-    run: "RunFolder",
-    directions: "DirectionSet",
-    generator: "Generator",
-    walks: "torch.Tensor",
+def write_results(
+    run: RunFolder,
+    directions: DirectionSet,
+    generator: Generator,
+    walks: torch.Tensor,
     seed: int,
     figures: dict[str, Any],
     explanation: str,
-) -> "DirectionSet":
+    watch: Watch = SILENT,
+) -> DirectionSet:
     """Write set, charts of `walks` (K, F, D), report.html and result.json, and return the set under its labels.
 
-    `explanation` says on the page what the directions are. Files of an earlier `toolkit pick` are removed: they
+    `explanation` says on the page what the directions are. Files of an earlier pick are removed: they
     describe directions that are gone.
     """
-    from discovery.annotations import read_annotations, write_annotations
-    from discovery.charts import write_charts
-
-    labels = run.path / "human_annotation.txt"
+    labels = annotations_beside(run.path / "directions.safetensors")
     if labels.exists():
         directions = directions.renamed(read_annotations(labels))
     else:
@@ -41,9 +38,9 @@ def conclude(
     for stale in ("pick.json", "pick.csv", "pick.png"):
         if (run.path / stale).exists():
             (run.path / stale).unlink()
-            console.print(f"removed {stale}: the directions have moved on since; run toolkit pick again")
-    with Bar("drawing", len(walks), unit="directions") as bar:
-        drawn = write_charts(run.path / "charts", generator, walks, directions.names, seed=seed, drew=bar.advance)
+            watch.say(f"removed {stale}: the directions have moved on since; run {command('pick')} again")
+    with watch.bar("drawing", len(walks), unit="directions") as advance:
+        drawn = write_charts(run.path / "charts", generator, walks, directions.names, seed=seed, drew=advance)
     directions.save(run.path / "directions.safetensors")
     reach = float(walks[0, -1].norm())
     _page(run, directions, drawn, reach, figures, explanation).write(run.path / "report.html")
@@ -52,15 +49,13 @@ def conclude(
 
 
 def _page(
-    run: "RunFolder",
-    directions: "DirectionSet",
-    charts: "list[Path]",
+    run: RunFolder,
+    directions: DirectionSet,
+    charts: list[Path],
     reach: float,
     figures: dict[str, Any],
     explanation: str,
-) -> "Report":
-    from toolkit.pictures.report import Report, curve_picture
-
+) -> Report:
     lead = f"{len(directions)} directions of {directions.generator}, found by {directions.method}."
     report = Report(f"Directions of {directions.generator}", lead)
     section = report.section("Directions")

@@ -1,0 +1,52 @@
+"""The frames of an animation along a direction."""
+
+import numpy as np
+import torch
+
+from generators.protocol import Generator, Latents
+from toolkit.compute.engine import Engine
+from toolkit.masks.filters import large_components
+from toolkit.masks.rules import MaskRule
+from toolkit.pictures.pixels import grid, overlay, resize, to_bytes
+from toolkit.watch import SILENT, Watch
+
+
+def walk_frames(
+    generator: Generator,
+    latents: Latents,
+    shift: torch.Tensor,
+    opposite: torch.Tensor,
+    count: int,
+    size: int | None,
+    rule: MaskRule | None,
+    engine: Engine,
+    columns: int,
+    watch: Watch = SILENT,
+) -> list[np.ndarray]:
+    """Return uint8 frames (H, W, 3) from -shift to +shift, a grid of all latents; masks by `rule` are tinted.
+
+    `opposite` (D,) is the shift that an opposed rule compares with.
+    """
+    placed, shift, opposite = latents.to(engine.device), shift.to(engine.device), opposite.to(engine.device)
+    frames: list[np.ndarray] = []
+    with torch.inference_mode(), engine.autocast():
+        start = generator(placed).float()
+        for position in watch.over(torch.linspace(-1, 1, count).tolist(), "rendering", "frames"):
+            images = generator(placed.shifted(shift * position)).float()
+            masks = None
+            if rule is not None and position > 0:
+                reference = generator(placed.shifted(opposite * position)).float() if rule.opposed else start
+                masks = large_components(rule(reference, images))
+            frames.append(_frame(images, masks, size, columns))
+    return frames
+
+
+def _frame(images: torch.Tensor, masks: torch.Tensor | None, size: int | None, columns: int) -> np.ndarray:
+    """Return images (B, 3, H, W), tinted by masks (B, H, W), as one picture; each `size` pixels wide if given."""
+    if size is not None:
+        images = resize(images, (size, size))
+    pictures = to_bytes(images)
+    if masks is not None:
+        scaled = resize(masks[:, None].float(), (images.shape[-2], images.shape[-1]))[:, 0] > 0.5
+        pictures = overlay(pictures, scaled.cpu().numpy())
+    return grid(pictures, columns)

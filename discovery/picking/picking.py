@@ -1,0 +1,71 @@
+"""Picking the background direction of a set: ranking, finalists, consensus, choice, in one call."""
+
+from dataclasses import dataclass, replace
+
+from discovery.picking.consensus import by_consensus
+from discovery.picking.picker import Candidate, best_of_each, chosen, rank, with_operator_scores
+from discovery.settings import PickSettings
+from generators.protocol import Generator
+from toolkit.compute.engine import Engine
+from toolkit.directions import Choice, DirectionSet
+from toolkit.shifts import finite_length
+from toolkit.watch import SILENT, Watch
+
+
+@dataclass(frozen=True)
+class Picked:
+    """The set with scores and choice, its finalists, best first, and every candidate by direction."""
+
+    directions: DirectionSet
+    finalists: list[Candidate]
+    candidates: list[Candidate]
+
+
+def pick_direction(
+    generator: Generator, directions: DirectionSet, settings: PickSettings, engine: Engine, watch: Watch = SILENT
+) -> Picked:
+    """Return what is picked of a set; UserError if no direction will do.
+
+    >>> picked = pick_direction(generator, directions, PickSettings(), engine)  # doctest: +SKIP
+    >>> picked.directions.chosen()  # doctest: +SKIP
+    Choice(index=25, sign=1, alpha=6.0, opposite=None, mask_rule='mean_thr')
+    """
+    candidates = judged(generator, directions, settings, engine, watch)
+    ranked = best_of_each(candidates)
+    finalists = with_operator_scores(generator, directions, ranked, settings, engine)
+    finalists = by_consensus(generator, directions, finalists, settings, engine)
+    return Picked(chosen(directions, ranked, finalists), finalists, [c for own in candidates for c in own])
+
+
+def judged(
+    generator: Generator,
+    directions: DirectionSet,
+    settings: PickSettings,
+    engine: Engine,
+    watch: Watch = SILENT,
+    label: str = "judging",
+) -> list[list[Candidate]]:
+    """Return each direction's candidates (discovery.picking.picker.rank), reporting direction after direction."""
+    with watch.bar(label, len(directions), unit="directions") as advance:
+        candidates = []
+        for own in rank(generator, directions, settings, engine):
+            candidates.append(own)
+            advance()
+    return candidates
+
+
+def with_choice(
+    directions: DirectionSet, direction: str | int, alpha: float, mask_rule: str | None = None
+) -> DirectionSet:
+    """Return the set with a direction, and the sign and the length of `alpha`, as its choice.
+
+    The opposite and, unless another is passed, the mask rule of the choice before are kept where it is the same way.
+    UserError for an unknown direction and for an alpha that is 0 or not finite.
+    """
+    finite_length(alpha)
+    index, sign, before = directions.index_of(direction), 1 if alpha > 0 else -1, directions.choice
+    same = before is not None and (before.index, before.sign) == (index, sign)
+    kept = before if before is not None and same else None
+    rule = mask_rule or (kept.mask_rule if kept is not None else None)
+    choice = Choice(index, sign, abs(alpha), kept.opposite if kept is not None else None, rule)
+    return replace(directions, choice=choice)

@@ -1,0 +1,94 @@
+"""What runs and direction sets record about their generator, and the generator that such a record names."""
+
+import shlex
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from generators.catalogue import code_of, open_generator, weights_file
+from generators.own.programs import program_card
+from generators.own.trust import is_known
+from generators.protocol import Generator
+from generators.spec import join_spec, split_spec
+from toolkit.directions import DirectionSet
+from toolkit.errors import UserError, named
+from toolkit.files.writing import sha256_of
+
+UNKNOWN = "GENERATOR"  # stands in a line to copy for code that never ran here
+
+
+def generator_inputs(name: str, weights: Path | None = None) -> dict[str, str]:
+    """Return what a run records about its generator: names as they are, files by absolute path and digest."""
+    path = weights_file(name, weights)
+    plain, options = split_spec(name)
+    inputs = {"generator": name}
+    if path is not None:
+        inputs["generator_digest"] = sha256_of(path)[:16]
+        card = program_card(path)
+        if card is not None and card.is_file():
+            inputs["generator_card_digest"] = sha256_of(card)[:16]
+        if weights is not None:
+            inputs["weights"] = str(weights.resolve())
+        elif Path(plain).exists() and path.resolve().is_relative_to(Path(plain).resolve()):
+            inputs["generator"] = join_spec(str(Path(plain).resolve()), options)
+    return inputs
+
+
+def open_recorded(directions: DirectionSet, weights: Path | None = None) -> tuple[Generator, dict[str, str]]:
+    """Return the generator that a direction set names, and what runs record about it.
+
+    `weights` go before those that the set names. Its code runs only where it is known: the name is out of a file.
+    UserError where the generator is not at hand, another file than the directions were found on, or of another size.
+    """
+    name, weights = _recorded(directions, weights)
+    generator = open_generator(name, weights)
+    directions.require_dim(generator.latent_dim, generator.name)
+    return generator, generator_inputs(name, weights)
+
+
+def _recorded(directions: DirectionSet, weights: Path | None) -> tuple[str, Path | None]:
+    source = directions.card.get("source", {})
+    if not isinstance(source, dict):
+        raise UserError(f"the direction set names its generator as {source!r}; give {named('generator')}")
+    name = str(source.get("generator", directions.generator))
+    if "missing" in source:  # a published folder names weights by their place on its authors' machine
+        raise UserError(
+            f"the generator of the set, {name}, is not here; give {named('generator', missing_words(source))}"
+        )
+    weights = weights or (Path(str(source["weights"])) if "weights" in source else None)
+    plain = split_spec(name)[0]
+    if Path(plain).is_absolute() and not Path(plain).exists():
+        raise UserError(f"the generator of the set, {name}, is not there any more; give {named('generator', 'FILE')}")
+    _require_same_file(directions, name, weights)
+    return name, weights
+
+
+def _require_same_file(directions: DirectionSet, name: str, weights: Path | None) -> None:
+    """Raise UserError where `name`, which the set records, is another file than the directions were found on."""
+    recorded = directions.generator_digest
+    if recorded is None or recorded == generator_inputs(name, weights).get("generator_digest", recorded):
+        return
+    code, word = code_of(name), shlex.quote(name)
+    trusted = "" if code is None else f" if you trust the code in {code.place}"
+    raise UserError(
+        f"{name} is another file than the directions were found on; discover again, or give "
+        f"{named('generator', word)} to use it all the same{trusted}"
+    )
+
+
+def words_for(name: str) -> str:
+    """Return what a line to copy may hold for a generator's name out of a file: never code unknown so far."""
+    try:
+        code = code_of(name)
+    except UserError:  # code that is not here
+        return UNKNOWN
+    return name if code is None or is_known(code) else UNKNOWN
+
+
+def missing_words(source: Mapping[str, Any]) -> str:
+    """Return what a line to copy may hold where a card says that weights are missing: FILE and its options.
+
+    Nothing else that a card says: whoever copies a line from the screen should not run what a file came up with.
+    """
+    text = str(source["missing"])
+    return text if split_spec(text)[0] == "FILE" else "FILE"

@@ -1,0 +1,129 @@
+"""Self-training round by round: masks of photos by the teacher, and a new network trained on those that are fit."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from segmentation.predict.segmenter import Segmenter
+from segmentation.self_training.pseudo_masks import PseudoMasks, join, probabilities, pseudo_masks, training_set
+from segmentation.self_training.settings import SelfTrainingSettings
+from segmentation.self_training.training import MaskedPhotos, SelfTrainingState, train
+from segmentation.unet.run import Measure, last_figures, log_training
+from segmentation.unet.training import Step
+from toolkit.compute.engine import Engine
+from toolkit.files.driving import Work, carry_out
+from toolkit.files.runs import RunFolder
+from toolkit.pictures.photos import write_picture
+from toolkit.pictures.pixels import GREEN, RED, grid, overlay
+from toolkit.watch import SILENT, Watch
+
+_SHOWN = 48
+_ENOUGH = 0.4  # share of fit masks; of flowers, which gained by it, 0.55 were fit, of birds, which lost, 0.2
+
+
+@dataclass
+class SelfTrainingRound(Work[SelfTrainingState, Step]):
+    """Round `number`: masks by the teacher of photos uint8 (N, S, S, 3), and a student trained on them."""
+
+    number: int
+    teacher: Segmenter
+    photos: np.ndarray
+    settings: SelfTrainingSettings
+    engine: Engine
+    inputs: dict[str, str]
+    measure: Measure | None = None
+    student: Segmenter | None = None
+    extendable: tuple[str, ...] = ()
+
+    def start(self, run: RunFolder, watch: Watch) -> SelfTrainingState:
+        """Make the masks, which takes seconds a thousand photos and gives the same ones when resumed."""
+        self.masks = make_masks(self.teacher, self.photos, self.number == 1, self.settings, self.engine, watch)
+        picture = run.path / "masks.png"
+        _draw(self.photos, self.masks, picture)
+        watch.say(f"round {self.number} of {self.settings.rounds}: masks {self.masks.describe()}")
+        if self.masks.kept.mean() < _ENOUGH:
+            watch.say(
+                f"warning: {self.masks.kept.mean():.0%} of the masks are fit to train on; where the segmenter and "
+                f"colours agree so rarely the result can be worse than the start: compare, and look at {picture}"
+            )
+        self.masked = MaskedPhotos(*training_set(self.photos, self.masks), self.settings.batch)
+        return SelfTrainingState.start(self.settings, self.engine)
+
+    def steps(self, state: SelfTrainingState) -> Iterator[Step]:
+        """Return the training loop."""
+        return train(state, self.masked, self.settings, self.engine)
+
+    def attend(self, state: SelfTrainingState, step: Step, last: bool, run: RunFolder) -> str | None:
+        """Log what is due."""
+        due = step.step % self.settings.log_every == 0 or last
+        measure = self.measure if step.step % self.settings.validate_every == 0 or last else None
+        return log_training(step, run, due, "held_out", measure, state.network)
+
+    def conclude(self, state: SelfTrainingState, run: RunFolder, watch: Watch) -> None:
+        """Write the student and its figures."""
+        figures = {**last_figures(run, "held_out"), "kept_share": float(self.masks.kept.mean())}
+        card = {"source": self.inputs, "round": self.number, "settings": self.settings.defining(), "figures": figures}
+        self.student = Segmenter(state.network, self.photos.shape[1], card)
+        self.student.save(run.path / "segmenter.safetensors")
+        run.finish({**figures, "steps": state.step})
+
+
+def self_train(
+    teacher: Segmenter,
+    photos: np.ndarray,
+    settings: SelfTrainingSettings,
+    engine: Engine,
+    out: Path,
+    inputs: dict[str, str],
+    measure: Measure | None = None,
+    watch: Watch = SILENT,
+) -> Segmenter:
+    """Return the student of the last round, after all rounds in folders of `out`; what is finished is read again.
+
+    photos (N, S, S, 3) uint8; `inputs` names, as text, the teacher and the photos; `measure` gives figures of a network
+    on photos with masks. UserError where `out` holds another run or too few masks are fit to train on.
+    """
+    given = {**inputs, **engine.identity()}
+    if (out / "round1" / "run.json").exists():  # its record is the first that a changed command would not fit
+        RunFolder.open(out / "round1", settings, {**given, "round": "1"}, engine.describe()).close()
+    run = RunFolder.open(out, settings, given, engine.describe())
+    if run.result is not None:
+        run.close()
+        watch.say(f"{out} is finished already")
+        return Segmenter.load(out)
+    figures: dict[str, float] = {}
+    for number in range(1, settings.rounds + 1):
+        inner = SelfTrainingRound(number, teacher, photos, settings, engine, {**given, "round": str(number)}, measure)
+        folder = out / f"round{number}"
+        figures = carry_out(inner, folder, watch).result or {}
+        teacher = inner.student or Segmenter.load(folder).to(engine.device)
+    teacher.save(out / "segmenter.safetensors")
+    run.finish({"photos": len(photos), **figures, "steps": settings.rounds * settings.steps})
+    return teacher
+
+
+def make_masks(
+    teacher: Segmenter,
+    photos: np.ndarray,
+    first: bool,
+    settings: SelfTrainingSettings,
+    engine: Engine,
+    watch: Watch = SILENT,
+) -> PseudoMasks:
+    """Return the masks of photos uint8 (N, S, S, 3), made batch by batch."""
+    parts = []
+    with watch.bar("making masks", len(photos), unit="photos") as advance:
+        for start in range(0, len(photos), settings.batch):
+            batch = photos[start : start + settings.batch]
+            parts.append(pseudo_masks(batch, probabilities(teacher, batch, engine), settings, first))
+            advance(len(batch))
+    return join(parts)
+
+
+def _draw(photos: np.ndarray, masks: PseudoMasks, path: Path) -> None:
+    """Write a picture of photos under their masks, the kept ones green, those left out red."""
+    rows = np.arange(len(photos))[:: max(1, len(photos) // _SHOWN)][:_SHOWN]
+    shown = [overlay(photos[i], masks.masks[i], GREEN if masks.kept[i] else RED) for i in rows]
+    write_picture(path, grid(np.stack(shown), 12))

@@ -1,0 +1,79 @@
+"""What synthetic pairs are made of: a generator, the shift along a direction, a mask rule, photos' latents."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from generators.latents_file import require_made_for
+from generators.protocol import Generator, load_latents
+from toolkit.directions import DirectionSet
+from toolkit.errors import Line, named
+from toolkit.files.shipped import or_published
+from toolkit.files.writing import sha256_of
+from toolkit.masks.rules import MASK_RULES
+from toolkit.shifts import mask_rule_of, shift_inputs
+from toolkit.watch import SILENT, Watch
+
+
+@dataclass(frozen=True)
+class MaskSource:
+    """A generator, the shift (D,) or (2, D) of direction `index`, a mask rule, latents (N, D) or None.
+
+    `inputs` is how runs record them.
+    """
+
+    generator: Generator
+    shift: torch.Tensor
+    index: int
+    name: str
+    alpha: float
+    mask_rule: str
+    latents: torch.Tensor | None
+    inputs: dict[str, str]
+
+    @classmethod
+    def along(
+        cls,
+        directions: DirectionSet,
+        index: int,
+        alpha: float,
+        generator: Generator,
+        inputs: dict[str, str],
+        mask_rule: str | None = None,
+        embeddings: Path | None = None,
+        watch: Watch = SILENT,
+    ) -> "MaskSource":
+        """Return the source of pairs along direction `index` by signed `alpha`, on the CPU.
+
+        The mask rule is the one recorded with the direction unless another is passed. `inputs` are what runs record
+        about the generator; `embeddings` is a file of latents or a published name. UserError where these are of another
+        generator.
+        """
+        rule = mask_rule_of(directions, index, mask_rule)
+        _note_better_rule(directions, index, rule, watch)
+        shift = directions.shift(index, alpha)
+        if MASK_RULES[rule].opposed:
+            shift = torch.stack([shift, directions.opposite_shift(index, alpha)])
+        inputs = {**inputs, **shift_inputs(index, alpha, shift)}
+        latents = None
+        if embeddings is not None:
+            embeddings = or_published(embeddings, "embeddings")
+            latents = _latents_of(embeddings, generator, inputs, watch)
+            inputs["embeddings"] = f"{embeddings.resolve()} {sha256_of(embeddings)[:12]}"
+        return cls(generator, shift, index, directions.names[index], alpha, rule, latents, inputs)
+
+
+def _note_better_rule(directions: DirectionSet, index: int, rule: str, watch: Watch) -> None:
+    choice = directions.choice
+    if choice is not None and choice.index == index and choice.mask_rule not in (None, rule):
+        text = f"note: masks of this direction were found to be best by {named('mask_rule', choice.mask_rule)}"
+        watch.say(Line(text))
+
+
+def _latents_of(path: Path, generator: Generator, inputs: dict[str, str], watch: Watch) -> torch.Tensor:
+    """Return the latents in a `.npy` file that are, by its record if it has one, of this generator."""
+    made = require_made_for(path, generator)
+    if made and made.get("generator_digest") != inputs.get("generator_digest"):
+        watch.say(f"note: {path} was made with another file of {generator.name}; embed again if it was retrained")
+    return load_latents(path, generator.latent_dim)

@@ -1,0 +1,26 @@
+"""What a name stands for where there is no file of that name: a file shipped in `assets`, or a published one."""
+
+from importlib.resources import files
+from pathlib import Path
+
+from toolkit.files.published import published, required
+
+
+def shipped_file(name: str) -> Path:
+    """Return the path of a file shipped in `assets`, from a wheel as from an editable install."""
+    return Path(str(files("assets"))) / name
+
+
+def or_shipped(path: Path, kind: str) -> Path:
+    """Return `path` where there is something at it, else the shipped file of that name and kind if there is one."""
+    shipped = shipped_file(kind) / f"{path.name}.safetensors"
+    return shipped if not path.exists() and shipped.is_file() else path
+
+
+def or_published(path: Path, role: str) -> Path:
+    """Return `path`, or the file in the cache where `path` is no file but the name of a published one of that role.
+
+    UserError saying how to get the file while it is not in the cache.
+    """
+    entry = None if path.exists() else published().get(str(path))
+    return path if entry is None or entry.role != role else required(entry)

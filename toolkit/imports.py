@@ -1,0 +1,21 @@
+"""Importing many modules at once, faster."""
+
+import contextlib
+import gc
+from collections.abc import Iterator
+
+
+@contextlib.contextmanager
+def collection_paused() -> Iterator[None]:
+    """Keep the garbage collector off what is being imported inside.
+
+    Importing torch makes half a million objects, all of which stay; looking through them again and again for garbage
+    takes a fifth of the time that it needs.
+    """
+    running = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if running:
+            gc.enable()
