@@ -40,7 +40,7 @@ def browse(
     from cli.browse.server import ADDRESS, BrowseServer, bound_socket
     from cli.browse.set import BrowsedSet
     from cli.inputs.sources import generator_of
-    from segmentation.predict.opening import open_segmenter
+    from segmentation.predict.segmenter import Segmenter
     from toolkit.compute.engine import choose_engine
 
     engine = choose_engine(device, precision)
@@ -48,7 +48,7 @@ def browse(
     shown = BrowsedSet.open(run, copy_to, flags)
     opened = generator_of(shown.directions, generator, weights)[0].to(engine.device)
     name = segmenter or _shipped_segmenter(opened.name)
-    found = open_segmenter(name).to(engine.device) if name else None
+    found = Segmenter.load(name).to(engine.device) if name else None
     bound = bound_socket(port)
     address = f"http://{ADDRESS}:{bound.getsockname()[1]}"
     console.print(f"{len(shown.directions)} directions of {opened.name} at {address}   (Ctrl-C ends it)")

@@ -30,8 +30,8 @@ def predict(
     processes: ProcessesOption = 1,
 ) -> None:
     """Segment photos of any size; of several processes each writes the pictures of its share."""
-    from segmentation.predict.opening import open_segmenter
     from segmentation.predict.photos import KINDS, Pictures, picture_targets, predict_photos
+    from segmentation.predict.segmenter import Segmenter
     from toolkit.files.workplace import workplace
     from toolkit.files.writing import writable_folder
     from toolkit.pictures.photos import read_photo
@@ -42,7 +42,7 @@ def predict(
     engine = engine_of(device, precision, processes)
     team = engine.team
     own = dict(list(targets.items())[team.rank :: team.size])
-    segmenter = open_segmenter(model).to(engine.device)
+    segmenter = Segmenter.load(model).to(engine.device)
     if not skip_unreadable:
         read_photo(next(iter(targets)))  # before anything is made
     writable_folder(out)
