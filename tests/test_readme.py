@@ -72,5 +72,6 @@ def test_the_library_example_of_ten_lines_does_the_chain(tmp_path, monkeypatch):
     exec(code, names)
     assert names["mask"].shape == (photo.height, photo.width)
     assert names["mask"].dtype == bool
-    assert Image.open("direction.gif").n_frames > 1
+    with Image.open("direction.gif") as walk:
+        assert walk.n_frames > 1
     assert (tmp_path / "segmenter" / "segmenter.safetensors").is_file()
