@@ -12,7 +12,7 @@ from rounding import close
 
 import cli.commands.embed
 import cli.runs.progress
-from generators.encoder.embedding import Reconstructor, Refinement, embed_images
+from generators.encoder.embedding import LatentRefiner, Refinement, embed_images
 from generators.encoder.network import Encoder, EncoderNetwork, EncoderShape, load_encoder
 from generators.encoder.reconstruction import pyramid_error
 from generators.latents_file import read_record, record_of, require_made_for
@@ -115,7 +115,7 @@ def stop_at_once(monkeypatch):
         yield patch
 
 
-@pytest.mark.parametrize("more", [(), ("--sample", "--refine", 2)], ids=["mean", "refined-sample"])
+@pytest.mark.parametrize("more", [(), ("--sample", "--steps", 2)], ids=["mean", "refined-sample"])
 def test_an_interrupted_embedding_goes_on_as_if_it_had_not_been(photos, encoder, tmp_path, stop_at_once, more):
     arguments = ("embed", photos, "--generator", "scene", "--encoder", encoder, "--out", tmp_path / "z.npy")
     assert "stopped after 4 photos; rerun the command to resume" in stopped(*arguments, "--batch", 4, *more)
@@ -143,7 +143,7 @@ def test_what_is_finished_stays_and_what_others_made_is_not_written_over(photos,
     embed(photos, encoder, out := tmp_path / "z.npy")
     assert "finished already" in embed(photos, encoder, out)
     before = out.read_bytes()
-    message = refused("embed", photos, "--generator", "scene", "--encoder", encoder, "--out", out, "--refine", 1)
+    message = refused("embed", photos, "--generator", "scene", "--encoder", encoder, "--out", out, "--steps", 1)
     assert "refine was 0, now 1" in message
     record_of(out).unlink()
     assert "holds latents" in refused("embed", photos, "--generator", "scene", "--encoder", encoder, "--out", out)
@@ -160,7 +160,7 @@ def test_a_file_of_others_beside_the_output_stays(photos, encoder, tmp_path, end
 
 
 def test_refining_lowers_the_error_and_says_by_how_much(photos, encoder, tmp_path):
-    output = embed(photos, encoder, tmp_path / "z.npy", "--refine", 20, "--refine-rate", 0.1)
+    output = embed(photos, encoder, tmp_path / "z.npy", "--steps", 20, "--rate", 0.1)
     record = json.loads((tmp_path / "z.json").read_text())
     figures, errors = record["figures"], record["errors"]
     assert figures["error"] < 0.8 * figures["error_before"]
@@ -172,21 +172,19 @@ LATENTS = GENERATOR.sample(6, Stream(1, "refined"))
 
 
 def test_refining_finds_a_nearby_latent_again_and_each_on_its_own():
-    reconstructor = Reconstructor(GENERATOR, 32, CPU)
-    images = reconstructor.images(LATENTS.z)
+    refiner = LatentRefiner(GENERATOR, 32, CPU)
+    images = refiner.images(LATENTS.z)
     start = LATENTS.z + 0.3 * Stream(2, "refined").normal(6, 16)
-    refined = reconstructor.refined(start, images, Refinement(40, 0.05))
-    assert (reconstructor.errors(refined, images) < 0.3 * reconstructor.errors(start, images)).all()
-    alone = torch.cat(
-        [reconstructor.refined(start[i : i + 1], images[i : i + 1], Refinement(40, 0.05)) for i in (0, 1)]
-    )
+    refined = refiner.refined(start, images, Refinement(40, 0.05))
+    assert (refiner.errors(refined, images) < 0.3 * refiner.errors(start, images)).all()
+    alone = torch.cat([refiner.refined(start[i : i + 1], images[i : i + 1], Refinement(40, 0.05)) for i in (0, 1)])
     torch.testing.assert_close(alone, refined[:2], atol=1e-3, rtol=1e-3)
 
 
 def test_refining_keeps_latents_on_the_sphere():
-    reconstructor = Reconstructor(GENERATOR, 16, CPU)
+    refiner = LatentRefiner(GENERATOR, 16, CPU)
     white = torch.ones(6, 3, 16, 16)  # the brighter the latent the better, without end
-    refined = reconstructor.refined(LATENTS.z, white, Refinement(40, 0.3))
+    refined = refiner.refined(LATENTS.z, white, Refinement(40, 0.3))
     assert refined.square().mean(dim=1).sqrt().max() < 1.6
 
 
@@ -196,7 +194,7 @@ def test_without_steps_or_a_generator_the_encoder_alone_speaks(encoder):
     z, errors = embed_images(images, loaded, None, False, Refinement(), Stream(0, "x"))
     assert torch.equal(z, loaded(images)[0])
     assert errors == {}
-    z, errors = embed_images(images, loaded, Reconstructor(GENERATOR, 16, CPU), False, Refinement(), Stream(0, "x"))
+    z, errors = embed_images(images, loaded, LatentRefiner(GENERATOR, 16, CPU), False, Refinement(), Stream(0, "x"))
     assert set(errors) == {"error"}
     smaller = torch.nn.functional.interpolate(images, size=(16, 16), mode="bilinear", antialias=True)
     shown = torch.nn.functional.interpolate(GENERATOR(type(LATENTS)(z)), size=(16, 16), mode="bilinear", antialias=True)
@@ -229,7 +227,7 @@ def test_nothing_but_broken_photos(encoder, tmp_path):
         (("--backend", "tfhub"), "--backend tfhub and --module go together"),
         (("--module", "m"), "--backend tfhub and --module go together"),
         (("--backend", "tfhub", "--module", "m", "--encoder", "e"), "omit --encoder"),
-        (("--refine-rate", "0"), "--refine-rate is 0.0, but has to be more than 0"),
+        (("--rate", "0"), "--rate is 0.0, but has to be more than 0"),
         ((), "no encoder comes with scene; give --encoder, or make one: toolkit train-encoder --generator scene"),
         (("--encoder", "missing"), "no encoder at missing"),
         (("--generator", "sceen"), "no generator 'sceen'"),
@@ -283,7 +281,7 @@ def test_a_published_module_needs_no_weights_of_its_generator(photos, module, tm
     ran(*arguments, "--out", tmp_path / "z.npy")
     assert not (tmp_path / "z.png").exists()
     assert read_record(tmp_path / "z.npy")["generator"] == "bigbigan"
-    assert "--refine needs the generator" in refused(*arguments, "--out", tmp_path / "y.npy", "--refine", 1)
+    assert "--steps needs the generator" in refused(*arguments, "--out", tmp_path / "y.npy", "--steps", 1)
 
 
 @pytest.mark.parametrize("size", [(300, 401), (401, 300), (256, 256), (90, 31)])

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from generators.encoder.embedding import Embedder, Reconstructor, Refinement, embed_images
+from generators.encoder.embedding import Embedder, LatentRefiner, Refinement, embed_images
 from generators.protocol import Generator
 from segmentation.predict.segmenter import Segmenter
 from toolkit.errors import UserError
@@ -37,14 +37,14 @@ class EmbeddedPhoto:
 
 
 class PhotoEmbedder:
-    """Tells latents of photos as `toolkit embed` does with its defaults, in 32 bits."""
+    """Estimates latents of photos as `toolkit embed` does with its defaults, in 32 bits."""
 
     def __init__(self, embedder: Embedder, generator: Generator, device: torch.device) -> None:
         self._embedder, self._generator, self._device = embedder, generator, device
 
     @cached_property
-    def _reconstructor(self) -> Reconstructor:
-        return Reconstructor(self._generator, self._embedder.image_size, self._device)
+    def _refiner(self) -> LatentRefiner:
+        return LatentRefiner(self._generator, self._embedder.image_size, self._device)
 
     def embed(self, content: bytes, name: str, steps: int) -> EmbeddedPhoto:
         """Return the photo in a file's `content`, its latent refined by so many steps; `name` is its name in errors."""
@@ -53,7 +53,7 @@ class PhotoEmbedder:
         z, errors = embed_images(
             from_bytes(seen[None]).to(self._device),
             self._embedder,
-            self._reconstructor,
+            self._refiner,
             False,
             Refinement(steps),
             Stream(0, "embedding"),
@@ -96,4 +96,4 @@ def _read_upload(content: bytes, name: str, read: Callable[[Path], T]) -> T:
                 raise UserError(f"{path} has {pixels / 1e6:.0f} megapixels; choose a photo of at most {most:.0f}")
             return read(path)
         except UserError as error:
-            raise UserError(str(error).replace(str(path), name)) from error
+            raise UserError(error.marked.replace(str(path), name)) from error

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cli.inputs.options import require
+from cli.listing import FILES, listed_in
 from cli.reports.hints import command, discover_command, print_outcome, segment_command
 from cli.runs.progress import console
 
@@ -17,6 +18,11 @@ if TYPE_CHECKING:
 _SAMPLES = 16
 
 
+@listed_in(
+    FILES,
+    "toolkit convert bigbigan-resnet50_1.tar.gz --out bigbigan.safetensors",
+    "toolkit convert u_net_imagenet.pth --out segmenter.safetensors",
+)
 def convert(
     source: Annotated[
         Path,
@@ -43,7 +49,7 @@ def _converter(source: Path) -> Callable[[Path, Path, str], None]:
     import torch
 
     from generators.tensorflow.hub import is_module
-    from segmentation.predict.segmenter import holds_unet
+    from segmentation.unet.layouts import holds_network
     from toolkit.files.artefacts import artefact_kind, load_pickled
 
     if is_module(source):
@@ -59,7 +65,7 @@ def _converter(source: Path) -> Callable[[Path, Path, str], None]:
     held = load_pickled(source, "published weights")
     if isinstance(held, torch.Tensor):
         return _direction
-    return _segmenter if holds_unet(held) else _generator
+    return _segmenter if holds_network(held) else _generator
 
 
 def _module(source: Path, out: Path, name: str) -> None:
@@ -110,7 +116,7 @@ def _segmenter(source: Path, out: Path, _: str) -> None:
     replace(segmenter, card={**segmenter.card, **_provenance("published weights", [source])}).save(out)
     parameters = sum(parameter.numel() for parameter in segmenter.network.parameters())
     console.print(f"found a U-Net of width {segmenter.network.width}, {parameters:,} parameters")
-    print_outcome(out, following=command("predict", "PHOTOS", "--model", out, "--out", "masks"))
+    print_outcome(out, following=command("predict", "PHOTOS", "--segmenter", out, "--out", "masks"))
 
 
 def _direction(source: Path, out: Path, _: str) -> None:

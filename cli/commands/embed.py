@@ -7,6 +7,7 @@ import typer
 
 from cli.inputs.options import DeviceOption, GeneratorOption, PrecisionOption, SeedOption, WeightsOption, require
 from cli.inputs.photo_folder import photos_in
+from cli.listing import GENERATORS, listed_in
 from cli.reports.hints import segment_command
 from cli.runs.processes import ProcessesOption, engine_of
 from cli.runs.progress import console, terminal
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     import torch
 
     from generators.encoder.embed_photos import EmbedTask
-    from generators.encoder.embedding import Embedder, Reconstructor
+    from generators.encoder.embedding import Embedder, LatentRefiner
     from generators.latents_file import EmbeddedPhotos
     from generators.protocol import Generator
 
@@ -30,6 +31,12 @@ _PAIRS = 16  # columns of the picture
 _SAMPLE = False
 
 
+@listed_in(
+    GENERATORS,
+    "toolkit embed MY_PHOTOS --out z.npy",
+    "toolkit embed MY_PHOTOS --generator my-generator --out z.npy --steps 50",
+    formerly={"--refine": "--steps", "--refine-rate": "--rate"},
+)
 def embed(
     photos: Annotated[Path, typer.Argument(help="Folder of photos; their centre squares are embedded.")],
     out: Annotated[Path, typer.Option(help="A .npy file of latents (N, D); .json and .png are written beside it.")],
@@ -41,8 +48,8 @@ def embed(
     backend: Annotated[str, typer.Option(help="torch, or tfhub for a published BigBiGAN module.")] = "torch",
     module: Annotated[Path | None, typer.Option(help="Folder of the module, with --backend tfhub.")] = None,
     sample: Annotated[bool, typer.Option("--sample/--mean", help="Draw from each latent's spread, or not.")] = _SAMPLE,
-    refine: Annotated[int, typer.Option(help="Steps that move each latent towards its photo.", min=0)] = 0,
-    refine_rate: Annotated[float, typer.Option(help="Length of such a step, in the latents' spread.")] = 0.05,
+    steps: Annotated[int, typer.Option(help="Steps that move each latent towards its photo.", min=0)] = 0,
+    rate: Annotated[float, typer.Option(help="Length of such a step, in the latents' spread.")] = 0.05,
     batch: Annotated[int, typer.Option(help="Photos at a time.", min=1)] = 32,
     seed: SeedOption = 0,
     skip_unreadable: Annotated[bool, typer.Option("--skip-unreadable", help="Report broken photos and go on.")] = False,
@@ -54,9 +61,9 @@ def embed(
     require(backend in _BACKENDS, f"--backend is {backend!r}; choose one of {', '.join(_BACKENDS)}")
     require((backend == "tfhub") == (module is not None), "--backend tfhub and --module go together; give both")
     require(module is None or encoder is None, "--module holds the encoder itself; omit --encoder")
-    require(refine_rate > 0, f"--refine-rate is {refine_rate}, but has to be more than 0")
+    require(rate > 0, f"--rate is {rate}, but has to be more than 0")
     from generators.encoder.embed_photos import EmbedTask, embed_all
-    from generators.encoder.embedding import Reconstructor, Refinement, embed_images
+    from generators.encoder.embedding import LatentRefiner, Refinement, embed_images
     from generators.latents_file import record_of, save_latents
     from generators.recorded import generator_inputs
     from toolkit.files.locks import hold_file, let_go_file
@@ -68,7 +75,7 @@ def embed(
     require_outside(out, photos)
     engine = engine_of(device, precision, processes)
     renderer = _open_renderer(generator, weights, engine.device)
-    require(renderer is not None or refine == 0, "--refine needs the generator's weights; get them or omit it")
+    require(renderer is not None or steps == 0, "--steps need the generator's weights; get them or omit it")
     embedder, source = _open_embedder(encoder, module, generator, engine.device)
     digest = generator_inputs(generator, weights).get("generator_digest")
     _require_fit(embedder, renderer, digest)
@@ -79,8 +86,8 @@ def embed(
         **source,
         "latents": "sample" if sample else "mean",
         "seed": seed,
-        "refine": refine,
-        "refine_rate": refine_rate,
+        "refine": steps,
+        "refine_rate": rate,
         **engine.identity(),
     }
     task = EmbedTask(photos, photos_in(photos), writable_file(out, (".npy",)), made)
@@ -88,7 +95,7 @@ def embed(
     if engine.team.led(task.is_finished):
         console.print(f"{out} is finished already")
         return
-    reconstructor = None if renderer is None else Reconstructor(renderer, embedder.image_size, engine.device)
+    refiner = None if renderer is None else LatentRefiner(renderer, embedder.image_size, engine.device)
 
     def read(path: Path) -> "np.ndarray":
         return (read_centre if backend == "tfhub" else read_square)(path, embedder.image_size)
@@ -96,7 +103,7 @@ def embed(
     def estimate(images: "torch.Tensor", first_row: int) -> "tuple[torch.Tensor, dict[str, torch.Tensor]]":
         rng, images = Stream(seed, "embedding", first_row), images.to(engine.device)
         with engine.autocast():
-            return embed_images(images, embedder, reconstructor, sample, Refinement(refine, refine_rate), rng)
+            return embed_images(images, embedder, refiner, sample, Refinement(steps, rate), rng)
 
     embedded = embed_all(task, batch, skip_unreadable, read, estimate, engine.team, terminal)
     for line in embedded.left_out:
@@ -104,8 +111,8 @@ def embed(
     require(bool(embedded.files), "none of the photos could be read")
     if not engine.team.lead:
         return
-    if reconstructor is not None:
-        _draw_pairs(task, embedded, reconstructor, read)
+    if refiner is not None:
+        _draw_pairs(task, embedded, refiner, read)
     save_latents(out, embedded, task.described(len(task.paths)))
     task.unfinished.unlink(missing_ok=True)
     let_go_file(out)
@@ -162,7 +169,7 @@ def _require_fit(embedder: "Embedder", generator: "Generator | None", digest: st
 def _draw_pairs(
     task: "EmbedTask",
     embedded: "EmbeddedPhotos",
-    reconstructor: "Reconstructor",
+    refiner: "LatentRefiner",
     read: "Callable[[Path], np.ndarray]",
 ) -> None:
     """Write a picture of photos, evenly spaced, above their reconstructions."""
@@ -176,6 +183,6 @@ def _draw_pairs(
 
     rows = np.linspace(0, len(embedded.files) - 1, min(_PAIRS, len(embedded.files))).astype(int)
     photos = from_bytes(np.stack([read(task.folder / read_back(embedded.files[row])) for row in rows]))
-    z = embedded.table()[torch.from_numpy(rows)].to(reconstructor.moments.mean)
-    picture = pairs_picture(resize(photos, (reconstructor.side,) * 2), reconstructor.images(z).cpu())
+    z = embedded.table()[torch.from_numpy(rows)].to(refiner.moments.mean)
+    picture = pairs_picture(resize(photos, (refiner.side,) * 2), refiner.images(z).cpu())
     write_picture(task.out.with_suffix(".png"), picture)

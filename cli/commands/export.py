@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cli.inputs.options import DirectionsArgument, require
+from cli.listing import FILES, listed_in
 from cli.reports.hints import command, generator_words, segment_command
 from cli.runs.progress import console
 from toolkit.command_line import as_flags
@@ -17,6 +18,11 @@ _LAYOUTS = ("deformator", "bg-direction")
 _BIGBIGAN_LATENTS = 120
 
 
+@listed_in(
+    FILES,
+    "toolkit export directions --layout deformator --out for-the-original",
+    "toolkit export directions --layout bg-direction --out bg_direction.pth",
+)
 def export(
     directions: DirectionsArgument,
     layout: Annotated[
@@ -63,10 +69,10 @@ def _deformator(given: Path, directions: "DirectionSet", out: Path, gan_type: st
         console.print(f"note: {as_flags(note)}")
     what = "deformator and shift predictor" if networks.predictor is not None else "deformator, and no shift predictor"
     console.print(f"wrote {out}: {networks.kind} {what}, {len(directions)} directions")
-    recorded = directions.card.get("source", {}).get("generator", directions.generator)
+    recorded = directions.source.generator or directions.generator
     named = _generator(directions)
     words = [] if named == recorded else generator_words(named)
-    following = command("render-gif", out, *words, "--direction", 0, "--reach", 6, "--out", "direction.gif")
+    following = command("render-gif", out, *words, "--direction", 0, "--alpha", 6, "--out", "direction.gif")
     console.print(f"next: {following}")
 
 
@@ -100,8 +106,8 @@ def _generator(directions: "DirectionSet") -> str:
     from generators.catalogue import known_generators
     from generators.recorded import missing_words, words_for
 
-    source = directions.card.get("source", {})
-    if "missing" in source:
-        return missing_words(source)
+    source = directions.source
+    if source.missing is not None:
+        return missing_words(source.missing)
     named = directions.generator in known_generators()
-    return words_for(str(source.get("generator") or (directions.generator if named else "FILE")))
+    return words_for(source.generator or (directions.generator if named else "FILE"))

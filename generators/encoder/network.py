@@ -12,6 +12,7 @@ from torch import nn
 from generators.compact.square import SquareShape, load_network
 from toolkit.files.artefacts import halved, save_artefact
 from toolkit.pictures.pixels import resize
+from toolkit.provenance import GeneratorSource
 from toolkit.streams import Stream
 
 KIND = "encoder"
@@ -89,6 +90,11 @@ class Encoder:
         self.generator: str = card["generator"]
         self.latent_dim = network.shape.latent_dim
         self.image_size = network.shape.image_size
+
+    @property
+    def source(self) -> GeneratorSource:
+        """Return what the card says of the generator that the encoder was trained on."""
+        return GeneratorSource.of(self.card)
 
     def __call__(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Return the mean and the spread, each (B, D), of the latents of images (B, 3, H, W) in [-1, 1].

@@ -13,24 +13,21 @@ import torch
 from segmentation.predict.guided_filter import guided_filter
 from segmentation.predict.inference import prepared, windows
 from segmentation.predict.protocols import PROTOCOLS, Network
+from segmentation.unet.layouts import is_whole, network_of
 from segmentation.unet.network import SMALLEST_SIDE, UNet
 from toolkit.errors import UserError
 from toolkit.files.artefacts import (
     artefact_kind,
-    differences,
     halved,
     load_artefact,
     load_state_file,
-    match_state,
     save_artefact,
 )
 from toolkit.pictures.any_photo import Photo, as_photo
 from toolkit.pictures.pixels import from_bytes, gray, resize, shorter_side
-from toolkit.untrusted.wrapped import stripped, tables_in
 
 KIND = "segmenter"
 Key = TypeVar("Key")
-_LAST = "outc.conv.weight"
 PUBLISHED_SIZE = 128  # the published networks were trained on BigBiGAN's 128 pixel images
 
 _LARGEST_SIZE = 4096  # that a file may ask for; generators make up to 1024 pixels
@@ -152,7 +149,7 @@ class Segmenter:
         if type(image_size) is not int or image_size > _LARGEST_SIZE:
             raise UserError(f"{path} does not say the image size of its network; train it again")
         card.pop("width", None)
-        return cls(_network_from(tensors, path), image_size, card)
+        return cls(network_of(tensors, path), image_size, card)
 
 
 def load_published(path: Path, image_size: int = PUBLISHED_SIZE) -> Segmenter:
@@ -160,43 +157,8 @@ def load_published(path: Path, image_size: int = PUBLISHED_SIZE) -> Segmenter:
 
     The width and the way of upsampling are read off the shapes. UserError when the file is something else.
     """
-    tensors = load_state_file(path, "U-Net weights", fits=_is_unet)
-    return Segmenter(_network_from(tensors, path), image_size, {"published": Path(path).name})
-
-
-def holds_unet(held: object) -> bool:
-    """Return whether what a weights file holds has U-Net weights in it, whole or not, wherever they stand."""
-    return any(_LAST in stripped(table) for _, table in tables_in(held))
-
-
-def _is_unet(tensors: dict[str, torch.Tensor]) -> bool:
-    network = _unfilled(tensors)
-    return network is not None and not differences(tensors, _shapes(network))
-
-
-def _unfilled(tensors: dict[str, torch.Tensor]) -> UNet | None:
-    """Return a network of the width and way of upsampling that the shapes imply, without weights, or None."""
-    last = tensors.get(_LAST)
-    if last is None or last.dim() != 4:
-        return None
-    with torch.device("meta"):
-        return UNet(width=last.shape[1], bilinear="up1.up.weight" not in tensors)
-
-
-def _shapes(network: UNet) -> dict[str, torch.Size]:
-    return {name: tensor.shape for name, tensor in network.state_dict().items()}
-
-
-def _network_from(tensors: dict[str, torch.Tensor], path: Path) -> UNet:
-    network = _unfilled(tensors)
-    if network is None:
-        raise UserError(f"{path} holds no U-Net weights: {_LAST} is missing; check that it is the right file")
-    match_state(tensors, _shapes(network), path, f"a U-Net of width {network.width}")
-    # Taken as they are, in the network's own precision: giving a network without weights memory first, as `to_empty`
-    # does, makes torch import sympy, which takes longer than all the rest of opening a segmenter.
-    own = {name: tensors[name].to(empty.dtype) for name, empty in network.state_dict().items()}
-    network.load_state_dict(own, assign=True)
-    return network
+    tensors = load_state_file(path, "U-Net weights", fits=is_whole)
+    return Segmenter(network_of(tensors, path), image_size, {"published": Path(path).name})
 
 
 def _without_strips(photo: np.ndarray) -> np.ndarray:

@@ -11,7 +11,7 @@ from segmentation.self_training.pseudo_masks import PseudoMasks, join, probabili
 from segmentation.self_training.settings import SelfTrainingSettings
 from segmentation.self_training.training import MaskedPhotos, SelfTrainingState, train
 from segmentation.unet.run import Measure, last_figures, log_training
-from segmentation.unet.training import Step
+from segmentation.unet.training import SegmentationStep
 from toolkit.compute.engine import Engine
 from toolkit.files.driving import Work, carry_out
 from toolkit.files.runs import RunFolder
@@ -24,7 +24,7 @@ _ENOUGH = 0.4  # share of fit masks; of flowers, which gained by it, 0.55 were f
 
 
 @dataclass
-class SelfTrainingRound(Work[SelfTrainingState, Step]):
+class SelfTrainingRound(Work[SelfTrainingState, SegmentationStep]):
     """Round `number`: masks by the teacher of photos uint8 (N, S, S, 3), and a student trained on them.
 
     `source` names, as text, the first teacher and the photos.
@@ -59,11 +59,11 @@ class SelfTrainingRound(Work[SelfTrainingState, Step]):
         self.masked = MaskedPhotos(*training_set(self.photos, self.masks), self.settings.batch)
         return SelfTrainingState.start(self.settings, self.engine)
 
-    def steps(self, state: SelfTrainingState) -> Iterator[Step]:
+    def steps(self, state: SelfTrainingState) -> Iterator[SegmentationStep]:
         """Return the training loop."""
         return train(state, self.masked, self.settings, self.engine)
 
-    def attend(self, state: SelfTrainingState, step: Step, last: bool, run: RunFolder) -> str | None:
+    def attend(self, state: SelfTrainingState, step: SegmentationStep, last: bool, run: RunFolder) -> str | None:
         """Log what is due."""
         due = step.step % self.settings.log_every == 0 or last
         measure = self.measure if step.step % self.settings.validate_every == 0 or last else None

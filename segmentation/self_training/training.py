@@ -12,7 +12,7 @@ from segmentation.self_training.settings import SelfTrainingSettings
 from segmentation.synthesis.synthesizer import SyntheticBatch
 from segmentation.unet.augmentation import NUM_UNIFORMS, augmented
 from segmentation.unet.network import UNet
-from segmentation.unet.training import Step, fresh_network, update
+from segmentation.unet.training import SegmentationStep, fresh_network, update
 from segmentation.unet.validation import validate
 from toolkit.compute.engine import Engine
 from toolkit.errors import UserError, named
@@ -86,20 +86,20 @@ class SelfTrainingState(ResumableState):
 
 def train(
     state: SelfTrainingState, masked: MaskedPhotos, settings: SelfTrainingSettings, engine: Engine
-) -> Iterator[Step]:
+) -> Iterator[SegmentationStep]:
     """Train until `settings.steps`, yielding after each step; a share of the photos is held out for validation.
 
     UserError when too few photos are fit to train on.
     """
-    training, held_out = masked.split(settings.held_out)
+    training, held_out = masked.split(settings.held_out_share)
     state.network.train()
     while state.step < settings.steps:
         rows = state.streams["photos"].integers(settings.batch, training.count)
         views = state.streams["views"].uniform(settings.batch, NUM_UNIFORMS)
         batch = augmented(training[rows].to(engine.device), views)
-        rate = settings.rate * (1 if state.step < (1 - settings.rate_drop) * settings.steps else 0.2)
+        rate = settings.rate * (1 if state.step < (1 - settings.decay_share) * settings.steps else 0.2)
         loss = update(state.network, state.optimiser, batch, rate, engine)
         state.step += 1
         due = state.step % settings.validate_every == 0 or state.step == settings.steps
         validation = validate(state.network, held_out, engine) if due and held_out.count else None
-        yield Step(state.step, loss, rate, validation)
+        yield SegmentationStep(state.step, loss, rate, validation)

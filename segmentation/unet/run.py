@@ -12,7 +12,7 @@ from segmentation.synthesis.picture import draw_samples
 from segmentation.synthesis.synthesizer import LatentSource
 from segmentation.unet.network import UNet
 from segmentation.unet.settings import SegmentationSettings
-from segmentation.unet.training import SegmentationState, Step, train
+from segmentation.unet.training import SegmentationState, SegmentationStep, train
 from toolkit.compute.engine import Engine
 from toolkit.files.driving import Work
 from toolkit.files.runs import RunFolder
@@ -23,7 +23,7 @@ Measure = Callable[[UNet], dict[str, float]]
 
 
 @dataclass
-class SegmentationRun(Work[SegmentationState, Step]):
+class SegmentationRun(Work[SegmentationState, SegmentationStep]):
     """A training along `shift` (D,) or (2, D) of a generator, into segmenter.safetensors and synthetic.png.
 
     `measure` gives figures of the network on photos, where there are any.
@@ -50,11 +50,11 @@ class SegmentationRun(Work[SegmentationState, Step]):
         """Draw some pairs."""
         draw_samples(state.synthesizer, run.path / "synthetic.png", watch=watch)
 
-    def steps(self, state: SegmentationState) -> Iterator[Step]:
+    def steps(self, state: SegmentationState) -> Iterator[SegmentationStep]:
         """Return the training loop."""
         return train(state, self.settings, self.engine)
 
-    def attend(self, state: SegmentationState, step: Step, last: bool, run: RunFolder) -> str | None:
+    def attend(self, state: SegmentationState, step: SegmentationStep, last: bool, run: RunFolder) -> str | None:
         """Log what is due."""
         settings = self.settings
         due = step.step % settings.log_every == 0 or last
@@ -73,7 +73,7 @@ class SegmentationRun(Work[SegmentationState, Step]):
 
 
 def log_training(
-    step: Step, run: RunFolder, due: bool, validated_on: str, measure: Measure | None, network: UNet
+    step: SegmentationStep, run: RunFolder, due: bool, validated_on: str, measure: Measure | None, network: UNet
 ) -> str | None:
     """Log what is due after a step of a U-Net's training, and return what to show of it.
 

@@ -54,7 +54,7 @@ class SegmentationState:
             network,
             torch.optim.Adam(network.parameters(), settings.rate, fused=True),
             MaskSynthesizer(generator, shift, settings, source, "training", engine),
-            HeldOut(held_out, settings.validation_count, settings.batch),
+            HeldOut(held_out, settings.validation_samples, settings.batch),
             Stream(settings.seed, "views"),
         )
 
@@ -78,7 +78,7 @@ class SegmentationState:
 
 
 @dataclass(frozen=True)
-class Step:
+class SegmentationStep:
     """Figures of one training step; `validation` is there at the steps that validate."""
 
     step: int
@@ -89,7 +89,7 @@ class Step:
 
 def train(
     state: SegmentationState, settings: SegmentationSettings, engine: Engine, ahead: int | None = None
-) -> Iterator[Step]:
+) -> Iterator[SegmentationStep]:
     """Train until `settings.steps`, yielding after each step.
 
     `ahead` batches are rendered beside the training: unless given one on a GPU, which does both at once, and none on a
@@ -113,7 +113,7 @@ def train(
             state.step += 1
             due = state.step % settings.validate_every == 0 or state.step == settings.steps
             validation = validate(state.network, state.held_out, engine) if due and state.held_out.count else None
-            yield Step(state.step, loss, rate, validation)
+            yield SegmentationStep(state.step, loss, rate, validation)
 
 
 def fresh_network(width: int, seed: int, engine: Engine) -> UNet:
