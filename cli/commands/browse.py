@@ -58,7 +58,7 @@ def browse(
     from cli.browse.server import ADDRESS, BrowseServer, bound_socket
     from cli.browse.set import BrowsedSet
     from cli.inputs.sources import generator_of
-    from segmentation.predict.opening import open_segmenter
+    from segmentation.predict.segmenter import Segmenter
     from toolkit.compute.engine import choose_engine
 
     engine = choose_engine(device, precision)
@@ -67,7 +67,7 @@ def browse(
     opened, inputs = generator_of(shown.directions, generator, weights)
     opened = opened.to(engine.device)
     name = segmenter or _shipped_segmenter(opened.name)
-    model = open_segmenter(name).to(engine.device) if name else None
+    model = Segmenter.load(name).to(engine.device) if name else None
     embedder, no_embedder = _open_embedder(encoder, opened, inputs, engine.device)
     bound = bound_socket(port)
     address = f"http://{ADDRESS}:{bound.getsockname()[1]}"
