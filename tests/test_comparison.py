@@ -166,7 +166,7 @@ def test_stop_and_resume_equals_no_stop_bit_for_bit():
 
 
 def test_settings_refuse_what_discovery_refuses():
-    with pytest.raises(UserError, match="--min-alpha is 7"):
+    with pytest.raises(UserError, match="min_alpha is 7"):
         CompareSettings(min_alpha=7.0)
 
 

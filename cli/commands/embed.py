@@ -75,7 +75,7 @@ def embed(
     require_outside(out, photos)
     engine = engine_of(device, precision, processes)
     renderer = _open_renderer(generator, weights, engine.device)
-    require(renderer is not None or steps == 0, "--steps need the generator's weights; get them or omit it")
+    require(renderer is not None or steps == 0, "--steps need the generator's weights; get them or omit --steps")
     embedder, source = _open_embedder(encoder, module, generator, engine.device)
     digest = generator_inputs(generator, weights).get("generator_digest")
     _require_fit(embedder, renderer, digest)
