@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cli.inputs import completion
 from cli.inputs.options import DeviceOption, GeneratorOption, PrecisionOption, SeedOption, WeightsOption, require
 from cli.inputs.photo_folder import photos_in
 from cli.listing import GENERATORS, listed_in
@@ -43,9 +44,18 @@ def embed(
     generator: GeneratorOption = "flowers64",
     weights: WeightsOption = None,
     encoder: Annotated[
-        str | None, typer.Option(help="Run folder, encoder file or shipped name; the generator's own if left away.")
+        str | None,
+        typer.Option(
+            help="Run folder, encoder file or shipped name; the generator's own if omitted.",
+            autocompletion=completion.shipped("encoders"),
+        ),
     ] = None,
-    backend: Annotated[str, typer.Option(help="torch, or tfhub for a published BigBiGAN module.")] = "torch",
+    backend: Annotated[
+        str,
+        typer.Option(
+            help="torch, or tfhub for a published BigBiGAN module.", autocompletion=completion.one_of(_BACKENDS)
+        ),
+    ] = "torch",
     module: Annotated[Path | None, typer.Option(help="Folder of the module, with --backend tfhub.")] = None,
     sample: Annotated[bool, typer.Option("--sample/--mean", help="Draw from each latent's spread, or not.")] = _SAMPLE,
     steps: Annotated[int, typer.Option(help="Steps that move each latent towards its photo.", min=0)] = 0,

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from cli.inputs import completion
 from cli.inputs.options import (
     DeviceOption,
     DirectionOption,
@@ -45,7 +46,8 @@ def render_gif(
         str | None,
         typer.Option(
             help=f"With --mask: {', '.join(MASK_RULES.own)}; not set: the one recorded with the direction, or else "
-            f"{DEFAULT_RULE}."
+            f"{DEFAULT_RULE}.",
+            autocompletion=completion.one_of(MASK_RULES),
         ),
     ] = None,
     generator: OtherGeneratorOption = None,
