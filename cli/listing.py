@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 import typer
 from typer.core import TyperCommand
 
-from cli.runs.processes import speaks
+from cli.runs.processes import prints
 
 START = "Start here"
 DIRECTIONS = "Directions"
@@ -55,7 +55,7 @@ class _Command(TyperCommand):
         """Return what is left of the words after the parameters were read."""
         notes: list[str] = []
         words = renewed(args, former_flags(self.callback), notes)
-        if speaks() and not ctx.resilient_parsing:
+        if prints() and not ctx.resilient_parsing:
             for note in notes:
                 typer.echo(note, err=True)
         return super().parse_args(ctx, words)

@@ -658,7 +658,7 @@ def test_a_shipped_set_is_read_only_by_name_and_by_file(tmp_path, monkeypatch):
 def test_an_encoder_that_is_named_has_to_fit(tmp_path):
     scene_set().save(tmp_path / "run" / "directions.safetensors")
     words = ("browse", tmp_path / "run", "--no-open", "--encoder")
-    assert "the encoder tells latents of flowers64" in refused(*words, "flowers64")
+    assert "the encoder estimates latents of flowers64" in refused(*words, "flowers64")
     assert "nowhere" in refused(*words, tmp_path / "nowhere")
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from generators.encoder.embedding import Embedder, Reconstructor, Refinement, embed_images
+from generators.encoder.embedding import Embedder, LatentRefiner, Refinement, embed_images
 from generators.protocol import Generator
 from segmentation.predict.segmenter import Segmenter
 from toolkit.errors import UserError
@@ -43,8 +43,8 @@ class PhotoEmbedder:
         self._embedder, self._generator, self._device = embedder, generator, device
 
     @cached_property
-    def _reconstructor(self) -> Reconstructor:
-        return Reconstructor(self._generator, self._embedder.image_size, self._device)
+    def _refiner(self) -> LatentRefiner:
+        return LatentRefiner(self._generator, self._embedder.image_size, self._device)
 
     def embed(self, content: bytes, name: str, steps: int) -> EmbeddedPhoto:
         """Return the photo in a file's `content`, its latent refined by so many steps; `name` is its name in errors."""
@@ -53,7 +53,7 @@ class PhotoEmbedder:
         z, errors = embed_images(
             from_bytes(seen[None]).to(self._device),
             self._embedder,
-            self._reconstructor,
+            self._refiner,
             False,
             Refinement(steps),
             Stream(0, "embedding"),

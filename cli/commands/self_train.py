@@ -20,8 +20,8 @@ from cli.inputs.options import (
     with_settings,
 )
 from cli.listing import SEGMENTATION, listed_in
-from cli.reports.hints import command
-from cli.runs.progress import console, terminal
+from cli.reports.hints import command, print_outcome
+from cli.runs.progress import terminal
 from segmentation.self_training.settings import SelfTrainingSettings
 
 
@@ -72,8 +72,8 @@ def self_train(
     }
     measure = None if validation is None else validation.figures_at(side)
     train(teacher, pixels, settings, engine, out, inputs, measure, terminal)
-    console.print(f"wrote {out / 'segmenter.safetensors'}, {out / f'round{settings.rounds}' / 'masks.png'}")
-    console.print(f"next: {command('predict', 'photo.jpg', '--segmenter', out, '--out', 'predictions')}")
+    following = command("predict", "photo.jpg", "--segmenter", out, "--out", "predictions")
+    print_outcome(out / "segmenter.safetensors", out / f"round{settings.rounds}" / "masks.png", following=following)
 
 
 def _folder_and_start(photos: list[Path], segmenter: str | None) -> tuple[Path, str]:

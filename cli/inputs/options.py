@@ -47,7 +47,7 @@ DirectionsArgument = Annotated[
         autocompletion=completion.shipped("directions"),
     ),
 ]
-DirectionOption = Annotated[str | None, typer.Option(help="Number or name; the chosen one if left away.")]
+DirectionOption = Annotated[str | None, typer.Option(help="Number or name; the chosen one if omitted.")]
 AlphaOption = Annotated[float | None, typer.Option(help="Shift length; negative for the other way.")]
 OtherGeneratorOption = Annotated[
     str | None,
@@ -168,7 +168,7 @@ def _flagged(
         for flag in given:
             if flag not in _field_names(chosen):
                 names = ", ".join(n for n, c in classes.items() if flag in _field_names(c))
-                raise UserError(f"--{flag.replace('_', '-')} goes with --{switch} {names}, not {name}; leave it away")
+                raise UserError(f"--{flag.replace('_', '-')} goes with --{switch} {names}, not {name}; omit it")
         if preset is not None and not chosen.presets:
             names = ", ".join(n for n, c in classes.items() if c.presets)
             raise UserError(f"--preset goes with --{switch} {names}, not {name}; omit it")
