@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cli.inputs import completion
+from cli.inputs.latents import EncoderOption
 from cli.inputs.options import DeviceOption, GeneratorOption, PrecisionOption, SeedOption, WeightsOption, require
 from cli.inputs.photo_folder import photos_in
 from cli.listing import GENERATORS, listed_in
@@ -43,13 +44,7 @@ def embed(
     out: Annotated[Path, typer.Option(help="A .npy file of latents (N, D); .json and .png are written beside it.")],
     generator: GeneratorOption = "flowers64",
     weights: WeightsOption = None,
-    encoder: Annotated[
-        str | None,
-        typer.Option(
-            help="Run folder, encoder file or shipped name; the generator's own if omitted.",
-            autocompletion=completion.shipped("encoders"),
-        ),
-    ] = None,
+    encoder: EncoderOption = None,
     backend: Annotated[
         str,
         typer.Option(

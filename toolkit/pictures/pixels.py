@@ -40,6 +40,19 @@ def resize(images: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
     return F.interpolate(images, size=size, mode="bilinear", align_corners=False, antialias=True)
 
 
+LEAST_TILE = 128  # pixels of a picture's side below which it is shown enlarged
+
+
+def enlargement(side: int, least: int = LEAST_TILE) -> int:
+    """Return the smallest whole factor that brings pictures of this side to `least` pixels or more."""
+    return max(1, math.ceil(least / side))
+
+
+def enlarged(pictures: np.ndarray, factor: int) -> np.ndarray:
+    """Return pictures (..., H, W, 3) with every pixel repeated `factor` times across and down."""
+    return pictures.repeat(factor, axis=-3).repeat(factor, axis=-2)
+
+
 def shorter_side(height: int, width: int, target: int) -> tuple[int, int]:
     """Return (height, width) with the shorter side `target` and the longer one scaled alike, rounded down."""
     if height <= width:
