@@ -18,7 +18,6 @@ import torch
 from PIL import Image
 
 from benchmarks.timing import Work, by_turns
-from segmentation.predict.opening import open_segmenter
 from segmentation.predict.photos import Pictures, predict_photos
 from segmentation.predict.segmenter import Segmenter
 from segmentation.unet.network import UNet
@@ -106,7 +105,7 @@ def drawn_photos(folder: Path, count: int) -> list[Path]:
 def rows(rounds: int, count: int) -> dict[str, dict[str, float]]:
     """Return seconds a photo of "plain", "fp32" and "bf16", by what was measured."""
     torch.manual_seed(0)
-    segmenters = {"width 64, 128 px": Segmenter(UNet(), 128), "flowers64": open_segmenter("flowers64")}
+    segmenters = {"width 64, 128 px": Segmenter(UNet(), 128), "flowers64": Segmenter.load("flowers64")}
     found = {}
     with tempfile.TemporaryDirectory() as folder:
         paths = drawn_photos(Path(folder), count)

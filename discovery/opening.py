@@ -1,5 +1,6 @@
 """Direction sets by name or file, in whatever form they come: our own, shipped, published, or an original's folder."""
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -7,17 +8,20 @@ from discovery.annotations import annotations_beside, read_annotations
 from discovery.originals.reading import is_published, load_directions
 from toolkit.directions import DirectionSet, direction_file, load_published
 from toolkit.errors import UserError
-from toolkit.files.shipped import or_published, or_shipped
+from toolkit.files.shipped import file_named
 
 
-def open_directions(path: Path) -> DirectionSet:
+def open_directions(name: str | os.PathLike[str]) -> DirectionSet:
     """Return the direction set in a run folder or file, or the shipped or published one of that name.
 
     Published are a tensor in a `.pth`, and a folder of the original or its deformator's file
     (discovery.originals.reading).
     Directions have the names in the human_annotation.txt beside their set.
+
+    >>> open_directions("flowers64")
+    <DirectionSet: 64 directions of flowers64 by discover (ortho); chosen: dark_ground +6, ...>
     """
-    file = or_published(or_shipped(Path(path), "directions"), "direction")
+    file = file_named(name, "directions", "direction")
     if is_published(file):
         return load_directions(file)
     if file.suffix.lower() in (".pth", ".pt"):

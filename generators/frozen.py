@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from generators.protocol import Latents
+from generators.protocol import Latents, in_a_line
 from toolkit.streams import Stream
 
 FIRST_SIDE = 4
@@ -204,6 +204,9 @@ class FrozenGenerator:
         self.latent_dim = network.latent_dim
         self.image_size = network.image_size
         self.feature_layer = network.feature_layer
+
+    def __repr__(self) -> str:
+        return in_a_line(self)
 
     def sample(self, count: int, rng: Stream, truncation: float | None = None) -> Latents:
         """Return `count` latents from N(0, I), restricted to +-`truncation` if given."""

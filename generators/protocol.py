@@ -33,6 +33,10 @@ class Latents:
     def __len__(self) -> int:
         return len(self.z)
 
+    def __repr__(self) -> str:
+        more = "" if self.y is None else ", with a class or noise each"
+        return f"<Latents: {len(self)} of {self.z.shape[-1]} numbers{more}>"
+
     def __getitem__(self, rows: slice | torch.Tensor) -> "Latents":
         return Latents(self.z[rows], None if self.y is None else self.y[rows])
 
@@ -70,6 +74,12 @@ class Generator(Protocol):
     def to(self, device: torch.device) -> Self:
         """Return the generator on `device`."""
         ...
+
+
+def in_a_line(generator: Generator) -> str:
+    """Return a generator as one line: what `repr` shows of ours."""
+    side = f"{generator.image_size} x {generator.image_size} pixels"
+    return f"<{type(generator).__name__} {generator.name}: {generator.latent_dim} latent numbers -> {side}>"
 
 
 @runtime_checkable

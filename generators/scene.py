@@ -5,7 +5,7 @@ It is the oracle of the tests and a generator to try the commands on without any
 
 import torch
 
-from generators.protocol import Latents
+from generators.protocol import Latents, in_a_line
 from toolkit.streams import Stream
 
 FACTORS = (
@@ -37,6 +37,9 @@ class SceneGenerator:
         if mixing_seed is not None:
             noise = Stream(mixing_seed, "scene-mixing").normal(latent_dim, latent_dim)
             self._mixing = torch.linalg.qr(noise)[0]
+
+    def __repr__(self) -> str:
+        return in_a_line(self)
 
     def sample(self, count: int, rng: Stream, truncation: float | None = None) -> Latents:
         """Return `count` latents from N(0, I), restricted to +-`truncation` if given."""

@@ -14,7 +14,6 @@ from cli_runs import ran, refused
 from fuzzing.samples import Example, direction_set
 from safetensors.torch import save_file
 
-from cli.runs.progress import Screen
 from discovery.annotations import parse_annotations
 from discovery.originals.reading import load_directions
 from generators.protocol import load_latents
@@ -26,6 +25,7 @@ from toolkit.files.artefacts import load_pickled, load_state_file, match_state, 
 from toolkit.files.runs import RunFolder
 from toolkit.files.writing import read_json
 from toolkit.pictures.photos import read_photo
+from toolkit.screen import Screen
 from toolkit.settings import read_toml
 from toolkit.untrusted.printable import is_printable, printable
 from toolkit.untrusted.text import whole_number

@@ -24,7 +24,7 @@ from cli.app import app
 from discovery.opening import open_directions
 from generators.catalogue import open_generator, weights_file
 from generators.protocol import load_latents
-from segmentation.predict.opening import open_segmenter
+from segmentation.predict.segmenter import Segmenter
 from segmentation.unet.network import UNet
 from toolkit.directions import Choice
 from toolkit.errors import UserError
@@ -382,7 +382,7 @@ def test_a_published_segmenter_is_opened_by_name(cache, tmp_path):
     assert message.startswith("unet-flowers is not in the cache; run toolkit weights pull unet-flowers (54 MB), or get")
     cache.mkdir()
     torch.save(UNet(width=4).state_dict(), cache / "u_net_flowers.pth")
-    assert open_segmenter("unet-flowers").network.width == 4
+    assert Segmenter.load("unet-flowers").network.width == 4
 
 
 def test_published_embeddings_are_opened_by_name(cache):

@@ -1,6 +1,7 @@
 """The direction set: the one value in which discovery and segmentation meet, in memory or as a file."""
 
 import io
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -11,6 +12,7 @@ import torch
 from toolkit.command_line import command
 from toolkit.errors import UserError, named
 from toolkit.files.artefacts import load_artefact, load_pickled, save_artefact
+from toolkit.files.shipped import file_named
 from toolkit.files.writing import write_bytes
 from toolkit.provenance import GeneratorSource
 from toolkit.untrusted.printable import is_printable
@@ -79,6 +81,14 @@ class DirectionSet:
 
     def __len__(self) -> int:
         return len(self.vectors)
+
+    def __repr__(self) -> str:
+        chosen = ""
+        if self.choice is not None:
+            signed = f"{self.choice.sign * self.choice.alpha:+g}"
+            rule = f", mask rule {self.choice.mask_rule}" if self.choice.mask_rule else ""
+            chosen = f"; chosen: {self.names[self.choice.index]} {signed}{rule}"
+        return f"<DirectionSet: {len(self)} directions of {self.generator} by {self.method}{chosen}>"
 
     @property
     def source(self) -> GeneratorSource:
@@ -242,6 +252,15 @@ def load_published(path: Path) -> DirectionSet:
     alpha = float(f"{_PUBLISHED_LENGTH * float(vector.double().norm()):.6g}")
     card = {"source": {"generator": "bigbigan"}}
     return DirectionSet(vector, "bigbigan", "published", ("background",), choice=Choice(0, 1, alpha), card=card)
+
+
+def named_directions(name: str | os.PathLike[str]) -> DirectionSet:
+    """Return the direction set in a run folder or file, or the shipped or published one of that name.
+
+    A folder of the original, whose deformator has to be rebuilt, is opened by discovery.opening.open_directions alone.
+    """
+    file = file_named(name, "directions", "direction")
+    return load_published(file) if file.suffix.lower() in (".pth", ".pt") else DirectionSet.load(file)
 
 
 def save_published(path: Path, shift: torch.Tensor) -> None:

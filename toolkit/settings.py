@@ -66,6 +66,15 @@ class Settings:
     kind: ClassVar[str] = "settings"
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
 
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        cls.__repr__ = Settings.__repr__  # type: ignore[method-assign]  # before dataclass gives it one of all fields
+
+    def __repr__(self) -> str:
+        defaults = {field.name: field.default for field in dataclasses.fields(self)}
+        changed = ", ".join(f"{name}={value!r}" for name, value in self.as_dict().items() if value != defaults[name])
+        return f"{type(self).__name__}({changed})"
+
     def __post_init__(self) -> None:
         hints = typing.get_type_hints(type(self))
         for field in dataclasses.fields(self):
@@ -87,7 +96,20 @@ class Settings:
         """Return the settings of a preset, with `changes`; UserError for a name that is none."""
         if name not in cls.presets:
             raise UserError(f"there is no preset {name!r}; choose one of {', '.join(cls.presets)}")
-        return cls(**{**cls.presets[name], **changes})
+        return cls.from_dict({**cls.presets[name], **changes}, f"preset {name}")
+
+    @classmethod
+    def of(cls, settings: Self | None, preset: str | None, changes: Mapping[str, Any]) -> Self:
+        """Return `settings`, or else those of `preset`, or else the defaults, with `changes`.
+
+        A class without presets has its defaults. UserError for settings of another class and for unknown names.
+        """
+        if settings is not None and not isinstance(settings, cls):
+            raise UserError(f"settings are {settings!r} ({type(settings).__name__}), but {cls.__name__} are needed")
+        values = {} if settings is None else settings.as_dict()
+        if settings is None and preset is not None and cls.presets:
+            values = cls.preset(preset).as_dict()
+        return cls.from_dict({**values, **changes}, "the call")
 
     @property
     def preset_name(self) -> str | None:

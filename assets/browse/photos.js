@@ -87,8 +87,10 @@ export function preparePhotos() {
       field.value = ""; // the same photo again is a change too
     });
   }
+  document.addEventListener("paste", (event) => take(event.clipboardData.files));
   for (const kind of ["dragover", "dragleave", "drop"]) {
     document.addEventListener(kind, (event) => {
+      if (!event.dataTransfer.types.includes("Files")) return;
       event.preventDefault(); // the browser would leave the page for the photo
       document.body.classList.toggle("over", kind === "dragover");
       if (kind === "drop") take(event.dataTransfer.files);

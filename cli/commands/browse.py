@@ -15,6 +15,7 @@ from cli.inputs.options import DeviceOption, DirectionsArgument, OtherGeneratorO
 from cli.listing import START, listed_in
 from cli.reports.hints import generator_words
 from cli.runs.progress import console
+from toolkit.command_line import as_flags
 from toolkit.errors import UserError
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ def browse(
     from cli.browse.server import ADDRESS, BrowseServer, bound_socket
     from cli.browse.set import BrowsedSet
     from cli.inputs.sources import generator_of
-    from segmentation.predict.opening import open_segmenter
+    from segmentation.predict.segmenter import Segmenter
     from toolkit.compute.engine import choose_engine
 
     engine = choose_engine(device, precision)
@@ -70,7 +71,7 @@ def browse(
     opened, inputs = generator_of(shown.directions, generator, weights)
     opened = opened.to(engine.device)
     name = segmenter or _shipped_segmenter(opened.name)
-    model = open_segmenter(name).to(engine.device) if name else None
+    model = Segmenter.load(name).to(engine.device) if name else None
     embedder, no_embedder = _open_embedder(encoder, opened, inputs, engine.device)
     bound = bound_socket(port)
     address = f"http://{ADDRESS}:{bound.getsockname()[1]}"
@@ -106,7 +107,7 @@ def _open_embedder(
     except UserError as error:
         if name is not None:
             raise
-        return None, str(error)
+        return None, as_flags(error.marked)
     if trained_on_another(encoder, inputs.get("generator_digest")):
         console.print(f"note: the encoder was trained on another file of {generator.name}")
     return PhotoEmbedder(encoder, generator, device), ""

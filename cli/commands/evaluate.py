@@ -135,8 +135,8 @@ def _evaluations(
     from segmentation.evaluate.evaluation import evaluate as measured
     from segmentation.evaluate.evaluation import evaluate_predictions
     from segmentation.evaluate.pairs import pair_folders
-    from segmentation.predict.opening import open_segmenter
     from segmentation.predict.protocols import PROTOCOLS
+    from segmentation.predict.segmenter import Segmenter
 
     require(protocol in PROTOCOLS, f"protocol {protocol!r} is unknown; choose one of {', '.join(PROTOCOLS)}")
     triples = list(zip(folders, masks, names, strict=True))
@@ -145,7 +145,7 @@ def _evaluations(
             evaluate_predictions(folder, mask, one, settings, engine.team, over_masks) for folder, mask, one in triples
         ]
     else:
-        segmenter = open_segmenter(model).to(engine.device)
+        segmenter = Segmenter.load(model).to(engine.device)
         meaning = PROTOCOLS[protocol].meaning + ("; refined by a guided filter" if refine else "")
         evaluations = [
             measured(

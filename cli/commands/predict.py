@@ -35,8 +35,8 @@ def predict(
     processes: ProcessesOption = 1,
 ) -> None:
     """Segment photos of any size; of several processes each writes the pictures of its share."""
-    from segmentation.predict.opening import open_segmenter
     from segmentation.predict.photos import KINDS, Pictures, picture_targets, predict_photos
+    from segmentation.predict.segmenter import Segmenter
     from toolkit.files.workplace import workplace
     from toolkit.files.writing import writable_folder
     from toolkit.pictures.photos import read_photo
@@ -47,7 +47,7 @@ def predict(
     engine = engine_of(device, precision, processes)
     team = engine.team
     own = dict(list(targets.items())[team.rank :: team.size])
-    opened = open_segmenter(segmenter or DEFAULT_SEGMENTER).to(engine.device)
+    opened = Segmenter.load(segmenter or DEFAULT_SEGMENTER).to(engine.device)
     if not skip_unreadable:
         read_photo(next(iter(targets)))  # before anything is made
     writable_folder(out)

@@ -52,7 +52,7 @@ def render_gif(
         ),
     ] = None,
     loop: Annotated[bool, typer.Option("--there-and-back/--one-way", help="Walk back too.")] = True,
-    mask: Annotated[bool, typer.Option("--mask/--no-mask", help="Tint the mask that each shift gives.")] = False,
+    mask: Annotated[bool, typer.Option("--mask/--no-mask", help="Outline the mask that each shift gives.")] = False,
     mask_rule: Annotated[
         str | None,
         typer.Option(

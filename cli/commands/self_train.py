@@ -51,7 +51,7 @@ def self_train(
 
     validation = open_validation(validation_photos, validation_masks, object_codes, ignore, invert, resize_masks)
     from cli.inputs.photo_folder import photos_in
-    from segmentation.predict.opening import open_segmenter
+    from segmentation.predict.segmenter import Segmenter
     from segmentation.self_training.rounds import self_train as train
     from toolkit.compute.engine import choose_engine
     from toolkit.pictures.photo_folder import photos_digest, require_outside
@@ -60,7 +60,7 @@ def self_train(
     folder, model = _folder_and_start(photos, segmenter)
     require_outside(out, folder)
     engine = choose_engine(device, precision)
-    teacher = open_segmenter(model).to(engine.device)
+    teacher = Segmenter.load(model).to(engine.device)
     side = settings.image_size or teacher.image_size
     paths = photos_in(folder)
     pixels = read_squares(paths, side, terminal).permute(0, 2, 3, 1).numpy()

@@ -60,7 +60,11 @@ class PickFile:
     @classmethod
     def _copy(cls, sets: list[str], out: Path) -> "PickFile":
         opened = {label: directions for label, (_, directions) in labelled_sets(sets).items()}
-        directions = next(iter(opened.values())) if len(opened) == 1 else merged(opened)
+        return cls.into(out, next(iter(opened.values())) if len(opened) == 1 else merged(opened))
+
+    @classmethod
+    def into(cls, out: Path, directions: DirectionSet) -> "PickFile":
+        """Return the file of a copy of `directions` in the folder `out`; UserError where that holds something else."""
         # The set is written last: the other files alone are of a command that was killed.
         path, others = out / "directions.safetensors", holdings(out, but=_BESIDE)
         ours = others == [path.name] and torch.equal(DirectionSet.load(path).vectors, directions.vectors)

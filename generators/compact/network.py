@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from generators.compact.square import SquareShape, load_network
-from generators.protocol import Latents
+from generators.protocol import Latents, in_a_line
 from toolkit.files.artefacts import save_artefact
 from toolkit.streams import Stream
 
@@ -89,6 +89,9 @@ class CompactGenerator:
         self.name: str = card["name"]
         self.latent_dim = network.shape.latent_dim
         self.image_size = network.shape.image_size
+
+    def __repr__(self) -> str:
+        return in_a_line(self)
 
     def sample(self, count: int, rng: Stream, truncation: float | None = None) -> Latents:
         """Return `count` latents from N(0, I), restricted to +-`truncation` if given."""

@@ -8,7 +8,7 @@ from typing import Any, Self
 import torch
 from torch import nn
 
-from generators.protocol import Latents
+from generators.protocol import Latents, in_a_line
 from toolkit.errors import UserError
 from toolkit.streams import Stream
 
@@ -79,6 +79,9 @@ class OwnGenerator:
             _matrix(_layer(network, layer), layer, latent_dim)
         if self.feature_layer:
             _layer(network, self.feature_layer)
+
+    def __repr__(self) -> str:
+        return in_a_line(self)
 
     def sample(self, count: int, rng: Stream, truncation: float | None = None) -> Latents:
         """Return `count` latents, restricted to +-`truncation` if given, with drawn classes if there are any."""

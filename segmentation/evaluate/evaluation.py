@@ -55,6 +55,13 @@ class Evaluation:
     _empty_truths: int = 0
     _ignored_pixels: int = 0
 
+    def __repr__(self) -> str:
+        known = ""
+        if "_finished" in vars(self):
+            figures = self.measures
+            known = "".join(f", {name} {figures[name]:.3f}" for name in ("iou", "accuracy", "max_f"))
+        return f"<Evaluation of {self.dataset}: {len(self.pairs)} images{known}>"
+
     @property
     def _own(self) -> range:
         return range(self.team.rank, len(self.pairs), self.team.size)
@@ -89,6 +96,11 @@ class Evaluation:
         """Return lines to show with the figures, where these say less than they seem to."""
         tally = self._finished.tally
         return odd_readings(tally, self.masks.words)
+
+    @property
+    def measures(self) -> dict[str, float]:
+        """Return the figures of the data set by name: iou, accuracy, max_f, mae and so on."""
+        return self._finished.tally.summary()
 
     def result(self) -> dict[str, Any]:
         """Return what `result.json` holds: data set, number of images, measures, definitions, protocol."""

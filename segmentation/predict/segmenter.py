@@ -2,6 +2,7 @@
 
 import copy
 import hashlib
+import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,6 +24,7 @@ from toolkit.files.artefacts import (
     load_state_file,
     save_artefact,
 )
+from toolkit.files.shipped import file_named
 from toolkit.pictures.any_photo import Photo, as_photo
 from toolkit.pictures.pixels import from_bytes, gray, resize, shorter_side
 
@@ -57,6 +59,11 @@ class Segmenter:
             )
         network = copy.deepcopy(self.network).eval().requires_grad_(False)
         object.__setattr__(self, "network", network.to(memory_format=torch.channels_last))
+
+    def __repr__(self) -> str:
+        count = sum(parameter.numel() for parameter in self.network.parameters())
+        side = f"{self.image_size} pixels"
+        return f"<Segmenter: U-Net of width {self.network.width}, {count:,} parameters, for {side}, on {self.device}>"
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_prepared": {}}
@@ -134,12 +141,16 @@ class Segmenter:
         save_artefact(path, KIND, tensors, {**self.card, "image_size": self.image_size, "width": self.network.width})
 
     @classmethod
-    def load(cls, path: Path) -> "Segmenter":
-        """Return the segmenter in an artefact, a run folder's `segmenter.safetensors`, or published weights.
+    def load(cls, name: str | os.PathLike[str]) -> "Segmenter":
+        """Return the segmenter in a run folder, an artefact or a published U-Net file, or the known one of that name.
 
-        UserError when the file is neither, damaged, or does not fit.
+        Known are what is shipped, and published files in the cache. UserError when there is none, or its file is
+        damaged or does not fit.
+
+        >>> Segmenter.load("flowers64")
+        <Segmenter: U-Net of width 32, 3,352,290 parameters, for 64 pixels, on cpu>
         """
-        path = Path(path)
+        path = file_named(name, "segmenters", "segmenter")
         if path.is_dir():
             path = path / "segmenter.safetensors"
         if path.is_file() and artefact_kind(path) is None:

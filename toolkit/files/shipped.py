@@ -1,8 +1,10 @@
 """What a name stands for where there is no file of that name: a file shipped in `assets`, or a published one."""
 
+import os
 from importlib.resources import files
 from pathlib import Path
 
+from toolkit.errors import UserError
 from toolkit.files.published import published, required
 
 
@@ -24,3 +26,13 @@ def or_published(path: Path, role: str) -> Path:
     """
     entry = None if path.exists() else published().get(str(path))
     return path if entry is None or entry.role != role else required(entry)
+
+
+def file_named(name: str | os.PathLike[str], kind: str, role: str) -> Path:
+    """Return the path that `name` is, or the file shipped in the folder `kind` or published in a `role` by that name.
+
+    UserError for what is no name, and for a published file that is not in the cache.
+    """
+    if not isinstance(name, str | os.PathLike):
+        raise UserError(f"a {role} is {name!r} ({type(name).__name__}); pass a name or a path")
+    return or_published(or_shipped(Path(name), kind), role)

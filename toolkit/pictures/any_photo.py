@@ -29,6 +29,11 @@ class ArrayLike(Protocol):
 Photo = str | os.PathLike[str] | bytes | bytearray | Image.Image | ArrayLike
 
 
+def is_one_photo(value: object) -> bool:
+    """Return whether a value has the type of one photo, rather than being several or nothing of the kind."""
+    return isinstance(value, str | os.PathLike | bytes | bytearray | Image.Image | ArrayLike)
+
+
 def as_photo(photo: Photo) -> np.ndarray:
     """Return a photo as uint8 (H, W, 3) in sRGB.
 

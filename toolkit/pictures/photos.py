@@ -25,6 +25,7 @@ __all__ = [
     "read_photo",
     "read_square",
     "read_squares",
+    "square",
     "write_picture",
 ]
 
@@ -94,8 +95,12 @@ def read_gray(path: Path) -> np.ndarray:
 
 def read_square(path: Path, size: int) -> np.ndarray:
     """Return uint8 (size, size, 3): the photo's centre square, brought to `size` by Lanczos."""
-    image = Image.fromarray(read_photo(path))
-    return np.asarray(ImageOps.fit(image, (size, size), Image.Resampling.LANCZOS))
+    return square(read_photo(path), size)
+
+
+def square(photo: np.ndarray, size: int) -> np.ndarray:
+    """Return uint8 (size, size, 3) of a photo uint8 (H, W, 3): its centre square, brought to `size` by Lanczos."""
+    return np.asarray(ImageOps.fit(Image.fromarray(photo), (size, size), Image.Resampling.LANCZOS))
 
 
 def read_centre(path: Path, size: int) -> np.ndarray:

@@ -8,7 +8,7 @@ import torch
 
 from generators.frozen import FrozenGenerator
 from generators.layouts import Family, Layout
-from generators.protocol import Latents
+from generators.protocol import Latents, in_a_line
 from generators.published.biggan.network import (
     BIGBIGAN,
     BIGGAN_128,
@@ -67,6 +67,9 @@ class ConditionalBigGAN:
         self.classes = tuple(classes) or tuple(range(count))
         self.latent_dim = network.shape.dim_z
         self.image_size = network.shape.resolution
+
+    def __repr__(self) -> str:
+        return in_a_line(self)
 
     def sample(self, count: int, rng: Stream, truncation: float | None = None) -> Latents:
         """Return `count` latents from N(0, I), cut at +-`truncation` if given, each with a drawn class."""

@@ -7,7 +7,7 @@ from typing import Self
 import torch
 
 from generators.layouts import Family, Layout
-from generators.protocol import Latents
+from generators.protocol import Latents, in_a_line
 from generators.published.stylegan2.layout import (
     MEAN_LATENT,
     check_filters,
@@ -61,6 +61,9 @@ class StyleGAN2:
         """Return w (B, D) float32 on the CPU of z (B, D), before truncation; no gradient reaches z."""
         with torch.no_grad():
             return self._mapping(z.cpu().double()).float()
+
+    def __repr__(self) -> str:
+        return in_a_line(self)
 
     def sample(self, count: int, rng: Stream, truncation: float | None = None) -> Latents:
         """Return `count` latents: z from N(0, I), restricted to +-`truncation` if given; in W mapped, moved by psi."""

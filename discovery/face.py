@@ -1,0 +1,202 @@
+"""The verbs of `import toolkit` about directions: discover, pick, edit latents along one, render images or a walk."""
+
+import os
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from discovery.methods.run import discover_into
+from discovery.methods.table import METHODS, search_of
+from discovery.opening import open_directions
+from discovery.picking.files import PickFile, save_pick
+from discovery.picking.picking import pick_direction
+from discovery.settings import PickSettings
+from generators.catalogue import DEFAULT
+from generators.face import AnyGenerator, as_generator, generator_for, recorded_as
+from generators.protocol import Generator, Latents
+from toolkit.compute.engine import Engine, choose_engine
+from toolkit.directions import DirectionSet
+from toolkit.errors import UserError
+from toolkit.files.writing import writable_file
+from toolkit.pictures.animation import ENDINGS, write_animation
+from toolkit.pictures.photos import write_picture
+from toolkit.pictures.pixels import grid, resize, to_bytes
+from toolkit.screen import watch_of
+from toolkit.settings import Settings
+from toolkit.shifts import resolve_shift
+
+AnyDirections = DirectionSet | str | os.PathLike[str]
+Where = str | os.PathLike[str]
+_BATCH = 32  # images rendered at a time
+_FRAMES_A_SECOND = 20.0
+PICTURE_ENDINGS = (".png", ".jpg", ".jpeg")
+
+
+def discover(
+    generator: AnyGenerator = DEFAULT,
+    method: str = "ganspace",
+    *,
+    out: Where | None = None,
+    preset: str = "quick",
+    settings: Settings | None = None,
+    device: str = "auto",
+    precision: str = "auto",
+    progress: bool = False,
+    **changes: Any,
+) -> DirectionSet:
+    """Return directions of a generator's latent space, found by a method of `toolkit discover`.
+
+    By default principal components of its features (GANSpace), which take half a minute of a CPU core for flowers64 and
+    serve as well; `method="deformator"` is the papers', half an hour with `preset="quick"`, days with "paper".
+    `changes` are fields of the method's settings, such as `samples=2000`. In the folder `out` it leaves what the
+    command leaves, and the same call resumes it. UserError for what cannot be found.
+
+    >>> discover("scene", "random", directions=8)
+    <DirectionSet: 8 directions of scene by random>
+    """
+    if method not in METHODS:
+        raise UserError(f"method is {method!r}; choose one of {', '.join(METHODS)}")
+    chosen = METHODS[method].settings.of(settings, preset, changes)
+    opened, record = as_generator(generator), recorded_as(generator)
+    engine = choose_engine(device, precision)
+    if METHODS[method].scales:
+        engine = engine.for_training("auto", getattr(chosen, "steps", 0))
+    opened, watch = opened.to(engine.device), watch_of(progress)
+    if out is not None:
+        return discover_into(Path(out), method, opened, chosen, engine, record, watch)
+    search = search_of(method)(opened, chosen, engine)
+    with watch.bar(search.label, search.total) as advance:
+        for step in search.steps():
+            advance(1, search.describe({name: float(value) for name, value in vars(step).items() if name != "step"}))
+    found = search.result().directions
+    return replace(found, card={"source": record, **found.card})
+
+
+def pick(
+    directions: AnyDirections,
+    generator: AnyGenerator | None = None,
+    *,
+    out: Where | None = None,
+    settings: PickSettings | None = None,
+    device: str = "auto",
+    precision: str = "auto",
+    progress: bool = False,
+    **changes: Any,
+) -> DirectionSet:
+    """Return a set with scores of its directions as background darkeners, and the best as its `choice`.
+
+    The generator is the one that the set records unless another is passed. `changes` are fields of PickSettings. With
+    `out` the set is saved there with the table and the picture that `toolkit pick` writes. UserError if none will do.
+
+    >>> pick("flowers64", samples=8, compared=8, lengths=1).choice.sign in (1, -1)
+    True
+    """
+    chosen = PickSettings.of(settings, None, changes)
+    opened = as_directions(directions)
+    gan, _ = generator_for(opened, generator)
+    file = None if out is None else PickFile.into(Path(out), opened)
+    engine = choose_engine(device, precision)
+    gan = gan.to(engine.device)
+    picked = pick_direction(gan, opened, chosen, engine, watch_of(progress))
+    if file is not None:
+        file.require_unchosen(picked.directions)
+        save_pick(file.path, picked, gan, chosen, engine)
+    return picked.directions
+
+
+def edit(
+    latents: Latents, directions: AnyDirections, direction: str | int | None = None, alpha: float | None = None
+) -> Latents:
+    """Return latents moved by `alpha` along a direction, by number or name; unless passed, along the chosen one.
+
+    >>> from generators.face import sample
+    >>> edit(sample("flowers64", 4), "flowers64", direction=25, alpha=-3.0)
+    <Latents: 4 of 64 numbers>
+    """
+    _require_latents(latents)
+    opened = as_directions(directions)
+    shift = _shift(opened, direction, alpha)
+    if latents.z.shape[-1] != len(shift):
+        raise UserError(
+            f"the latents have {latents.z.shape[-1]} numbers, but the directions have {len(shift)}; use latents of "
+            f"{opened.generator}"
+        )
+    return latents.shifted(shift.to(latents.z))
+
+
+def render(
+    latents: Latents,
+    generator: AnyGenerator | None = None,
+    directions: AnyDirections | None = None,
+    *,
+    direction: str | int | None = None,
+    reach: float | None = None,
+    frames: int = 31,
+    size: int | None = None,
+    out: Where | None = None,
+    device: str = "auto",
+    precision: str = "fp32",
+    progress: bool = False,
+) -> np.ndarray:
+    """Return images of latents, uint8 (N, H, W, 3); with directions a walk along one, uint8 (frames, N, H, W, 3).
+
+    The walk goes from -`reach` to `reach`; unless passed, the direction and the reach are those chosen in the set. Each
+    picture is `size` pixels wide if given. `out` is a file to write too: a picture of all images (.png, .jpg), or an
+    animation there and back (.gif, .webp, .mp4).
+
+    >>> from generators.face import sample
+    >>> render(sample("flowers64", 2), "flowers64", "flowers64", frames=3).shape
+    (3, 2, 64, 64, 3)
+    """
+    _require_latents(latents)
+    if out is not None:
+        writable_file(Path(out), PICTURE_ENDINGS if directions is None else ENDINGS)
+    engine = choose_engine(device, precision)
+    if directions is None:
+        gan = as_generator(DEFAULT if generator is None else generator).to(engine.device)
+        images = _images(gan, latents, size, engine)
+        if out is not None:
+            write_picture(Path(out), grid(images))
+        return images
+    opened = as_directions(directions)
+    gan = generator_for(opened, generator)[0].to(engine.device)
+    shift = _shift(opened, direction, reach if reach is not None or direction is None else 6.0)
+    positions = torch.linspace(-1, 1, frames).tolist()
+    watch = watch_of(progress)
+    walk = np.stack(
+        [
+            _images(gan, latents.shifted((shift * position).to(latents.z)), size, engine)
+            for position in watch.over(positions, "rendering", "frames")
+        ]
+    )
+    if out is not None:
+        pages = [grid(pictures) for pictures in walk]
+        write_animation(Path(out), pages + pages[-2:0:-1], _FRAMES_A_SECOND)
+    return walk
+
+
+def as_directions(directions: AnyDirections) -> DirectionSet:
+    """Return a direction set, opened where it is named; UserError for what is none."""
+    return directions if isinstance(directions, DirectionSet) else open_directions(directions)
+
+
+def _shift(directions: DirectionSet, direction: str | int | None, alpha: float | None) -> torch.Tensor:
+    return resolve_shift(directions, None if direction is None else str(direction), alpha)[2]
+
+
+def _require_latents(latents: Latents) -> None:
+    if not isinstance(latents, Latents):
+        raise UserError(f"latents are a {type(latents).__name__}; pass what sample returns, or Latents of a tensor")
+
+
+def _images(generator: Generator, latents: Latents, size: int | None, engine: Engine) -> np.ndarray:
+    """Return uint8 (N, H, W, 3), rendered on the engine's device a batch at a time."""
+    parts = []
+    with torch.inference_mode(), engine.autocast():
+        for start in range(0, len(latents), _BATCH):
+            images = generator(latents[start : start + _BATCH].to(engine.device)).float()
+            parts.append(to_bytes(images if size is None else resize(images, (size, size))))
+    return np.concatenate(parts)

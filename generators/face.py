@@ -1,0 +1,90 @@
+"""The verbs of `import toolkit` that need a generator and nothing else: open one, sample latents."""
+
+import os
+import weakref
+from pathlib import Path
+
+from generators import catalogue
+from generators.catalogue import DEFAULT, code_of
+from generators.own.trust import RECORDED, TYPED, is_known
+from generators.protocol import Generator, Latents
+from generators.recorded import generator_inputs, open_recorded
+from toolkit.directions import DirectionSet
+from toolkit.errors import UserError
+from toolkit.streams import Stream
+
+AnyGenerator = Generator | str | os.PathLike[str]
+# Of generators opened here, what sets and runs record about them, so that a set made with one finds it again.
+_RECORDS: "weakref.WeakKeyDictionary[Generator, dict[str, str]]" = weakref.WeakKeyDictionary()
+
+
+def open_generator(
+    name: str | os.PathLike[str] = DEFAULT, *, weights: str | os.PathLike[str] | None = None, run_code: bool = False
+) -> Generator:
+    """Return a generator by name or file: all that `--generator` takes on the command line, options after `@` included.
+
+    `weights` is the file of bigbigan, if not the one in the cache. Code of your own (`package.module:factory`, a saved
+    program) runs only with `run_code`, or where its name was typed before. UserError where there is no such generator.
+
+    >>> open_generator("flowers64")
+    <CompactGenerator flowers64: 64 latent numbers -> 64 x 64 pixels>
+    """
+    if not isinstance(name, str | os.PathLike):
+        raise UserError(f"a generator is {name!r} ({type(name).__name__}); pass a name or a path")
+    text = os.fspath(name)
+    code = None if run_code else code_of(text)
+    if code is not None and not is_known(code):
+        raise UserError(f"opening {text} runs the code in {code.place}; pass run_code=True if you trust it")
+    file = None if weights is None else Path(weights)
+    opened = catalogue.open_generator(text, file, TYPED if run_code else RECORDED)
+    _RECORDS[opened] = generator_inputs(text, file)
+    return opened
+
+
+def sample(
+    generator: AnyGenerator = DEFAULT, count: int = 16, *, seed: int = 0, truncation: float | None = None
+) -> Latents:
+    """Return `count` latents of a generator, on the CPU, restricted to +-`truncation` if given.
+
+    Latent i of a seed is the same whatever the count, and that of `toolkit sample`.
+
+    >>> sample("flowers64", 8)
+    <Latents: 8 of 64 numbers>
+    """
+    if type(count) is not int or count < 1:
+        raise UserError(f"count is {count!r}, but has to be a whole number of at least 1")
+    return as_generator(generator).sample(count, Stream(seed, "sample"), truncation)
+
+
+def as_generator(generator: AnyGenerator) -> Generator:
+    """Return a generator, opened where it is named; UserError for what is none."""
+    if isinstance(generator, str | os.PathLike):
+        return open_generator(generator)
+    if not isinstance(generator, Generator) or isinstance(generator, type):
+        raise UserError(
+            f"a generator is {generator!r} ({type(generator).__name__}); pass a name, a path, or an object with name, "
+            "latent_dim, image_size, sample, to and a call (generators.protocol)"
+        )
+    return generator
+
+
+def recorded_as(generator: AnyGenerator) -> dict[str, str]:
+    """Return what runs and sets record about a generator: name and digest of one that has a file, else its name."""
+    if isinstance(generator, str | os.PathLike):
+        return generator_inputs(os.fspath(generator))
+    try:
+        return dict(_RECORDS.get(generator) or {"generator": generator.name})
+    except TypeError:  # an object of one's own that cannot be a key
+        return {"generator": generator.name}
+
+
+def generator_for(directions: DirectionSet, generator: AnyGenerator | None) -> tuple[Generator, dict[str, str]]:
+    """Return the generator a set was found on, or the one passed instead, and what runs record about it.
+
+    UserError where its latent space has another size.
+    """
+    if generator is None:
+        return open_recorded(directions)
+    opened = as_generator(generator)
+    directions.require_dim(opened.latent_dim, opened.name)
+    return opened, recorded_as(generator)

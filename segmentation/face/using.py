@@ -1,0 +1,142 @@
+"""Using a segmenter: evaluate, predict, mask."""
+
+import functools
+import os
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import torch
+
+from segmentation.evaluate.evaluation import Evaluation
+from segmentation.evaluate.evaluation import evaluate as evaluation_of
+from segmentation.evaluate.pairs import pair_folders
+from segmentation.evaluate.settings import EvaluationSettings
+from segmentation.predict.prediction import Prediction
+from segmentation.predict.protocols import PROTOCOLS
+from segmentation.predict.segmenter import Segmenter
+from toolkit.compute.engine import Engine, choose_engine
+from toolkit.errors import UserError
+from toolkit.files.shipped import file_named
+from toolkit.pictures.any_photo import Photo, is_one_photo
+from toolkit.pictures.photo_folder import list_photos
+from toolkit.screen import watch_of
+
+DEFAULT = "flowers64"  # the shipped segmenter
+AnySegmenter = Segmenter | str | os.PathLike[str]
+Where = str | os.PathLike[str]
+
+
+def evaluate(
+    segmenter: AnySegmenter | Callable[[np.ndarray], np.ndarray],
+    images: Where,
+    masks: Where,
+    *,
+    name: str | None = None,
+    protocol: str = "float",
+    refine: bool = False,
+    settings: EvaluationSettings | None = None,
+    device: str = "auto",
+    progress: bool = False,
+    **changes: Any,
+) -> Evaluation:
+    """Return a segmenter's measures on a folder of photos with masks, as `toolkit eval` takes them.
+
+    In place of a segmenter it measures any function from a photo uint8 (H, W, 3) to probabilities (H, W) in [0, 1].
+    `changes` are fields of EvaluationSettings. UserError for files that do not pair up or cannot be read.
+
+    >>> result = evaluate("flowers64", "flowers17/images", "flowers17/masks")  # doctest: +SKIP
+    >>> result.measures["iou"]  # doctest: +SKIP
+    0.733
+    """
+    chosen = EvaluationSettings.of(settings, None, changes)
+    if protocol not in PROTOCOLS:
+        raise UserError(f"protocol is {protocol!r}; choose one of {', '.join(PROTOCOLS)}")
+    watch = watch_of(progress)
+    predict_one: Callable[[np.ndarray], np.ndarray]
+    if callable(segmenter):
+        predict_one, meaning = segmenter, "by a function"
+    else:
+        opened = as_segmenter(segmenter).to(choose_engine(device, "fp32").device)
+        predict_one = functools.partial(opened.probability, protocol=protocol, refine=refine)
+        meaning = PROTOCOLS[protocol].meaning + ("; refined by a guided filter" if refine else "")
+    pairs = pair_folders(Path(images), Path(masks), chosen.ignore_unpaired)
+    evaluation = evaluation_of(pairs, predict_one, name or Path(images).resolve().name, meaning, chosen)
+    with watch.bar(evaluation.dataset, len(evaluation), unit="images") as advance:
+        for _ in evaluation:
+            advance()
+    assert evaluation.measures  # worked out once, so that its repr shows them
+    return evaluation
+
+
+def predict(
+    photos: Photo | Iterable[Photo],
+    segmenter: AnySegmenter = DEFAULT,
+    *,
+    refine: bool = False,
+    device: str = "auto",
+    precision: str = "auto",
+) -> Iterator[Prediction]:
+    """Return an iterator over the predictions of photos, in order: a folder of them, one photo, or several.
+
+    A photo is a path, the bytes of a picture file, a PIL image, an array or a tensor (toolkit.pictures.any_photo), of
+    any size. UserError for one that cannot be read, when its turn comes.
+
+    >>> from toolkit.files.shipped import shipped_file
+    >>> next(predict(shipped_file("photos")))
+    <Prediction of ...flower.jpg: 640 x 427 pixels, ...% foreground>
+    """
+    engine = choose_engine(device, precision)
+    opened = _opened(segmenter, engine)
+    found = opened.predictions(_named_photos(photos), refine=refine, bf16=engine.bf16)
+    return (Prediction(name, photo, probability) for name, photo, probability in found)
+
+
+def mask(
+    photo: Photo,
+    segmenter: AnySegmenter = DEFAULT,
+    *,
+    threshold: float = 0.5,
+    refine: bool = False,
+    device: str = "auto",
+    precision: str = "auto",
+) -> np.ndarray:
+    """Return the mask (H, W) bool of one photo of any kind and size; see `predict`.
+
+    >>> from toolkit.files.shipped import shipped_file
+    >>> mask(shipped_file("photos") / "flower.jpg").shape
+    (427, 640)
+    """
+    engine = choose_engine(device, precision)
+    return _opened(segmenter, engine).probability(photo, refine=refine, bf16=engine.bf16) >= threshold
+
+
+def as_segmenter(segmenter: AnySegmenter) -> Segmenter:
+    """Return a segmenter, opened where it is named; UserError for what is none."""
+    return segmenter if isinstance(segmenter, Segmenter) else Segmenter.load(segmenter)
+
+
+def _opened(segmenter: AnySegmenter, engine: Engine) -> Segmenter:
+    """Return a segmenter on the engine's device; one that is named is kept for the next call."""
+    if isinstance(segmenter, Segmenter):
+        return segmenter.to(engine.device) if segmenter.device != engine.device else segmenter
+    path = file_named(segmenter, "segmenters", "segmenter")
+    files = [file for file in (path, path / "segmenter.safetensors") if file.exists()]
+    return _kept(path, max((file.stat().st_mtime_ns for file in files), default=0), engine.device)
+
+
+@functools.lru_cache(maxsize=2)
+def _kept(path: Path, changed: int, device: torch.device) -> Segmenter:
+    return Segmenter.load(path).to(device)
+
+
+def _named_photos(photos: Photo | Iterable[Photo]) -> Iterator[tuple[str, Photo]]:
+    if isinstance(photos, str | os.PathLike):
+        paths = list_photos(Path(photos)) if Path(photos).is_dir() else [Path(photos)]
+        yield from ((str(path), path) for path in paths)
+    elif is_one_photo(photos) or not isinstance(photos, Iterable):
+        yield "0", cast(Photo, photos)  # what is no photo is refused when it is read
+    else:
+        for number, photo in enumerate(cast(Iterable[Photo], photos)):
+            yield str(photo) if isinstance(photo, str | os.PathLike) else str(number), photo

@@ -1,0 +1,31 @@
+"""One photo's prediction as a value."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from toolkit.pictures.pixels import overlay
+
+
+@dataclass(frozen=True, repr=False)
+class Prediction:
+    """A photo uint8 (H, W, 3), the probability (H, W) float32 in [0, 1] that a pixel is foreground, and its name.
+
+    `name` is the photo's path, or its number among those that were passed.
+    """
+
+    name: str
+    photo: np.ndarray
+    probability: np.ndarray
+
+    def __repr__(self) -> str:
+        height, width = self.probability.shape
+        return f"<Prediction of {self.name}: {width} x {height} pixels, {self.mask().mean():.0%} foreground>"
+
+    def mask(self, threshold: float = 0.5) -> np.ndarray:
+        """Return the mask (H, W) bool: probability at least `threshold`."""
+        return self.probability >= threshold
+
+    def overlay(self, threshold: float = 0.5) -> np.ndarray:
+        """Return the photo, uint8 (H, W, 3), with the mask outlined."""
+        return overlay(self.photo, self.mask(threshold))
