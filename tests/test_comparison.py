@@ -173,5 +173,5 @@ def test_settings_refuse_what_discovery_refuses():
 def test_cosine_picture_shows_more_light_where_sets_agree():
     drawn = cosine_picture(np.ones((4, 4)), ["a$b$", "c"], [3, 1])
     assert drawn.dtype == np.uint8
-    assert drawn.shape[2] == 3
-    assert drawn.mean() > cosine_picture(np.zeros((4, 4)), ["a$b$", "c"], [3, 1]).mean()
+    assert drawn.shape[2] == 4
+    assert drawn[..., :3].mean() > cosine_picture(np.zeros((4, 4)), ["a$b$", "c"], [3, 1])[..., :3].mean()

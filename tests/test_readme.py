@@ -10,6 +10,7 @@ import typer
 from PIL import Image
 
 from cli.app import app
+from cli.listing import former_flags, renewed
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -26,6 +27,7 @@ def test_every_command_and_flag_exists(line):
     words = shlex.split(line)
     commands = typer.main.get_command(app).commands
     assert words[1] in commands, line
+    words[2:] = renewed(words[2:], former_flags(commands[words[1]].callback), [])
     known = {flag for parameter in commands[words[1]].params for flag in parameter.opts + parameter.secondary_opts}
     assert {word for word in words[2:] if word.startswith("--")} <= known
 
