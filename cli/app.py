@@ -36,8 +36,8 @@ from cli.runs.processes import (
     failed,
     leave_to_the_main_thread,
     leaving_quickly,
+    prints,
     require_one_process,
-    speaks,
 )
 from cli.runs.progress import console, ending_in_order
 from toolkit import __version__
@@ -78,12 +78,12 @@ class _Commands(TyperGroup):
             typer.echo(f"error: {UserError(error.format_message())}; see --help", err=True)
             raise typer.Exit(2) from error
         except Stopped as stop:
-            console.print(f"stopped {stop}; the same command goes on from there")
+            console.print(f"stopped {stop}; rerun the command to resume")
             raise typer.Exit(130) from stop
-        except KeyboardInterrupt as stop:  # long training catches it itself and says where it goes on
-            if speaks():
+        except KeyboardInterrupt as stop:  # long training catches it itself and says where it stopped
+            if prints():
                 with contextlib.suppress(OSError):  # of a terminal that is gone
-                    typer.echo("stopped; the same command goes on from its last checkpoint, if it had one", err=True)
+                    typer.echo("stopped; rerun the command to resume from its last checkpoint, if it had one", err=True)
             raise typer.Exit(130) from stop
         finally:
             let_go_of_all()

@@ -128,7 +128,7 @@ def write_charts(
     """Write pages of strips of all directions as `{first:03}_{last:03}.png`; return their paths.
 
     `shifts` (K, F, D) are the walks along the K directions (see `walk`, or a deformator's `walks`); the latents are
-    those that `seed` names. Rendering takes place on the device of `shifts`; after each page `drew` is told how many
+    those that `seed` names. Rendering takes place on the device of `shifts`; after each page `drew` gets how many
     directions it shows.
     """
     latents = generator.sample(num_latents, Stream(seed, "charts")).to(shifts.device)

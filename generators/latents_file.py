@@ -18,7 +18,7 @@ _UNFINISHED = "unfinished latents of photos"
 
 @dataclass
 class EmbeddedPhotos:
-    """Latents told so far, in the order of the photos, with the photos' names and what their images missed.
+    """Latents estimated so far, in the order of the photos, with the photos' names and what their images missed.
 
     `errors` holds, by name, the pyramid error of each photo's reconstruction.
     """
@@ -71,7 +71,7 @@ def load_unfinished(path: Path) -> tuple[EmbeddedPhotos, dict[str, Any]]:
     except KeyError as error:
         raise UserError(f"{path} holds no {error}; delete it to start again") from error
     except TypeError as error:
-        raise UserError(f"{path} cannot be taken up: {error}; delete it to start again") from error
+        raise UserError(f"{path} cannot be resumed: {error}; delete it to start again") from error
     return photos, card["made"]
 
 

@@ -87,7 +87,7 @@ class Inspectable(Protocol):
     """A generator whose inside is known: what SeFa and GANSpace need besides images.
 
     `network` is the module that renders; `feature_layer` names its submodule (as in `named_modules`) whose output
-    GANSpace analyses unless told otherwise, or is "latents" where the latents are mapped features themselves (W).
+    GANSpace analyses unless another is named, or is "latents" where the latents are mapped features themselves (W).
     """
 
     network: nn.Module

@@ -1,9 +1,7 @@
 """What runs and direction sets record about their generator, and the generator that such a record names."""
 
 import shlex
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from generators.catalogue import code_of, open_generator, weights_file
 from generators.own.programs import program_card
@@ -13,6 +11,7 @@ from generators.spec import join_spec, split_spec
 from toolkit.directions import DirectionSet
 from toolkit.errors import UserError, named
 from toolkit.files.writing import sha256_of
+from toolkit.provenance import GeneratorSource
 
 UNKNOWN = "GENERATOR"  # stands in a line to copy for code that never ran here
 
@@ -21,17 +20,16 @@ def generator_inputs(name: str, weights: Path | None = None) -> dict[str, str]:
     """Return what a run records about its generator: names as they are, files by absolute path and digest."""
     path = weights_file(name, weights)
     plain, options = split_spec(name)
-    inputs = {"generator": name}
-    if path is not None:
-        inputs["generator_digest"] = sha256_of(path)[:16]
-        card = program_card(path)
-        if card is not None and card.is_file():
-            inputs["generator_card_digest"] = sha256_of(card)[:16]
-        if weights is not None:
-            inputs["weights"] = str(weights.resolve())
-        elif Path(plain).exists() and path.resolve().is_relative_to(Path(plain).resolve()):
-            inputs["generator"] = join_spec(str(Path(plain).resolve()), options)
-    return inputs
+    if path is None:
+        return GeneratorSource(name).as_dict()
+    card = program_card(path)
+    inside = Path(plain).exists() and path.resolve().is_relative_to(Path(plain).resolve())
+    return GeneratorSource(
+        join_spec(str(Path(plain).resolve()), options) if weights is None and inside else name,
+        sha256_of(path)[:16],
+        None if card is None or not card.is_file() else sha256_of(card)[:16],
+        None if weights is None else str(weights.resolve()),
+    ).as_dict()
 
 
 def open_recorded(directions: DirectionSet, weights: Path | None = None) -> tuple[Generator, dict[str, str]]:
@@ -47,15 +45,13 @@ def open_recorded(directions: DirectionSet, weights: Path | None = None) -> tupl
 
 
 def _recorded(directions: DirectionSet, weights: Path | None) -> tuple[str, Path | None]:
-    source = directions.card.get("source", {})
-    if not isinstance(source, dict):
-        raise UserError(f"the direction set names its generator as {source!r}; give {named('generator')}")
-    name = str(source.get("generator", directions.generator))
-    if "missing" in source:  # a published folder names weights by their place on its authors' machine
+    source = directions.source
+    name = source.generator or directions.generator
+    if source.missing is not None:  # a published folder names weights by their place on its authors' machine
         raise UserError(
-            f"the generator of the set, {name}, is not here; give {named('generator', missing_words(source))}"
+            f"the generator of the set, {name}, is not here; give {named('generator', missing_words(source.missing))}"
         )
-    weights = weights or (Path(str(source["weights"])) if "weights" in source else None)
+    weights = weights or (None if source.weights is None else Path(source.weights))
     plain = split_spec(name)[0]
     if Path(plain).is_absolute() and not Path(plain).exists():
         raise UserError(f"the generator of the set, {name}, is not there any more; give {named('generator', 'FILE')}")
@@ -85,10 +81,9 @@ def words_for(name: str) -> str:
     return name if code is None or is_known(code) else UNKNOWN
 
 
-def missing_words(source: Mapping[str, Any]) -> str:
-    """Return what a line to copy may hold where a card says that weights are missing: FILE and its options.
+def missing_words(text: str) -> str:
+    """Return what a line to copy may hold for what a card has as `missing`: FILE and its options.
 
     Nothing else that a card says: whoever copies a line from the screen should not run what a file came up with.
     """
-    text = str(source["missing"])
     return text if split_spec(text)[0] == "FILE" else "FILE"

@@ -15,9 +15,9 @@ from cli.runs.processes import ending_at_once
 from discovery.methods.deformator.training import DiscoveryState, discover
 from discovery.methods.deformator.validation import confusion
 from discovery.settings import DiscoverySettings
-from generators.compact.joint_training import BigbiganState, train_bigbigan
+from generators.compact.joint_training import JointState, train_jointly
 from generators.compact.settings import GeneratorSettings
-from generators.compact.training import TrainingState, train
+from generators.compact.training import GeneratorState, train
 from generators.encoder.settings import EncoderSettings
 from generators.encoder.training import EncoderState
 from generators.encoder.training import train as train_encoder
@@ -96,16 +96,16 @@ def _segmented(engine: Engine, **changes) -> Results:
 
 def _generator(engine: Engine) -> Results:
     settings = GeneratorSettings(steps=STEPS, batch=16, **_GAN)
-    state = TrainingState.start(settings, engine)
+    state = GeneratorState.start(settings, engine)
     networks = {"network": state.network, "average": state.average, "critic": state.critic}
     return trained(state, networks, train(state, _photos(), settings, engine))
 
 
 def _bigbigan(engine: Engine) -> Results:
     settings = GeneratorSettings(steps=STEPS, batch=16, latent_share=0.5, **_JOINT)
-    state = BigbiganState.start(settings, engine)
+    state = JointState.start(settings, engine)
     networks = {"network": state.network, "encoder": state.encoder, "critic": state.critic}
-    return trained(state, networks, train_bigbigan(state, _photos(), settings, engine))
+    return trained(state, networks, train_jointly(state, _photos(), settings, engine))
 
 
 def _encoder(engine: Engine) -> Results:

@@ -10,11 +10,12 @@ import torch
 from rounding import close
 
 from generators.catalogue import open_generator
-from generators.compact import training as adversarial
+from generators.compact import discriminator
 from generators.compact.augmentation import NUM_UNIFORMS, augmented
+from generators.compact.discriminator import Discriminator
 from generators.compact.network import KIND, CompactGenerator, CompactNetwork, CompactShape, load_compact
 from generators.compact.settings import GeneratorSettings
-from generators.compact.training import Discriminator, Step, TrainingState, train
+from generators.compact.training import GeneratorState, GeneratorStep, train
 from generators.protocol import Generator, Latents
 from toolkit.compute.engine import choose_engine
 from toolkit.errors import UserError
@@ -26,11 +27,11 @@ ENGINE = choose_engine("cpu", "fp32")
 PHOTOS = (Stream(0, "test-photos").uniform(20, 3 * 32 * 32) * 256).to(torch.uint8).view(20, 3, 32, 32)
 
 
-def start(settings=SETTINGS) -> TrainingState:
-    return TrainingState.start(settings, ENGINE)
+def start(settings=SETTINGS) -> GeneratorState:
+    return GeneratorState.start(settings, ENGINE)
 
 
-def run(state, settings=SETTINGS, steps=None) -> list[Step]:
+def run(state, settings=SETTINGS, steps=None) -> list[GeneratorStep]:
     return list(islice(train(state, PHOTOS, settings, ENGINE), steps))
 
 
@@ -46,7 +47,7 @@ def leaves(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:
         yield name, value
 
 
-def differing(first: TrainingState, second: TrainingState) -> list[str]:
+def differing(first: GeneratorState, second: GeneratorState) -> list[str]:
     one, other = dict(leaves(first.state_dict())), dict(leaves(second.state_dict()))
     assert one.keys() == other.keys()
     return [
@@ -63,13 +64,13 @@ def test_stopping_and_resuming_equals_not_stopping(tmp_path, precision):
     def steps(state, count=None):
         return list(islice(train(state, PHOTOS, SETTINGS, engine), count))
 
-    straight = TrainingState.start(SETTINGS, engine)
+    straight = GeneratorState.start(SETTINGS, engine)
     all_steps = steps(straight)
-    stopped = TrainingState.start(SETTINGS, engine)
+    stopped = GeneratorState.start(SETTINGS, engine)
     steps(stopped, 3)
     save_checkpoint(tmp_path / "checkpoint.pt", stopped.state_dict())
 
-    resumed = TrainingState.start(dataclasses.replace(SETTINGS, seed=5), engine)
+    resumed = GeneratorState.start(dataclasses.replace(SETTINGS, seed=5), engine)
     for name in resumed.streams:
         resumed.streams[name].seed = SETTINGS.seed  # everything else has to come from the file
     resumed.load_state_dict(load_pickled(tmp_path / "checkpoint.pt", "the checkpoint"))
@@ -188,10 +189,10 @@ def test_the_convolutions_of_the_critic_are_normalised_with_a_gain():
         critic(torch.zeros(8, 3, 32, 32))
     convolutions = [module for module in critic.modules() if isinstance(module, torch.nn.Conv2d)]
     assert len(convolutions) == 4
-    assert adversarial._GAIN > 1
+    assert discriminator._GAIN > 1
     for module in convolutions:
         norm = torch.linalg.matrix_norm(module.weight.flatten(1), 2).item()
-        assert norm == pytest.approx(adversarial._GAIN, rel=0.01)
+        assert norm == pytest.approx(discriminator._GAIN, rel=0.01)
     assert torch.linalg.matrix_norm(critic.score.weight, 2).item() == pytest.approx(1, rel=0.01)
 
 

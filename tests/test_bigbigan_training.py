@@ -13,12 +13,13 @@ from rounding import close
 from test_adversarial import ENGINE, PHOTOS, differing, leaves
 from toy import ToyGenerator
 
-from generators.compact import joint_training as bigbigan_training
+from generators.compact import joint_training
+from generators.compact.discriminator import Discriminator
 from generators.compact.joint_critic import JointDiscriminator, Scores
-from generators.compact.joint_training import BigbiganState, train_bigbigan
+from generators.compact.joint_training import JointState, train_jointly
 from generators.compact.network import CompactGenerator
 from generators.compact.settings import GeneratorSettings
-from generators.compact.training import Discriminator, TrainingState
+from generators.compact.training import GeneratorState
 from generators.compact.training import train as train_gan
 from generators.compact.warm_start import start_from
 from generators.encoder.network import load_encoder
@@ -30,18 +31,19 @@ from toolkit.pictures.photos import write_picture
 from toolkit.pictures.pixels import to_bytes
 from toolkit.streams import Stream
 
-SIZES = {"image_size": 32, "latent_dim": 10, "width": 8, "critic_width": 8, "encoder_width": 4, "joint_width": 16}
+GAN_SIZES = {"image_size": 32, "latent_dim": 10, "width": 8, "critic_width": 8}
+SIZES = {**GAN_SIZES, "encoder_width": 4, "joint_width": 16}
 SETTINGS = GeneratorSettings(objective="bigbigan", steps=6, batch=8, **SIZES)
 # Nothing random between a player's update and its effect.
 STILL = dataclasses.replace(SETTINGS, augment=False, mirror=False, latent_weight=0.0)
 
 
-def start(settings=SETTINGS, engine=ENGINE) -> BigbiganState:
-    return BigbiganState.start(settings, engine)
+def start(settings=SETTINGS, engine=ENGINE) -> JointState:
+    return JointState.start(settings, engine)
 
 
 def run(state, settings=SETTINGS, steps=None, engine=ENGINE):
-    return list(islice(train_bigbigan(state, PHOTOS, settings, engine), steps))
+    return list(islice(train_jointly(state, PHOTOS, settings, engine), steps))
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
@@ -147,14 +149,14 @@ def players(settings=STILL):
 def batch(state, real, z, settings=STILL, fake=None):
     state.streams["encoder-noise"].position = 0
     fake = state.network(z) if fake is None else fake.detach()
-    codes, latent_loss = bigbigan_training._encoded(state, real, fake, z, settings, ENGINE)
-    return bigbigan_training._Pairs(real, codes, fake, z), latent_loss
+    codes, latent_loss = joint_training._encoded(state, real, fake, z, settings, ENGINE)
+    return joint_training._Pairs(real, codes, fake, z), latent_loss
 
 
 def test_the_encoder_lowers_the_scores_of_photos_and_the_generator_raises_those_of_samples():
     state, real, z = players()
     pairs, latent_loss = batch(state, real, z)
-    before = bigbigan_training._players_update(state, pairs, latent_loss, STILL, ENGINE)
+    before = joint_training._players_update(state, pairs, latent_loss, STILL, ENGINE)
     after, _ = batch(state, real, z)
     # Samples pass the encoder's batch norm beside the photos: the old ones, so that only its weights differ.
     codes = batch(state, real, z, fake=pairs.fake)[0].codes
@@ -168,11 +170,11 @@ def test_the_encoder_lowers_the_scores_of_photos_and_the_generator_raises_those_
 def test_the_players_leave_the_discriminator_alone_and_it_leaves_them():
     state, real, z = players()
     pairs, latent_loss = batch(state, real, z)
-    bigbigan_training._players_update(state, pairs, latent_loss, STILL, ENGINE)
+    joint_training._players_update(state, pairs, latent_loss, STILL, ENGINE)
     assert all(parameter.grad is None and parameter.requires_grad for parameter in state.critic.parameters())
     state, real, z = players()
     pairs, _ = batch(state, real, z)
-    bigbigan_training._critic_update(state, pairs, STILL, ENGINE)
+    joint_training._critic_update(state, pairs, STILL, ENGINE)
     for player in (state.network, state.encoder):
         assert all(parameter.grad is None for parameter in player.parameters())
 
@@ -202,7 +204,7 @@ def test_the_latent_loss_alone_teaches_the_encoder():
         fake = state.network(z)
     losses = []
     for _ in range(30):
-        _, loss = bigbigan_training._encoded(state, real, fake, z, settings, ENGINE)
+        _, loss = joint_training._encoded(state, real, fake, z, settings, ENGINE)
         state.encoder_optimiser.zero_grad()
         loss.backward()
         state.encoder_optimiser.step()
@@ -216,20 +218,20 @@ def test_the_encoder_sees_larger_photos_unaugmented():
     photos = PHOTOS.repeat_interleave(2, dim=2).repeat_interleave(2, dim=3)
     seen = []
     state.encoder.register_forward_pre_hook(lambda network, inputs: seen.append(inputs[0]))
-    list(train_bigbigan(state, photos, settings, ENGINE))
+    list(train_jointly(state, photos, settings, ENGINE))
     chosen = Stream(SETTINGS.seed, "photos").integers(8, len(photos))
     assert seen[0].shape == (16, 3, 64, 64)
     torch.testing.assert_close(seen[0][:8], photos[chosen].float() / 127.5 - 1)
 
 
-GAN = dataclasses.replace(SETTINGS, objective="gan")
+GAN = GeneratorSettings(steps=6, batch=8, **GAN_SIZES)
 
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
     """Checkpoints of both objectives after two steps."""
     folder = tmp_path_factory.mktemp("finished")
-    gan, joint = TrainingState.start(GAN, ENGINE), start()
+    gan, joint = GeneratorState.start(GAN, ENGINE), start()
     list(islice(train_gan(gan, PHOTOS, GAN, ENGINE), 2))
     run(joint, steps=2)
     for name, state in {"gan": gan, "bigbigan": joint}.items():
@@ -259,7 +261,7 @@ def test_a_plain_run_starts_a_joint_one(finished):
 
 def test_a_joint_run_starts_a_plain_one_and_another_joint_one(finished):
     folder, _, joint = finished
-    plain = TrainingState.start(dataclasses.replace(GAN, seed=1), ENGINE)
+    plain = GeneratorState.start(dataclasses.replace(GAN, seed=1), ENGINE)
     start_from(plain, folder / "bigbigan" / "checkpoint.pt")
     assert same(joint.critic.images, plain.critic)
     again = start(dataclasses.replace(SETTINGS, seed=1))

@@ -17,20 +17,25 @@ import numpy as np
 import pytest
 import torch
 from cli_runs import ran, refused
-from PIL import Image
+from PIL import Image, ImageSequence
 
 from cli.browse.app import Page
 from cli.browse.guard import LARGEST_BODY
-from cli.browse.pictures import FRAMES_A_SIDE, NUM_LATENTS, Pictures
+from cli.browse.photos import PhotoEmbedder
+from cli.browse.pictures import FRAMES_A_SIDE, Pictures
 from cli.browse.server import ADDRESS, BrowseServer, bound_socket
 from cli.browse.set import BrowsedSet
 from cli.browse.worker import NewestFirst, Recent
+from generators.catalogue import open_generator, shipped_file
+from generators.encoder.network import Encoder, EncoderNetwork, EncoderShape, load_encoder
 from generators.scene import FACTORS, SceneGenerator
 from segmentation.predict.segmenter import Segmenter
 from segmentation.unet.network import UNet
 from toolkit.compute.engine import choose_engine
 from toolkit.directions import Choice, DirectionSet
 
+IMAGES = 5  # side by side unless told
+WITHIN = (57, 265)  # row and column of a pixel of the second image's object
 DARKER = 2  # the direction that darkens the ground and lightens the object
 
 
@@ -52,7 +57,7 @@ class Browser:
                 return error.code, error.read(), dict(error.headers)
 
     def get(self, path: str, **query: object) -> bytes:
-        status, body, _ = self.ask(f"{path}?{urlencode(query)}")
+        status, body, _ = self.ask(f"{path}?{urlencode(query, doseq=True)}")
         assert status == 200, body
         return body
 
@@ -64,10 +69,10 @@ class Browser:
         assert status == 200, body
         return json.loads(body)
 
-    def upload(self, content: bytes, name: str = "x.png") -> tuple[int, dict]:
+    def upload(self, content: bytes, name: str = "x.png", to: str = "/api/segment?tab=a") -> tuple[int, dict]:
         head = f'--edge\r\nContent-Disposition: form-data; name="photo"; filename="{name}"\r\n\r\n'.encode()
         kind = "multipart/form-data; boundary=edge"
-        status, body, _ = self.ask("/api/segment?tab=a", head + content + b"\r\n--edge--\r\n", Content_Type=kind)
+        status, body, _ = self.ask(to, head + content + b"\r\n--edge--\r\n", Content_Type=kind)
         return status, json.loads(body)
 
     def refused(self, path: str, status: int = 400, **values: object) -> str:
@@ -86,6 +91,11 @@ def pixels(content: bytes) -> np.ndarray:
         return np.asarray(image.convert("RGB"))
 
 
+def all_dimmed(before: np.ndarray, outlined: np.ndarray) -> bool:
+    """Return whether no pixel is foreground in what is drawn of a mask over the images before a shift."""
+    return bool(np.abs(0.4 * before - outlined).mean() < 3)
+
+
 def scene_set() -> DirectionSet:
     scene = SceneGenerator(image_size=32)
     chosen = ("size", "object_colour")
@@ -94,11 +104,19 @@ def scene_set() -> DirectionSet:
     return DirectionSet(vectors, "scene", "by hand", scores=scores, card={"source": {"generator": "scene"}})
 
 
-def serving(shown: BrowsedSet, segmenter: Segmenter | None):
+def small_encoder() -> Encoder:
+    torch.manual_seed(0)
+    shape = EncoderShape(latent_dim=SceneGenerator().latent_dim, image_size=32, width=4)
+    return Encoder(EncoderNetwork(shape), {"generator": "scene"})
+
+
+def serving(shown: BrowsedSet, segmenter: Segmenter | None, encoder: Encoder | None = None):
     """Serve a set until the generator that this is goes on."""
     generator = SceneGenerator(image_size=32)
     assert generator.latent_dim > len(FACTORS)
-    serves = BrowseServer(Page(shown, Pictures(generator, choose_engine("cpu", "fp32")), segmenter, "tiny"))
+    pictures = Pictures(generator, choose_engine("cpu", "fp32"))
+    embedder = None if encoder is None else PhotoEmbedder(encoder, generator, torch.device("cpu"))
+    serves = BrowseServer(Page(shown, pictures, segmenter, "tiny", embedder, "no encoder comes with scene"))
     with bound_socket(0) as bound:
         thread = threading.Thread(target=serves.run, kwargs={"sockets": [bound]})
         thread.start()
@@ -117,12 +135,12 @@ def run(tmp_path):
 
 @pytest.fixture
 def browser(run):
-    yield from serving(BrowsedSet.open(run), Segmenter(UNet(width=4), 32))
+    yield from serving(BrowsedSet.open(run), Segmenter(UNet(width=4), 32), small_encoder())
 
 
 @pytest.fixture
 def shipped_browser(tmp_path):
-    """A set without a file of its own, as a shipped one is to the page, and no segmenter."""
+    """A set without a file of its own, as a shipped one is to the page, no segmenter and no encoder."""
     yield from serving(BrowsedSet(tmp_path / "shipped", scene_set(), None, tmp_path / "copy"), None)
 
 
@@ -131,8 +149,10 @@ def shipped_browser(tmp_path):
 
 def test_the_page_and_its_parts_are_served(browser):
     assert b'<script src="browse.js"' in browser.get("/")
-    for name in ("browse.js", "browse.css", "icon.svg"):
+    for name in ("browse.js", "edit.js", "list.js", "page.js", "photos.js", "browse.css", "icon.svg"):
         assert browser.get(f"/{name}")
+    _, _, headers = browser.ask("/edit.js")
+    assert headers["content-type"].startswith("text/javascript")
 
 
 def test_the_set_is_described(browser):
@@ -162,42 +182,43 @@ def test_the_seed_names_the_image(browser):
 
 
 def test_before_after_and_mask(browser):
-    bare = browser.picture(f"/api/shifted/{DARKER}", alpha=4)
-    masked = browser.picture(f"/api/shifted/{DARKER}", alpha=4, rule="lighting")
-    side = bare.shape[1] // NUM_LATENTS
+    bare = browser.picture("/api/shifted", direction=DARKER, alpha=4)
+    masked = browser.picture("/api/shifted", direction=DARKER, alpha=4, rule="lighting")
+    side = bare.shape[1] // IMAGES
     assert (bare.shape[0], masked.shape[0]) == (2 * side, 3 * side)
     before, after = bare[:side].astype(int), bare[side:].astype(int)
     assert after[:9, :9].mean() < before[:9, :9].mean() - 30
-    middle, corner = masked[-side // 2, side // 2], masked[-side + 4, 4]
-    assert middle[1] > middle[0] + 60  # green: the object is foreground
-    assert corner[1] < corner[0] + 60
+    mask, brightness = masked[-side:].astype(int), before.mean(axis=2)
+    assert np.abs(mask[WITHIN] - before[WITHIN]).max() < 12  # the object keeps its colours
+    assert mask[:9, :9].mean() < 0.6 * brightness[:9, :9].mean()  # the ground is dimmed
+    assert (mask.min(axis=2) > 235).sum() > 50  # and the outline is white
 
 
 def test_an_opposed_rule_compares_with_the_opposite_shift(browser):
-    alpha_zero = browser.picture(f"/api/shifted/{DARKER}", alpha=0, rule="light-dark")
-    alpha_four = browser.picture(f"/api/shifted/{DARKER}", alpha=4, rule="light-dark")
-    side = alpha_four.shape[1] // NUM_LATENTS
-    assert np.abs(alpha_zero[:side].astype(int) - alpha_zero[-side:]).mean() < 3  # nothing is foreground
-    assert alpha_four[-side // 2, side // 2, 1] > alpha_four[-side // 2, side // 2, 0] + 60
+    alpha_zero = browser.picture("/api/shifted", direction=DARKER, alpha=0, rule="light-dark")
+    alpha_four = browser.picture("/api/shifted", direction=DARKER, alpha=4, rule="light-dark")
+    side = alpha_four.shape[1] // IMAGES
+    assert all_dimmed(alpha_zero[:side], alpha_zero[-side:])  # nothing is foreground
+    assert np.abs(alpha_four[:side][WITHIN].astype(int) - alpha_four[-side:][WITHIN]).max() < 12
 
 
 def test_the_chosen_opposite_is_what_an_opposed_rule_compares_with(browser, run):
-    backwards = browser.get(f"/api/shifted/{DARKER}", alpha=4, seed=0, tab="a", rule="light-dark")
+    backwards = browser.get("/api/shifted", direction=DARKER, alpha=4, seed=0, tab="a", rule="light-dark")
     opposed = replace(scene_set(), choice=Choice(DARKER, 1, 4.0, opposite=DARKER))
     opposed.save(run / "directions.safetensors")
     browser.post("/api/choose", direction=DARKER, alpha=4, rule="light-dark")
     assert DirectionSet.load(run).choice == dataclasses.replace(opposed.choice, mask_rule="light-dark")
-    same = browser.picture(f"/api/shifted/{DARKER}", alpha=4, rule="light-dark")
-    side = same.shape[1] // NUM_LATENTS
-    assert np.abs(same[:side].astype(int) - same[-side:]).mean() < 3  # nothing is brighter than itself
+    same = browser.picture("/api/shifted", direction=DARKER, alpha=4, rule="light-dark")
+    side = same.shape[1] // IMAGES
+    assert all_dimmed(same[:side], same[-side:])  # nothing is brighter than itself
     assert np.abs(same.astype(int) - pixels(backwards)).mean() > 3
 
 
-def test_a_second_direction_is_added(browser):
-    alone = browser.picture("/api/shifted/0", alpha=2)
-    both = browser.picture("/api/shifted/0", alpha=2, second=DARKER, second_alpha=4)
-    undone = browser.picture("/api/shifted/0", alpha=2, second=0, second_alpha=-2)
-    side = alone.shape[1] // NUM_LATENTS
+def test_directions_add_up(browser):
+    alone = browser.picture("/api/shifted", direction=0, alpha=2)
+    both = browser.picture("/api/shifted", direction=[0, DARKER], alpha=[2, 4])
+    undone = browser.picture("/api/shifted", direction=[0, DARKER, 0, DARKER], alpha=[2, 4, -2, -4])
+    side = alone.shape[1] // IMAGES
     assert both[side:, :9].mean() < alone[side:, :9].mean() - 20
     assert np.abs(undone[:side].astype(int) - undone[side:]).mean() < 3
 
@@ -214,13 +235,24 @@ def test_a_second_direction_is_added(browser):
         ("/api/strip/0?reach=1e-320&seed=0&tab=a", "reach: input should be greater than or equal to"),
         ("/api/strip/true?reach=2&seed=0&tab=a", "index: input should be a valid integer"),
         (f"/api/strip/{'9' * 5000}?reach=2&seed=0&tab=a", "index: "),
-        ("/api/shifted/0?alpha=1e-320&seed=0&tab=a", "has to be 0, or 1e-06 and more in length"),
+        ("/api/shifted?direction=0&alpha=1e-320&seed=0&tab=a", "has to be 0, or 1e-06 and more in length"),
         ("/api/strip/0?reach=2&seed=-1&tab=a", "seed: input should be greater"),
         ("/api/strip/0?reach=2&seed=0&tab=%3Cb%3E", "tab: string should match"),
-        ("/api/shifted/0?seed=0&tab=a", "alpha: field required"),
-        ("/api/shifted/0?alpha=-inf&seed=0&tab=a", "alpha: input should be a finite number"),
-        ("/api/shifted/0?alpha=1&seed=0&tab=a&second=9", "no direction '9'"),
-        ("/api/shifted/0?alpha=1&seed=0&tab=a&rule=best", "the mask rule is 'best'; choose one of lighting"),
+        ("/api/shifted?direction=0&seed=0&tab=a", "alpha: field required"),
+        ("/api/shifted?direction=0&alpha=-inf&seed=0&tab=a", "alpha: input should be a finite number"),
+        ("/api/shifted?direction=0&alpha=1&direction=9&alpha=1&seed=0&tab=a", "no direction '9'"),
+        ("/api/shifted?direction=0&alpha=1&direction=1&tab=a", "2 directions have 1 alphas; give each one its own"),
+        ("/api/shifted?alpha=1&tab=a", "direction: field required"),
+        ("/api/shifted?direction=true&alpha=1&tab=a", "direction: input should be a valid integer"),
+        ("/api/shifted?" + "direction=0&alpha=1&" * 9 + "tab=a", "direction: list should have at most 8 items"),
+        ("/api/shifted?direction=0&alpha=1&images=0&tab=a", "images: input should be greater than or equal to 1"),
+        ("/api/shifted?direction=0&alpha=1&images=9&tab=a", "images: input should be less than or equal to 8"),
+        (f"/api/shifted?direction=0&alpha=1&seed={2**31}&tab=a", "seed: input should be less than or equal to"),
+        ("/api/shifted?direction=0&alpha=1&photo=../x&tab=a", "photo: string should match"),
+        ("/api/strip/0?reach=2&photo=0123456789abcdef-0&tab=a", "the photo is not remembered any more; open it"),
+        ("/api/save/mask?direction=0&alpha=1&tab=a", "the mask rule is ''; choose one of lighting"),
+        ("/api/save/latents?direction=0&alpha=1&tab=a", "kind: input should be 'picture', 'mask' or 'animation'"),
+        ("/api/shifted?direction=0&alpha=1&seed=0&tab=a&rule=best", "the mask rule is 'best'; choose one of lighting"),
     ],
 )
 def test_what_cannot_be_drawn_is_refused_in_one_line(browser, path, said):
@@ -262,7 +294,7 @@ def test_a_choice_is_written_with_sign_and_length(browser, run):
     answer = browser.post("/api/choose", direction=1, alpha=-2.5, rule="lighting")
     assert DirectionSet.load(run).choice == Choice(1, -1, 2.5, mask_rule="lighting")
     assert answer["message"].endswith("chose direction_1, -2.50")
-    assert f"toolkit segment {run} --out segmenter --mask-rule lighting" in answer["next"]
+    assert f"toolkit segment {run} --out segmenter" in answer["next"]  # the set holds the rule
     expected = {"index": 1, "sign": -1, "alpha": 2.5, "opposite": None, "mask_rule": "lighting"}
     assert answer["set"]["choice"] == expected
 
@@ -316,20 +348,25 @@ def test_a_large_photo_is_shown_smaller(browser):
     assert pixels(base64.b64decode(answer["photo"].partition(",")[2])).shape == (102, 1024, 3)
 
 
+UPLOADS = ["/api/segment?tab=a", "/api/embed?tab=a&refine=2"]
+
+
+@pytest.mark.parametrize("to", UPLOADS)
 @pytest.mark.parametrize(
     "content", [b"no picture", b"", b"\x89PNG\r\n\x1a\n" + b"x" * 50], ids=["text", "empty", "torn"]
 )
-def test_what_is_no_photo_is_told_by_its_name(browser, content):
-    status, answer = browser.upload(content, "notes.png")
+def test_what_is_no_photo_is_told_by_its_name(browser, content, to):
+    status, answer = browser.upload(content, "notes.png", to)
     assert status == 400
     assert answer["error"].startswith("cannot read the photo notes.png (")
     assert "\n" not in answer["error"]
 
 
-def test_a_photo_of_too_many_pixels_is_refused_before_it_is_decoded(browser):
+@pytest.mark.parametrize("to", UPLOADS)
+def test_a_photo_of_too_many_pixels_is_refused_before_it_is_decoded(browser, to):
     buffer = io.BytesIO()
     Image.new("1", (9000, 9000)).save(buffer, "PNG")
-    status, answer = browser.upload(buffer.getvalue(), "plan.png")
+    status, answer = browser.upload(buffer.getvalue(), "plan.png", to)
     assert (status, answer["error"]) == (400, "plan.png has 81 megapixels; choose a photo of at most 50")
 
 
@@ -337,6 +374,124 @@ def test_without_a_segmenter_a_line_says_so(shipped_browser):
     status, answer = shipped_browser.upload(b"x")
     assert status == 400
     assert "--segmenter" in answer["error"]
+
+
+# ---------------------------------------------------------------- a photo under the sliders
+
+
+def png_of(colour: tuple[int, int, int], size: tuple[int, int] = (60, 40)) -> bytes:
+    buffer = io.BytesIO()
+    Image.new("RGB", size, colour).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def test_a_photo_is_what_the_sliders_move(browser):
+    status, answer = browser.upload(png_of((200, 30, 60)), to="/api/embed?tab=a")
+    assert status == 200
+    assert pixels(base64.b64decode(answer["square"].partition(",")[2])).shape == (256, 256, 3)
+    assert 0 < answer["error"] < 2
+    shown = browser.picture("/api/shifted", direction=DARKER, alpha=3, photo=answer["photo"], rule="lighting")
+    assert shown.shape == (256, 4 * 256, 3)  # photo, before, after, mask
+    assert np.abs(shown[100, 100].astype(int) - [200, 30, 60]).max() < 12
+    before, after = shown[:, 256:512].astype(int), shown[:, 512:768].astype(int)
+    assert np.abs(before - after).mean() > 5
+    strip = browser.picture(f"/api/strip/{DARKER}", reach=3, photo=answer["photo"])
+    moved = [strip[:, 32 * i : 32 * (i + 1)].astype(int) for i in (FRAMES_A_SIDE, 2 * FRAMES_A_SIDE)]
+    small = [np.asarray(Image.fromarray(one.astype(np.uint8)).resize((32, 32))).astype(int) for one in (before, after)]
+    for one, other in zip(moved, small, strict=True):  # its middle is before, its end is after
+        assert np.abs(one - other).mean() < 6
+
+
+def test_a_photo_is_embedded_as_toolkit_embed_does(tmp_path):
+    (tmp_path / "photos").mkdir()
+    content = (shipped_file("photos") / "flower.jpg").read_bytes()
+    (tmp_path / "photos" / "flower.jpg").write_bytes(content)
+    ran("embed", tmp_path / "photos", "--out", tmp_path / "z.npy", "--refine", 3, "--device", "cpu")
+    encoder, cpu = load_encoder(shipped_file("encoders") / "flowers64.safetensors"), torch.device("cpu")
+    embedded = PhotoEmbedder(encoder, open_generator("flowers64"), cpu).embed(content, "flower.jpg", 3)
+    assert np.array_equal(embedded.z.numpy(), np.load(tmp_path / "z.npy"))
+
+
+def test_a_photo_refined_is_another_latent_and_each_is_embedded_once(browser, monkeypatch):
+    embedded: list[tuple[str, int]] = []
+    embed = PhotoEmbedder.embed
+
+    def counted(self, content, name, steps):
+        embedded.append((name, steps))
+        return embed(self, content, name, steps)
+
+    monkeypatch.setattr(PhotoEmbedder, "embed", counted)
+    photo = png_of((90, 60, 200))
+    answers = [
+        browser.upload(photo, name, f"/api/embed?tab=a&refine={n}")[1] for name, n in (("a", 0), ("b", 8), ("c", 0))
+    ]
+    plain, refined, again = answers
+    assert (again, embedded) == (plain, [("a", 0), ("b", 8)])
+    assert refined["photo"] != plain["photo"]
+    assert refined["error"] < plain["error"]
+
+
+def test_only_the_newest_photos_are_remembered(browser):
+    first = browser.upload(png_of((0, 0, 0)), to="/api/embed?tab=a")[1]["photo"]
+    for level in range(1, 17):
+        status, newest = browser.upload(png_of((level, 0, 0)), to="/api/embed?tab=a")
+        assert status == 200
+    assert browser.get("/api/strip/0", reach=2, photo=newest["photo"], tab="a")
+    assert "not remembered" in browser.refused(f"/api/strip/0?reach=2&photo={first}&tab=a")
+
+
+def test_without_an_encoder_a_line_says_so(shipped_browser):
+    status, answer = shipped_browser.upload(png_of((1, 2, 3)), to="/api/embed?tab=a")
+    assert (status, answer["error"]) == (400, "no encoder comes with scene")
+    assert json.loads(shipped_browser.get("/api/set"))["no_embedder"] == "no encoder comes with scene"
+
+
+# ---------------------------------------------------------------- what is saved
+
+
+def saved(browser, kind: str, **query: object) -> tuple[bytes, str]:
+    """Return a saved file and its name."""
+    status, content, headers = browser.ask(f"/api/save/{kind}?{urlencode({'tab': 'a', **query}, doseq=True)}")
+    assert status == 200, content
+    return content, headers["content-disposition"].removeprefix('attachment; filename="').removesuffix('"')
+
+
+def test_picture_and_mask_are_saved_pixel_to_pixel(browser):
+    edit = {"direction": [DARKER, 0], "alpha": [4, -1.5], "seed": 7, "images": 2, "rule": "lighting"}
+    picture, name = saved(browser, "picture", **edit)
+    mask, mask_name = saved(browser, "mask", **edit)
+    assert name == "seed7_direction_2+4_0-1.5_picture.png"
+    assert mask_name == "seed7_direction_2+4_0-1.5_mask.png"
+    assert picture.startswith(b"\x89PNG")
+    picture, mask = pixels(picture), pixels(mask)
+    assert picture.shape == mask.shape == (128, 2 * 128, 3)  # images of 32 pixels grow to 128
+    assert set(np.unique(mask)) == {0, 255}
+    brightness = picture.mean(axis=2)
+    assert brightness[mask[..., 0] == 255].mean() > brightness[mask[..., 0] == 0].mean() + 60
+    shown = browser.picture("/api/shifted", **edit)
+    after = np.asarray(Image.fromarray(shown[160:320]).resize((256, 128))).astype(int)
+    assert np.abs(after - picture).mean() < 4  # what the page shows as after
+
+
+def test_the_animation_goes_from_before_to_after_and_back(browser):
+    edit = {"direction": DARKER, "alpha": 4, "images": 1}
+    content, name = saved(browser, "animation", **edit)
+    assert name == "seed0_direction_2+4_animation.gif"
+    with Image.open(io.BytesIO(content)) as image:
+        shots = [np.asarray(frame.convert("RGB")).astype(int) for frame in ImageSequence.Iterator(image)]
+        assert (image.format, image.info["loop"], len(shots)) == ("GIF", 0, 30)
+    ends = [pixels(saved(browser, "picture", **{**edit, "alpha": alpha})[0]).astype(int) for alpha in (0, 4)]
+    for shot, end in zip((shots[0], shots[15]), ends, strict=True):
+        assert np.abs(shot - end).mean() < 8  # a GIF has 256 colours
+    corners = [shot[:30, -30:].mean() for shot in shots]
+    assert corners[0] > corners[7] + 5 > corners[15] + 10
+    assert abs(corners[1] - corners[-1]) < 1
+
+
+def test_what_is_saved_of_a_photo_is_named_so(browser):
+    photo = browser.upload(png_of((200, 30, 60)), to="/api/embed?tab=a")[1]["photo"]
+    picture, name = saved(browser, "picture", direction=1, alpha=2, photo=photo)
+    assert (pixels(picture).shape, name) == ((128, 128, 3), "photo_direction_1+2_picture.png")
 
 
 # ---------------------------------------------------------------- who may ask
@@ -361,10 +516,11 @@ def test_changes_from_another_origin_are_refused(browser, run, origin):
     assert DirectionSet.load(run).names[1] == "direction_1"
 
 
+@pytest.mark.parametrize("to", UPLOADS)
 @pytest.mark.parametrize(("length", "status"), [(LARGEST_BODY + 1, 413), ("", 411)])
-def test_an_upload_is_refused_by_its_length_before_it_is_read(browser, length, status):
+def test_an_upload_is_refused_by_its_length_before_it_is_read(browser, length, status, to):
     connection = http.client.HTTPConnection(ADDRESS, browser.port, timeout=30)
-    connection.putrequest("POST", "/api/segment?tab=a")
+    connection.putrequest("POST", to)
     connection.putheader("Origin", browser.origin)
     if length:
         connection.putheader("Content-Length", str(length))
@@ -465,12 +621,16 @@ def test_a_server_that_ends_answers_who_waits(run):
 
 
 def test_the_longest_unused_pictures_are_forgotten():
-    recent = Recent(budget=10)
+    recent = Recent[bytes](budget=10, size_of=len)
     recent["a",] = b"1234"
     recent["b",] = b"1234"
     assert recent["a",] == b"1234"
     recent["c",] = b"1234"
     assert (recent["a",], recent["b",], recent.size) == (b"1234", None, 8)
+    recent["a",] = b"12"
+    assert recent.size == 6
+    recent["d",] = b"12345678901"  # larger than all there is room for
+    assert (recent["a",], recent["d",], recent.size) == (None, None, 0)
 
 
 def test_a_taken_port_is_told_and_the_usual_one_is_given_up():
@@ -493,6 +653,13 @@ def test_a_shipped_set_is_read_only_by_name_and_by_file(tmp_path, monkeypatch):
 
     opened = BrowsedSet.open(shipped_file("directions") / "flowers64.safetensors")
     assert (opened.file, str(opened.copy_to)) == (None, "flowers64-directions")
+
+
+def test_an_encoder_that_is_named_has_to_fit(tmp_path):
+    scene_set().save(tmp_path / "run" / "directions.safetensors")
+    words = ("browse", tmp_path / "run", "--no-open", "--encoder")
+    assert "the encoder estimates latents of flowers64" in refused(*words, "flowers64")
+    assert "nowhere" in refused(*words, tmp_path / "nowhere")
 
 
 def test_the_command_is_listed():

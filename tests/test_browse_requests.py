@@ -51,6 +51,57 @@ def test_bodies_that_are_no_request(browser, body):  # noqa: F811
     assert "\n" not in json.loads(answer)["error"]
 
 
+PHOTO = b'--edge\r\nContent-Disposition: form-data; name="photo"; filename="x.png"\r\n\r\nx\r\n--edge--\r\n'
+FORM = "multipart/form-data; boundary=edge"
+
+
+@pytest.mark.parametrize("route", ["segment", "embed"])
+@pytest.mark.parametrize(
+    ("body", "kind"),
+    [
+        (b"", FORM),
+        (b"x", "text/plain"),
+        (b'{"photo": "x"}', "application/json"),
+        (PHOTO.replace(b"photo", b"other"), FORM),
+        (PHOTO.replace(b'; filename="x.png"', b""), FORM),
+        (PHOTO[:40], FORM),
+        (PHOTO, "multipart/form-data"),
+    ],
+    ids=["empty", "text", "json", "other field", "no file", "torn", "no boundary"],
+)
+def test_uploads_that_hold_no_photo(browser, route, body, kind):  # noqa: F811
+    status, answer, _ = browser.ask(f"/api/{route}?tab=a", body, Content_Type=kind)
+    assert status == 400
+    assert "\n" not in json.loads(answer)["error"]
+
+
+@pytest.mark.parametrize("refine", ["-1", "501", "1.5", "true", "", "9" * 5000])
+def test_steps_of_refining_are_a_whole_number_within_bounds(browser, refine):  # noqa: F811
+    status, answer, _ = browser.ask(f"/api/embed?tab=a&refine={refine}", PHOTO, Content_Type=FORM)
+    assert status == 400
+    assert json.loads(answer)["error"].startswith("refine: ")
+
+
+@pytest.mark.parametrize("route", ["segment", "embed"])
+@pytest.mark.parametrize("origin", ["", "null", "http://evil.example"])
+def test_photos_of_another_origin_are_refused(browser, route, origin):  # noqa: F811
+    assert browser.ask(f"/api/{route}?tab=a", PHOTO, Origin=origin, Content_Type=FORM)[0] == 403
+
+
+@pytest.mark.parametrize("path", ["shifted", "save/picture", "save/mask", "save/animation"])
+def test_edits_of_another_host_are_refused(browser, path):  # noqa: F811
+    asked = f"/api/{path}?direction=0&alpha=1&rule=lighting&tab=a"
+    assert browser.ask(asked)[0] == 200
+    assert browser.ask(asked, Host="evil.example")[0] == 403
+    assert browser.ask(f"{asked}&photo={'0' * 16}-0")[0] == 400  # of a photo that nobody has sent
+
+
+def test_whole_numbers_are_no_other_spellings(browser):  # noqa: F811
+    for wrong in ("seed=1e3", "seed=0x1", "images=2.5", "direction=1e0", "alpha=nan", "alpha=1e-300"):
+        query = f"/api/shifted?direction=0&alpha=1&tab=a&{wrong}"
+        assert wrong.partition("=")[0] in browser.refused(query)
+
+
 def _head(browser, *lines: str) -> bytes:  # noqa: F811
     host = browser.origin.removeprefix("http://")
     return "\r\n".join([*lines, f"Host: {host}", f"Origin: {browser.origin}", "", ""]).encode()

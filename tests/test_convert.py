@@ -168,7 +168,7 @@ def test_published_segmenter_becomes_an_artefact(tmp_path):
     assert np.array_equal(found.mask(photo), Segmenter.load(tmp_path / "u_net_cub.pth").mask(photo))
     assert found.card["sha256"] == {"u_net_cub.pth": sha256_of(tmp_path / "u_net_cub.pth")}
     text = refused("convert", tmp_path / "u_net_cub.pth", "--out", tmp_path / "s.safetensors", "--name", "x")
-    assert text == "--name names generators; leave it away"
+    assert text == "--name names generators; omit it"
 
 
 @pytest.mark.parametrize(("shape", "length"), [((120,), 1.0), ((1, 120), 1.0), ((120,), 3.0)])

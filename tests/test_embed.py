@@ -12,7 +12,7 @@ from rounding import close
 
 import cli.commands.embed
 import cli.runs.progress
-from generators.encoder.embedding import Reconstructor, Refinement, embed_images
+from generators.encoder.embedding import LatentRefiner, Refinement, embed_images
 from generators.encoder.network import Encoder, EncoderNetwork, EncoderShape, load_encoder
 from generators.encoder.reconstruction import pyramid_error
 from generators.latents_file import read_record, record_of, require_made_for
@@ -118,11 +118,11 @@ def stop_at_once(monkeypatch):
 @pytest.mark.parametrize("more", [(), ("--sample", "--refine", 2)], ids=["mean", "refined-sample"])
 def test_an_interrupted_embedding_goes_on_as_if_it_had_not_been(photos, encoder, tmp_path, stop_at_once, more):
     arguments = ("embed", photos, "--generator", "scene", "--encoder", encoder, "--out", tmp_path / "z.npy")
-    assert "stopped after 4 photos; the same command goes on" in stopped(*arguments, "--batch", 4, *more)
+    assert "stopped after 4 photos; rerun the command to resume" in stopped(*arguments, "--batch", 4, *more)
     assert not (tmp_path / "z.npy").exists()
     stop_at_once.undo()
     embed(photos, encoder, tmp_path / "whole.npy", *more)
-    assert "going on after 4 photos" in embed(photos, encoder, tmp_path / "z.npy", *more)
+    assert "resuming after 4 photos" in embed(photos, encoder, tmp_path / "z.npy", *more)
     assert (tmp_path / "z.npy").read_bytes() == (tmp_path / "whole.npy").read_bytes()
     assert record_of(tmp_path / "z.npy").read_text() == record_of(tmp_path / "whole.npy").read_text()
     assert not list(tmp_path.glob(".z*"))
@@ -172,21 +172,19 @@ LATENTS = GENERATOR.sample(6, Stream(1, "refined"))
 
 
 def test_refining_finds_a_nearby_latent_again_and_each_on_its_own():
-    reconstructor = Reconstructor(GENERATOR, 32, CPU)
-    images = reconstructor.images(LATENTS.z)
+    refiner = LatentRefiner(GENERATOR, 32, CPU)
+    images = refiner.images(LATENTS.z)
     start = LATENTS.z + 0.3 * Stream(2, "refined").normal(6, 16)
-    refined = reconstructor.refined(start, images, Refinement(40, 0.05))
-    assert (reconstructor.errors(refined, images) < 0.3 * reconstructor.errors(start, images)).all()
-    alone = torch.cat(
-        [reconstructor.refined(start[i : i + 1], images[i : i + 1], Refinement(40, 0.05)) for i in (0, 1)]
-    )
+    refined = refiner.refined(start, images, Refinement(40, 0.05))
+    assert (refiner.errors(refined, images) < 0.3 * refiner.errors(start, images)).all()
+    alone = torch.cat([refiner.refined(start[i : i + 1], images[i : i + 1], Refinement(40, 0.05)) for i in (0, 1)])
     torch.testing.assert_close(alone, refined[:2], atol=1e-3, rtol=1e-3)
 
 
 def test_refining_keeps_latents_on_the_sphere():
-    reconstructor = Reconstructor(GENERATOR, 16, CPU)
+    refiner = LatentRefiner(GENERATOR, 16, CPU)
     white = torch.ones(6, 3, 16, 16)  # the brighter the latent the better, without end
-    refined = reconstructor.refined(LATENTS.z, white, Refinement(40, 0.3))
+    refined = refiner.refined(LATENTS.z, white, Refinement(40, 0.3))
     assert refined.square().mean(dim=1).sqrt().max() < 1.6
 
 
@@ -196,7 +194,7 @@ def test_without_steps_or_a_generator_the_encoder_alone_speaks(encoder):
     z, errors = embed_images(images, loaded, None, False, Refinement(), Stream(0, "x"))
     assert torch.equal(z, loaded(images)[0])
     assert errors == {}
-    z, errors = embed_images(images, loaded, Reconstructor(GENERATOR, 16, CPU), False, Refinement(), Stream(0, "x"))
+    z, errors = embed_images(images, loaded, LatentRefiner(GENERATOR, 16, CPU), False, Refinement(), Stream(0, "x"))
     assert set(errors) == {"error"}
     smaller = torch.nn.functional.interpolate(images, size=(16, 16), mode="bilinear", antialias=True)
     shown = torch.nn.functional.interpolate(GENERATOR(type(LATENTS)(z)), size=(16, 16), mode="bilinear", antialias=True)
@@ -228,7 +226,7 @@ def test_nothing_but_broken_photos(encoder, tmp_path):
         (("--backend", "jax"), "--backend is 'jax'; choose one of torch, tfhub"),
         (("--backend", "tfhub"), "--backend tfhub and --module go together"),
         (("--module", "m"), "--backend tfhub and --module go together"),
-        (("--backend", "tfhub", "--module", "m", "--encoder", "e"), "leave --encoder away"),
+        (("--backend", "tfhub", "--module", "m", "--encoder", "e"), "omit --encoder"),
         (("--refine-rate", "0"), "--refine-rate is 0.0, but has to be more than 0"),
         ((), "no encoder comes with scene; give --encoder, or make one: toolkit train-encoder --generator scene"),
         (("--encoder", "missing"), "no encoder at missing"),
@@ -245,7 +243,7 @@ def test_the_name_of_the_output_and_an_encoder_of_another_generator(photos, enco
     assert "should end in .npy" in refused(*arguments, tmp_path / "z.pt")
     Encoder(EncoderNetwork(EncoderShape(16, 16, 4)), {"generator": "flowers"}).save(encoder)
     message = refused(*arguments, tmp_path / "z.npy")
-    assert "the encoder tells latents of flowers with 16 numbers, but scene has 16" in message
+    assert "the encoder estimates latents of flowers with 16 numbers, but scene has 16" in message
 
 
 class _Module:

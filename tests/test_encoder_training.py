@@ -11,7 +11,7 @@ from generators.encoder.reconstruction import LatentMoments, pyramid_error
 from generators.encoder.settings import EncoderSettings
 from generators.encoder.training import (
     EncoderState,
-    Step,
+    EncoderStep,
     disturbed,
     encoder_shape,
     learning_rate,
@@ -43,7 +43,7 @@ def start(settings=SETTINGS, generator=GENERATOR) -> EncoderState:
     return EncoderState.start(generator, settings, ENGINE)
 
 
-def run(state, settings=SETTINGS, photos=None, steps=None, generator=GENERATOR) -> list[Step]:
+def run(state, settings=SETTINGS, photos=None, steps=None, generator=GENERATOR) -> list[EncoderStep]:
     return list(islice(train(state, generator, photos, settings, ENGINE), steps))
 
 

@@ -328,7 +328,14 @@ def test_a_single_direction_is_exported_by_flag_and_for_other_generators(tmp_pat
     assert "the original's BigBiGAN has 120 latent numbers, this direction 6" in text
     assert "bigbigan is taken for it unless --generator is given" in text
     assert f"next: toolkit segment {tmp_path}/bg.pth --generator scene@image_size=32 --out segmenter" in text
-    assert "one tensor holds no opposite; direction_3 is left away" in " ".join(ran(*command).split())
+    assert "one tensor holds no opposite; direction_3 is omitted" in " ".join(ran(*command).split())
+
+
+def test_the_mask_rule_that_a_single_direction_cannot_hold_is_named_in_the_hint(tmp_path):
+    example(choice=Choice(0, 1, 2.0, mask_rule="mean_thr")).save(tmp_path / "s.safetensors")
+    command = ("export", tmp_path / "s.safetensors", "--layout", "bg-direction", "--out", tmp_path / "bg.pth")
+    assert "--out segmenter --mask-rule mean_thr" in " ".join(ran(*command).split())
+    assert "--mask-rule" not in ran(*command, "--direction", "1", "--alpha", "-3")
 
 
 @pytest.mark.parametrize(

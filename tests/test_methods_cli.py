@@ -72,7 +72,7 @@ def test_settings_are_those_of_the_method(runs, tmp_path):
     assert "samples = 60" in text
     assert "deformator" not in text
     message = refused("discover", "--method", "sefa", "--deformator", "fc", "--out", tmp_path / "r")
-    assert message == "--deformator goes with --method deformator, not sefa; leave it away"
+    assert message == "--deformator goes with --method deformator, not sefa; omit it"
     message = refused("discover", "--method", "pca", "--out", tmp_path / "r")
     assert "choose one of deformator, ganspace, sefa, contrast, coordinates, random" in message
     again = ("discover", "--method", "ganspace", *SCENE, "--config", runs[0] / "ganspace" / "config.toml")
@@ -82,8 +82,11 @@ def test_settings_are_those_of_the_method(runs, tmp_path):
 
 
 def test_contrast_trains_a_segmenter_by_light_against_dark(runs, tmp_path):
-    flags = ("--mask-rule", "light-dark", "--no-area-filter", *SEGMENT, "--steps", "2")
+    flags = ("--no-area-filter", *SEGMENT, "--steps", "2")
     ran("segment", runs[0] / "contrast", "--out", tmp_path / "s", *flags)
+    assert 'mask_rule = "light-dark"' in (tmp_path / "s" / "config.toml").read_text()
+    message = refused("segment", runs[0] / "contrast", "--out", tmp_path / "s", *flags, "--mask-rule", "mean_thr")
+    assert "--mask-rule was 'light-dark', now 'mean_thr'" in message
     assert (tmp_path / "s" / "segmenter.safetensors").exists()
     found = DirectionSet.load(runs[0] / "contrast")
     assert torch.equal(found.opposite_shift(0, 5.0), 5 * found.vectors[1])
@@ -167,10 +170,11 @@ def test_masks_of_an_animation_take_the_chosen_opposite(runs, tmp_path, monkeypa
     monkeypatch.setattr(
         discovery.animation, "walk_frames", lambda *given: seen.append(given) or [np.zeros((8, 8, 3), np.uint8)] * 2
     )
-    ran("render-gif", runs[0] / "contrast", "--out", tmp_path / "d.gif", "--mask", "--mask-rule", "light-dark")
+    ran("render-gif", runs[0] / "contrast", "--out", tmp_path / "d.gif", "--mask")
     found = DirectionSet.load(runs[0] / "contrast")
     assert torch.equal(seen[0][2], found.chosen_shift())
     assert torch.equal(seen[0][3], 5 * found.vectors[1])
+    assert seen[0][6].opposed  # by the rule that is recorded with the choice
 
 
 def test_ctrl_c_outside_of_training_says_so(runs, monkeypatch):
@@ -178,7 +182,7 @@ def test_ctrl_c_outside_of_training_says_so(runs, monkeypatch):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(picking, "pick_direction", interrupted)
-    assert "stopped; the same command goes on from its last checkpoint" in stopped("pick", runs[0] / "random", *PICK)
+    assert "stopped; rerun the command to resume from its last checkpoint" in stopped("pick", runs[0] / "random", *PICK)
 
 
 @pytest.fixture

@@ -56,7 +56,7 @@ def test_a_process_that_is_killed_ends_all_and_the_command_goes_on_later(tmp_pat
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 2
     assert errors.splitlines() == [
-        "error: process 2 of 2 was ended by SIGKILL, so all were; the same command goes on from the last checkpoint"
+        "error: process 2 of 2 was ended by SIGKILL, so all were; rerun the command to resume from the last checkpoint"
     ]
     assert _gone(workers)
 

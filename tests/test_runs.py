@@ -323,3 +323,13 @@ def test_a_resumed_run_s_checkpoint_has_the_same_bytes(out):
     run.close()
     assert run.checkpoint.read_bytes() == written
     assert again["network"]._metadata == network.state_dict()._metadata
+
+
+def test_a_record_of_an_earlier_version_lacks_what_came_later_and_is_resumed(out):
+    begun(out)
+    record = read_json(out / "run.json")
+    (out / "run.json").write_text(json.dumps({name: record[name] for name in ("kind", "inputs")}))
+    opened(out).close()
+    again = read_json(out / "run.json")
+    assert list(again) == list(record)
+    assert len(again["resumed"]) == 1

@@ -73,7 +73,7 @@ def test_files_that_are_no_segmenter_are_refused(tmp_path):
     with pytest.raises(UserError, match="is a direction set artefact, but a segmenter is needed"):
         Segmenter.load(tmp_path / "other.safetensors")
     save_artefact(tmp_path / "bare.safetensors", "segmenter", UNet(width=2).state_dict(), {})
-    with pytest.raises(UserError, match="does not tell the image size"):
+    with pytest.raises(UserError, match="does not say the image size"):
         Segmenter.load(tmp_path / "bare.safetensors")
     torch.save({"weight": torch.ones(3)}, tmp_path / "other.pth")
     with pytest.raises(UserError, match=r"outc\.conv\.weight is missing"):

@@ -1,5 +1,6 @@
 """toolkit synthesize: the pairs on disk, whatever the layout, the batch size and the interruptions."""
 
+import dataclasses
 import io
 import itertools
 import json
@@ -129,6 +130,7 @@ def test_the_manifest_says_what_was_made_of_what(shards):
     }  # fmt: skip
     assert (manifest["direction_name"], manifest["mask_rule"]) == ("contrast", "lighting")
     assert manifest["settings"]["shard_size"] == 4
+    assert 'mask_rule = "lighting"' in (out / "config.toml").read_text()
     figures = manifest["acceptance"]
     assert figures["drawn"] == figures["accepted"] + sum(figures["rejected"].values())
     assert [shard["pairs"] for shard in manifest["shards"]] == [4, 4, 3]
@@ -148,7 +150,7 @@ def test_an_interrupted_command_goes_on_as_if_it_had_not_been(scene_set, folder,
     command = arguments(scene_set, tmp_path / "broken", *layout)
     with monkeypatch.context() as patch:
         patch.setattr(cli_progress, "StopRequest", Interrupted)
-        assert "stopped at step 2; the same command goes on" in stopped(*command)
+        assert "stopped at step 2; rerun the command to resume" in stopped(*command)
     assert not (tmp_path / "broken" / "manifest.json").exists()
     assert "resuming at step 2" in ran(*command)
     assert files_of(tmp_path / "broken") == files_of((shards if layout else folder)[0])
@@ -240,3 +242,17 @@ def test_a_folder_of_something_else_is_left_alone(scene_set, tmp_path):
 
 def test_another_seed_does_not_go_on_in_the_same_folder(scene_set, folder):
     assert "seed was 0, now 1" in refused(*arguments(scene_set, folder[0], "--seed", 1))
+
+
+def test_the_rule_recorded_with_the_choice_makes_the_masks_unless_another_is_named(scene_set, folder, tmp_path):
+    chosen = tmp_path / "directions.safetensors"
+    directions = DirectionSet.load(scene_set)
+    dataclasses.replace(directions, choice=Choice(0, 1, 3.0, mask_rule="mean_thr")).save(chosen)
+    ran(*arguments(chosen, tmp_path / "recorded"))
+    ran(*arguments(scene_set, tmp_path / "named", "--mask-rule", "mean_thr"))
+    printed = ran(*arguments(chosen, tmp_path / "other", "--mask-rule", "lighting"))
+    assert "note: masks of this direction were found to be best by --mask-rule mean_thr" in printed
+    recorded, named, other = (files_of(tmp_path / name) for name in ("recorded", "named", "other"))
+    assert recorded == named
+    assert other == files_of(folder[0])
+    assert recorded != other

@@ -250,7 +250,7 @@ def test_ctrl_c_keeps_what_came(mirror, table, cache, monkeypatch):
     monkeypatch.setattr(PartialFile, "append", append_and_stop)
     stopped = CliRunner().invoke(app, ["weights", "pull", "z-cub"])
     assert stopped.exit_code == 130
-    assert "stopped; the same command goes on from there" in stopped.output
+    assert "stopped; rerun the command to resume" in stopped.output
     assert re.search(r"z-cub +embeddings +unknown +0 MB of it", ran("weights", "list"))
     monkeypatch.setattr(PartialFile, "append", append)
     ran("weights", "pull", "z-cub")

@@ -14,6 +14,7 @@ from toolkit.errors import UserError, named
 from toolkit.files.artefacts import load_artefact, load_pickled, save_artefact
 from toolkit.files.shipped import file_named
 from toolkit.files.writing import write_bytes
+from toolkit.provenance import GeneratorSource
 from toolkit.untrusted.printable import is_printable
 from toolkit.untrusted.text import whole_number
 
@@ -90,10 +91,14 @@ class DirectionSet:
         return f"<DirectionSet: {len(self)} directions of {self.generator} by {self.method}{chosen}>"
 
     @property
+    def source(self) -> GeneratorSource:
+        """Return what the card says of the generator that the directions were found on."""
+        return GeneratorSource.of(self.card)
+
+    @property
     def generator_digest(self) -> str | None:
         """Return the digest of the generator's file that was recorded, or None."""
-        source = self.card.get("source")
-        return source.get("generator_digest") if isinstance(source, dict) else None
+        return self.source.generator_digest
 
     def index_of(self, key: str | int) -> int:
         """Return the index of a direction given by number or name; UserError naming what there is."""

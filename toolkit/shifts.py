@@ -7,7 +7,7 @@ import torch
 
 from toolkit.directions import SHORTEST, DirectionSet
 from toolkit.errors import UserError, named
-from toolkit.masks.rules import DEFAULT_RULE
+from toolkit.masks.rules import DEFAULT_RULE, MASK_RULES
 
 
 def finite_length(value: float, name: str = "alpha") -> float:
@@ -41,10 +41,23 @@ def resolve_shift(
 
 
 def mask_rule_of(directions: DirectionSet, index: int, rule: str | None = None) -> str:
-    """Return the mask rule for direction `index`: `rule`, else the one recorded with the choice, else lighting."""
-    choice = directions.choice
-    recorded = choice.mask_rule if choice is not None and choice.index == index else None
+    """Return the mask rule for direction `index`: `rule`, else the one recorded with the choice, else lighting.
+
+    UserError for a recorded rule that there is not.
+    """
+    recorded = recorded_rule(directions, index)
+    if rule is None and recorded is not None and recorded not in MASK_RULES:
+        raise UserError(
+            f"masks of {directions.names[index]} are made by the rule {recorded!r}, which is not here; install its "
+            f"package, or give {named('mask_rule')}, one of {', '.join(MASK_RULES)}"
+        )
     return rule or recorded or DEFAULT_RULE
+
+
+def recorded_rule(directions: DirectionSet, index: int) -> str | None:
+    """Return the mask rule that was found best for direction `index` and recorded with the choice, if it was."""
+    choice = directions.choice
+    return choice.mask_rule if choice is not None and choice.index == index else None
 
 
 def shift_inputs(index: int, alpha: float, shift: torch.Tensor) -> dict[str, str]:

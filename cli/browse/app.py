@@ -2,20 +2,40 @@
 
 import asyncio
 import base64
+import hashlib
+import mimetypes
 from collections.abc import Callable
 from functools import partial
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
-from fastapi import Body, FastAPI, Path, Query, Request, Response, UploadFile
+import numpy as np
+from fastapi import Body, FastAPI, Query, Request, Response, UploadFile
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from fastapi.staticfiles import StaticFiles
-from pydantic import AfterValidator
 from starlette.exceptions import HTTPException
 
 from cli.browse.guard import LARGEST_BODY, LocalOnly
-from cli.browse.pictures import FRAMES_A_SIDE, NUM_LATENTS, Pictures, segmented
-from cli.browse.set import LONGEST, BrowsedSet
+from cli.browse.photos import EmbeddedPhoto, PhotoEmbedder, segmented
+from cli.browse.pictures import FRAMES_A_SIDE, Edit, Pictures, Start, webp
+from cli.browse.requests import (
+    LAST_SEED,
+    LONGEST,
+    LONGEST_NAME,
+    MOST_DIRECTIONS,
+    MOST_IMAGES,
+    MOST_STEPS,
+    Beginning,
+    Direction,
+    Index,
+    Length,
+    Saved,
+    ShiftQuery,
+    Steps,
+    StripQuery,
+    Tab,
+)
+from cli.browse.set import BrowsedSet
 from cli.browse.worker import NewestFirst, Recent
 from cli.reports.hints import command
 from segmentation.predict.segmenter import Segmenter
@@ -26,37 +46,35 @@ from toolkit.files.shipped import shipped_file
 from toolkit.masks.rules import MASK_RULES, MaskRule
 
 _PICTURE_MEMORY = 64_000_000  # bytes
-_LONGEST_NAME = 80
-_LAST_SEED = 2**31 - 1
-
-
-def _zero_or_a_length(alpha: float) -> float:
-    """Return a shift length; ValueError where it is not 0, yet too short to shift anything."""
-    if 0 < abs(alpha) < SHORTEST:
-        raise ValueError(f"has to be 0, or {SHORTEST:g} and more in length")
-    return alpha
-
-
-Tab = Annotated[str, Query(pattern="^[a-z0-9]{1,16}$")]  # tells the page's tabs apart: one does not overtake another
-Index = Annotated[int, Path(ge=0, le=_LAST_SEED)]
-Direction = Annotated[int, Body(ge=0, le=_LAST_SEED, strict=True)]  # strict: true is no 1
-Reach = Annotated[float, Query(ge=SHORTEST, le=LONGEST, allow_inf_nan=False)]
-Alpha = Annotated[float, Query(ge=-LONGEST, le=LONGEST, allow_inf_nan=False), AfterValidator(_zero_or_a_length)]
-Seed = Annotated[int, Query(ge=0, le=_LAST_SEED)]
+_MOST_PHOTOS = 16  # embedded ones that are remembered
+_ENDINGS: dict[Saved, str] = {"picture": "png", "mask": "png", "animation": "gif"}
+T = TypeVar("T")
 
 
 class Page:
-    """What the page asks for, one method a route."""
+    """What the page asks for, one method a route.
+
+    `no_embedder` says why photos cannot be embedded where there is no `embedder`.
+    """
 
     def __init__(
-        self, shown: BrowsedSet, pictures: Pictures, segmenter: Segmenter | None = None, segmenter_name: str = ""
+        self,
+        shown: BrowsedSet,
+        pictures: Pictures,
+        segmenter: Segmenter | None = None,
+        segmenter_name: str = "",
+        embedder: PhotoEmbedder | None = None,
+        no_embedder: str = "",
     ) -> None:
         self._set = shown
         self._pictures = pictures
         self._segmenter = segmenter
         self._segmenter_name = segmenter_name
+        self._embedder = embedder
+        self._no_embedder = no_embedder
         self._worker = NewestFirst()
-        self._recent = Recent(_PICTURE_MEMORY)
+        self._recent = Recent[bytes](_PICTURE_MEMORY, len)
+        self._photos = Recent[EmbeddedPhoto](_MOST_PHOTOS, lambda _: 1)
 
     def close(self) -> None:
         """Draw no further picture; requests that wait for one are answered with nothing (204)."""
@@ -68,47 +86,56 @@ class Page:
             **self._set.described(),
             "rules": list(MASK_RULES),
             "frames": 2 * FRAMES_A_SIDE + 1,
-            "latents": NUM_LATENTS,
             "segmenter": self._segmenter_name if self._segmenter else None,
+            "no_embedder": None if self._embedder else self._no_embedder,
             "largest_upload": LARGEST_BODY,
+            "last_seed": LAST_SEED,
+            "longest_alpha": LONGEST,
+            "most": {"directions": MOST_DIRECTIONS, "images": MOST_IMAGES, "steps": MOST_STEPS},
         }
 
-    async def strip(self, index: Index, reach: Reach, seed: Seed, tab: Tab) -> Response:
+    async def strip(self, index: Index, asked: Annotated[StripQuery, Query()]) -> Response:
         """Answer with a row of frames along one direction."""
         index = self._known(index)
-        draw = partial(self._pictures.strip, self._set.directions, index, reach, seed)
-        return await self._picture(f"{tab}:{index}", ("strip", index, reach, seed), draw)
+        draw = partial(self._pictures.strip, self._set.directions, index, asked.reach, self._start(asked))
+        key = ("strip", index, asked.reach, asked.seed, asked.photo)
+        return await self._picture(f"{asked.tab}:{index}", key, draw)
 
-    async def shifted(
-        self,
-        index: Index,
-        alpha: Alpha,
-        seed: Seed,
-        tab: Tab,
-        second: Annotated[int | None, Query(ge=0)] = None,
-        second_alpha: Alpha = 0.0,
-        rule: str = "",
-    ) -> Response:
-        """Answer with images before and after a shift, or the sum of two, and their masks where a rule is given."""
-        shifts = [(self._known(index), alpha)]
-        if second is not None:
-            shifts.append((self._known(second), second_alpha))
-        mask_rule = _mask_rule(rule) if rule else None
-        directions = self._set.directions
-        draw = partial(self._pictures.shifted, directions, shifts, seed, mask_rule)
-        return await self._picture(f"{tab}:shifted", ("shifted", *shifts, seed, rule, directions.choice), draw)
+    async def shifted(self, asked: Annotated[ShiftQuery, Query()]) -> Response:
+        """Answer with images before and after the sum of shifts, and their masks where a rule is named."""
+        shifts, start = self._shifts(asked), self._start(asked, asked.images)
+        rule = _mask_rule(asked.rule) if asked.rule else None
+        draw = partial(self._pictures.shifted, Edit.along(self._set.directions, shifts), start, rule)
+        key = ("shifted", *shifts, asked.seed, asked.images, asked.photo, asked.rule, self._set.directions.choice)
+        return await self._picture(f"{asked.tab}:shifted", key, draw)
 
-    def name(self, direction: Direction, name: Annotated[str, Body(max_length=_LONGEST_NAME)]) -> dict[str, Any]:
+    async def save(self, kind: Saved, asked: Annotated[ShiftQuery, Query()]) -> Response:
+        """Answer with a file to keep: the images after the shifts, their masks, or the way there as an animation."""
+        shifts, start = self._shifts(asked), self._start(asked, asked.images)
+        edit = Edit.along(self._set.directions, shifts)
+        job: Callable[[], bytes]
+        match kind:
+            case "picture":
+                job = partial(self._pictures.picture, edit, start)
+            case "mask":
+                job = partial(self._pictures.mask, edit, start, _mask_rule(asked.rule))
+            case "animation":
+                job = partial(self._pictures.animation, edit, start)
+        content = await self._done(f"{asked.tab}:save:{kind}", job)
+        if content is None:
+            return Response(status_code=204)
+        along = "_".join(f"{index}{alpha:+g}" for index, alpha in shifts)
+        beginning = "photo" if asked.photo else f"seed{asked.seed}"
+        file = f"{beginning}_direction_{along}_{kind}.{_ENDINGS[kind]}"
+        named = {"Content-Disposition": f'attachment; filename="{file}"'}
+        return Response(content, media_type=f"image/{_ENDINGS[kind]}", headers=named)
+
+    def name(self, direction: Direction, name: Annotated[str, Body(max_length=LONGEST_NAME)]) -> dict[str, Any]:
         """Name a direction."""
         message, command = self._set.name(self._known(direction), name)
         return {"message": message, "next": command, "set": self.described()}
 
-    def choose(
-        self,
-        direction: Direction,
-        alpha: Annotated[float, Body(ge=-LONGEST, le=LONGEST, allow_inf_nan=False, strict=True)],
-        rule: Annotated[str, Body()],
-    ) -> dict[str, Any]:
+    def choose(self, direction: Direction, alpha: Length, rule: Annotated[str, Body()]) -> dict[str, Any]:
         """Choose a direction, with sign and length, for segmentation."""
         _mask_rule(rule)
         if abs(alpha) < SHORTEST:
@@ -121,25 +148,45 @@ class Page:
         message = self._set.copy()
         return {"message": message, "next": command("browse", self._set.run), "set": self.described()}
 
+    async def embed(self, photo: UploadFile, tab: Tab, refine: Steps = 0) -> Response:
+        """Answer with the key under which a photo's latent is remembered, the error of its reconstruction, the photo.
+
+        The key stands for the photo's content and the steps of refining, so that the same photo is embedded once.
+        """
+        embedder = self._embedder
+        if embedder is None:
+            raise UserError(self._no_embedder)
+        content, name = await photo.read(), _name_of(photo)
+        key = f"{hashlib.sha256(content).hexdigest()[:16]}-{refine}"
+        embedded = self._photos[key]
+        if embedded is None:
+            embedded = await self._done(f"{tab}:photo", partial(embedder.embed, content, name, refine))
+        if embedded is None:
+            return Response(status_code=204)
+        self._photos[key] = embedded
+        return JSONResponse({"photo": key, "error": embedded.error, "square": _data_address(embedded.square)})
+
     async def segment(self, photo: UploadFile, tab: Tab) -> Response:
         """Answer with a photo, its mask and its soft map as data addresses, and the foreground's share."""
         segmenter = self._segmenter
         if segmenter is None:
             raise UserError("there is no segmenter; start toolkit browse with --segmenter")
-        content, name = await photo.read(), (photo.filename or "the file")[:_LONGEST_NAME]
-        job = self._worker.submit(f"{tab}:photo", partial(segmented, segmenter, content, name))
-        found = await asyncio.wrap_future(job)
-        if found is None:
+        content, name = await photo.read(), _name_of(photo)
+        answer = await self._done(f"{tab}:photo", partial(segmented, segmenter, content, name))
+        if answer is None:
             return Response(status_code=204)
-        pictures, share = found
-        sources = {kind: f"data:image/webp;base64,{base64.b64encode(p).decode()}" for kind, p in pictures.items()}
-        return JSONResponse({**sources, "share": share})
+        pictures, share = answer
+        return JSONResponse({**{kind: _data_address(pixels) for kind, pixels in pictures.items()}, "share": share})
+
+    async def _done(self, slot: str, job: Callable[[], T]) -> T | None:
+        """Return what a job comes to, one job at a time; None where a newer one took its place, or at the end."""
+        return await asyncio.wrap_future(self._worker.submit(slot, job))
 
     async def _picture(self, slot: str, key: tuple, draw: Callable[[], bytes]) -> Response:
         """Answer with a picture, from memory if it is there; with nothing (204) where a newer one was asked for."""
         picture = self._recent[key]
         if picture is None:
-            picture = await asyncio.wrap_future(self._worker.submit(slot, draw))
+            picture = await self._done(slot, draw)
             if picture is None:
                 return Response(status_code=204)
             self._recent[key] = picture
@@ -148,15 +195,37 @@ class Page:
     def _known(self, index: int) -> int:
         return self._set.directions.index_of(index)
 
+    def _shifts(self, asked: ShiftQuery) -> list[tuple[int, float]]:
+        if len(asked.direction) != len(asked.alpha):
+            raise UserError(f"{len(asked.direction)} directions have {len(asked.alpha)} alphas; give each one its own")
+        return [(self._known(index), alpha) for index, alpha in zip(asked.direction, asked.alpha, strict=True)]
+
+    def _start(self, asked: Beginning, count: int = 1) -> Start:
+        if not asked.photo:
+            return Start(asked.seed, count)
+        photo = self._photos[asked.photo]
+        if photo is None:
+            raise UserError("the photo is not remembered any more; open it on the page again")
+        return Start(photo=photo)
+
+
+def _name_of(photo: UploadFile) -> str:
+    return (photo.filename or "the file")[:LONGEST_NAME]
+
+
+def _data_address(pixels: np.ndarray) -> str:
+    return f"data:image/webp;base64,{base64.b64encode(webp(pixels)).decode()}"
+
 
 def _mask_rule(name: str) -> MaskRule:
     if name not in MASK_RULES:
-        raise UserError(f"the mask rule is {name[:_LONGEST_NAME]!r}; choose one of {', '.join(MASK_RULES)}")
+        raise UserError(f"the mask rule is {name[:LONGEST_NAME]!r}; choose one of {', '.join(MASK_RULES)}")
     return MASK_RULES[name]
 
 
 def browse_app(page: Page) -> FastAPI:
     """Return the application: the page's files, its routes, and every error a user can fix as one line of JSON."""
+    mimetypes.add_type("text/javascript", ".js")  # Windows' registry may say text/plain, which browsers do not run
     # Nothing is reported to anybody, whatever the environment says.
     silent: Any = dict.fromkeys(("tracing", "metrics", "logs", "auto_configure"), False)
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, telemetry=silent)
@@ -166,8 +235,9 @@ def browse_app(page: Page) -> FastAPI:
     app.add_exception_handler(HTTPException, _http_error)
     app.add_api_route("/api/set", page.described)
     app.add_api_route("/api/strip/{index}", page.strip)
-    app.add_api_route("/api/shifted/{index}", page.shifted)
-    for change in (page.name, page.choose, page.copy, page.segment):
+    app.add_api_route("/api/shifted", page.shifted)
+    app.add_api_route("/api/save/{kind}", page.save)
+    for change in (page.name, page.choose, page.copy, page.embed, page.segment):
         app.add_api_route(f"/api/{change.__name__}", change, methods=["POST"])
     app.mount("/", StaticFiles(directory=shipped_file("browse"), html=True))
     return app
@@ -179,7 +249,8 @@ async def _user_error(_: Request, error: Exception) -> Response:
 
 async def _invalid(_: Request, error: Exception) -> Response:
     first = error.errors()[0] if isinstance(error, RequestValidationError) else {}
-    message = f"{first['loc'][-1]}: {first['msg'][:1].lower()}{first['msg'][1:]}"
+    place = next(part for part in reversed(first["loc"]) if isinstance(part, str))  # numbers count a list's entries
+    message = f"{place}: {first['msg'][:1].lower()}{first['msg'][1:]}"
     return JSONResponse({"error": str(UserError(message))}, 400)
 
 

@@ -1,113 +1,158 @@
 """The pictures of the page of `toolkit browse`, as encoded bytes."""
 
 import io
+from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from PIL import Image
 
+from cli.browse.photos import EmbeddedPhoto
 from discovery.charts import frames, walk
 from discovery.picking.rendering import every_shift, rendered
 from generators.protocol import Generator, Latents
-from segmentation.predict.segmenter import Segmenter
 from toolkit.compute.engine import Engine
 from toolkit.directions import DirectionSet
-from toolkit.errors import UserError
 from toolkit.files.workplace import temporary_folder
 from toolkit.masks.filters import large_components
 from toolkit.masks.rules import MaskRule
-from toolkit.pictures.photos import read_photo
-from toolkit.pictures.picture_files import opened
-from toolkit.pictures.pixels import grid, overlay, resize, to_bytes
+from toolkit.pictures.animation import write_animation
+from toolkit.pictures.outlines import outlined
+from toolkit.pictures.pixels import grid, mask_picture, resize, to_bytes
 from toolkit.streams import Stream
 
 FRAMES_A_SIDE = 4
-NUM_LATENTS = 5
 _STRIP_SIDE = 128  # pixels of a frame; larger images are shrunk to it
 _DETAIL_SIDE = 160  # pixels of a frame; smaller ones grow, so that the outline of a mask is fine
-_PHOTO_SIDE = 1024  # pixels of the longer side of a photo as it is segmented and shown
-_MOST_PIXELS = 50_000_000
+_SINGLE_SIDE = 256  # the same of an image that is shown alone
+_SAVED_SIDES = (128, 1024)  # between which the images of a saved picture keep their own side
+_ANIMATED_SIDES = (128, 256)
+_ANIMATED_FRAMES, _ANIMATED_RATE = 16, 12.0  # of one way; frames a second
+
+
+class Edit(NamedTuple):
+    """The sum of shifts along directions, (D,), and the one against it, which an opposed mask rule compares with."""
+
+    forth: torch.Tensor
+    back: torch.Tensor
+
+    @classmethod
+    def along(cls, directions: DirectionSet, shifts: list[tuple[int, float]]) -> "Edit":
+        """Return the edit along pairs (direction, alpha)."""
+        return cls(
+            torch.stack([directions.shift(index, alpha) for index, alpha in shifts]).sum(dim=0),
+            torch.stack([directions.opposite_shift(index, alpha) for index, alpha in shifts]).sum(dim=0),
+        )
+
+
+@dataclass(frozen=True)
+class Start:
+    """The latents that are moved: a photo's, or the first `count` of a seed. A strip shows the first one."""
+
+    seed: int = 0
+    count: int = 1
+    photo: EmbeddedPhoto | None = None
 
 
 class Pictures:
-    """Renders what one generator makes of shifts. The first latent of a seed is the one that its strips show."""
+    """Renders what one generator makes of shifts."""
 
     def __init__(self, generator: Generator, engine: Engine) -> None:
         self._generator = generator
         self._engine = engine
 
-    def strip(self, directions: DirectionSet, index: int, reach: float, seed: int) -> bytes:
+    def strip(self, directions: DirectionSet, index: int, reach: float, start: Start) -> bytes:
         """Return one row of frames along direction `index`, from -reach to reach, without gaps, as WebP."""
         shifts = walk(directions.vectors[index][None], reach, FRAMES_A_SIDE)[0].to(self._engine.device)
         with self._engine.autocast():
-            images = frames(self._generator, self._latents(1, seed), shifts).float()
+            images = frames(self._generator, self._latents(start), shifts).float()
         side = min(_STRIP_SIDE, images.shape[-1])
         return webp(grid(to_bytes(resize(images, (side, side))), columns=len(images), gap=0))
 
-    def shifted(
-        self, directions: DirectionSet, shifts: list[tuple[int, float]], seed: int, rule: MaskRule | None
-    ) -> bytes:
-        """Return NUM_LATENTS columns of images as WebP: before, after the sum of `shifts`, and the mask by `rule`.
+    def shifted(self, edit: Edit, start: Start, rule: MaskRule | None) -> bytes:
+        """Return images before and after an edit and, where there is a rule, the outlined mask, without gaps, as WebP.
 
-        `shifts` are pairs (direction, alpha). Without a rule there is no third row.
+        Each kind is a row of all latents. Of one latent all kinds stand in one row, that of a photo behind the photo.
         """
-        forth = torch.stack([directions.shift(index, alpha) for index, alpha in shifts]).sum(dim=0)
-        back = torch.stack([directions.opposite_shift(index, alpha) for index, alpha in shifts]).sum(dim=0)
-        latents = self._latents(NUM_LATENTS, seed)
-        before, after, opposite = self._images(latents, torch.stack([0 * forth, forth, back]), rule)
-        rows = [_shown(before), _shown(after)]
-        if rule is not None:
-            masks = large_components(rule(opposite if rule.opposed else before, after))
-            soft = resize(masks[:, None].float(), (_DETAIL_SIDE, _DETAIL_SIDE))[:, 0]
-            rows.append(overlay(rows[0], (soft > 0.5).cpu().numpy()))
-        return webp(grid(np.concatenate(rows), columns=NUM_LATENTS, gap=0))
+        before, after, masks = self._twins(edit, start, rule)
+        side = _DETAIL_SIDE if len(before) > 1 else _SINGLE_SIDE
+        rows = [_shown(before, side), _shown(after, side)]
+        if masks is not None:
+            rows.append(outlined(rows[0], _grown(masks, side)))
+        if start.photo is not None:
+            rows.insert(0, np.asarray(Image.fromarray(start.photo.square).resize((side, side)))[None])
+        return webp(grid(np.concatenate(rows), columns=len(before) if len(before) > 1 else len(rows), gap=0))
 
-    def _images(self, latents: Latents, shifts: torch.Tensor, rule: MaskRule | None) -> tuple[torch.Tensor, ...]:
-        """Return images at each of three shifts (3, D); the last ones are empty unless the rule is opposed."""
-        needed = shifts if rule is not None and rule.opposed else shifts[:2]
-        moved = every_shift(latents, needed.to(self._engine.device))
+    def picture(self, edit: Edit, start: Start) -> bytes:
+        """Return the images after an edit, side by side, as PNG."""
+        after = self._twins(edit, start, None)[1]
+        return png(grid(_shown(after, self._side(*_SAVED_SIDES)), columns=len(after), gap=0))
+
+    def mask(self, edit: Edit, start: Start, rule: MaskRule) -> bytes:
+        """Return the masks that an edit gives, white on black, as PNG: to the pixel those of the `picture`."""
+        masks = self._twins(edit, start, rule)[2]
+        assert masks is not None
+        grown = _grown(masks, self._side(*_SAVED_SIDES))
+        return png(grid(mask_picture(grown), columns=len(grown), gap=0))
+
+    def animation(self, edit: Edit, start: Start) -> bytes:
+        """Return the way from before an edit to after it, and back, as GIF."""
+        side, latents, forth = self._side(*_ANIMATED_SIDES), self._latents(start), edit.forth.to(self._engine.device)
+        way = []
+        for share in torch.linspace(0, 1, _ANIMATED_FRAMES).tolist():
+            images = self._images(latents.shifted(share * forth))
+            way.append(grid(_shown(images, side), columns=len(images), gap=0))
+        with temporary_folder() as folder:
+            write_animation(folder / "way.gif", way + way[-2:0:-1], _ANIMATED_RATE)
+            return (folder / "way.gif").read_bytes()
+
+    def _twins(
+        self, edit: Edit, start: Start, rule: MaskRule | None
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
+        """Return images (B, 3, H, W) before and after an edit, and masks (B, H, W) where there is a rule."""
+        opposed = rule is not None and rule.opposed
+        shifts = torch.stack([0 * edit.forth, edit.forth, *([edit.back] if opposed else [])])
+        images = self._images(every_shift(self._latents(start), shifts.to(self._engine.device)))
+        before, after, *opposite = images.chunk(len(shifts))
+        if rule is None:
+            return before, after, None
+        return before, after, large_components(rule(opposite[0] if opposed else before, after))
+
+    def _images(self, latents: Latents) -> torch.Tensor:
         with self._engine.autocast():
-            images = torch.cat([part.float() for _, part in rendered(self._generator, moved)])
-        return tuple(images[len(latents) * i : len(latents) * (i + 1)] for i in range(len(shifts)))
+            return torch.cat([part.float() for _, part in rendered(self._generator, latents)])
 
-    def _latents(self, count: int, seed: int) -> Latents:
-        return self._generator.sample(count, Stream(seed, "browse")).to(self._engine.device)
+    def _latents(self, start: Start) -> Latents:
+        if start.photo is not None:
+            return Latents(start.photo.z).to(self._engine.device)
+        return self._generator.sample(start.count, Stream(start.seed, "browse")).to(self._engine.device)
 
-
-def segmented(segmenter: Segmenter, content: bytes, name: str) -> tuple[dict[str, bytes], float]:
-    """Return the photo, its mask over it and its soft map as WebP, and the foreground's share of the photo.
-
-    `content` is the photo's file, `name` what the user calls it. UserError when it cannot be read.
-    """
-    photo = _decoded(content, name)
-    soft = segmenter.probability(photo)
-    mask = soft >= 0.5
-    pictures = {"photo": photo, "mask": overlay(photo, mask), "soft": (soft * 255).round().astype(np.uint8)}
-    return {kind: webp(pixels) for kind, pixels in pictures.items()}, float(mask.mean())
+    def _side(self, least: int, most: int) -> int:
+        return min(max(self._generator.image_size, least), most)
 
 
-def _decoded(content: bytes, name: str) -> np.ndarray:
-    with temporary_folder() as folder:
-        path = folder / "photo"
-        path.write_bytes(content)
-        try:
-            with opened(path) as header:
-                pixels = header.width * header.height
-            photo = Image.fromarray(read_photo(path)) if pixels <= _MOST_PIXELS else None
-        except UserError as error:
-            raise UserError(str(error).replace(str(path), name)) from error
-    if photo is None:
-        raise UserError(f"{name} has {pixels / 1e6:.0f} megapixels; choose a photo of at most {_MOST_PIXELS / 1e6:.0f}")
-    photo.thumbnail((_PHOTO_SIDE, _PHOTO_SIDE))
-    return np.asarray(photo)
+def _shown(images: torch.Tensor, side: int) -> np.ndarray:
+    """Return images (B, 3, H, W) as uint8 pictures (B, side, side, 3)."""
+    return to_bytes(resize(images, (side, side)))
 
 
-def _shown(images: torch.Tensor) -> np.ndarray:
-    return to_bytes(resize(images, (_DETAIL_SIDE, _DETAIL_SIDE)))
+def _grown(masks: torch.Tensor, side: int) -> np.ndarray:
+    """Return masks (B, H, W) as bool (B, side, side)."""
+    return (resize(masks[:, None].float(), (side, side))[:, 0] > 0.5).cpu().numpy()
 
 
 def webp(pixels: np.ndarray) -> bytes:
     """Return uint8 pixels (H, W, 3) or (H, W) as the bytes of a WebP file."""
+    return _encoded(pixels, "WEBP", quality=90, method=2)
+
+
+def png(pixels: np.ndarray) -> bytes:
+    """Return uint8 pixels (H, W, 3) as the bytes of a PNG file."""
+    return _encoded(pixels, "PNG")
+
+
+def _encoded(pixels: np.ndarray, kind: str, **options: int) -> bytes:
     buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, format="WEBP", quality=90, method=2)
+    Image.fromarray(pixels).save(buffer, format=kind, **options)
     return buffer.getvalue()

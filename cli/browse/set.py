@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from cli.browse.requests import LONGEST
 from cli.commands.label import named_line, next_after_naming
 from cli.commands.pick import chose, next_after_choosing
 from cli.reports.hints import command
@@ -18,7 +19,6 @@ from toolkit.errors import UserError
 from toolkit.files.artefacts import artefact_kind
 from toolkit.files.shipped import shipped_file
 
-LONGEST = 100.0  # bound of every shift length in a request
 _FIRST_REACH = 6.0
 
 

@@ -1,10 +1,10 @@
-"""Work for one thread at a time, where only the newest matters, and a bounded memory of what came of it."""
+"""Work for one thread at a time, where only the newest matters, and a bounded memory of what it made."""
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from concurrent.futures import Future
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 _MOST_WAITING = 256
 T = TypeVar("T")
@@ -76,21 +76,27 @@ def _give_up(future: Future) -> None:
         future.set_result(None)
 
 
-class Recent:
-    """Pictures by what they show; beyond `budget` bytes the longest unused ones are forgotten."""
+class Recent(Generic[T]):
+    """Things by key; beyond a `budget` of the sum of their sizes the longest unused ones are forgotten."""
 
-    def __init__(self, budget: int) -> None:
+    def __init__(self, budget: int, size_of: Callable[[T], int]) -> None:
         self._budget = budget
-        self._pictures: OrderedDict[tuple, bytes] = OrderedDict()
-        self.size = 0  # bytes held
+        self._size_of = size_of
+        self._held: OrderedDict[Hashable, T] = OrderedDict()
+        self.size = 0  # of all that is held
 
-    def __getitem__(self, key: tuple) -> bytes | None:
-        if key in self._pictures:
-            self._pictures.move_to_end(key)
-        return self._pictures.get(key)
+    def __getitem__(self, key: Hashable) -> T | None:
+        if key in self._held:
+            self._held.move_to_end(key)
+        return self._held.get(key)
 
-    def __setitem__(self, key: tuple, picture: bytes) -> None:
-        self.size += len(picture) - len(self._pictures.pop(key, b""))
-        self._pictures[key] = picture
+    def __setitem__(self, key: Hashable, thing: T) -> None:
+        self._forget(key)
+        self._held[key] = thing
+        self.size += self._size_of(thing)
         while self.size > self._budget:
-            self.size -= len(self._pictures.popitem(last=False)[1])
+            self._forget(next(iter(self._held)))
+
+    def _forget(self, key: Hashable) -> None:
+        if key in self._held:
+            self.size -= self._size_of(self._held.pop(key))

@@ -6,13 +6,22 @@ import sys
 import threading
 import webbrowser
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from cli.inputs.options import DeviceOption, DirectionsArgument, OtherGeneratorOption, PrecisionOption, WeightsOption
 from cli.reports.hints import generator_words
 from cli.runs.progress import console
+from toolkit.errors import UserError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import torch
+
+    from cli.browse.photos import PhotoEmbedder
+    from generators.protocol import Generator
 
 
 def browse(
@@ -25,6 +34,12 @@ def browse(
         str | None,
         typer.Option(help="Segmenter to try on photos; default: the one shipped for the generator, if there is one."),
     ] = None,
+    encoder: Annotated[
+        str | None,
+        typer.Option(
+            help="Encoder for photos of yours: run folder, file or shipped name; default: the generator's own."
+        ),
+    ] = None,
     copy_to: Annotated[
         Path | None,
         typer.Option(help="Folder in which the page makes a copy of a shipped set; default: NAME-directions."),
@@ -34,7 +49,7 @@ def browse(
     device: DeviceOption = "auto",
     precision: PrecisionOption = "auto",
 ) -> None:
-    """Look through directions, name and choose them, and try the segmenter, on a page in the browser."""
+    """Look through directions, move samples and photos along them, name and choose them, on a page in the browser."""
     from cli.browse.app import Page
     from cli.browse.pictures import Pictures
     from cli.browse.server import ADDRESS, BrowseServer, bound_socket
@@ -46,15 +61,17 @@ def browse(
     engine = choose_engine(device, precision)
     flags = generator_words(generator, weights)
     shown = BrowsedSet.open(run, copy_to, flags)
-    opened = generator_of(shown.directions, generator, weights)[0].to(engine.device)
+    opened, inputs = generator_of(shown.directions, generator, weights)
+    opened = opened.to(engine.device)
     name = segmenter or _shipped_segmenter(opened.name)
-    found = Segmenter.load(name).to(engine.device) if name else None
+    model = Segmenter.load(name).to(engine.device) if name else None
+    embedder, no_embedder = _open_embedder(encoder, opened, inputs, engine.device)
     bound = bound_socket(port)
     address = f"http://{ADDRESS}:{bound.getsockname()[1]}"
     console.print(f"{len(shown.directions)} directions of {opened.name} at {address}   (Ctrl-C ends it)")
     if open_page and _has_screen():
         threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()
-    page = Page(shown, Pictures(opened, engine), found, name)
+    page = Page(shown, Pictures(opened, engine), model, name, embedder, no_embedder)
     with bound, contextlib.suppress(KeyboardInterrupt):  # uvicorn ends in good order, then passes Ctrl-C on
         BrowseServer(page).run(sockets=[bound])
     console.print("ended")
@@ -66,6 +83,27 @@ def _shipped_segmenter(generator: str) -> str:
 
     bare = Path(generator).name == generator  # a generator's file says its name, which is no path to open
     return generator if bare and (shipped_file("segmenters") / f"{generator}.safetensors").is_file() else ""
+
+
+def _open_embedder(
+    name: str | None, generator: "Generator", inputs: "Mapping[str, str]", device: "torch.device"
+) -> "tuple[PhotoEmbedder | None, str]":
+    """Return what embeds photos, or None and why there is none; UserError where a named one will not do."""
+    from cli.browse.photos import PhotoEmbedder
+    from generators.encoder.embedding import require_fit, trained_on_another
+    from generators.encoder.network import load_encoder
+    from generators.encoder.opening import encoder_file
+
+    try:
+        encoder = load_encoder(encoder_file(name, inputs["generator"])).to(device)
+        require_fit(encoder, generator)
+    except UserError as error:
+        if name is not None:
+            raise
+        return None, str(error)
+    if trained_on_another(encoder, inputs.get("generator_digest")):
+        console.print(f"note: the encoder was trained on another file of {generator.name}")
+    return PhotoEmbedder(encoder, generator, device), ""
 
 
 def _has_screen() -> bool:

@@ -8,7 +8,7 @@ import typer
 
 from cli.inputs.options import DeviceOption, PrecisionOption, WeightsOption, require, with_settings
 from cli.reports.compare_report import Entry, Judged, notes, overlaps, summary, write_results
-from cli.reports.hints import command, generator_words
+from cli.reports.hints import command, generator_words, print_outcome
 from cli.runs.progress import console, terminal
 from discovery.comparing.settings import CompareSettings
 from discovery.settings import PickSettings
@@ -46,7 +46,9 @@ def compare(
     from toolkit.files.locks import hold, let_go
     from toolkit.files.writing import writable_folder
 
-    entries = [Entry(label, path, len(found), found) for label, (path, found) in labelled_sets(sets).items()]
+    entries = [
+        Entry(label, path, len(directions), directions) for label, (path, directions) in labelled_sets(sets).items()
+    ]
     engine = choose_engine(device, precision)
     if generator is None:
         require_one_generator({entry.label: entry.directions for entry in entries})
@@ -60,8 +62,8 @@ def compare(
     (out / "rca").mkdir(exist_ok=True)  # the first thing there, by which a later command knows the folder
     trained = [_recognition(entry, opened, settings, engine, out / "rca", source) for entry in entries]
     judged = [
-        Judged(entry, *found, _candidates(entry, opened, settings, engine))
-        for entry, found in zip(entries, trained, strict=True)
+        Judged(entry, *recognised, _candidates(entry, opened, settings, engine))
+        for entry, recognised in zip(entries, trained, strict=True)
     ]
     write_results(out, judged, opened, settings, engine, source)
     let_go(out)
@@ -72,12 +74,11 @@ def compare(
         console.print(table)
     for note in notes(judged):
         console.print(f"note: {note}")
-    console.print(f"wrote {out / 'report.html'}, {out / 'result.json'}, {out / 'compare.png'}")
     first = max(judged, key=lambda one: one.candidates[0].score)
     best = first.name(first.candidates[0].index)
     given = generator_words(generator, weights)
     following = command("render-gif", first.entry.path, *given, "--direction", best, "--out", "direction.gif")
-    console.print(f"next: {following}")
+    print_outcome(out / "report.html", out / "result.json", out / "compare.png", following=following)
 
 
 def _require_own_folder(out: Path) -> None:
@@ -93,7 +94,7 @@ def _require_own_folder(out: Path) -> None:
 def _cut_alike(settings: CompareSettings, entries: list[Entry]) -> tuple[CompareSettings, list[Entry]]:
     """Return the settings with the number of directions that are compared, and each set cut to it.
 
-    Sets of a single direction, on which nothing can be told apart, do not count.
+    Sets of a single direction, on which there is nothing to recognise, do not count.
     """
     from discovery.comparing.comparison import selected
 
@@ -124,7 +125,7 @@ def _recognition(
 
     if len(entry.directions) < 2:
         return None, ([], [])
-    label = f"telling apart {entry.label}"
+    label = f"recognising {entry.label}"
     run = carried_out(
         RecognitionRun(entry.directions, generator, settings, engine, source, label), folder / entry.label
     )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cli.inputs.options import require
-from cli.reports.hints import command, discover_command, segment_command
+from cli.reports.hints import command, discover_command, print_outcome, segment_command
 from cli.runs.progress import console
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ def convert(
         ),
     ],
     out: Annotated[Path, typer.Option(help="A .safetensors file; the samples of a generator go beside it.")],
-    name: Annotated[str | None, typer.Option(help="What a generator shall be called; bigbigan if left away.")] = None,
+    name: Annotated[str | None, typer.Option(help="What a generator shall be called; bigbigan if omitted.")] = None,
 ) -> None:
     """Turn published weights into files of this toolkit."""
     from toolkit.files.writing import writable_file
@@ -34,7 +34,7 @@ def convert(
     writable_file(out, (".safetensors",))
     require(not out.exists() or not out.samefile(source), f"--out {out} is the source itself; choose another name")
     converter = _converter(source)
-    require(name is None or converter in (_module, _generator), "--name names generators; leave it away")
+    require(name is None or converter in (_module, _generator), "--name names generators; omit it")
     converter(source, out, name or "bigbigan")
 
 
@@ -43,7 +43,7 @@ def _converter(source: Path) -> Callable[[Path, Path, str], None]:
     import torch
 
     from generators.tensorflow.hub import is_module
-    from segmentation.predict.segmenter import holds_unet
+    from segmentation.unet.layouts import holds_network
     from toolkit.files.artefacts import artefact_kind, load_pickled
 
     if is_module(source):
@@ -59,7 +59,7 @@ def _converter(source: Path) -> Callable[[Path, Path, str], None]:
     held = load_pickled(source, "published weights")
     if isinstance(held, torch.Tensor):
         return _direction
-    return _segmenter if holds_unet(held) else _generator
+    return _segmenter if holds_network(held) else _generator
 
 
 def _module(source: Path, out: Path, name: str) -> None:
@@ -100,29 +100,28 @@ def _write_generator(state: "Tensors", source: Path, out: Path, card: dict[str, 
     with torch.inference_mode():
         images = generator(latents)
     write_picture(out.with_suffix(".png"), grid(to_bytes(images)))
-    console.print(f"wrote {out}, {out.with_suffix('.png')}")
-    console.print(f"next: {discover_command('--generator', out)}")
+    print_outcome(out, out.with_suffix(".png"), following=discover_command("--generator", out))
 
 
 def _segmenter(source: Path, out: Path, _: str) -> None:
     from segmentation.predict.segmenter import load_published
 
-    found = load_published(source)
-    replace(found, card={**found.card, **_provenance("published weights", [source])}).save(out)
-    parameters = sum(parameter.numel() for parameter in found.network.parameters())
-    console.print(f"found a U-Net of width {found.network.width}, {parameters:,} parameters")
-    console.print(f"wrote {out}")
-    console.print(f"next: {command('predict', 'PHOTOS', '--model', out, '--out', 'masks')}")
+    segmenter = load_published(source)
+    replace(segmenter, card={**segmenter.card, **_provenance("published weights", [source])}).save(out)
+    parameters = sum(parameter.numel() for parameter in segmenter.network.parameters())
+    console.print(f"found a U-Net of width {segmenter.network.width}, {parameters:,} parameters")
+    print_outcome(out, following=command("predict", "PHOTOS", "--model", out, "--out", "masks"))
 
 
 def _direction(source: Path, out: Path, _: str) -> None:
     from toolkit.directions import load_published
 
-    found = load_published(source)
-    replace(found, card={**found.card, **_provenance("published weights", [source])}).save(out)
-    console.print(f"found a direction of {found.vectors.shape[1]} numbers, shift length {found.chosen().alpha:g}")
-    console.print(f"wrote {out}")
-    console.print(f"next: {segment_command(out)}")
+    directions = load_published(source)
+    replace(directions, card={**directions.card, **_provenance("published weights", [source])}).save(out)
+    console.print(
+        f"found a direction of {directions.vectors.shape[1]} numbers, shift length {directions.chosen().alpha:g}"
+    )
+    print_outcome(out, following=segment_command(out))
 
 
 def _provenance(form: str, files: list[Path]) -> dict[str, object]:

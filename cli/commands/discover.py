@@ -16,10 +16,9 @@ from cli.inputs.options import (
     require,
     with_settings,
 )
-from cli.reports.hints import command, segment_command
+from cli.reports.hints import command, print_outcome, segment_command
 from cli.runs.forecast import Forecasting
 from cli.runs.processes import ProcessesOption, engine_of
-from cli.runs.progress import console
 from cli.runs.training import within_memory
 from discovery.methods.table import METHODS, search_of
 from toolkit.settings import Settings
@@ -61,11 +60,8 @@ def discover(
         )
     watch = Forecasting(settings, engine)
     found = discover_into(out, method, opened.to(engine.device), settings, engine, source, watch)
-    console.print(f"wrote {out / 'directions.safetensors'}, {out / 'charts'}, {out / 'report.html'}")
-    if found.choice is None:
-        console.print(f"next: {command('pick', out)}")
-    else:
-        console.print(f"next: {segment_command(out, rule=found.choice.mask_rule)}")
+    following = command("pick", out) if found.choice is None else segment_command(out)
+    print_outcome(out / "directions.safetensors", out / "charts", out / "report.html", following=following)
 
 
 def _fitting(

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import torch
 
     from generators.encoder.embed_photos import EmbedTask
-    from generators.encoder.embedding import Embedder, Reconstructor
+    from generators.encoder.embedding import Embedder, LatentRefiner
     from generators.latents_file import EmbeddedPhotos
     from generators.protocol import Generator
 
@@ -36,7 +36,7 @@ def embed(
     generator: GeneratorOption = "flowers64",
     weights: WeightsOption = None,
     encoder: Annotated[
-        str | None, typer.Option(help="Run folder, encoder file or shipped name; the generator's own if left away.")
+        str | None, typer.Option(help="Run folder, encoder file or shipped name; the generator's own if omitted.")
     ] = None,
     backend: Annotated[str, typer.Option(help="torch, or tfhub for a published BigBiGAN module.")] = "torch",
     module: Annotated[Path | None, typer.Option(help="Folder of the module, with --backend tfhub.")] = None,
@@ -50,13 +50,13 @@ def embed(
     precision: PrecisionOption = "fp32",
     processes: ProcessesOption = 1,
 ) -> None:
-    """Tell the latents of photos; the same command again goes on where it was stopped."""
+    """Estimate the latents of photos; rerun to resume."""
     require(backend in _BACKENDS, f"--backend is {backend!r}; choose one of {', '.join(_BACKENDS)}")
     require((backend == "tfhub") == (module is not None), "--backend tfhub and --module go together; give both")
-    require(module is None or encoder is None, "--module holds the encoder itself; leave --encoder away")
+    require(module is None or encoder is None, "--module holds the encoder itself; omit --encoder")
     require(refine_rate > 0, f"--refine-rate is {refine_rate}, but has to be more than 0")
     from generators.encoder.embed_photos import EmbedTask, embed_all
-    from generators.encoder.embedding import Reconstructor, Refinement, embed_images
+    from generators.encoder.embedding import LatentRefiner, Refinement, embed_images
     from generators.latents_file import record_of, save_latents
     from generators.recorded import generator_inputs
     from toolkit.files.locks import hold_file, let_go_file
@@ -68,7 +68,7 @@ def embed(
     require_outside(out, photos)
     engine = engine_of(device, precision, processes)
     renderer = _open_renderer(generator, weights, engine.device)
-    require(renderer is not None or refine == 0, "--refine needs the generator's weights; get them or leave it away")
+    require(renderer is not None or refine == 0, "--refine needs the generator's weights; get them or omit it")
     embedder, source = _open_embedder(encoder, module, generator, engine.device)
     digest = generator_inputs(generator, weights).get("generator_digest")
     _require_fit(embedder, renderer, digest)
@@ -88,7 +88,7 @@ def embed(
     if engine.team.led(task.is_finished):
         console.print(f"{out} is finished already")
         return
-    reconstructor = None if renderer is None else Reconstructor(renderer, embedder.image_size, engine.device)
+    refiner = None if renderer is None else LatentRefiner(renderer, embedder.image_size, engine.device)
 
     def read(path: Path) -> "np.ndarray":
         return (read_centre if backend == "tfhub" else read_square)(path, embedder.image_size)
@@ -96,22 +96,22 @@ def embed(
     def estimate(images: "torch.Tensor", first_row: int) -> "tuple[torch.Tensor, dict[str, torch.Tensor]]":
         rng, images = Stream(seed, "embedding", first_row), images.to(engine.device)
         with engine.autocast():
-            return embed_images(images, embedder, reconstructor, sample, Refinement(refine, refine_rate), rng)
+            return embed_images(images, embedder, refiner, sample, Refinement(refine, refine_rate), rng)
 
-    found = embed_all(task, batch, skip_unreadable, read, estimate, engine.team, terminal)
-    for line in found.left_out:
+    embedded = embed_all(task, batch, skip_unreadable, read, estimate, engine.team, terminal)
+    for line in embedded.left_out:
         console.print(f"left out: {line}")
-    require(bool(found.files), "none of the photos could be read")
+    require(bool(embedded.files), "none of the photos could be read")
     if not engine.team.lead:
         return
-    if reconstructor is not None:
-        _draw_pairs(task, found, reconstructor, read)
-    save_latents(out, found, task.described(len(task.paths)))
+    if refiner is not None:
+        _draw_pairs(task, embedded, refiner, read)
+    save_latents(out, embedded, task.described(len(task.paths)))
     task.unfinished.unlink(missing_ok=True)
     let_go_file(out)
-    figures = "".join(f", {name} {value:.3f}" for name, value in found.figures().items())
+    figures = "".join(f", {name} {value:.3f}" for name, value in embedded.figures().items())
     console.print(
-        f"wrote {out}: {len(found.files)} latents of {made['generator']}{figures}; {record_of(out)} names the photos"
+        f"wrote {out}: {len(embedded.files)} latents of {made['generator']}{figures}; {record_of(out)} names the photos"
     )
     console.print(f"next: {segment_command('DIRECTIONS', '--embeddings', str(out), '--z-noise', '0.2')}")
 
@@ -132,7 +132,7 @@ def _open_renderer(name: str, weights: Path | None, device: "torch.device") -> "
 def _open_embedder(
     encoder: str | None, module: Path | None, generator: str, device: "torch.device"
 ) -> "tuple[Embedder, dict[str, str]]":
-    """Return what tells the latents, and how a record names it."""
+    """Return what estimates the latents, and how a record names it."""
     from generators.encoder.network import load_encoder
     from generators.encoder.opening import encoder_file
     from toolkit.files.writing import sha256_of
@@ -140,34 +140,29 @@ def _open_embedder(
     if module is not None:
         from generators.tensorflow.encoder import load_tfhub_encoder
 
-        found = load_tfhub_encoder(module)
-        return found, {"encoder": str(module), "encoder_digest": sha256_of(module / "saved_model.pb")[:16]}
+        encoder_module = load_tfhub_encoder(module)
+        return encoder_module, {"encoder": str(module), "encoder_digest": sha256_of(module / "saved_model.pb")[:16]}
     path = encoder_file(encoder, generator)
     return load_encoder(path).to(device), {"encoder": encoder or generator, "encoder_digest": sha256_of(path)[:16]}
 
 
 def _require_fit(embedder: "Embedder", generator: "Generator | None", digest: str | None) -> None:
-    from generators.encoder.network import Encoder
+    from generators.encoder.embedding import require_fit, trained_on_another
 
     if generator is None:
         return
-    told = embedder.generator if isinstance(embedder, Encoder) else generator.name
-    if (told, embedder.latent_dim) != (generator.name, generator.latent_dim):
-        raise UserError(
-            f"the encoder tells latents of {told} with {embedder.latent_dim} numbers, but {generator.name} has "
-            f"{generator.latent_dim}; train one with toolkit train-encoder"
-        )
-    trained_on = embedder.card.get("source", {}).get("generator_digest") if isinstance(embedder, Encoder) else None
-    if trained_on is not None and trained_on != digest:
+    require_fit(embedder, generator)
+    if trained_on_another(embedder, digest):
         console.print(
-            f"note: the encoder was trained on another file of {told}; if that was another training, so is this"
+            f"note: the encoder was trained on another file of {generator.name}; if that was another training, "
+            "so is this"
         )
 
 
 def _draw_pairs(
     task: "EmbedTask",
-    found: "EmbeddedPhotos",
-    reconstructor: "Reconstructor",
+    embedded: "EmbeddedPhotos",
+    refiner: "LatentRefiner",
     read: "Callable[[Path], np.ndarray]",
 ) -> None:
     """Write a picture of photos, evenly spaced, above their reconstructions."""
@@ -179,8 +174,8 @@ def _draw_pairs(
     from toolkit.pictures.photos import write_picture
     from toolkit.pictures.pixels import from_bytes, resize
 
-    rows = np.linspace(0, len(found.files) - 1, min(_PAIRS, len(found.files))).astype(int)
-    photos = from_bytes(np.stack([read(task.folder / read_back(found.files[row])) for row in rows]))
-    z = found.table()[torch.from_numpy(rows)].to(reconstructor.moments.mean)
-    picture = pairs_picture(resize(photos, (reconstructor.side,) * 2), reconstructor.images(z).cpu())
+    rows = np.linspace(0, len(embedded.files) - 1, min(_PAIRS, len(embedded.files))).astype(int)
+    photos = from_bytes(np.stack([read(task.folder / read_back(embedded.files[row])) for row in rows]))
+    z = embedded.table()[torch.from_numpy(rows)].to(refiner.moments.mean)
+    picture = pairs_picture(resize(photos, (refiner.side,) * 2), refiner.images(z).cpu())
     write_picture(task.out.with_suffix(".png"), picture)

@@ -88,18 +88,18 @@ def evaluate(
         console.print(f"next: {command('predict', 'YOUR_PHOTOS', '--model', model, '--out', 'predictions')}")
 
 
-def _names(given: list[str] | None, folders: list[Path], masks: list[Path]) -> list[str]:
+def _names(named: list[str] | None, folders: list[Path], masks: list[Path]) -> list[str]:
     generic = ("images", "masks", "predictions", "photos", "gt")
-    found = given or [
+    names = named or [
         (folder if folder.name not in generic else folder.resolve().parent).name or mask.name
         for folder, mask in zip(folders, masks, strict=True)
     ]
-    require(len(found) == len(masks), f"{len(found)} --name for {len(masks)} data sets; give one for each")
-    require(len(set(found)) == len(found), f"data sets are named {', '.join(found)}; give each its own --name")
-    for one in found:
+    require(len(names) == len(masks), f"{len(names)} --name for {len(masks)} data sets; give one for each")
+    require(len(set(names)) == len(names), f"data sets are named {', '.join(names)}; give each its own --name")
+    for one in names:
         bare = bool(one.strip(". ")) and Path(one).name == one  # Windows takes a backslash, and C:, for a path
         require(bare, f"--name {one!r} cannot name a file; use letters and digits")
-    return found
+    return names
 
 
 def _evaluations(
@@ -121,13 +121,13 @@ def _evaluations(
     require(protocol in PROTOCOLS, f"protocol {protocol!r} is unknown; choose one of {', '.join(PROTOCOLS)}")
     triples = list(zip(folders, masks, names, strict=True))
     if model is None:
-        found = [
+        evaluations = [
             evaluate_predictions(folder, mask, one, settings, engine.team, over_masks) for folder, mask, one in triples
         ]
     else:
         segmenter = Segmenter.load(model).to(engine.device)
         meaning = PROTOCOLS[protocol].meaning + ("; refined by a guided filter" if refine else "")
-        found = [
+        evaluations = [
             measured(
                 pair_folders(folder, mask, settings.ignore_unpaired),
                 lambda photo: segmenter.probability(photo, protocol, refine),
@@ -139,10 +139,10 @@ def _evaluations(
             )
             for folder, mask, one in triples
         ]
-    for evaluation in found:
+    for evaluation in evaluations:
         for note in evaluation.notes():
             console.print(f"{evaluation.dataset}: {as_flags(note)}")
-    return found
+    return evaluations
 
 
 def _write(evaluation: "Evaluation", out: Path) -> None:

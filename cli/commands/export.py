@@ -25,14 +25,16 @@ def export(
     ],
     out: Annotated[Path, typer.Option(help="A new folder for deformator, a .pth file for bg-direction.")],
     direction: Annotated[
-        str | None, typer.Option(help="With bg-direction: number or name; the chosen one if left away.")
+        str | None, typer.Option(help="With bg-direction: number or name; the chosen one if omitted.")
     ] = None,
     alpha: Annotated[
         float | None, typer.Option(help="With bg-direction: shift length, negative for the other way.")
     ] = None,
     gan_type: Annotated[
         str | None,
-        typer.Option(help="With deformator: BigGAN, ProgGAN, SN_MNIST, SN_Anime or StyleGAN2, if it cannot be told."),
+        typer.Option(
+            help="With deformator: BigGAN, ProgGAN, SN_MNIST, SN_Anime or StyleGAN2, if the set does not say."
+        ),
     ] = None,
 ) -> None:
     """Write directions in the layout of the original implementations, which also opens here."""
@@ -61,9 +63,9 @@ def _deformator(given: Path, directions: "DirectionSet", out: Path, gan_type: st
         console.print(f"note: {as_flags(note)}")
     what = "deformator and shift predictor" if networks.predictor is not None else "deformator, and no shift predictor"
     console.print(f"wrote {out}: {networks.kind} {what}, {len(directions)} directions")
-    told = directions.card.get("source", {}).get("generator", directions.generator)
+    recorded = directions.source.generator or directions.generator
     named = _generator(directions)
-    words = [] if named == told else generator_words(named)
+    words = [] if named == recorded else generator_words(named)
     following = command("render-gif", out, *words, "--direction", 0, "--reach", 6, "--out", "direction.gif")
     console.print(f"next: {following}")
 
@@ -71,14 +73,14 @@ def _deformator(given: Path, directions: "DirectionSet", out: Path, gan_type: st
 def _bg_direction(directions: "DirectionSet", out: Path, direction: str | None, alpha: float | None) -> None:
     from toolkit.directions import save_published
     from toolkit.files.writing import writable_file
-    from toolkit.shifts import resolve_shift
+    from toolkit.shifts import recorded_rule, resolve_shift
 
     writable_file(out, (".pth", ".pt"))
     index, length, shift = resolve_shift(directions, direction, alpha)
     choice = directions.choice
     save_published(out, shift)
     if choice is not None and choice.opposite is not None and index == choice.index:
-        console.print(f"note: one tensor holds no opposite; {directions.names[choice.opposite]} is left away")
+        console.print(f"note: one tensor holds no opposite; {directions.names[choice.opposite]} is omitted")
     if len(shift) != _BIGBIGAN_LATENTS:
         console.print(
             f"note: the original's BigBiGAN has {_BIGBIGAN_LATENTS} latent numbers, this direction {len(shift)}"
@@ -90,16 +92,16 @@ def _bg_direction(directions: "DirectionSet", out: Path, direction: str | None, 
         f"wrote {out}: {directions.names[index]}, {length:+g}, as a fifth of the shift: what the original multiplies "
         "by its latent_shift_r, 5"
     )
-    console.print(f"next: {segment_command(out, *given)}")
+    console.print(f"next: {segment_command(out, *given, rule=recorded_rule(directions, index))}")
 
 
 def _generator(directions: "DirectionSet") -> str:
-    """Return what to write behind --generator; with FILE in it where the set tells no weights that are at hand."""
+    """Return what to write behind --generator; with FILE in it where the set names no weights that are at hand."""
     from generators.catalogue import known_generators
     from generators.recorded import missing_words, words_for
 
-    source = directions.card.get("source", {})
-    if "missing" in source:
-        return missing_words(source)
+    source = directions.source
+    if source.missing is not None:
+        return missing_words(source.missing)
     named = directions.generator in known_generators()
-    return words_for(str(source.get("generator") or (directions.generator if named else "FILE")))
+    return words_for(source.generator or (directions.generator if named else "FILE"))

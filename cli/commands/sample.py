@@ -21,7 +21,7 @@ def sample(
         Path | None,
         typer.Option(help="A .npy array (N, D) of latents, or a published name (z-cub), instead of random ones."),
     ] = None,
-    count: Annotated[int | None, typer.Option(help="How many images; 64 if left away.", min=1)] = None,
+    count: Annotated[int | None, typer.Option(help="How many images; 64 if omitted.", min=1)] = None,
     seed: SeedOption = 0,
     truncation: Annotated[float | None, typer.Option(help="Restrict random latents to +- this.")] = None,
     batch: Annotated[int, typer.Option(help="Images rendered at a time.", min=1)] = 32,
@@ -34,7 +34,7 @@ def sample(
     writable_file(out, (".png", ".npy"))
     require(
         latents is None or (count is None and truncation is None),
-        "--latents says which images; leave --count and --truncation away",
+        "--latents says which images; omit --count and --truncation",
     )
     import numpy as np
     import torch

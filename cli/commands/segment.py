@@ -27,10 +27,9 @@ from cli.inputs.options import (
     with_settings,
 )
 from cli.inputs.validation_set import open_validation
-from cli.reports.hints import command
+from cli.reports.hints import command, print_outcome
 from cli.runs.forecast import Forecasting
 from cli.runs.processes import ProcessesOption, engine_of
-from cli.runs.progress import console
 from cli.runs.training import carried_out, within_memory
 from segmentation.unet.settings import SegmentationSettings
 
@@ -74,8 +73,8 @@ def segment(
     needed = partial(bytes_needed, settings, source.generator.image_size, engine.bf16)
     settings = within_memory(settings, max_memory, needed, engine.team.size)
     segment_into(out, source, settings, engine, validation)
-    console.print(f"wrote {out / 'segmenter.safetensors'}, {out / 'synthetic.png'}")
-    console.print(f"next: {command('predict', 'photo.jpg', '--model', out, '--out', 'predictions')}")
+    following = command("predict", "photo.jpg", "--model", out, "--out", "predictions")
+    print_outcome(out / "segmenter.safetensors", out / "synthetic.png", following=following)
 
 
 def segment_into(

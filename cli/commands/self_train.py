@@ -16,8 +16,8 @@ from cli.inputs.options import (
     ValidationMasksOption,
     with_settings,
 )
-from cli.reports.hints import command
-from cli.runs.progress import console, terminal
+from cli.reports.hints import command, print_outcome
+from cli.runs.progress import terminal
 from segmentation.self_training.settings import SelfTrainingSettings
 
 
@@ -61,5 +61,5 @@ def self_train(
     }
     measure = None if validation is None else validation.figures_at(side)
     train(teacher, pixels, settings, engine, out, inputs, measure, terminal)
-    console.print(f"wrote {out / 'segmenter.safetensors'}, {out / f'round{settings.rounds}' / 'masks.png'}")
-    console.print(f"next: {command('predict', 'photo.jpg', '--model', out, '--out', 'predictions')}")
+    following = command("predict", "photo.jpg", "--model", out, "--out", "predictions")
+    print_outcome(out / "segmenter.safetensors", out / f"round{settings.rounds}" / "masks.png", following=following)

@@ -1,6 +1,5 @@
 """toolkit synthesize: synthetic images with masks as a data set on disk."""
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -48,14 +47,13 @@ def synthesize(
 
     engine = engine_of(device, precision, processes)
     source = open_source(directions, direction, alpha, generator, weights, embeddings, settings.mask_rule)
-    settings = replace(settings, mask_rule=source.mask_rule)
     latents = latent_source(source.generator.to(engine.device), settings.masking(), source.latents)
     carried_out(SynthesisRun(source, latents, settings, engine), out)
     console.print(f"wrote {settings.count} pairs into {out}: {_places(settings)}, manifest.json, samples.png")
     words = [] if direction is None else ["--direction", direction]
     words += [] if alpha is None else ["--alpha", f"{alpha:g}"]
     words += generator_words(generator, weights)
-    console.print(f"next: {segment_command(directions, *words, rule=settings.mask_rule)}")
+    console.print(f"next: {segment_command(directions, *words, rule=source.mask_rule)}")
 
 
 def _places(settings: SynthesizeSettings) -> str:

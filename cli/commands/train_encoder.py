@@ -1,4 +1,4 @@
-"""toolkit train-encoder: an encoder, which tells the latents of images, for any generator."""
+"""toolkit train-encoder: an encoder, which estimates the latents of images, for any generator."""
 
 from pathlib import Path
 from typing import Annotated
@@ -7,9 +7,9 @@ import typer
 
 from cli.inputs.options import DeviceOption, GeneratorOption, PrecisionOption, WeightsOption, with_settings
 from cli.inputs.photo_folder import photos_in
-from cli.reports.hints import command, generator_words
+from cli.reports.hints import command, generator_words, print_outcome
 from cli.runs.processes import ProcessesOption, engine_of
-from cli.runs.progress import console, terminal
+from cli.runs.progress import terminal
 from cli.runs.training import carried_out
 from generators.encoder.settings import EncoderSettings
 
@@ -27,7 +27,7 @@ def train_encoder(
     precision: PrecisionOption = "auto",
     processes: ProcessesOption = 1,
 ) -> None:
-    """Train an encoder that tells the latents of images."""
+    """Train an encoder that estimates the latents of images."""
     from cli.inputs.sources import open_typed
     from generators.encoder.run import EncoderRun
     from generators.encoder.training import encoder_shape
@@ -46,7 +46,6 @@ def train_encoder(
         pixels = split_photos(read_squares(paths, shape.image_size, terminal), settings)
         inputs |= {"photos": str(photos.resolve()), "photos_digest": photos_digest(paths, photos)}
     carried_out(EncoderRun(opened, pixels, settings, engine, inputs), out)
-    console.print(f"wrote {out / 'encoder.safetensors'}, {out / 'pairs.png'}")
     given = generator_words(generator, weights)
     following = command("embed", photos or "PHOTOS", *given, "--encoder", out, "--out", "z.npy")
-    console.print(f"next: {following}")
+    print_outcome(out / "encoder.safetensors", out / "pairs.png", following=following)

@@ -7,7 +7,7 @@ import typer
 
 from cli.inputs.options import DeviceOption, PrecisionOption, with_settings
 from cli.inputs.photo_folder import photos_in
-from cli.reports.hints import discover_command
+from cli.reports.hints import discover_command, print_outcome
 from cli.runs.processes import ProcessesOption, engine_of
 from cli.runs.progress import console, terminal
 from cli.runs.training import carried_out
@@ -46,8 +46,8 @@ def train_generator(
     if start is not None:
         inputs["start"] = str(start.resolve())
     carried_out(GeneratorRun(state, pixels, settings, engine, inputs, name), out)
-    console.print(f"wrote {', '.join(str(out / made) for made in _made(settings))}")
-    console.print(f"next: {discover_command('--generator', out / 'generator.safetensors', out=f'{out}-directions')}")
+    following = discover_command("--generator", out / "generator.safetensors", out=f"{out}-directions")
+    print_outcome(*(out / made for made in _made(settings)), following=following)
 
 
 def _made(settings: GeneratorSettings) -> list[str]:

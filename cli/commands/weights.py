@@ -73,7 +73,7 @@ def _pull_one(entry: "PublishedFile", offline: bool) -> None:
         try:
             path = pull_file(entry, meter.transfer(), offline)
         except KeyboardInterrupt:
-            console.print("stopped; the same command goes on from there")
+            console.print("stopped; rerun the command to resume")
             raise typer.Exit(130) from None
     console.print(f"wrote {path} ({entry.size})" if meter.moved else f"{path} is there already")
 

@@ -32,7 +32,7 @@ WeightsOption = Annotated[
 DirectionsArgument = Annotated[
     Path, typer.Argument(help="Direction set, the run folder that holds it, or a shipped name.")
 ]
-DirectionOption = Annotated[str | None, typer.Option(help="Number or name; the chosen one if left away.")]
+DirectionOption = Annotated[str | None, typer.Option(help="Number or name; the chosen one if omitted.")]
 AlphaOption = Annotated[float | None, typer.Option(help="Shift length; negative for the other way.")]
 OtherGeneratorOption = Annotated[
     str | None, typer.Option("--generator", help="Generator, if not the one recorded in the set.")
@@ -142,7 +142,7 @@ def _flagged(
         for flag in given:
             if flag not in _field_names(chosen):
                 names = ", ".join(n for n, c in classes.items() if flag in _field_names(c))
-                raise UserError(f"--{flag.replace('_', '-')} goes with --{switch} {names}, not {name}; leave it away")
+                raise UserError(f"--{flag.replace('_', '-')} goes with --{switch} {names}, not {name}; omit it")
         if preset is not None and not chosen.presets:
             names = ", ".join(n for n, c in classes.items() if c.presets)
             raise UserError(f"--preset goes with --{switch} {names}, not {name}; omit it")

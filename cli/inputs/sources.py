@@ -15,11 +15,11 @@ def open_typed(name: str, weights: Path | None = None) -> "Generator":
 
     A line on stderr says so the first time that code runs.
     """
-    from cli.runs.processes import speaks
+    from cli.runs.processes import prints
     from generators.catalogue import open_generator
     from generators.own.trust import Typed
 
-    return open_generator(name, weights, Typed(_say) if speaks() else Typed(remember=False))
+    return open_generator(name, weights, Typed(_say) if prints() else Typed(remember=False))
 
 
 def _say(line: str) -> None:

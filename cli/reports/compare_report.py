@@ -228,7 +228,7 @@ def _report(strips: Path, judged: list[Judged], generator: str) -> "Report":
 
 
 def _recognition_section(report: "Report", judged: list[Judged]) -> None:
-    """Add how well each direction is told from the others, and how the reconstructors came to it."""
+    """Add how well each direction is recognised, and how the reconstructors came to it."""
     from toolkit.pictures.report import curve_picture
 
     if not judged:
@@ -236,7 +236,7 @@ def _recognition_section(report: "Report", judged: list[Judged]) -> None:
     section = report.section("Recognisable directions")
     ordered = {one.label: _by_recognition(one) for one in judged}
     ranks = {label: (list(range(1, len(found) + 1)), [share for _, share in found]) for label, found in ordered.items()}
-    section.picture(curve_picture(ranks, "direction, best first", "share told right"), "RCA of each direction alone.")
+    section.picture(curve_picture(ranks, "direction, best first", "share recognised"), "RCA of each direction alone.")
     curves = {one.label: _smoothed(one.curve) for one in judged}
     section.picture(curve_picture(curves, "step", "accuracy"), "Accuracy of the reconstructors in training.")
     texts = [[f"{name} {share:.2f}" for name, share in found[:_ROWS]] for found in ordered.values()]
@@ -246,7 +246,7 @@ def _recognition_section(report: "Report", judged: list[Judged]) -> None:
 
 
 def _by_recognition(one: Judged) -> list[tuple[str, float]]:
-    """Return names and shares told right of the directions that the validation drew, best first."""
+    """Return names and shares recognised of the directions that the validation drew, best first."""
     shares = [] if one.recognition is None else one.recognition["recognised"]
     named = [(one.name(index), share) for index, share in enumerate(shares) if share is not None]
     return sorted(named, key=lambda pair: -pair[1])

@@ -2,7 +2,14 @@
 
 from pathlib import Path
 
+from cli.runs.progress import console
 from toolkit.command_line import command
+
+
+def print_outcome(*written: object, following: str) -> None:
+    """Print what a command wrote, and the command that naturally comes next."""
+    console.print(f"wrote {', '.join(map(str, written))}")
+    console.print(f"next: {following}")
 
 
 def generator_words(name: str | None, weights: Path | None = None) -> list[str]:

@@ -51,7 +51,7 @@ def engine_of(device: str, precision: str, processes: int = 1) -> "Engine":
     if processes > 1 and size == 1:
         raise typer.Exit(_Launch(processes).outcome())
     if processes not in (1, size):
-        raise UserError(f"--processes is {processes}, but torchrun started {size}; leave the flag away")
+        raise UserError(f"--processes is {processes}, but torchrun started {size}; omit the flag")
     if _FOLDER in os.environ:
         _end_with_parent()
     with collection_paused():
@@ -69,18 +69,18 @@ def require_one_process() -> None:
         raise UserError("this command runs in one process; start it without torchrun")
 
 
-def speaks() -> bool:
-    """Return whether this process is alone or leads; before anything is told of an environment that makes no sense."""
+def prints() -> bool:
+    """Return whether this process is alone or leads; before anything is said of an environment that makes no sense."""
     return os.environ.get("RANK", "0") == "0"
 
 
 def failed(error: UserError) -> int:
     """Tell the user of an error and return the exit status; of several processes one alone is heard."""
     message = f"error: {as_flags(error.marked)}"
-    if _FOLDER in os.environ:  # the process that started this one tells one of the errors, if all fail alike
+    if _FOLDER in os.environ:  # the process that started this one prints one of the errors, if all fail alike
         with contextlib.suppress(OSError):  # it may be gone, and its folder with it
             Path(os.environ[_FOLDER], os.environ["RANK"]).write_text(message, encoding="utf-8")
-    elif speaks() or not isinstance(error, TeamError):
+    elif prints() or not isinstance(error, TeamError):
         typer.echo(message, err=True)
     return _LOST_CONTACT if isinstance(error, TeamError) and _FOLDER in os.environ else 2
 
@@ -133,7 +133,7 @@ def _status(end: SystemExit) -> int:
 
 
 def leave_to_the_main_thread(failure: threading.ExceptHookArgs) -> None:
-    """Print what ended a thread, unless the main thread says so in a line: TensorBoard's tells it of a full disk."""
+    """Print what ended a thread, unless the main thread says so in a line: TensorBoard's does so of a full disk."""
     of_logs = type(failure.thread).__module__.startswith("tensorboard.")
     if not (of_logs and issubclass(failure.exc_type, OSError)):
         threading.__excepthook__(failure)
@@ -196,13 +196,13 @@ class _Launch:
             # Equal errors come one by one, and those who lost contact because of another may be seen before it.
             patience = _ALIKE_SECONDS if causes else _CAUSE_SECONDS
             if wrong and (None not in statuses or time.monotonic() - failing_since > patience):
-                return self._told(causes or wrong, folder)
+                return self._reported(causes or wrong, folder)
             if None not in statuses:
                 return max(status for status in statuses if status is not None)
             time.sleep(_POLL_SECONDS)
 
-    def _told(self, wrong: dict[int, int], folder: Path) -> int:
-        """Tell what the first of the processes that ended `wrong`, {rank: status}, died of; return the exit status."""
+    def _reported(self, wrong: dict[int, int], folder: Path) -> int:
+        """Print what the first of the processes that ended `wrong`, {rank: status}, died of; return the exit status."""
         if self.asked_to_end:
             return _STOPPED
         rank, status = min(wrong.items())
@@ -213,7 +213,7 @@ class _Launch:
         if status < 0:
             typer.echo(
                 f"error: process {rank + 1} of {self.size} was ended by {signal.Signals(-status).name}, so all were; "
-                "the same command goes on from the last checkpoint",
+                "rerun the command to resume from the last checkpoint",
                 err=True,
             )
             return 2

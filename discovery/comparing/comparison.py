@@ -69,7 +69,7 @@ def reconstruction(
 
 @dataclass(frozen=True)
 class Recognition:
-    """What a trained reconstructor tells right; the figures are those of DEFINITIONS, in [0, 1]."""
+    """What a trained reconstructor classifies correctly; the figures are those of DEFINITIONS, in [0, 1]."""
 
     rca: float
     rca_error: float

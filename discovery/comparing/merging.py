@@ -1,7 +1,6 @@
 """Several direction sets of one generator as one."""
 
 from collections.abc import Mapping
-from typing import Any
 
 import torch
 
@@ -26,7 +25,7 @@ def merged(sets: Mapping[str, DirectionSet]) -> DirectionSet:
         tuple(f"{label}/{name}" for label, part in sets.items() for name in part.names),
         {name: [value for part in parts for value in part.scores[name]] for name in first.scores if name in common},
         card={
-            "source": _source(first),
+            "source": first.card.get("source", {}),
             "members": {label: {"method": p.method, "directions": len(p)} for label, p in sets.items()},
         },
     )
@@ -42,7 +41,7 @@ def require_one_generator(sets: Mapping[str, DirectionSet]) -> None:
     for other, found in others:
         found.require_dim(first.vectors.shape[1], first.generator)
         if _identity(found, first) != _identity(first, found):
-            named = [str(_source(one).get("generator", one.generator)) for one in (found, first)]
+            named = [one.source.generator or one.generator for one in (found, first)]
             which = (
                 f"{named[0]}, {label} on {named[1]}"
                 if named[0] != named[1]
@@ -52,12 +51,7 @@ def require_one_generator(sets: Mapping[str, DirectionSet]) -> None:
 
 
 def _identity(found: DirectionSet, other: DirectionSet) -> tuple[object, ...]:
-    """Return what tells the generator of `found` from others, by digest where `other` has one as well."""
-    name, options = split_spec(str(_source(found).get("generator", found.generator)))
+    """Return what distinguishes the generator of `found` from others, by digest where `other` has one as well."""
+    name, options = split_spec(found.source.generator or found.generator)
     by_digest = found.generator_digest is not None and other.generator_digest is not None
     return found.generator, options, found.generator_digest if by_digest else name
-
-
-def _source(found: DirectionSet) -> dict[str, Any]:
-    source = found.card.get("source")
-    return source if isinstance(source, dict) else {}

@@ -8,13 +8,13 @@ from typing import Any
 import torch
 
 from discovery.charts import offsets, walk, write_charts
-from discovery.methods.search import DirectionSearch, Findings, SearchStep
+from discovery.methods.search import DirectionSearch, Findings
 from discovery.methods.table import METHODS, search_of
 from discovery.results import write_results
 from generators.protocol import Generator
 from toolkit.compute.engine import Engine
 from toolkit.directions import DirectionSet
-from toolkit.files.driving import Work, carry_out, log_figures
+from toolkit.files.driving import Step, Work, carry_out, log_figures
 from toolkit.files.runs import RunFolder
 from toolkit.settings import Settings
 from toolkit.state import Resumable
@@ -24,7 +24,7 @@ FRAMES_A_SIDE = 5  # of the charts
 
 
 @dataclass
-class DiscoveryRun(Work[Resumable, SearchStep]):
+class DiscoveryRun(Work[Resumable, Step]):
     """A search by `method`, into directions.safetensors, charts and report.html.
 
     `inputs` is what runs record about the generator.
@@ -48,11 +48,11 @@ class DiscoveryRun(Work[Resumable, SearchStep]):
         """Return how many steps there are."""
         return self.search.total
 
-    def steps(self, state: Resumable) -> Iterator[SearchStep]:
+    def steps(self, state: Resumable) -> Iterator[Step]:
         """Return the steps that are left."""
         return self.search.steps()
 
-    def attend(self, state: Resumable, step: SearchStep, last: bool, run: RunFolder) -> str | None:
+    def attend(self, state: Resumable, step: Step, last: bool, run: RunFolder) -> str | None:
         """Draw and log as often as the settings say."""
         self._draw(run, step.step, last)
         log_every = getattr(self.settings, "log_every", None)
@@ -62,7 +62,7 @@ class DiscoveryRun(Work[Resumable, SearchStep]):
             return None
         return self.search.describe(log_figures(step, run))
 
-    def close(self) -> None:
+    def complete(self) -> None:
         """Conclude the search, which its processes do together."""
         self.findings: Findings = self.search.result()
         self.walks = self._walks(self.findings.directions)

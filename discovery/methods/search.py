@@ -3,26 +3,18 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, TypeVar
 
 import torch
 
 from generators.protocol import Generator
 from toolkit.compute.engine import Engine
 from toolkit.directions import DirectionSet
+from toolkit.files.driving import Step
 from toolkit.settings import Settings
 from toolkit.state import Resumable
 
 SettingsT = TypeVar("SettingsT", bound=Settings)
-
-
-class SearchStep(Protocol):
-    """Figures of one step, as attributes: numbers or 0-d tensors beside the step's number."""
-
-    @property
-    def step(self) -> int:
-        """Return the step's number, 1 for the first."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -60,7 +52,7 @@ class DirectionSearch(ABC, Generic[SettingsT]):
         """Return what is saved and resumed; None for a search without steps."""
         return None
 
-    def steps(self) -> Iterator[SearchStep]:
+    def steps(self) -> Iterator[Step]:
         """Take the steps that are left, yielding after each."""
         return iter(())
 

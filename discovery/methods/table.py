@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Method:
-    """One way to find directions, as far as it can be told without running it; UserError for a part that is missing.
+    """One way to find directions, as far as it is known without running it; UserError for a part that is missing.
 
     `settings` has a flag of the command for each field, and a `kind` of its own. `search` is the place
     `package.module:name` of its DirectionSearch (discovery.methods.search). `explanation` says in the report what the

@@ -2,7 +2,7 @@
 
 The original (GANLatentDiscovery, of Voynov & Babenko 2020) writes one a run and published five. It stands on the
 generator's own shift length; here sizes come from the tensors, so that its runs with fewer directions than latent
-numbers open too. The shift predictors beside the deformators tell nothing of directions and are not read.
+numbers open too. The shift predictors beside the deformators hold no directions and are not read.
 """
 
 import re
@@ -20,6 +20,7 @@ from toolkit.directions import DirectionSet
 from toolkit.errors import UserError
 from toolkit.files.artefacts import Tensors, load_state_file, match_state
 from toolkit.files.writing import read_json
+from toolkit.provenance import GeneratorSource
 from toolkit.untrusted.text import is_there
 
 ARGS = "args.json"
@@ -104,7 +105,7 @@ class PublishedFolder:
         return own.get(key) if isinstance(own, dict) else None
 
     def generator(self) -> tuple[Path | None, str]:
-        """Return where the generator's weights are (None if not at hand), and the name to tell them by."""
+        """Return where the generator's weights are (None if not at hand), and the name they are known by."""
         named = self.args.get("gan_weights")
         name = str(named) if named else self.gan_type
         places = [self.root / name, Path(name)] if named else []
@@ -116,7 +117,7 @@ class PublishedFolder:
         return next((place.resolve() for place in places if is_there(place)), None), name
 
     def source(self) -> dict[str, Any]:
-        """Return what a card says of the generator; "missing" tells how to give weights that are not at hand."""
+        """Return what a card says of the generator; "missing" says how to name weights that are not at hand."""
         own = self.own("source")
         if isinstance(own, dict):
             return own
@@ -131,8 +132,8 @@ class PublishedFolder:
             options["space"] = self.space
         path, name = self.generator()
         if path is not None:
-            return {"generator": join_spec(str(path), options)}
-        return {"generator": join_spec(name, options), "missing": join_spec("FILE", options)}
+            return GeneratorSource(join_spec(str(path), options)).as_dict()
+        return GeneratorSource(join_spec(name, options), missing=join_spec("FILE", options)).as_dict()
 
     def _wrong(self, key: str, value: Any, expected: str) -> UserError:
         return UserError(f"{key} in {self.root / ARGS} is {value!r}, but has to be {expected}; correct it there")
@@ -166,7 +167,7 @@ def load_directions(path: Path) -> DirectionSet:
 
     Bent maps (fc, proj) give their secants over the shift scale of the training. A folder that `toolkit export` wrote
     gives the generator's name and the method of the set it was made of. UserError when a part is missing, damaged, or
-    not of the kind that args.json tells.
+    not of the kind that args.json names.
     """
     folder = PublishedFolder.open(path)
     kind, deformator = _deformator(folder)
@@ -195,7 +196,7 @@ def load_directions(path: Path) -> DirectionSet:
 def _deformator(folder: PublishedFolder) -> tuple[str, Deformator]:
     file = folder.deformator_file
     state = load_state_file(file, "published weights")
-    kind = str(folder.args.get("deformator") or _told_kind(state, file))
+    kind = str(folder.args.get("deformator") or _shown_kind(state, file))
     if kind not in DEFORMATORS.own:
         raise UserError(f"{folder.root / ARGS} names a deformator {kind!r}; known are {', '.join(DEFORMATORS.own)}")
     if kind == "random":
@@ -216,8 +217,8 @@ def _deformator(folder: PublishedFolder) -> tuple[str, Deformator]:
     return kind, deformator.eval()
 
 
-def _told_kind(state: Tensors, file: Path) -> str:
-    """Return the kind of a deformator that no args.json tells of, where its entries do."""
+def _shown_kind(state: Tensors, file: Path) -> str:
+    """Return the kind of a deformator without args.json, where its entries show it."""
     for entry, kind in (("log_mat_half", "ortho"), ("fc1.weight", "fc")):
         if entry in state:
             return kind
@@ -251,9 +252,9 @@ def _latent_dim(folder: PublishedFolder, out_dim: int | None) -> int:
         return out_dim  # the original then takes the generator's
     path, _ = folder.generator()
     if path is not None and (path / ARGS).is_file():  # an SNGAN's folder
-        told = read_json(path / ARGS)
-        if isinstance(told, dict) and "latent_dim" in told:
-            return _as_length(told["latent_dim"], path / ARGS)
+        card = read_json(path / ARGS)
+        if isinstance(card, dict) and "latent_dim" in card:
+            return _as_length(card["latent_dim"], path / ARGS)
     known = GANS.get(folder.gan_type, (out_dim, ""))[0]
     if known is None:
         raise UserError(f"{folder.root / ARGS} names no generator whose latent numbers are known; add gan_type")

@@ -99,18 +99,18 @@ def _linear(directions: torch.Tensor) -> Tensors:
 def gan_arguments(directions: DirectionSet, gan_type: str | None) -> tuple[dict[str, Any], list[str]]:
     """Return what args.json says of the generator, and notes on what the original would take for something else.
 
-    Without `gan_type` the kind is told by the folder the set was read from, or by the generator's name. UserError for
-    classes that are no numbers.
+    Without `gan_type` the kind follows from the folder the set was read from, or from the generator's name. UserError
+    for classes that are no numbers.
     """
-    source = directions.card.get("source", {})
-    plain, options = split_spec(str(source.get("generator", directions.generator)))
+    source = directions.source
+    plain, options = split_spec(source.generator or directions.generator)
     known = directions.card.get("published", {})
-    kind = gan_type or known.get("gan_type") or _told_kind(directions.generator)
-    weights = Path(source.get("weights") or (plain == "bigbigan" and weights_file(plain)) or plain)
+    kind = gan_type or known.get("gan_type") or _kind_by_name(directions.generator)
+    weights = Path(source.weights or (plain == "bigbigan" and weights_file(plain)) or plain)
     arguments = {**known, "gan_type": kind, "gan_weights": str(weights.resolve() if weights.exists() else weights)}
     dropped = ", ".join(key for key in options if key != _WRITTEN_OPTIONS.get(kind))
     notes = [f"the original has nothing like the generator's options {dropped}"] if dropped else []
-    if kind in GANS and "generator" not in source and not weights.exists():
+    if kind in GANS and source.generator is None and not weights.exists():
         notes.append(f"the set tells no weights of {plain}; write their path as gan_weights into {ARGS}")
     if kind == "BigGAN":
         arguments["target_class"] = _classes(directions.generator, plain, options)
@@ -132,7 +132,7 @@ def gan_arguments(directions: DirectionSet, gan_type: str | None) -> tuple[dict[
     return {key: arguments[key] for key in GAN_KEYS if key in arguments}, notes
 
 
-def _told_kind(generator: str) -> str:
+def _kind_by_name(generator: str) -> str:
     """Return the original's kind of the generator called so; the name itself for one that the original has not."""
     return next((kind for names, kind in _KINDS.items() if re.fullmatch(names, generator)), generator)
 

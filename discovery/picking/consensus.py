@@ -40,8 +40,8 @@ def staple(votes: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tenso
         for_it = torch.log(sensitivity / (1 - specificity))
         against = torch.log((1 - sensitivity) / specificity)
         truth = torch.sigmoid(torch.logit(truth.mean()) + for_it @ votes + against @ (1 - votes))
-    found = votes @ truth
-    return truth, found / truth.sum().clamp_min(1e-6), found / votes.sum(dim=1).clamp_min(1)
+    agreed_pixels = votes @ truth
+    return truth, agreed_pixels / truth.sum().clamp_min(1e-6), agreed_pixels / votes.sum(dim=1).clamp_min(1)
 
 
 def _overlap(sensitivity: float, precision: float) -> float:

@@ -65,10 +65,10 @@ def rank(
     latents = judged_latents(generator, settings).to(engine.device)
     before = _rendered(generator, latents, engine, batch)
     for index in range(len(directions)):
-        found: list[Candidate] = []
+        candidates: list[Candidate] = []
         for sign in (1, -1):
-            found += _along(generator, directions, index, sign, latents, before, settings, engine, batch)
-        yield found
+            candidates += _along(generator, directions, index, sign, latents, before, settings, engine, batch)
+        yield candidates
 
 
 def judged_latents(generator: Generator, settings: PickSettings) -> Latents:

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from generators.compact.training import Discriminator, normed
+from generators.compact.discriminator import Discriminator, normed
 
 # A normalised layer and SiLU each about halve a signal: with this gain a residual branch starts at 0.3 of the size of
 # its input, with 1 it would start at 0.08.

@@ -1,7 +1,7 @@
 """Training generator, encoder and joint discriminator together on photos: BigBiGAN (1907.02544, section 2).
 
 The discriminator sees photos with the latents the encoder finds in them, and samples with the latents they were drawn
-from. Where it cannot tell the two kinds of pairs apart, the encoder inverts the generator.
+from. Where it cannot distinguish the two kinds of pairs, the encoder inverts the generator.
 """
 
 from collections.abc import Iterator
@@ -9,23 +9,13 @@ from dataclasses import dataclass
 
 import torch
 
+from generators.compact.adversarial import STREAMS, adam, average_weights, averaged, joined, set_rates, shown
 from generators.compact.joint_critic import JointDiscriminator
 from generators.compact.network import CompactNetwork, CompactShape
-from generators.compact.settings import GeneratorSettings
-from generators.compact.training import (
-    GROUP,
-    STREAMS,
-    adam,
-    average_weights,
-    averaged,
-    joined,
-    photo_batch,
-    placed,
-    set_rates,
-    shown,
-)
+from generators.compact.settings import GROUP, GeneratorSettings
 from generators.encoder.network import EncoderNetwork, EncoderShape
 from generators.encoder.training import negative_log_likelihood
+from generators.photo_training import photo_batch, placed
 from toolkit.compute.engine import Engine
 from toolkit.pictures.pixels import resize
 from toolkit.state import ResumableState, Stateful
@@ -33,8 +23,8 @@ from toolkit.streams import Stream
 
 
 @dataclass
-class BigbiganState(ResumableState):
-    """Everything a run needs to go on: three networks, two averages, optimisers, step and random streams."""
+class JointState(ResumableState):
+    """Everything a run needs to resume: three networks, two averages, optimisers, step and random streams."""
 
     network: CompactNetwork
     average: CompactNetwork
@@ -48,7 +38,7 @@ class BigbiganState(ResumableState):
     step: int = 0
 
     @classmethod
-    def start(cls, settings: GeneratorSettings, engine: Engine) -> "BigbiganState":
+    def start(cls, settings: GeneratorSettings, engine: Engine) -> "JointState":
         """Return the state before the first step, weights drawn from the settings' seed."""
         size, latent_dim = settings.image_size, settings.latent_dim
         with torch.random.fork_rng(devices=[]):
@@ -84,7 +74,7 @@ class BigbiganState(ResumableState):
 
 
 @dataclass(frozen=True)
-class BigbiganStep:
+class JointStep:
     """Figures of one training step: losses, mean scores of photos and of samples, and what the encoder knows.
 
     `latent_loss` is the Gaussian negative log-likelihood, a latent number and without its constant, of z given G(z):
@@ -102,9 +92,9 @@ class BigbiganStep:
     fake_pair_score: torch.Tensor
 
 
-def train_bigbigan(
-    state: BigbiganState, photos: torch.Tensor, settings: GeneratorSettings, engine: Engine
-) -> Iterator[BigbiganStep]:
+def train_jointly(
+    state: JointState, photos: torch.Tensor, settings: GeneratorSettings, engine: Engine
+) -> Iterator[JointStep]:
     """Train until `settings.steps`, yielding after each step; photos are uint8 (N, 3, P, P), P `photo_size`.
 
     One batch of samples and of encoded photos serves both updates of a step, which saves a pass of each network.
@@ -124,7 +114,7 @@ def train_bigbigan(
         average_weights(state.average, state.network, state.step, settings)
         average_weights(state.encoder_average, state.encoder, state.step, settings)
         state.step += 1
-        yield BigbiganStep(step=state.step, latent_loss=latent_loss.detach(), **losses, **figures)
+        yield JointStep(step=state.step, latent_loss=latent_loss.detach(), **losses, **figures)
 
 
 @dataclass(frozen=True)
@@ -137,7 +127,7 @@ class _Pairs:
     z: torch.Tensor
 
 
-def _rates(state: BigbiganState, settings: GeneratorSettings) -> dict[torch.optim.Optimizer, float]:
+def _rates(state: JointState, settings: GeneratorSettings) -> dict[torch.optim.Optimizer, float]:
     return {
         state.network_optimiser: settings.generator_rate,
         state.encoder_optimiser: settings.encoder_rate,
@@ -146,7 +136,7 @@ def _rates(state: BigbiganState, settings: GeneratorSettings) -> dict[torch.opti
 
 
 def _encoded(
-    state: BigbiganState,
+    state: JointState,
     real: torch.Tensor,
     fake: torch.Tensor,
     z: torch.Tensor,
@@ -171,7 +161,7 @@ def _encoded(
 
 
 def _critic_update(
-    state: BigbiganState, pairs: _Pairs, settings: GeneratorSettings, engine: Engine
+    state: JointState, pairs: _Pairs, settings: GeneratorSettings, engine: Engine
 ) -> dict[str, torch.Tensor]:
     images = shown(state.streams["augment-critic"], settings, engine, pairs.real, pairs.fake.detach())
     with engine.autocast():
@@ -192,7 +182,7 @@ def _critic_update(
 
 
 def _players_update(
-    state: BigbiganState, pairs: _Pairs, latent_loss: torch.Tensor, settings: GeneratorSettings, engine: Engine
+    state: JointState, pairs: _Pairs, latent_loss: torch.Tensor, settings: GeneratorSettings, engine: Engine
 ) -> dict[str, torch.Tensor]:
     """Update generator and encoder: they lower the scores of encoded photos and raise those of samples."""
     state.critic.requires_grad_(False)

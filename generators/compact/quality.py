@@ -1,7 +1,7 @@
 """How good a generator's samples are, measured without another network: likeness to photos, and memorising.
 
 Likeness is the sliced Wasserstein distance between patches of Laplacian pyramids (Karras et al. 2018, section 5):
-each level tells whether the patches of that scale look alike. Memorising shows as samples that lie nearer to a
+each level shows whether the patches of that scale look alike. Memorising shows as samples that lie nearer to a
 training photo than the photos lie to each other.
 """
 

@@ -7,11 +7,11 @@ from typing import Any
 
 import torch
 
-from generators.compact.joint_training import BigbiganState, BigbiganStep, train_bigbigan
+from generators.compact.joint_training import JointState, JointStep, train_jointly
 from generators.compact.network import CompactGenerator
 from generators.compact.quality import MIN_PHOTOS, QualityGauge
 from generators.compact.settings import GeneratorSettings
-from generators.compact.training import Step, TrainingState, train
+from generators.compact.training import GeneratorState, GeneratorStep, train
 from generators.encoder.network import Encoder, EncoderNetwork
 from generators.encoder.validation import EncoderValidator
 from toolkit.compute.engine import Engine
@@ -23,16 +23,16 @@ from toolkit.pictures.pixels import grid, to_bytes
 from toolkit.streams import Stream
 from toolkit.watch import Watch
 
-State = TrainingState | BigbiganState
-AnyStep = Step | BigbiganStep
+State = GeneratorState | JointState
+AnyStep = GeneratorStep | JointStep
 _RECONSTRUCTED = 128  # photos whose reconstruction is measured
 _OF_ONE_BATCH = ("step", "_loss", "_score")  # figures that say little of the finished generator
 
 
 def first_state(settings: GeneratorSettings, engine: Engine) -> State:
     """Return the state before the first step of the objective's training."""
-    state_class: type[TrainingState] | type[BigbiganState] = (
-        BigbiganState if settings.objective == "bigbigan" else TrainingState
+    state_class: type[GeneratorState] | type[JointState] = (
+        JointState if settings.objective == "bigbigan" else GeneratorState
     )
     return state_class.start(settings, engine)
 
@@ -64,7 +64,7 @@ class GeneratorRun(Work[Any, Any]):
     @property
     def encoder(self) -> EncoderNetwork | None:
         """Return the averaged encoder, where one is trained."""
-        return self.state.encoder_average if isinstance(self.state, BigbiganState) else None
+        return self.state.encoder_average if isinstance(self.state, JointState) else None
 
     def start(self, run: RunFolder, watch: Watch) -> State:
         """Return the state before the first step."""
@@ -74,7 +74,7 @@ class GeneratorRun(Work[Any, Any]):
 
     def steps(self, state: State) -> Iterable[AnyStep]:
         """Return the objective's training loop."""
-        loop: Callable[..., Iterable[AnyStep]] = train_bigbigan if isinstance(state, BigbiganState) else train
+        loop: Callable[..., Iterable[AnyStep]] = train_jointly if isinstance(state, JointState) else train
         return loop(state, self.photos, self.settings, self.engine)
 
     def attend(self, state: State, step: AnyStep, last: bool, run: RunFolder) -> str | None:

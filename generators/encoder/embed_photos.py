@@ -63,7 +63,7 @@ class EmbedTask:
             return EmbeddedPhotos()
         photos, made = load_unfinished(self.unfinished)
         self._require_same(self.unfinished, made, photos.consumed)
-        watch.say(f"going on after {photos.consumed} photos")
+        watch.say(f"resuming after {photos.consumed} photos")
         return photos
 
     def save(self, photos: EmbeddedPhotos) -> None:

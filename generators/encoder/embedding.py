@@ -1,12 +1,15 @@
-"""Latents of photos: told by an encoder, and moved towards their photos if asked."""
+"""Latents of photos: estimated by an encoder, and moved towards their photos if asked."""
 
 from dataclasses import dataclass
 from typing import Protocol
 
 import torch
 
+from generators.encoder.network import Encoder
 from generators.encoder.reconstruction import LatentMoments, pyramid_error, rendered
 from generators.protocol import Generator
+from toolkit.command_line import command
+from toolkit.errors import UserError
 from toolkit.pictures.pixels import resize
 from toolkit.streams import Stream
 
@@ -15,7 +18,7 @@ _EXCESS_WEIGHT = 0.1
 
 
 class Embedder(Protocol):
-    """What tells latents from images: an encoder trained here, or one brought from elsewhere."""
+    """What estimates latents from images: an encoder trained here, or one brought from elsewhere."""
 
     image_size: int
     latent_dim: int
@@ -23,6 +26,24 @@ class Embedder(Protocol):
     def embed(self, images: torch.Tensor, sample: bool, rng: Stream) -> torch.Tensor:
         """Return latents (B, D) of images (B, 3, S, S) in [-1, 1]: with `sample` draws, else means."""
         ...
+
+
+def require_fit(embedder: Embedder, generator: Generator) -> None:
+    """Raise UserError unless an embedder gives latents of this generator."""
+    trained_for = embedder.generator if isinstance(embedder, Encoder) else generator.name
+    if (trained_for, embedder.latent_dim) != (generator.name, generator.latent_dim):
+        raise UserError(
+            f"the encoder estimates latents of {trained_for} with {embedder.latent_dim} numbers, but {generator.name} "
+            f"has {generator.latent_dim}; train one with {command('train-encoder')}"
+        )
+
+
+def trained_on_another(embedder: Embedder, digest: str | None) -> bool:
+    """Return whether an embedder records that it was trained on another generator's file than the one of `digest`."""
+    if not isinstance(embedder, Encoder):
+        return False
+    recorded = embedder.source.generator_digest
+    return recorded is not None and recorded != digest
 
 
 @dataclass(frozen=True)
@@ -33,8 +54,8 @@ class Refinement:
     rate: float = 0.05
 
 
-class Reconstructor:
-    """Renders latents beside the images they were told from, and moves them closer.
+class LatentRefiner:
+    """Renders latents beside the images they were estimated from, and moves them closer.
 
     Both are compared at the smaller of the generator's and the embedder's sides.
     """
@@ -79,7 +100,7 @@ class Reconstructor:
 def embed_images(
     images: torch.Tensor,
     embedder: Embedder,
-    reconstructor: Reconstructor | None,
+    refiner: LatentRefiner | None,
     sample: bool,
     refinement: Refinement,
     rng: Stream,
@@ -87,14 +108,14 @@ def embed_images(
     """Return latents (B, D) of images (B, 3, S, S) in [-1, 1], and the errors (B,) of their reconstructions by name.
 
     `error` is that of the latents returned, `error_before` that before they were refined; none without a
-    reconstructor, which refining needs.
+    refiner, which refining needs.
     """
     with torch.no_grad():
         z = embedder.embed(images, sample, rng).float()
-    if reconstructor is None:
+    if refiner is None:
         return z, {}
-    before = reconstructor.errors(z, images)
+    before = refiner.errors(z, images)
     if refinement.steps == 0:
         return z, {"error": before}
-    z = reconstructor.refined(z, images, refinement)
-    return z, {"error": reconstructor.errors(z, images), "error_before": before}
+    z = refiner.refined(z, images, refinement)
+    return z, {"error": refiner.errors(z, images), "error_before": before}

@@ -12,6 +12,7 @@ from torch import nn
 from generators.compact.square import SquareShape, load_network
 from toolkit.files.artefacts import halved, save_artefact
 from toolkit.pictures.pixels import resize
+from toolkit.provenance import GeneratorSource
 from toolkit.streams import Stream
 
 KIND = "encoder"
@@ -71,7 +72,7 @@ class EncoderNetwork(nn.Module):
     def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Return (mean, log spread), each (B, D) float32, of images (B, 3, S, S) in [-1, 1]."""
         features = self.stages(images.to(memory_format=torch.channels_last))
-        # Told as the log of a variance: told as that of a spread it moves twice as far a step, and young encoders
+        # Estimated as the log of a variance: as that of a spread it moves twice as far a step, and young encoders
         # diverge (R^2 of -1.4 after 200 steps of 64 samples instead of 0.35).
         mean, log_variance = self.head(features.flatten(1)).float().chunk(2, dim=1)
         return mean, (0.5 * log_variance).clamp(*_LOG_SPREAD)
@@ -80,7 +81,7 @@ class EncoderNetwork(nn.Module):
 class Encoder:
     """A trained encoder, frozen and in evaluation mode.
 
-    `generator` names the generator whose latents it tells.
+    `generator` names the generator whose latents it estimates.
     """
 
     def __init__(self, network: EncoderNetwork, card: dict[str, Any]) -> None:
@@ -89,6 +90,11 @@ class Encoder:
         self.generator: str = card["generator"]
         self.latent_dim = network.shape.latent_dim
         self.image_size = network.shape.image_size
+
+    @property
+    def source(self) -> GeneratorSource:
+        """Return what the card says of the generator that the encoder was trained on."""
+        return GeneratorSource.of(self.card)
 
     def __call__(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Return the mean and the spread, each (B, D), of the latents of images (B, 3, H, W) in [-1, 1].

@@ -9,7 +9,7 @@ import torch
 
 from generators.encoder.network import Encoder
 from generators.encoder.settings import EncoderSettings
-from generators.encoder.training import EncoderState, Step, encoder_shape, train
+from generators.encoder.training import EncoderState, EncoderStep, encoder_shape, train
 from generators.encoder.validation import EncoderValidator
 from generators.protocol import Generator
 from toolkit.compute.engine import Engine
@@ -23,7 +23,7 @@ _SHOWN = ("latent_loss", "photo_loss", "latent_r2", "photo_error")
 
 
 @dataclass
-class EncoderRun(Work[EncoderState, Step]):
+class EncoderRun(Work[EncoderState, EncoderStep]):
     """A training on samples, and on photos (to train on, to measure on) where there are any, into encoder.safetensors.
 
     The photos are uint8 (N, 3, S, S) as `encoder_shape` says S.
@@ -46,12 +46,12 @@ class EncoderRun(Work[EncoderState, Step]):
         """Return the state before the first step."""
         return EncoderState.start(self.generator, self.settings, self.engine)
 
-    def steps(self, state: EncoderState) -> Iterator[Step]:
+    def steps(self, state: EncoderState) -> Iterator[EncoderStep]:
         """Return the training loop."""
         photos = None if self.photos is None else self.photos[0]
         return train(state, self.generator, photos, self.settings, self.engine)
 
-    def attend(self, state: EncoderState, step: Step, last: bool, run: RunFolder) -> str | None:
+    def attend(self, state: EncoderState, step: EncoderStep, last: bool, run: RunFolder) -> str | None:
         """Log what is due, and draw pairs where it is measured."""
         figures: dict[str, float] = {}
         if step.step % self.settings.log_every == 0 or last:

@@ -11,10 +11,10 @@ import torch
 import torch.nn.functional as F
 
 from generators.compact.augmentation import NUM_UNIFORMS, augmented
-from generators.compact.training import photo_batch, placed
 from generators.encoder.network import EncoderNetwork, EncoderShape
 from generators.encoder.reconstruction import LatentMoments, pyramid_error, rendered
 from generators.encoder.settings import EncoderSettings
+from generators.photo_training import photo_batch, placed
 from generators.protocol import Generator
 from toolkit.compute.engine import Engine
 from toolkit.errors import UserError
@@ -29,12 +29,12 @@ _NOISE = 0.1  # largest half-width of the uniform noise of disturbed samples
 def encoder_shape(generator: Generator, settings: EncoderSettings) -> EncoderShape:
     """Return the sizes of an encoder for `generator`: the largest power of two its side and the settings allow.
 
-    UserError for a generator of classes or of fresh noise: an encoder tells z and nothing else.
+    UserError for a generator of classes or of fresh noise: an encoder estimates z and nothing else.
     """
     if generator.sample(1, Stream(0, "encoder-shape")).y is not None:
         raise UserError(
-            f"{generator.name} draws a class or the noise's number beside each latent, which an encoder does not tell; "
-            "choose a generator without"
+            f"{generator.name} draws a class or the noise's number beside each latent, which an encoder does not "
+            "estimate; choose a generator without"
         )
     side = min(generator.image_size, settings.image_size)
     return EncoderShape(2 ** int(math.log2(side)), generator.latent_dim, settings.width)
@@ -42,7 +42,7 @@ def encoder_shape(generator: Generator, settings: EncoderSettings) -> EncoderSha
 
 @dataclass
 class EncoderState(ResumableState):
-    """Everything a run needs to go on: network, optimiser, step and the positions of the random streams."""
+    """Everything a run needs to resume: network, optimiser, step and the positions of the random streams."""
 
     network: EncoderNetwork
     optimiser: torch.optim.Optimizer
@@ -65,7 +65,7 @@ class EncoderState(ResumableState):
 
 
 @dataclass(frozen=True)
-class Step:
+class EncoderStep:
     """Figures of one training step; those of photos are None where there are none.
 
     latent_loss: negative log likelihood of a latent number, less its constant (0.5 for an encoder that knows nothing).
@@ -84,7 +84,7 @@ def train(
     photos: torch.Tensor | None,
     settings: EncoderSettings,
     engine: Engine,
-) -> Iterator[Step]:
+) -> Iterator[EncoderStep]:
     """Train until `settings.steps`, yielding after each step; photos are uint8 (N, 3, S, S) of the encoder's side.
 
     Samples and photos pass the network in one batch, so that batch norm sees in training the mixture that its running
@@ -101,14 +101,14 @@ def train(
             rows = engine.team.rows(settings.photo_batch)
             real = photo_batch(photos, settings.photo_batch, settings.mirror, state.streams, engine, rows)
         with engine.autocast():
-            told = torch.cat(state.network(torch.cat([images, real])), dim=1)
-        mean, log_spread = engine.team.joined(told[: len(images)], settings.batch).chunk(2, dim=1)
+            estimates = torch.cat(state.network(torch.cat([images, real])), dim=1)
+        mean, log_spread = engine.team.joined(estimates[: len(images)], settings.batch).chunk(2, dim=1)
         losses = negative_log_likelihood(z, mean, log_spread)
-        # Weighted by the spread it tells (2203.09168, beta 0.5): else a number it is sure of outweighs what it has yet
-        # to learn, and means run away (worst R^2 of a number after 100 steps: -21 instead of 0.14).
+        # Weighted by the spread it estimates (2203.09168, beta 0.5): else a number it is sure of outweighs what it has
+        # yet to learn, and means run away (worst R^2 of a number after 100 steps: -21 instead of 0.14).
         loss, photo_loss, prior_loss = (losses * log_spread.detach().exp()).mean(), None, None
         if photos is not None:
-            own = told[len(images) :]
+            own = estimates[len(images) :]
             with engine.autocast():
                 errors = pyramid_error(rendered(generator, own.chunk(2, dim=1)[0], real.shape[-1]), real)
             photo_loss = engine.team.joined(errors, settings.photo_batch).mean()
@@ -121,7 +121,7 @@ def train(
         engine.team.sum_gradients(state.network.parameters())
         state.optimiser.step()
         state.step += 1
-        yield Step(state.step, losses.detach().mean(), _detached(photo_loss), _detached(prior_loss))
+        yield EncoderStep(state.step, losses.detach().mean(), _detached(photo_loss), _detached(prior_loss))
 
 
 @torch.no_grad()

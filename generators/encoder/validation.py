@@ -63,7 +63,7 @@ class EncoderValidator:
         network.eval()
         z = self._batched(lambda images: network(images)[0], self.samples)
         errors, variances = (self.z - z).square().mean(dim=0), self.z.var(dim=0, unbiased=False)
-        # A number of the latent that never varies tells nothing about the encoder.
+        # A number of the latent that never varies says nothing about the encoder.
         shares = 1 - (errors / variances)[variances > 0]
         figures = {
             "latent_r2": float(1 - errors.sum() / variances.sum()),

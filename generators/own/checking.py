@@ -100,17 +100,17 @@ def _described(value: Any) -> str:
 
 def _checked_latents(generator: Generator, what: str) -> Latents:
     """Return five latents, after checking that they are the stream's and keep their classes when shifted."""
-    told = f"sample() of {what}"
+    where = f"sample() of {what}"
 
     def draw(count: int, rng: Stream) -> Latents:
-        return _fitting(attempt(lambda: generator.sample(count, rng, None), told), count, generator, what)
+        return _fitting(attempt(lambda: generator.sample(count, rng, None), where), count, generator, what)
 
     latents, again, rng = draw(5, Stream(0, "check")), draw(5, Stream(0, "check")), Stream(0, "check")
     if not _same(latents, again):
-        raise UserError(f"{told} gives other latents from an equal stream; draw every number from the stream alone")
+        raise UserError(f"{where} gives other latents from an equal stream; draw every number from the stream alone")
     if not _same(latents, Latents.cat([draw(3, rng), draw(2, rng)])):
         raise UserError(
-            f"{told} gives other latents 0 to 4 as 3 and 2 than as 5; draw one row a latent from the stream "
+            f"{where} gives other latents 0 to 4 as 3 and 2 than as 5; draw one row a latent from the stream "
             "(rng.normal(count, latent_dim)), and classes from a stream of their own"
         )
     if not _same(latents, latents.shifted(torch.zeros(generator.latent_dim))):
@@ -225,9 +225,9 @@ def _check_gradient(generator: Generator, latents: Latents, what: str) -> None:
         images = attempt(lambda: generator(Latents(z, latents.y)), f"rendering one latent of {what}")
         # Uneven weights: the sum of a normalised image has no gradient.
         weights = torch.linspace(0.5, 1.5, images.numel()).view_as(images)
-        told = f"the gradient of {what}"
+        where = f"the gradient of {what}"
         (gradient,) = (
-            attempt(lambda: torch.autograd.grad((images * weights).sum(), z, allow_unused=True), told)
+            attempt(lambda: torch.autograd.grad((images * weights).sum(), z, allow_unused=True), where)
             if images.requires_grad
             else (None,)
         )

@@ -59,7 +59,7 @@ class ExportedNetwork(nn.Module):
 def open_program(path: Path, options: Options, trust: Trust) -> Generator | None:
     """Return the generator in a TorchScript or torch.export file, tried out (generators.own.checking), else None.
 
-    Which it is, the names in the archive tell; nothing is unpickled for that. `model.json` beside `model.pt` holds
+    Which it is, the names in the archive show; nothing is unpickled for that. `model.json` beside `model.pt` holds
     latent_dim and image_size, and latents, value_range, num_classes and name where they are not OwnGenerator's
     defaults; option `classes` names the classes to draw from. UserError where the program may not run, and for a
     missing or wrong card, a damaged file and a fixed batch size.

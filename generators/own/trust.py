@@ -68,7 +68,7 @@ class Recorded:
 class Typed:
     """A name that the user typed: its code may run. `notice` gets a line the first time; the code is remembered.
 
-    Of several processes of one command, one alone should remember and tell.
+    Of several processes of one command, one alone should remember it and print the notice.
     """
 
     notice: Callable[[str], None] = lambda line: None

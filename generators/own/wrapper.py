@@ -22,7 +22,7 @@ class OwnGenerator:
 
     `network(z)`, or `network(z, y)` with classes y (B,) int64 where `num_classes` is given, returns images
     (B, 3, S, S), or grey (B, 1, S, S), with values in `value_range`: (-1, 1) unless given. A torch module is put into
-    evaluation mode and frozen; gradients have to reach z. `latents` tells what z was drawn from in training: "normal",
+    evaluation mode and frozen; gradients have to reach z. `latents` says what z was drawn from in training: "normal",
     N(0, I), or "uniform", U(-1, 1). `classes` are those that samples are drawn from (empty: all).
 
     `first_layers` names the submodules that read z itself and are linear in it: they make the generator Inspectable.
@@ -32,7 +32,7 @@ class OwnGenerator:
     """
 
     def __new__(cls, *_args: Any, first_layers: Sequence[str] = (), **_options: Any) -> "OwnGenerator":
-        """Return an Inspectable generator where the first layers are told: others must not have `first_weights`."""
+        """Return an Inspectable generator where the first layers are named: others must not have `first_weights`."""
         if first_layers and not issubclass(cls, InspectableOwnGenerator):
             if cls is not OwnGenerator:
                 raise UserError(f"{cls.__name__} tells first_layers; let it inherit from InspectableOwnGenerator")

@@ -92,7 +92,7 @@ def is_optional(name: str) -> bool:
 
 
 def infer_shape(state: Mapping[str, torch.Tensor], preset: SNGANShape) -> SNGANShape:
-    """Return the sizes that a published state without prefix tells, with as many blocks as `preset`."""
+    """Return the sizes of a published state without prefix, with as many blocks as `preset`."""
     channels = [likeliest_size(state, [("2.model.0.weight", 0), ("2.model.0.bias", 0)], preset.channels[0])]
     for i, default in enumerate(preset.channels[1:], start=_FIRST_BLOCK):
         entries = [(f"{i}.{name}", 0) for name in ("model.4.weight", "model.4.bias", "model.3.bias", "model.6.bias")]

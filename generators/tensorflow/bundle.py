@@ -59,7 +59,7 @@ class CheckpointBundle(Mapping[str, np.ndarray]):
         with guarded(f"{index} is damaged or no TensorFlow checkpoint file", _AGAIN):
             num_shards, self._entries = _read_index(self.index.read_bytes())
         stem = self.index.name.removesuffix(".index")
-        # One by one: the first that is missing ends it, whatever number the index tells.
+        # One by one: the first that is missing ends it, whatever number the index says.
         shards = (f"{stem}.data-{i:05}-of-{num_shards:05}" for i in range(num_shards))
         self._shards = [existing_file(self.index.with_name(name), "data shard of this checkpoint") for name in shards]
         self._require_whole_shards()
@@ -160,7 +160,7 @@ def _entry(message: bytes) -> _Entry:
 
 
 def _dimension(message: bytes) -> int:
-    return next((value for number, value, _ in _fields(message) if number == 1), 0)  # zero is left out of the file
+    return next((value for number, value, _ in _fields(message) if number == 1), 0)  # zero is omitted from the file
 
 
 def _fields(message: bytes) -> Iterator[tuple[int, int, bytes]]:

@@ -68,7 +68,7 @@ def predict_photos(
     with ThreadPoolExecutor(1) as reading, ThreadPoolExecutor() as writing:
         predictions = segmenter.predictions(readable(), refine=refine, bf16=bf16)
         written = in_threads(
-            writing, lambda found: pictures.write(*found), predictions, _UNWRITTEN_PIXELS, lambda found: found[2].size
+            writing, lambda each: pictures.write(*each), predictions, _UNWRITTEN_PIXELS, lambda each: each[2].size
         )
         for _ in written:
             while faults:

@@ -92,14 +92,14 @@ class Protocol:
         `network`: images (B, 3, h, w) in [-1, 1] -> logits (B, 2, h, w), in eval mode. Photos that reach it in one
         shape go together, which changes no more than float rounding.
         """
-        found: list[np.ndarray] = [np.empty(0)] * len(photos)
+        results: list[np.ndarray] = [np.empty(0)] * len(photos)
         shapes = [shorter_side(photo.shape[0], photo.shape[1], size) for photo in photos]
         for batch in _batches(shapes, _BATCH_PIXELS.get(device.type, _DEVICE_PIXELS)):
             with torch.inference_mode():
                 images = torch.cat([self.enter(photos[index], size, device) for index in batch])
                 for index, classes in zip(batch, network(images).float().softmax(dim=1), strict=True):
-                    found[index] = self.leave(classes, (photos[index].shape[0], photos[index].shape[1]))
-        return found
+                    results[index] = self.leave(classes, (photos[index].shape[0], photos[index].shape[1]))
+        return results
 
 
 def _batches(shapes: list[tuple[int, int]], pixels: int) -> list[list[int]]:
@@ -107,11 +107,11 @@ def _batches(shapes: list[tuple[int, int]], pixels: int) -> list[list[int]]:
     alike: dict[tuple[int, int], list[int]] = defaultdict(list)
     for index, shape in enumerate(shapes):
         alike[shape].append(index)
-    found = []
+    groups = []
     for (height, width), members in alike.items():
         most = max(1, pixels // (height * width))
-        found += [members[first : first + most] for first in range(0, len(members), most)]
-    return found
+        groups += [members[first : first + most] for first in range(0, len(members), most)]
+    return groups
 
 
 PROTOCOLS = {

@@ -14,25 +14,22 @@ import torch
 from segmentation.predict.guided_filter import guided_filter
 from segmentation.predict.inference import prepared, windows
 from segmentation.predict.protocols import PROTOCOLS, Network
+from segmentation.unet.layouts import is_whole, network_of
 from segmentation.unet.network import SMALLEST_SIDE, UNet
 from toolkit.errors import UserError
 from toolkit.files.artefacts import (
     artefact_kind,
-    differences,
     halved,
     load_artefact,
     load_state_file,
-    match_state,
     save_artefact,
 )
 from toolkit.files.shipped import file_named
 from toolkit.pictures.any_photo import Photo, as_photo
 from toolkit.pictures.pixels import from_bytes, gray, resize, shorter_side
-from toolkit.untrusted.wrapped import stripped, tables_in
 
 KIND = "segmenter"
 Key = TypeVar("Key")
-_LAST = "outc.conv.weight"
 PUBLISHED_SIZE = 128  # the published networks were trained on BigBiGAN's 128 pixel images
 
 _LARGEST_SIZE = 4096  # that a file may ask for; generators make up to 1024 pixels
@@ -43,7 +40,7 @@ _EDGE_EPSILON = 1e-3
 
 @dataclass(frozen=True)
 class Segmenter:
-    """A U-Net, the side in pixels of the images it was trained on, and a card that tells how it was made.
+    """A U-Net, the side in pixels of the images it was trained on, and a card that says how it was made.
 
     The network is copied, so that a segmenter made during training leaves the training alone. Photos go through a
     second copy, prepared for speed when first needed, so that what is saved stays what was trained.
@@ -109,8 +106,8 @@ class Segmenter:
             self._prepared[bf16] = prepared(self.network, bf16)
         for window in windows((key, as_photo(photo)) for key, photo in photos):
             shown = [_without_strips(photo) for _, photo in window]
-            found = PROTOCOLS[protocol].predict(self._prepared[bf16], shown, self.image_size, self.device)
-            for (key, photo), probability in zip(window, found, strict=True):
+            soft_maps = PROTOCOLS[protocol].predict(self._prepared[bf16], shown, self.image_size, self.device)
+            for (key, photo), probability in zip(window, soft_maps, strict=True):
                 own = probability[: photo.shape[0], : photo.shape[1]]
                 yield key, photo, self._refined(photo, own) if refine else own
 
@@ -131,11 +128,11 @@ class Segmenter:
         return guided_filter(guide, probability, radius, _EDGE_EPSILON)
 
     def digest(self) -> str:
-        """Return 16 letters that tell its weights from others, for run records."""
-        found = hashlib.sha256()
+        """Return 16 letters that identify its weights, for run records."""
+        digest = hashlib.sha256()
         for name, tensor in self.network.state_dict().items():
-            found.update(name.encode() + tensor.detach().cpu().contiguous().numpy().tobytes())
-        return found.hexdigest()[:16]
+            digest.update(name.encode() + tensor.detach().cpu().contiguous().numpy().tobytes())
+        return digest.hexdigest()[:16]
 
     def save(self, path: Path, half: bool = False) -> None:
         """Write the segmenter as one artefact; `half` stores convolutions in 16 bits, at half the size."""
@@ -161,9 +158,9 @@ class Segmenter:
         tensors, card = load_artefact(path, KIND)
         image_size = card.pop("image_size", None)
         if type(image_size) is not int or image_size > _LARGEST_SIZE:
-            raise UserError(f"{path} does not tell the image size of its network; train it again")
+            raise UserError(f"{path} does not say the image size of its network; train it again")
         card.pop("width", None)
-        return cls(_network_from(tensors, path), image_size, card)
+        return cls(network_of(tensors, path), image_size, card)
 
 
 def load_published(path: Path, image_size: int = PUBLISHED_SIZE) -> Segmenter:
@@ -171,43 +168,8 @@ def load_published(path: Path, image_size: int = PUBLISHED_SIZE) -> Segmenter:
 
     The width and the way of upsampling are read off the shapes. UserError when the file is something else.
     """
-    tensors = load_state_file(path, "U-Net weights", fits=_is_unet)
-    return Segmenter(_network_from(tensors, path), image_size, {"published": Path(path).name})
-
-
-def holds_unet(held: object) -> bool:
-    """Return whether what a weights file holds has U-Net weights in it, whole or not, wherever they stand."""
-    return any(_LAST in stripped(table) for _, table in tables_in(held))
-
-
-def _is_unet(tensors: dict[str, torch.Tensor]) -> bool:
-    network = _unfilled(tensors)
-    return network is not None and not differences(tensors, _shapes(network))
-
-
-def _unfilled(tensors: dict[str, torch.Tensor]) -> UNet | None:
-    """Return a network of the width and way of upsampling that the shapes tell, without weights, or None."""
-    last = tensors.get(_LAST)
-    if last is None or last.dim() != 4:
-        return None
-    with torch.device("meta"):
-        return UNet(width=last.shape[1], bilinear="up1.up.weight" not in tensors)
-
-
-def _shapes(network: UNet) -> dict[str, torch.Size]:
-    return {name: tensor.shape for name, tensor in network.state_dict().items()}
-
-
-def _network_from(tensors: dict[str, torch.Tensor], path: Path) -> UNet:
-    network = _unfilled(tensors)
-    if network is None:
-        raise UserError(f"{path} holds no U-Net weights: {_LAST} is missing; check that it is the right file")
-    match_state(tensors, _shapes(network), path, f"a U-Net of width {network.width}")
-    # Taken as they are, in the network's own precision: giving a network without weights memory first, as `to_empty`
-    # does, makes torch import sympy, which takes longer than all the rest of opening a segmenter.
-    own = {name: tensors[name].to(empty.dtype) for name, empty in network.state_dict().items()}
-    network.load_state_dict(own, assign=True)
-    return network
+    tensors = load_state_file(path, "U-Net weights", fits=is_whole)
+    return Segmenter(network_of(tensors, path), image_size, {"published": Path(path).name})
 
 
 def _without_strips(photo: np.ndarray) -> np.ndarray:

@@ -65,9 +65,9 @@ def cut_mask(photo: np.ndarray, probability: np.ndarray, core: float, settings: 
 
 
 def pseudo_masks(
-    photos: np.ndarray, found: np.ndarray, settings: SelfTrainingSettings, first: bool = True
+    photos: np.ndarray, soft: np.ndarray, settings: SelfTrainingSettings, first: bool = True
 ) -> PseudoMasks:
-    """Return the masks of photos uint8 (N, S, S, 3) with probabilities `found` (N, S, S), and which of them are fit.
+    """Return the masks of photos uint8 (N, S, S, 3) with probabilities `soft` (N, S, S), and which of them are fit.
 
     A mask is left out when the IoU of the cut with the segmenter's own is below `agreement`, when its share of the
     photo is not within `min_area` and `max_area`, or when it covers more than `max_border` of the photo's outermost
@@ -76,15 +76,15 @@ def pseudo_masks(
     it, and holes in that.
     """
     core = settings.first_core if first else settings.core
-    masks = np.stack([cut_mask(photo, map_, core, settings) for photo, map_ in zip(photos, found, strict=True)])
+    masks = np.stack([cut_mask(photo, map_, core, settings) for photo, map_ in zip(photos, soft, strict=True)])
     edges = np.concatenate([masks[:, 0], masks[:, -1], masks[:, 1:-1, 0], masks[:, 1:-1, -1]], axis=1)
     verdicts = {
-        "agreement": iou(mask_counts(found >= 0.5, masks)) >= settings.agreement,
+        "agreement": iou(mask_counts(soft >= 0.5, masks)) >= settings.agreement,
         "area": masks.mean(axis=(1, 2)) <= settings.max_area,
         "border": edges.mean(axis=1) <= settings.max_border,
     }
     if not first:
-        masks = np.stack([binary_fill_holes(mask) for mask in masks & (found >= settings.bar)])
+        masks = np.stack([binary_fill_holes(mask) for mask in masks & (soft >= settings.bar)])
     # A mask of which little is left would teach that its thing is ground.
     verdicts["area"] &= masks.mean(axis=(1, 2)) >= settings.min_area
     kept = np.ones(len(masks), bool)

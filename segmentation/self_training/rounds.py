@@ -11,7 +11,7 @@ from segmentation.self_training.pseudo_masks import PseudoMasks, join, probabili
 from segmentation.self_training.settings import SelfTrainingSettings
 from segmentation.self_training.training import MaskedPhotos, SelfTrainingState, train
 from segmentation.unet.run import Measure, last_figures, log_training
-from segmentation.unet.training import Step
+from segmentation.unet.training import SegmentationStep
 from toolkit.compute.engine import Engine
 from toolkit.files.driving import Work, carry_out
 from toolkit.files.runs import RunFolder
@@ -24,18 +24,26 @@ _ENOUGH = 0.4  # share of fit masks; of flowers, which gained by it, 0.55 were f
 
 
 @dataclass
-class SelfTrainingRound(Work[SelfTrainingState, Step]):
-    """Round `number`: masks by the teacher of photos uint8 (N, S, S, 3), and a student trained on them."""
+class SelfTrainingRound(Work[SelfTrainingState, SegmentationStep]):
+    """Round `number`: masks by the teacher of photos uint8 (N, S, S, 3), and a student trained on them.
+
+    `source` names, as text, the first teacher and the photos.
+    """
 
     number: int
     teacher: Segmenter
     photos: np.ndarray
     settings: SelfTrainingSettings
     engine: Engine
-    inputs: dict[str, str]
+    source: dict[str, str]
     measure: Measure | None = None
     student: Segmenter | None = None
     extendable: tuple[str, ...] = ()
+
+    @property
+    def inputs(self) -> dict[str, str]:  # type: ignore[override]
+        """Return the teacher, the photos and the round."""
+        return {**self.source, "round": str(self.number)}
 
     def start(self, run: RunFolder, watch: Watch) -> SelfTrainingState:
         """Make the masks, which takes seconds a thousand photos and gives the same ones when resumed."""
@@ -51,11 +59,11 @@ class SelfTrainingRound(Work[SelfTrainingState, Step]):
         self.masked = MaskedPhotos(*training_set(self.photos, self.masks), self.settings.batch)
         return SelfTrainingState.start(self.settings, self.engine)
 
-    def steps(self, state: SelfTrainingState) -> Iterator[Step]:
+    def steps(self, state: SelfTrainingState) -> Iterator[SegmentationStep]:
         """Return the training loop."""
         return train(state, self.masked, self.settings, self.engine)
 
-    def attend(self, state: SelfTrainingState, step: Step, last: bool, run: RunFolder) -> str | None:
+    def attend(self, state: SelfTrainingState, step: SegmentationStep, last: bool, run: RunFolder) -> str | None:
         """Log what is due."""
         due = step.step % self.settings.log_every == 0 or last
         measure = self.measure if step.step % self.settings.validate_every == 0 or last else None
@@ -64,7 +72,7 @@ class SelfTrainingRound(Work[SelfTrainingState, Step]):
     def conclude(self, state: SelfTrainingState, run: RunFolder, watch: Watch) -> None:
         """Write the student and its figures."""
         figures = {**last_figures(run, "held_out"), "kept_share": float(self.masks.kept.mean())}
-        card = {"source": self.inputs, "round": self.number, "settings": self.settings.defining(), "figures": figures}
+        card = {"source": self.source, "round": self.number, "settings": self.settings.defining(), "figures": figures}
         self.student = Segmenter(state.network, self.photos.shape[1], card)
         self.student.save(run.path / "segmenter.safetensors")
         run.finish({**figures, "steps": state.step})
@@ -95,7 +103,7 @@ def self_train(
         return Segmenter.load(out)
     figures: dict[str, float] = {}
     for number in range(1, settings.rounds + 1):
-        inner = SelfTrainingRound(number, teacher, photos, settings, engine, {**given, "round": str(number)}, measure)
+        inner = SelfTrainingRound(number, teacher, photos, settings, engine, given, measure)
         folder = out / f"round{number}"
         figures = carry_out(inner, folder, watch).result or {}
         teacher = inner.student or Segmenter.load(folder).to(engine.device)

@@ -12,7 +12,7 @@ from segmentation.self_training.settings import SelfTrainingSettings
 from segmentation.synthesis.synthesizer import SyntheticBatch
 from segmentation.unet.augmentation import NUM_UNIFORMS, augmented
 from segmentation.unet.network import UNet
-from segmentation.unet.training import Step, fresh_network, update
+from segmentation.unet.training import SegmentationStep, fresh_network, update
 from segmentation.unet.validation import validate
 from toolkit.compute.engine import Engine
 from toolkit.errors import UserError, named
@@ -73,7 +73,7 @@ class SelfTrainingState(ResumableState):
     def start(cls, settings: SelfTrainingSettings, engine: Engine) -> "SelfTrainingState":
         """Return the state before the first step, weights drawn from the settings' seed: a new network a round.
 
-        One that goes on from its teacher's weights keeps more of its errors.
+        One that starts from its teacher's weights keeps more of its errors.
         """
         network = fresh_network(settings.width, settings.seed, engine)
         optimiser = torch.optim.Adam(network.parameters(), settings.rate, fused=True)
@@ -86,7 +86,7 @@ class SelfTrainingState(ResumableState):
 
 def train(
     state: SelfTrainingState, masked: MaskedPhotos, settings: SelfTrainingSettings, engine: Engine
-) -> Iterator[Step]:
+) -> Iterator[SegmentationStep]:
     """Train until `settings.steps`, yielding after each step; a share of the photos is held out for validation.
 
     UserError when too few photos are fit to train on.
@@ -102,4 +102,4 @@ def train(
         state.step += 1
         due = state.step % settings.validate_every == 0 or state.step == settings.steps
         validation = validate(state.network, held_out, engine) if due and held_out.count else None
-        yield Step(state.step, loss, rate, validation)
+        yield SegmentationStep(state.step, loss, rate, validation)

@@ -58,7 +58,7 @@ class Prefetched:
         return self.synthesizer.state_dict()
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take up a saved state, of this class or of a synthesizer; what was rendered in advance is forgotten."""
+        """Continue from a saved state, of this class or of a synthesizer; what was rendered in advance is forgotten."""
         self.close()
         self.synthesizer.load_state_dict(state)
 

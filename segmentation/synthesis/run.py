@@ -2,12 +2,12 @@
 
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from segmentation.synthesis.picture import draw_samples
 from segmentation.synthesis.settings import SynthesizeSettings
-from segmentation.synthesis.shards import Step, SynthesisState, synthesize, writer_of
+from segmentation.synthesis.shards import SynthesisState, SynthesisStep, synthesize, writer_of
 from segmentation.synthesis.source import MaskSource
 from segmentation.synthesis.synthesizer import LatentSource, MaskSynthesizer
 from toolkit import __version__
@@ -21,7 +21,7 @@ STREAM = "synthesize"  # not that of segmentation: a segmenter trained there can
 
 
 @dataclass
-class SynthesisRun(Work[SynthesisState, Step]):
+class SynthesisRun(Work[SynthesisState, SynthesisStep]):
     """Pairs of image and mask from a source and its latents, in images/ and masks/ or in shards, with manifest.json."""
 
     source: MaskSource
@@ -31,6 +31,9 @@ class SynthesisRun(Work[SynthesisState, Step]):
     label: str = "synthesizing"
     unit: str = "batches"
     extendable: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        self.settings = replace(self.settings, mask_rule=self.source.mask_rule)  # what is recorded is what is used
 
     @property
     def inputs(self) -> dict[str, str]:  # type: ignore[override]
@@ -51,12 +54,12 @@ class SynthesisRun(Work[SynthesisState, Step]):
         # From here on there is work to protect: the same folder with another layout or seed is refused.
         run.save_checkpoint(state.state_dict())
 
-    def steps(self, state: SynthesisState) -> Iterator[Step]:
+    def steps(self, state: SynthesisState) -> Iterator[SynthesisStep]:
         """Return the loop over batches."""
         self.first, self.started = state.writer.pairs, time.monotonic()
         return synthesize(state, self.settings)
 
-    def attend(self, state: SynthesisState, step: Step, last: bool, run: RunFolder) -> str:
+    def attend(self, state: SynthesisState, step: SynthesisStep, last: bool, run: RunFolder) -> str:
         """Return how fast pairs are written."""
         rate = (step.pairs - self.first) / max(time.monotonic() - self.started, 1e-9)
         return f"{step.pairs} pairs, {rate:.1f} pairs/s, {state.synthesizer.acceptance.share:.0%} accepted"

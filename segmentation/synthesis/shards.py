@@ -1,6 +1,6 @@
 """Synthetic pairs as a data set on disk, for anybody's trainer: numbered files, or WebDataset tar shards.
 
-A writer's state says how far it is; whatever lies on disk beyond a state that is taken up is written again.
+A writer's state says how far it is; whatever lies on disk beyond a state that is resumed is written again.
 """
 
 import contextlib
@@ -47,7 +47,7 @@ class PairWriter(Protocol):
         ...
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take up a saved state; UserError when what was written until then is gone."""
+        """Continue from a saved state; UserError when what was written until then is gone."""
         ...
 
 
@@ -84,7 +84,7 @@ class FolderWriter:
         return {"pairs": self.pairs}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take up a saved state."""
+        """Continue from a saved state."""
         self.pairs = state["pairs"]
 
 
@@ -140,7 +140,7 @@ class ShardWriter:
         return {"pairs": self.pairs, "bytes": self._bytes, "digests": list(self._digests)}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take up a saved state: cut the shard that was under way to the length it had."""
+        """Continue from a saved state: cut the shard that was under way to the length it had."""
         self.pairs, self._bytes, self._digests = state["pairs"], state["bytes"], list(state["digests"])
         if self._bytes == 0:
             return
@@ -215,7 +215,7 @@ class Follower:
         return {"pairs": self.pairs}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take up the leading process's state."""
+        """Continue from the leading process's state."""
         self.pairs = state["pairs"]
 
 
@@ -241,21 +241,21 @@ class SynthesisState:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take up a saved state."""
+        """Continue from a saved state."""
         self.synthesizer.load_state_dict(state["synthesizer"])
         self.writer.load_state_dict(state["writer"])
         self.step = state["step"]
 
 
 @dataclass(frozen=True)
-class Step:
+class SynthesisStep:
     """The batches taken and the pairs written so far."""
 
     step: int
     pairs: int
 
 
-def synthesize(state: SynthesisState, settings: SynthesizeSettings) -> Iterator[Step]:
+def synthesize(state: SynthesisState, settings: SynthesizeSettings) -> Iterator[SynthesisStep]:
     """Write `settings.count` pairs, yielding after each batch; images as 8-bit RGB, masks as 8-bit 0 and 255.
 
     The last batch is drawn in full like the others and cut, so that no pair depends on `count`. UserError when the
@@ -269,7 +269,7 @@ def synthesize(state: SynthesisState, settings: SynthesizeSettings) -> Iterator[
             state.step += 1
             if state.step == settings.steps:
                 state.writer.finish()
-            yield Step(state.step, state.writer.pairs)
+            yield SynthesisStep(state.step, state.writer.pairs)
 
 
 def _encoded(batch: SyntheticBatch, team: Team, pool: ThreadPoolExecutor) -> list[tuple[bytes, bytes]]:

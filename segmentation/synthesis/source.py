@@ -12,7 +12,7 @@ from toolkit.errors import Line, named
 from toolkit.files.shipped import or_published
 from toolkit.files.writing import sha256_of
 from toolkit.masks.rules import MASK_RULES
-from toolkit.shifts import mask_rule_of, shift_inputs
+from toolkit.shifts import mask_rule_of, recorded_rule, shift_inputs
 from toolkit.watch import SILENT, Watch
 
 
@@ -65,9 +65,9 @@ class MaskSource:
 
 
 def _note_better_rule(directions: DirectionSet, index: int, rule: str, watch: Watch) -> None:
-    choice = directions.choice
-    if choice is not None and choice.index == index and choice.mask_rule not in (None, rule):
-        text = f"note: masks of this direction were found to be best by {named('mask_rule', choice.mask_rule)}"
+    recorded = recorded_rule(directions, index)
+    if recorded not in (None, rule):
+        text = f"note: masks of this direction were found to be best by {named('mask_rule', recorded)}"
         watch.say(Line(text))
 
 

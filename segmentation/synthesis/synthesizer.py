@@ -225,7 +225,7 @@ class MaskSynthesizer:
 
     @cached_property
     def _filters(self) -> dict[str, Callable[[torch.Tensor, torch.Tensor], torch.Tensor]]:
-        """Return, by name and in order, what tells (B,) which masks, or images after the shift, a filter lets pass."""
+        """Return the filters by name, in order: (masks, images after the shift) -> (B,) which of them pass."""
         lowest, highest = self.settings.min_area, self.settings.max_area
         filters = {}
         if self.settings.area_filter:
@@ -251,7 +251,7 @@ class MaskSynthesizer:
         return {"position": self.stream.position, "surplus": surplus, "counts": dict(self._counts)}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take up a saved state."""
+        """Continue from a saved state."""
         self.stream.position = state["position"]
         self._counts = Counter(state["counts"])
         surplus = state["surplus"]

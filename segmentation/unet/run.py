@@ -1,7 +1,7 @@
 """The run that trains a U-Net on synthetic pairs, and what is watched in any training of one."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -12,17 +12,18 @@ from segmentation.synthesis.picture import draw_samples
 from segmentation.synthesis.synthesizer import LatentSource
 from segmentation.unet.network import UNet
 from segmentation.unet.settings import SegmentationSettings
-from segmentation.unet.training import SegmentationState, Step, train
+from segmentation.unet.training import SegmentationState, SegmentationStep, train
 from toolkit.compute.engine import Engine
 from toolkit.files.driving import Work
 from toolkit.files.runs import RunFolder
+from toolkit.masks.rules import DEFAULT_RULE
 from toolkit.watch import Watch
 
 Measure = Callable[[UNet], dict[str, float]]
 
 
 @dataclass
-class SegmentationRun(Work[SegmentationState, Step]):
+class SegmentationRun(Work[SegmentationState, SegmentationStep]):
     """A training along `shift` (D,) or (2, D) of a generator, into segmenter.safetensors and synthetic.png.
 
     `measure` gives figures of the network on photos, where there are any.
@@ -37,6 +38,10 @@ class SegmentationRun(Work[SegmentationState, Step]):
     direction_name: str
     measure: Measure | None = None
 
+    def __post_init__(self) -> None:
+        # What is recorded is what is used, which a later version may choose otherwise.
+        self.settings = replace(self.settings, mask_rule=self.settings.mask_rule or DEFAULT_RULE)
+
     def start(self, run: RunFolder, watch: Watch) -> SegmentationState:
         """Return the state before the first step."""
         return SegmentationState.start(self.generator, self.shift, self.settings, self.engine, self.source)
@@ -45,11 +50,11 @@ class SegmentationRun(Work[SegmentationState, Step]):
         """Draw some pairs."""
         draw_samples(state.synthesizer, run.path / "synthetic.png", watch=watch)
 
-    def steps(self, state: SegmentationState) -> Iterator[Step]:
+    def steps(self, state: SegmentationState) -> Iterator[SegmentationStep]:
         """Return the training loop."""
         return train(state, self.settings, self.engine)
 
-    def attend(self, state: SegmentationState, step: Step, last: bool, run: RunFolder) -> str | None:
+    def attend(self, state: SegmentationState, step: SegmentationStep, last: bool, run: RunFolder) -> str | None:
         """Log what is due."""
         settings = self.settings
         due = step.step % settings.log_every == 0 or last
@@ -68,7 +73,7 @@ class SegmentationRun(Work[SegmentationState, Step]):
 
 
 def log_training(
-    step: Step, run: RunFolder, due: bool, validated_on: str, measure: Measure | None, network: UNet
+    step: SegmentationStep, run: RunFolder, due: bool, validated_on: str, measure: Measure | None, network: UNet
 ) -> str | None:
     """Log what is due after a step of a U-Net's training, and return what to show of it.
 

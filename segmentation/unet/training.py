@@ -69,7 +69,7 @@ class SegmentationState:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take up a saved state."""
+        """Continue from a saved state."""
         self.network.load_state_dict(state["network"])
         self.optimiser.load_state_dict(state["optimiser"])
         self.synthesizer.load_state_dict(state["synthesizer"])
@@ -78,7 +78,7 @@ class SegmentationState:
 
 
 @dataclass(frozen=True)
-class Step:
+class SegmentationStep:
     """Figures of one training step; `validation` is there at the steps that validate."""
 
     step: int
@@ -89,7 +89,7 @@ class Step:
 
 def train(
     state: SegmentationState, settings: SegmentationSettings, engine: Engine, ahead: int | None = None
-) -> Iterator[Step]:
+) -> Iterator[SegmentationStep]:
     """Train until `settings.steps`, yielding after each step.
 
     `ahead` batches are rendered beside the training: unless given one on a GPU, which does both at once, and none on a
@@ -113,7 +113,7 @@ def train(
             state.step += 1
             due = state.step % settings.validate_every == 0 or state.step == settings.steps
             validation = validate(state.network, state.held_out, engine) if due and state.held_out.count else None
-            yield Step(state.step, loss, rate, validation)
+            yield SegmentationStep(state.step, loss, rate, validation)
 
 
 def fresh_network(width: int, seed: int, engine: Engine) -> UNet:

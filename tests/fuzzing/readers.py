@@ -9,7 +9,7 @@ from random import Random
 
 import torch
 
-from cli.browse.pictures import segmented
+from cli.browse.photos import segmented
 from cli.browse.set import BrowsedSet
 from discovery.annotations import read_annotations
 from discovery.opening import open_directions

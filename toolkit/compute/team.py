@@ -23,7 +23,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Team:
-    """`size` processes, this one being number `rank`; number 0 leads: it alone writes files and speaks.
+    """`size` processes, this one being number `rank`; number 0 leads: it alone writes files and prints.
 
     Every method has to be called by all processes in the same order. Alone, each returns at once.
     """
@@ -33,7 +33,7 @@ class Team:
 
     @property
     def lead(self) -> bool:
-        """Return whether this process writes files and speaks."""
+        """Return whether this process writes files and prints."""
         return self.rank == 0
 
     def rows(self, count: int, multiple: int = 1) -> slice:
@@ -104,12 +104,12 @@ class Team:
         """Return what `work` returns in the leading process, which alone does it; its UserError is raised in all."""
         if self.size == 1:
             return work()
-        told = [_outcome(work) if self.lead else None]
+        outcomes = [_outcome(work) if self.lead else None]
         with _contact():
-            dist.broadcast_object_list(told, src=0)
-        (told_of,) = told
-        assert told_of is not None
-        return _result([told_of])[0]
+            dist.broadcast_object_list(outcomes, src=0)
+        (outcome,) = outcomes
+        assert outcome is not None
+        return _result([outcome])[0]
 
     def together(self, work: Callable[[], T]) -> list[T]:
         """Return what `work` returns in each process, by rank; the first one's UserError is raised in all."""

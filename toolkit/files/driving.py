@@ -2,7 +2,7 @@
 
     carry_out(SegmentationRun(generator, shift, settings, ...), Path("segmenter"))
 
-Rerun to resume: the same call goes on from the last checkpoint, with the numbers of an unbroken run.
+Rerun to resume: the same call starts from the last checkpoint, with the numbers of an unbroken run.
 """
 
 from abc import ABC, abstractmethod
@@ -63,7 +63,7 @@ class Work(ABC, Generic[StateT, StepT]):
     def attend(self, state: StateT, step: StepT, last: bool, run: RunFolder) -> str | None:
         """Log and draw after a step, in the leading process alone; return what to show of it."""
 
-    def close(self) -> None:
+    def complete(self) -> None:
         """Do what all processes do together after the last step."""
 
     @abstractmethod
@@ -84,7 +84,7 @@ def carry_out(work: Work[StateT, StepT], out: Path, watch: Watch = SILENT) -> Ru
     state = work.start(run, watch)
     if state is not None:
         _take_steps(work, state, run, watch)
-    work.close()
+    work.complete()
     run.team.led(lambda: work.conclude(state, run, watch))
     return run
 

@@ -126,7 +126,7 @@ class PartialFile:
         """Let go of the file; nothing stays of an empty one."""
         if self._file.closed:
             return
-        with contextlib.suppress(OSError):  # of a full disk, which has been told before
+        with contextlib.suppress(OSError):  # of a full disk, which has been reported before
             self._file.close()
         if self.size == 0:
             self.path.unlink(missing_ok=True)

@@ -9,25 +9,23 @@ result.json      the figures, written last: its presence says the run is done
 """
 
 import dataclasses
-import datetime
 import json
 import math
-import platform
-import shlex
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from toolkit import __version__
 from toolkit.compute.team import SOLO, Team
 from toolkit.errors import OUT, UserError, named
 from toolkit.files.artefacts import load_pickled, save_checkpoint
 from toolkit.files.locks import hold, let_go
+from toolkit.files.run_record import RunRecord
 from toolkit.files.workplace import holdings, sweep_below
 from toolkit.files.writing import read_json, writable_folder, write_json, write_text
 from toolkit.settings import Settings, read_toml
 from toolkit.untrusted.text import LARGEST_JSON, parse_json, read_text
+
+RECORD = "run.json"
 
 
 class RunFolder:
@@ -50,7 +48,7 @@ class RunFolder:
         extendable: tuple[str, ...] = (),
         team: Team = SOLO,
     ) -> "RunFolder":
-        """Return the run folder at `path`, made or taken up again.
+        """Return the run folder at `path`, made or resumed.
 
         `inputs` names what the run reads besides its settings (generator, photos ...), as text. UserError when the
         folder holds a run of another kind, or of other settings or inputs (numbers in `extendable` may grow), and
@@ -68,29 +66,29 @@ class RunFolder:
             # Whoever worked here until now may have begun the run, or ended it.
             previous = self._previous(settings)
             sweep_below(self.path)
-            self._take_up(previous, settings, inputs, engine, extendable)
+            self._write_down(previous, settings, inputs, engine, extendable)
         except BaseException:
             if fresh:
                 let_go(self.path)
             raise
 
-    def _previous(self, settings: Settings) -> dict[str, Any]:
-        """Return the record of the run in this folder, with no kind in it where there is none yet.
+    def _previous(self, settings: Settings) -> RunRecord | None:
+        """Return the record of the run in this folder, None where there is none yet.
 
         UserError when there is a run of another kind, or files of something else.
         """
-        if (self.path / "run.json").exists():
-            return self._record_of_this_kind()
+        if (self.path / RECORD).exists():
+            return RunRecord.read(self.path / RECORD, self.kind)
         config = self.path / "config.toml"
         # What a killed start of these very settings has left is no obstacle.
         ours = config.is_file() and config.read_bytes() == settings.as_toml(config.name).encode()
         if holdings(self.path, but=[config.name] if ours else []):
             raise UserError(f"{self.path} holds other files and no run; choose an empty or new {OUT}")
-        return {"started": _now(), "resumed": []}
+        return None
 
-    def _take_up(
+    def _write_down(
         self,
-        previous: dict[str, Any],
+        previous: RunRecord | None,
         settings: Settings,
         inputs: Mapping[str, str],
         engine: str,
@@ -99,44 +97,20 @@ class RunFolder:
         """Write down what the run is, after comparing it with what it was; UserError where that differs."""
         # A start that was refused before its first step leaves no work to protect.
         if any((self.path / name).exists() for name in ("checkpoint.pt", "metrics.jsonl", "result.json")):
-            self._require_same(previous, settings, inputs, extendable)
-        resumed = previous.get("resumed", [])
+            self._require_same({} if previous is None else previous.inputs, settings, inputs, extendable)
         # The record first: it says whose folder this is.
-        write_json(
-            self.path / "run.json",
-            {
-                "kind": settings.kind,
-                **({"preset": settings.preset_name} if settings.presets else {}),
-                "inputs": dict(inputs),
-                "command": shlex.join(["toolkit", *sys.argv[1:]]),
-                "toolkit": __version__,
-                "python": platform.python_version(),
-                "torch": _torch_version(),
-                "machine": platform.machine(),
-                "engine": engine,
-                "started": previous.get("started", _now()),
-                "resumed": [*resumed, _now()] if "kind" in previous else resumed,
-            },
-        )
+        record = RunRecord.of(settings, inputs, engine, previous)
+        record.write(self.path / RECORD, with_preset=bool(settings.presets))
         settings.save(self.path / "config.toml")
 
-    def _record_of_this_kind(self) -> dict[str, Any]:
-        before = read_json(self.path / "run.json")
-        kind = before.get("kind") if isinstance(before, dict) else None
-        if kind != self.kind:
-            raise UserError(f"{self.path} holds a {kind} run, not {self.kind}; choose another {OUT}")
-        if not isinstance(before.get("inputs", {}), dict) or not isinstance(before.get("resumed", []), list):
-            raise UserError(f"{self.path / 'run.json'} is no record of a run; put it back, or choose another {OUT}")
-        return before
-
     def _require_same(
-        self, before: dict[str, Any], settings: Settings, inputs: Mapping[str, str], extendable: tuple[str, ...]
+        self, before: Mapping[str, str], settings: Settings, inputs: Mapping[str, str], extendable: tuple[str, ...]
     ) -> None:
         # A setting that came to the toolkit after the run began had its default then.
         defaults = {field.name: field.default for field in dataclasses.fields(settings)}
         watching = defaults.keys() - settings.defining().keys()
         begun = settings.up_to_date(read_toml(self.path / "config.toml"))
-        recorded = {**defaults, **begun, **before.get("inputs", {})}
+        recorded = {**defaults, **begun, **before}
         old = {name: value for name, value in recorded.items() if name not in watching}
         new = {**settings.defining(), **inputs}
         changed = [
@@ -147,8 +121,8 @@ class RunFolder:
         ]
         if changed:
             raise UserError(
-                f"{self.path} holds a run {_told(changed, list(defaults), extendable)}; repeat that command or choose "
-                f"another {OUT}"
+                f"{self.path} holds a run {_described(changed, list(defaults), extendable)}; repeat that command or "
+                f"choose another {OUT}"
             )
 
     @property
@@ -253,7 +227,7 @@ class RunFolder:
             write_text(self.path / "metrics.jsonl", "".join(json.dumps(line) + "\n" for line in kept))
 
 
-def _told(changed: list[tuple[str, Any, Any]], settings: list[str], extendable: tuple[str, ...]) -> str:
+def _described(changed: list[tuple[str, Any, Any]], settings: list[str], extendable: tuple[str, ...]) -> str:
     """Return in words how a run was begun otherwise, from (name, before, now) of what differs."""
     _, had, asked = changed[0]
     if [name for name, _, _ in changed] == ["steps"] and isinstance(had, int) and isinstance(asked, int):
@@ -275,13 +249,3 @@ def _logged(line: str, source: str) -> dict[str, float]:
     if not whole or not all(isinstance(value, int | float) for value in figures.values()):
         raise UserError(f"{source} holds no figures of a step; put the log back, or choose another {OUT}")
     return figures
-
-
-def _now() -> str:
-    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-
-
-def _torch_version() -> str:
-    import torch
-
-    return torch.__version__

@@ -143,7 +143,7 @@ class OrthoDeformator(Deformator):
     def matrix(self) -> torch.Tensor:
         """Return exp(P - P^T), (out_dim, out_dim).
 
-        It is computed at every call. Nothing tells a kept one that P has changed: torch's fused optimisers write
+        It is computed at every call. Nothing shows that P has changed since a kept one: torch's fused optimisers write
         into P without raising its version counter (torch 2.15).
         """
         return torch.linalg.matrix_exp(self.log_mat_half - self.log_mat_half.T)

@@ -32,7 +32,7 @@ def confusion(
     """Return counts (K, K) int64 of pairs by direction (rows) and by the reconstructor's answer, in evaluation mode.
 
     They are of `batches` batches, `settings.validation_batches` if not given. The samples come from streams of their
-    own, the same at every call, so figures compare and training goes on undisturbed.
+    own, the same at every call, so figures compare and training is not disturbed.
     """
     count = state.deformator.num_directions
     streams = {name: Stream(settings.seed, f"validate-{name}") for name in STREAMS}

@@ -126,7 +126,7 @@ def save_bigbigan(path: Path, state: Tensors, card: Mapping[str, Any], source: P
 
 
 def published_entries(state: Tensors) -> dict[str, tuple[int, ...]]:
-    """Return name -> shape of every entry of a published state of the sizes that `state` tells; UserError for none.
+    """Return name -> shape of every entry of a published state of the sizes of `state`; UserError for none.
 
     Among them are the classes (int64, one or a list) that the original's adapter keeps beside the network, if there.
     """

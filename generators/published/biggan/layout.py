@@ -109,7 +109,7 @@ def published_shapes(shape: BigGANShape) -> dict[str, tuple[int, ...]]:
 
 
 def infer_shape(state: Mapping[str, torch.Tensor], preset: BigGANShape) -> BigGANShape:
-    """Return the sizes a published state tells, the rest as in `preset`; UserError for impossible sizes.
+    """Return the sizes that a published state shows, the rest as in `preset`; UserError for impossible sizes.
 
     Comparing names and shapes with `published_shapes` afterwards says what is missing or wrong.
     """

@@ -51,7 +51,7 @@ class StyleGAN2:
         self.latent_dim = network.shape.style_dim
         self.image_size = network.shape.image_size
         self.feature_layer = "latents" if space == "w" else "mapping"
-        # In double precision and on the CPU: in float32 the last digit of a drawn w would tell the batch size.
+        # In double precision and on the CPU: in float32 the last digit of a drawn w would depend on the batch size.
         self._mapping = copy.deepcopy(network.mapping).double()
         if mean is None and psi < 1:
             mean = self.mapped(Stream(0, "stylegan2-mean").normal(_MEAN_SAMPLES, self.latent_dim)).mean(dim=0)

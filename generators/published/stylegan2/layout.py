@@ -93,7 +93,7 @@ def filter_names(shape: StyleGAN2Shape) -> list[str]:
 
 
 def infer_shape(state: Mapping[str, torch.Tensor]) -> StyleGAN2Shape:
-    """Return the sizes a published state tells, where it tells nothing those of the smallest network.
+    """Return the sizes of a published state, where it shows none those of the smallest network.
 
     Comparing names and shapes with `published_shapes` afterwards says what is missing or wrong. UserError for sizes
     that no network can have.
@@ -101,9 +101,9 @@ def infer_shape(state: Mapping[str, torch.Tensor]) -> StyleGAN2Shape:
     num_stages = max(1, _count(state, r"convs\.(\d{1,3})\.") // 2, _count(state, r"to_rgbs\.(\d{1,3})\."))
     channels = [likeliest_size(state, [("conv1.activate.bias", 0), ("input.input", 1)], 512)]
     for i in range(num_stages):
-        told = [(f"convs.{2 * i}.activate.bias", 0), (f"convs.{2 * i + 1}.activate.bias", 0)]
-        told += [(f"to_rgbs.{i}.conv.weight", 2)]
-        channels.append(likeliest_size(state, told, channels[-1]))
+        entries = [(f"convs.{2 * i}.activate.bias", 0), (f"convs.{2 * i + 1}.activate.bias", 0)]
+        entries += [(f"to_rgbs.{i}.conv.weight", 2)]
+        channels.append(likeliest_size(state, entries, channels[-1]))
     style_dim = likeliest_size(state, [(name, 1) for name in state if name.endswith("modulation.weight")], 512)
     return StyleGAN2Shape(tuple(channels), style_dim, (_count(state, r"style\.(\d{1,3})\.") or 9) - 1)
 
@@ -117,7 +117,7 @@ def unwrapped(held: Any) -> Any:
     """Return the flat table of the generator in what a StyleGAN2 file holds, and anything else as it is.
 
     The published files keep the generator under `g_ema` with `latent_avg` beside it (both kept), and perhaps what else
-    its training needs (left out).
+    its training needs (omitted).
     """
     if not isinstance(held, Mapping) or not isinstance(held.get("g_ema"), Mapping):
         return held

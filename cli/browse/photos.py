@@ -1,0 +1,99 @@
+"""Photos that the page of `toolkit browse` sends: segmented, or embedded as `toolkit embed` does."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property, partial
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+import torch
+from PIL import Image
+
+from generators.encoder.embedding import Embedder, LatentRefiner, Refinement, embed_images
+from generators.protocol import Generator
+from segmentation.predict.segmenter import Segmenter
+from toolkit.errors import UserError
+from toolkit.files.workplace import temporary_folder
+from toolkit.pictures.outlines import outlined
+from toolkit.pictures.photos import read_photo, read_square
+from toolkit.pictures.picture_files import opened
+from toolkit.pictures.pixels import from_bytes
+from toolkit.streams import Stream
+
+_LONGER_SIDE = 1024  # pixels of a photo as it is segmented and shown
+_SQUARE_SIDE = 256  # pixels of an embedded photo as it is shown
+_MOST_PIXELS = 50_000_000
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, eq=False)
+class EmbeddedPhoto:
+    """A photo's latent z (1, D) on the CPU, its centre square uint8 (H, H, 3), and the error of its reconstruction."""
+
+    z: torch.Tensor
+    square: np.ndarray
+    error: float
+
+
+class PhotoEmbedder:
+    """Tells latents of photos as `toolkit embed` does with its defaults, in 32 bits."""
+
+    def __init__(self, embedder: Embedder, generator: Generator, device: torch.device) -> None:
+        self._embedder, self._generator, self._device = embedder, generator, device
+
+    @cached_property
+    def _refiner(self) -> LatentRefiner:
+        return LatentRefiner(self._generator, self._embedder.image_size, self._device)
+
+    def embed(self, content: bytes, name: str, steps: int) -> EmbeddedPhoto:
+        """Return the photo in a file's `content`, its latent refined by so many steps; `name` is its name in errors."""
+        read = partial(_read_squares, side=self._embedder.image_size)
+        seen, shown = _read_upload(content, name, read)
+        z, errors = embed_images(
+            from_bytes(seen[None]).to(self._device),
+            self._embedder,
+            self._refiner,
+            False,
+            Refinement(steps),
+            Stream(0, "embedding"),
+        )
+        return EmbeddedPhoto(z.cpu(), shown, float(errors["error"]))
+
+
+def segmented(segmenter: Segmenter, content: bytes, name: str) -> tuple[dict[str, np.ndarray], float]:
+    """Return the photo, its outlined mask and its soft map as uint8 pixels, and the foreground's share of the photo.
+
+    `content` is the photo's file, `name` what the user calls it. UserError when it cannot be read.
+    """
+    photo = _read_upload(content, name, _read_shrunk)
+    soft = segmenter.probability(photo)
+    mask = soft >= 0.5
+    pictures = {"photo": photo, "mask": outlined(photo, mask), "soft": (soft * 255).round().astype(np.uint8)}
+    return pictures, float(mask.mean())
+
+
+def _read_shrunk(path: Path) -> np.ndarray:
+    photo = Image.fromarray(read_photo(path))
+    photo.thumbnail((_LONGER_SIDE, _LONGER_SIDE))
+    return np.asarray(photo)
+
+
+def _read_squares(path: Path, side: int) -> tuple[np.ndarray, np.ndarray]:
+    return read_square(path, side), read_square(path, _SQUARE_SIDE)
+
+
+def _read_upload(content: bytes, name: str, read: Callable[[Path], T]) -> T:
+    """Return what `read` makes of a photo's file; UserError with its `name` where it is none, or too large."""
+    with temporary_folder() as folder:
+        path = folder / "photo"
+        path.write_bytes(content)
+        try:
+            with opened(path) as header:
+                pixels = header.width * header.height
+            if pixels > _MOST_PIXELS:
+                most = _MOST_PIXELS / 1e6
+                raise UserError(f"{path} has {pixels / 1e6:.0f} megapixels; choose a photo of at most {most:.0f}")
+            return read(path)
+        except UserError as error:
+            raise UserError(str(error).replace(str(path), name)) from error

@@ -1,0 +1,71 @@
+"""The discriminator of a compact generator: images to scores, spectrally normalised."""
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+from torch.nn.utils.parametrizations import spectral_norm
+from torch.nn.utils.parametrize import register_parametrization
+
+from generators.compact.settings import GROUP
+
+# SiLU and average pooling each fade small signals by about half. Without a gain that makes up for both the normalised
+# critic stays at chance: with 2, photos and fakes scored alike (gap 0.00) after 3,000 steps; with 10, 0.4 apart.
+_GAIN = 8.0
+
+
+class Discriminator(nn.Module):
+    """Images (B, 3, S, S) -> scores (B,). Spectrally normalised, pooled between stages.
+
+    The first convolution sees the picture folded to half its side with four times the channels, and stages shrink by
+    pooling: on CPUs the backward pass of strided and full-size convolutions is what costs most.
+    """
+
+    def __init__(self, image_size: int, width: int) -> None:
+        super().__init__()
+        stages: list[nn.Module] = [nn.PixelUnshuffle(2), _conv(12, width), nn.SiLU()]
+        channels, side = width, image_size // 2
+        while side > 4:
+            wider = min(4 * width, channels * 2)
+            stages += [nn.AvgPool2d(2), _conv(channels, wider), nn.SiLU()]
+            channels, side = wider, side // 2
+        self.stages = nn.Sequential(*stages)
+        self.last = _conv(channels + 1, channels)
+        self.num_features = channels * side * side
+        self.score = spectral_norm(nn.Linear(self.num_features, 1))
+
+    def features(self, images: torch.Tensor) -> torch.Tensor:
+        """Return what the score is linear in, (B, num_features), of images (B, 3, S, S) as for `forward`."""
+        features = self.stages(images.to(memory_format=torch.channels_last))
+        return F.silu(self.last(_with_spread(features))).flatten(1)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """Return scores (B,) of images (B, 3, S, S) in [-1, 1]; B above 8 is a multiple of 8."""
+        return self.score(self.features(images)).squeeze(1).float()
+
+
+class _Scaled(nn.Module):
+    def __init__(self, gain: float) -> None:
+        super().__init__()
+        self.gain = gain
+
+    def forward(self, weight: torch.Tensor) -> torch.Tensor:
+        return self.gain * weight
+
+
+def normed(layer: nn.Module, gain: float) -> nn.Module:
+    """Return the layer with its weight kept at spectral norm `gain` (Miyato et al. 2018)."""
+    spectral_norm(layer)
+    register_parametrization(layer, "weight", _Scaled(gain))
+    return layer
+
+
+def _conv(inputs: int, outputs: int) -> nn.Module:
+    return normed(nn.Conv2d(inputs, outputs, 3, padding=1), _GAIN)
+
+
+def _with_spread(features: torch.Tensor) -> torch.Tensor:
+    """Append each group's standard deviation as a channel (Karras et al. 2018, section 3): it shows lost variety."""
+    groups = features.float().unflatten(0, (-1, min(GROUP, len(features))))
+    spread = (groups.var(dim=1, unbiased=False) + 1e-8).sqrt().mean(dim=(1, 2, 3))
+    spread = spread.repeat_interleave(groups.shape[1])[:, None, None, None]
+    return torch.cat([features, spread.expand(-1, 1, *features.shape[2:]).to(features.dtype)], dim=1)
