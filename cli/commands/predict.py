@@ -11,6 +11,7 @@ from cli.inputs.photo_folder import photos_in
 from cli.runs.processes import ProcessesOption, engine_of
 from cli.runs.progress import Bar, console
 from toolkit.command_line import as_flags
+from toolkit.imports import import_torch
 
 
 def predict(
@@ -30,6 +31,7 @@ def predict(
     processes: ProcessesOption = 1,
 ) -> None:
     """Segment photos of any size; of several processes each writes the pictures of its share."""
+    import_torch()
     from segmentation.predict.photos import KINDS, Pictures, picture_targets, predict_photos
     from segmentation.predict.segmenter import Segmenter
     from toolkit.files.workplace import workplace

@@ -8,6 +8,7 @@ import typer
 from cli.inputs.options import DeviceOption, GeneratorOption, PrecisionOption, SeedOption, WeightsOption, require
 from cli.reports.hints import discover_command, generator_words
 from cli.runs.progress import Bar, console
+from toolkit.imports import import_torch
 
 if TYPE_CHECKING:
     from generators.protocol import Generator, Latents
@@ -36,6 +37,7 @@ def sample(
         latents is None or (count is None and truncation is None),
         "--latents says which images; omit --count and --truncation",
     )
+    import_torch()
     import numpy as np
     import torch
 
