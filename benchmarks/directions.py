@@ -26,7 +26,7 @@ from toolkit.compute.engine import choose_engine
 from toolkit.directions import DirectionSet
 
 K, LATENT_DIM = 8, 64
-COMPARISON = CompareSettings(steps=2000, directions=K, shift_scale=1.0, min_shift=0.1)
+COMPARISON = CompareSettings(steps=2000, directions=K, max_alpha=1.0, min_alpha=0.1)
 DISCOVERY = dataclasses.replace(COMPARISON.training(), steps=1500, deformator="ortho", deformator_rate=1e-2)
 ENGINE = choose_engine("cpu", "fp32")
 
@@ -62,14 +62,14 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=5, help="two or more")
     parser.add_argument("--discover-steps", type=int, default=DISCOVERY.steps)
     parser.add_argument("--steps", type=int, default=COMPARISON.steps)
-    parser.add_argument("--shift", type=float, default=COMPARISON.shift_scale, help="largest shift")
+    parser.add_argument("--shift", type=float, default=COMPARISON.max_alpha, help="largest shift")
     given = parser.parse_args()
     torch.set_num_threads(1)
     found: dict[str, list[tuple[float, float, float]]] = {}
     for seed in range(given.seeds):
         generator = SceneGenerator(image_size=32, latent_dim=LATENT_DIM, mixing_seed=seed)
-        comparison = dataclasses.replace(COMPARISON, steps=given.steps, shift_scale=given.shift, seed=seed)
-        discovery = dataclasses.replace(DISCOVERY, steps=given.discover_steps, shift_scale=given.shift, seed=seed)
+        comparison = dataclasses.replace(COMPARISON, steps=given.steps, max_alpha=given.shift, seed=seed)
+        discovery = dataclasses.replace(DISCOVERY, steps=given.discover_steps, max_alpha=given.shift, seed=seed)
         makers = {
             "discovered (ortho)": lambda g=generator, d=discovery: discovered(g, d),
             "random orthonormal": lambda g=generator, s=seed: fixed("random", g, s),

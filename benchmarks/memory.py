@@ -26,7 +26,9 @@ EARLY = 100
 
 
 def segmenting(steps: int) -> Iterator[object]:
-    settings = SegmentationSettings(steps=steps, batch=8, width=4, validation_count=16, validate_every=50, augment=True)
+    settings = SegmentationSettings(
+        steps=steps, batch=8, width=4, validation_samples=16, validate_every=50, augment=True
+    )
     source = PriorSource(GENERATOR)
     return train(SegmentationState.start(GENERATOR, SHIFT, settings, ENGINE, source), settings, ENGINE)
 

@@ -95,11 +95,11 @@ def by_processes(rounds: int) -> Points:
     del rounds
     works = {
         "segment, batch 32, width 32": (
-            *("segment", "flowers64", "--steps", "40", "--batch", "32", "--width", "32", "--validation-count", "0"),
+            *("segment", "flowers64", "--steps", "40", "--batch", "32", "--width", "32", "--validation-samples", "0"),
             *("--mask-rule", "mean_thr"),
         ),
         "discover, batch 32, lenet": ("discover", "--steps", "60", "--reconstructor", "lenet"),
-        "synthesize, batch 32": ("synthesize", "flowers64", "--count", "1280", "--batch", "32"),
+        "synthesize, batch 32": ("synthesize", "flowers64", "--samples", "1280", "--batch", "32"),
     }
     for name, words in works.items():
         for processes in (1, 2):

@@ -30,6 +30,7 @@ from cli.commands import (
     train_generator,
     weights,
 )
+from cli.listing import FILES, add_command
 from cli.plug_ins import PLUGGED_IN, listed, with_plug_ins
 from cli.runs.processes import (
     ending_at_once,
@@ -93,33 +94,32 @@ app = typer.Typer(
     cls=_Commands,
     invoke_without_command=True,
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 _COMMANDS: dict[str, Callable[..., Any]] = {
     "demo": demo.demo,
-    "sample": sample.sample,
+    "predict": predict.predict,
+    "browse": browse.browse,
     "discover": discover.discover,
     "pick": pick.pick,
     "compare": compare.compare,
-    "browse": browse.browse,
     "label": label.label,
     "render-gif": render_gif.render_gif,
     "segment": segment.segment,
     "self-train": self_train.self_train,
     "synthesize": synthesize.synthesize,
     "eval": evaluate.evaluate,
-    "predict": predict.predict,
+    "sample": sample.sample,
+    "embed": embed.embed,
     "train-generator": train_generator.train_generator,
     "train-encoder": train_encoder.train_encoder,
-    "embed": embed.embed,
     "convert": convert.convert,
     "export": export.export,
 }
 for _name, _command in _COMMANDS.items():
-    app.command(_name)(_command)
-app.add_typer(weights.app, name="weights")
+    add_command(app, _name, _command)
+app.add_typer(weights.app, name="weights", rich_help_panel=FILES)
 _SHARED = ("discover", "segment", "synthesize", "eval", "predict", "train-generator", "train-encoder", "embed")
 
 

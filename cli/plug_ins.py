@@ -11,6 +11,7 @@ from typing import Any
 import typer
 from typer.core import TyperCommand
 
+from cli.listing import INSTALLED, add_command
 from toolkit.plug_ins import Table, offers
 
 
@@ -27,7 +28,7 @@ def listed(name: str) -> TyperCommand | None:
     if offer is None:
         return None
     package = "an installed package" if offer[0].dist is None else offer[0].dist.name
-    return TyperCommand(name, help=f"(a plug-in of {package})")
+    return TyperCommand(name, help=f"(a plug-in of {package})", rich_help_panel=INSTALLED)
 
 
 def with_plug_ins(name: str | None, command: Any) -> Any:
@@ -44,5 +45,5 @@ def with_plug_ins(name: str | None, command: Any) -> Any:
 
 def _made(name: str, function: Callable[..., Any]) -> Any:
     app = typer.Typer(add_completion=False)
-    app.command(name)(function)
+    add_command(app, name, function)
     return typer.main.get_command(app)

@@ -8,7 +8,7 @@ from discovery.methods.deformator.kinds import DEFORMATORS, RECONSTRUCTORS
 from toolkit.errors import UserError, named
 from toolkit.settings import Settings, require_parts, setting
 
-SHIFT_DISTRIBUTIONS = ("uniform", "normal")
+ALPHA_DISTRIBUTIONS = ("uniform", "normal")
 
 
 @dataclass(frozen=True)
@@ -41,9 +41,13 @@ class DiscoverySettings(Settings):
     reconstructor_size: int | None = setting(
         None, "side in pixels to which the reconstructor shrinks both images; not set: full size", minimum=32
     )
-    shift_scale: float = setting(6.0, "largest shift (its deviation if normal), in latent units", above=0)
-    min_shift: float = setting(0.5, "smallest shift, in latent units", minimum=0)
-    shift_distribution: str = setting("uniform", "distribution of the shift", choices=SHIFT_DISTRIBUTIONS)
+    max_alpha: float = setting(
+        6.0, "largest shift (its deviation if normal), in latent units", above=0, was="shift_scale"
+    )
+    min_alpha: float = setting(0.5, "smallest shift, in latent units", minimum=0, was="min_shift")
+    alpha_distribution: str = setting(
+        "uniform", "distribution of the shift", choices=ALPHA_DISTRIBUTIONS, was="shift_distribution"
+    )
     deformator_rate: float = setting(1e-4, "Adam learning rate of the deformator", above=0)
     reconstructor_rate: float = setting(1e-4, "Adam learning rate of the reconstructor", above=0)
     label_weight: float = setting(1.0, "weight of the cross entropy of the direction's number", minimum=0)
@@ -58,10 +62,10 @@ class DiscoverySettings(Settings):
     def __post_init__(self) -> None:
         super().__post_init__()
         require_parts(self.batch, self.micro_batch)
-        if self.min_shift >= self.shift_scale and self.shift_distribution == "uniform":
+        if self.min_alpha >= self.max_alpha and self.alpha_distribution == "uniform":
             raise UserError(
-                f"{named('min_shift')} is {self.min_shift} and {named('shift_scale')} {self.shift_scale}: every shift "
-                f"would be as long; let {named('min_shift')} be the smaller one"
+                f"{named('min_alpha')} is {self.min_alpha} and {named('max_alpha')} {self.max_alpha}: every shift "
+                f"would be as long; let {named('min_alpha')} be the smaller one"
             )
 
 
@@ -75,13 +79,17 @@ class PickSettings(Settings):
     kind: ClassVar[str] = "pick"
 
     samples: int = setting(48, "latents every direction is judged on", minimum=4)
-    longest: float = setting(6.0, "longest shift tried, in units of the latent space", above=0)
-    lengths: int = setting(4, "number of lengths tried, each three quarters of the one before", minimum=1)
+    max_alpha: float = setting(6.0, "longest shift tried, in units of the latent space", above=0, was="longest")
+    num_alphas: int = setting(
+        4, "number of shift lengths tried, each three quarters of the one before", minimum=1, was="lengths"
+    )
     finalists: int = setting(10, "directions that the operator score is computed for", minimum=1)
-    compared: int = setting(128, "latents on which the finalists' masks are compared with each other", minimum=4)
+    compared_samples: int = setting(
+        128, "latents on which the finalists' masks are compared with each other", minimum=4, was="compared"
+    )
     truncation: float | None = setting(None, "restrict latents to +- this", above=0)
     seed: int = setting(0, "names the latents", minimum=0)
 
     def alphas(self) -> list[float]:
         """Return the shift lengths in rising order."""
-        return [self.longest * SHORTER**i for i in reversed(range(self.lengths))]
+        return [self.max_alpha * SHORTER**i for i in reversed(range(self.num_alphas))]

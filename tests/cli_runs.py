@@ -9,7 +9,7 @@ DISCOVER = (
     "--log-every", "1", "--checkpoint-every", "2", "--precision", "fp32",
 )  # fmt: skip
 SEGMENT = (
-    "--steps", "200", "--batch", "16", "--width", "8", "--validation-count", "16", "--validate-every", "80",
+    "--steps", "200", "--batch", "16", "--width", "8", "--validation-samples", "16", "--validate-every", "80",
     "--rate", "0.005", "--checkpoint-every", "40", "--precision", "fp32",
 )  # fmt: skip
 

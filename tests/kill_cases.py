@@ -7,8 +7,8 @@ from pathlib import Path
 
 FP32 = ("--precision", "fp32")
 _SCENE = ("--generator", "scene@image_size=32")
-_PICK = ("--samples", 4, "--lengths", 1, "--finalists", 2, "--compared", 8, *FP32)
-_PAIRS = ("--count", 30, "--batch", 4, "--checkpoint-every", 2, *FP32)
+_PICK = ("--samples", 4, "--num-alphas", 1, "--finalists", 2, "--compared-samples", 8, *FP32)
+_PAIRS = ("--samples", 30, "--batch", 4, "--checkpoint-every", 2, *FP32)
 _SMALL = ("--batch", 8, "--width", 8, "--critic-width", 8, "--image-size", 32, "--latent-dim", 8, "--grid-every", 2,
           "--quality-every", 100, "--checkpoint-every", 2, "--log-every", 1, *FP32)  # fmt: skip
 
@@ -48,24 +48,25 @@ def cases(shared: Path) -> dict[str, Case]:
             "--checkpoint-every", 2, *FP32, "--out", "out")),
         "pick": Case(("pick", "set", *_PICK), _copied("free.safetensors")),
         "pick-out": Case(("pick", free, "--out", "out", *_PICK)),
-        "choose-out": Case(("pick", free, "--out", "out", "--choose", 1, "--alpha", 2)),
+        "choose-out": Case(("pick", free, "--out", "out", "--direction", 1, "--alpha", 2)),
         "compare": Case(("compare", free, shared / "other.safetensors", "--steps", 3, "--batch", 4,
             "--validation-batches", 1, "--log-every", 1, "--checkpoint-every", 1, *FP32, "--out", "out")),
         "compare-single": Case(("compare", chosen, f"again={chosen}", *FP32, "--out", "out")),
         "label": Case(("label", "set", 1, "bright sky"), _copied("free.safetensors")),
         "render-gif": Case(("render-gif", chosen, "--frames", 3, "--samples", 2, "--out", "a.gif")),
-        "sample": Case(("sample", *_SCENE, "--count", 4, "--out", "a.npy")),
-        "segment": Case(("segment", chosen, "--steps", 6, "--batch", 8, "--width", 4, "--validation-count", 4,
+        "sample": Case(("sample", *_SCENE, "--samples", 4, "--out", "a.npy")),
+        "segment": Case(("segment", chosen, "--steps", 6, "--batch", 8, "--width", 4, "--validation-samples", 4,
             "--validate-every", 3, "--checkpoint-every", 2, "--log-every", 1, "--augment", *FP32, "--out", "out")),
         "pairs": Case(("synthesize", chosen, *_PAIRS, "--out", "out")),
         "shards": Case(("synthesize", chosen, *_PAIRS, "--layout", "shards", "--shard-size", 7, "--out", "out")),
-        "self-train": Case(("self-train", shared / "teacher.safetensors", photos, "--rounds", 2, "--steps", 4,
+        "self-train": Case(("self-train", photos, "--segmenter", shared / "teacher.safetensors",
+            "--rounds", 2, "--steps", 4,
             "--batch", 8, "--image-size", 32, "--width", 4, "--core", 0.6, "--bar", 0.5, "--ground", 0.2, "--min-area",
             0.0, "--agreement", 0.0, "--rate", 0.01, "--max-border", 1, "--max-area", 1, "--validate-every", 2,
-            "--held-out", 0.1, "--checkpoint-every", 2, "--log-every", 1, *FP32, "--out", "out")),
-        "eval": Case(("eval", "--model", shared / "teacher.safetensors", "--images", photos, "--masks",
+            "--held-out-share", 0.1, "--checkpoint-every", 2, "--log-every", 1, *FP32, "--out", "out")),
+        "eval": Case(("eval", "--segmenter", shared / "teacher.safetensors", "--photos", photos, "--masks",
             shared / "masks", "--out", "out")),
-        "predict": Case(("predict", photos, "--model", shared / "teacher.safetensors", *FP32, "--out", "out")),
+        "predict": Case(("predict", photos, "--segmenter", shared / "teacher.safetensors", *FP32, "--out", "out")),
         "train-generator": Case(("train-generator", photos, "--steps", 4, *_SMALL, "--out", "out")),
         "bigbigan": Case(("train-generator", photos, "--objective", "bigbigan", "--encoder-width", 8, "--joint-width",
             8, "--steps", 3, *_SMALL, "--out", "out")),
@@ -80,7 +81,7 @@ def cases(shared: Path) -> dict[str, Case]:
         "convert-archive": Case(("convert", shared / "module.tar.gz", "--out", "g.safetensors")),
         "pull": Case(("weights", "pull", "z-cub"), _weights),
         "pull-archive": Case(("weights", "pull", "anime"), _weights),
-        "demo": Case(("demo", "--quick", "--generator", "scene", *FP32, "--out", "out")),
+        "demo": Case(("demo", "--smoke", "--generator", "scene", *FP32, "--out", "out")),
     }  # fmt: skip
 
 

@@ -74,7 +74,7 @@ def _discovered(engine: Engine, **changes) -> Results:
 
 def _segmented(engine: Engine, **changes) -> Results:
     settings = SegmentationSettings(
-        batch=10, width=4, steps=STEPS, validation_count=13, validate_every=STEPS, augment=True, **changes
+        batch=10, width=4, steps=STEPS, validation_samples=13, validate_every=STEPS, augment=True, **changes
     )
     generator = DiscGenerator()
     state = SegmentationState.start(generator, contrast_shift(), settings, engine, PriorSource(generator))
@@ -180,10 +180,10 @@ def commands(folder: Path, out: Path) -> None:
     photos, masks, size = folder / "photos", folder / "masks", ("--precision", "fp32")
     ran("embed", photos, "--out", out / "z.npy", "--batch", 2, "--skip-unreadable", "--sample")
     ran("predict", photos, "--out", out / "predicted", "--skip-unreadable")
-    ran("eval", "--model", "flowers64", "--images", folder / "good", "--masks", masks, "--out", out / "eval")
+    ran("eval", "--segmenter", "flowers64", "--photos", folder / "good", "--masks", masks, "--out", out / "eval")
     for layout in ("folder", "shards"):
         ran(
-            *("synthesize", folder / "d.safetensors", "--out", out / layout, "--count", 11, "--batch", 4),
+            *("synthesize", folder / "d.safetensors", "--out", out / layout, "--samples", 11, "--batch", 4),
             *("--layout", layout, "--shard-size", 4, *size),
         )
 

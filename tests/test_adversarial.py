@@ -125,7 +125,7 @@ def test_training_changes_everything_that_learns_and_reports_finite_figures():
 
 
 def test_the_rates_fall_at_the_end_only():
-    settings = dataclasses.replace(SETTINGS, steps=4, rate_decay=0.5)
+    settings = dataclasses.replace(SETTINGS, steps=4, decay_share=0.5)
     state = start(settings)
     seen = []
     for _ in train(state, PHOTOS, settings, ENGINE):

@@ -43,7 +43,7 @@ def test_wrong_file_type(tmp_path):
 
 
 def test_a_file_of_another_kind(directions, photos, tmp_path):
-    message = refused("predict", photos / "images", "--model", directions, "--out", tmp_path / "p")
+    message = refused("predict", photos / "images", "--segmenter", directions, "--out", tmp_path / "p")
     assert "direction set" in message
 
 
@@ -98,7 +98,15 @@ def test_one_corrupt_jpeg_is_named(photos):
 def test_masks_of_another_size(photos, segmenter):
     write_picture(photos / "masks" / "2.png", np.zeros((16, 40), np.uint8))
     message = refused(
-        "eval", "--model", segmenter, "--images", photos / "images", "--masks", photos / "masks", "--out", photos / "e"
+        "eval",
+        "--segmenter",
+        segmenter,
+        "--photos",
+        photos / "images",
+        "--masks",
+        photos / "masks",
+        "--out",
+        photos / "e",
     )
     assert "40 x 16" in message
     assert "32 x 32" in message
@@ -107,7 +115,7 @@ def test_masks_of_another_size(photos, segmenter):
 
 def test_photos_without_masks(photos, segmenter):
     (photos / "masks" / "2.png").unlink()
-    arguments = ("eval", "--model", segmenter, "--images", photos / "images", "--masks", photos / "masks")
+    arguments = ("eval", "--segmenter", segmenter, "--photos", photos / "images", "--masks", photos / "masks")
     assert "2.jpg" in refused(*arguments, "--out", photos / "e")
     assert "left out 1 images without a mask" in ran(*arguments, "--out", photos / "e", "--ignore-unpaired")
 
@@ -219,14 +227,14 @@ def test_eval_into_a_run_folder_is_refused(directions, photos, tmp_path):
     run = tmp_path / "s"
     ran("segment", directions, "--out", run, *SEGMENT, "--steps", "2")
     before = (run / "result.json").read_bytes()
-    folders = ("--images", photos / "images", "--masks", photos / "masks")
-    assert "run folder" in refused("eval", "--model", run, *folders, "--out", run)
+    folders = ("--photos", photos / "images", "--masks", photos / "masks")
+    assert "run folder" in refused("eval", "--segmenter", run, *folders, "--out", run)
     assert (run / "result.json").read_bytes() == before
 
 
 def test_validation_photos_are_read_before_training(directions, photos, tmp_path):
     write_picture(photos / "masks" / "2.png", np.zeros((16, 40), np.uint8))
-    folders = ("--images", photos / "images", "--masks", photos / "masks")
+    folders = ("--photos", photos / "images", "--masks", photos / "masks")
     assert "40 x 16" in refused("segment", directions, "--out", tmp_path / "s", *SEGMENT, *folders)
     assert not (tmp_path / "s").exists()
 
@@ -241,9 +249,9 @@ def test_a_refused_start_does_not_block_the_corrected_command(directions, tmp_pa
 def test_lengths_that_shift_nowhere(alpha, directions, tmp_path):
     lengths = ("--direction", "0", "--alpha", alpha)
     assert "--alpha" in refused("segment", directions, *lengths, "--out", tmp_path / "s", *SEGMENT)
-    assert "--alpha" in refused("pick", directions, "--choose", "0", "--alpha", alpha)
+    assert "--alpha" in refused("pick", directions, "--direction", "0", "--alpha", alpha)
     assert "--alpha" in refused(
-        "render-gif", directions, "--direction", "0", "--reach", alpha, "--out", tmp_path / "x.gif"
+        "render-gif", directions, "--direction", "0", "--alpha", alpha, "--out", tmp_path / "x.gif"
     )
 
 
@@ -287,19 +295,19 @@ def test_a_folder_named_like_a_generator_changes_nothing(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "scene").mkdir()
     ran("discover", "--generator", "scene", "--out", "d", *DISCOVER)
-    ran("pick", "d", "--choose", "1", "--alpha", "2")
+    ran("pick", "d", "--direction", "1", "--alpha", "2")
     ran("render-gif", "d", "--frames", "3", "--samples", "1", "--out", "x.gif")
 
 
 def test_brackets_in_names_are_no_markup(directions, tmp_path):
     ran("label", directions, "0", "[/x]")
-    assert "o[red]ut.png" in ran("sample", "--generator", "scene", "--count", "1", "--out", tmp_path / "o[red]ut.png")
+    assert "o[red]ut.png" in ran("sample", "--generator", "scene", "--samples", "1", "--out", tmp_path / "o[red]ut.png")
 
 
 def test_flags_that_would_be_ignored(directions, tmp_path):
     np.save(tmp_path / "z.npy", np.zeros((2, 16), np.float32))
     sample = ("sample", "--generator", "scene", "--latents", tmp_path / "z.npy", "--out", tmp_path / "x.png")
-    assert "--count" in refused(*sample, "--count", "5")
+    assert "--samples" in refused(*sample, "--samples", "5")
     maps = ("eval", "--predictions", tmp_path, "--masks", tmp_path, "--out", tmp_path / "e")
     assert "--refine" in refused(*maps, "--refine")
 
@@ -317,7 +325,7 @@ def test_two_processes_in_one_folder(tmp_path):
 
 def test_an_unreadable_photo_leaves_no_folder(tmp_path, segmenter):
     (tmp_path / "x.jpg").write_text("no photo")
-    assert "x.jpg" in refused("predict", tmp_path / "x.jpg", "--model", segmenter, "--out", tmp_path / "o")
+    assert "x.jpg" in refused("predict", tmp_path / "x.jpg", "--segmenter", segmenter, "--out", tmp_path / "o")
     assert not (tmp_path / "o").exists()
 
 
@@ -340,13 +348,13 @@ def test_a_log_that_cannot_be_written_costs_no_training(tmp_path, monkeypatch):
 
 def test_predictions_among_the_photos(photos, segmenter):
     out = photos / "images" / "out"
-    assert "--out" in refused("predict", photos / "images", "--model", segmenter, "--out", out)
+    assert "--out" in refused("predict", photos / "images", "--segmenter", segmenter, "--out", out)
     assert not out.exists()
 
 
 @pytest.mark.parametrize(
     "command",
-    [("train-generator",), ("self-train", "flowers64"), ("embed", "--generator", "flowers64")],
+    [("train-generator",), ("self-train",), ("embed", "--generator", "flowers64")],
     ids=lambda command: command[0],
 )
 def test_output_among_the_photos_is_refused(command, tmp_path):

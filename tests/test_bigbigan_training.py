@@ -321,7 +321,7 @@ def test_the_command_writes_generator_encoder_and_pictures(joint_run, tmp_path):
         assert sorted(path.name for path in (folder / kind).iterdir()) == ["0000002.png", "0000003.png"]
     with Image.open(folder / "nearest.png") as picture:
         assert picture.size[1] > 64
-    ran("sample", "--generator", folder, "--count", "2", "--out", tmp_path / "s.npy")
+    ran("sample", "--generator", folder, "--samples", "2", "--out", tmp_path / "s.npy")
     assert np.load(tmp_path / "s.npy").shape == (2, 3, 32, 32)
 
 

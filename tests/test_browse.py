@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 import torch
 from cli_runs import ran, refused
-from PIL import Image, ImageSequence
+from PIL import Image
 
 from cli.browse.app import Page
 from cli.browse.guard import LARGEST_BODY
@@ -26,15 +26,14 @@ from cli.browse.pictures import FRAMES_A_SIDE, Pictures
 from cli.browse.server import ADDRESS, BrowseServer, bound_socket
 from cli.browse.set import BrowsedSet
 from cli.browse.worker import NewestFirst, Recent
-from generators.catalogue import open_generator, shipped_file
-from generators.encoder.network import Encoder, EncoderNetwork, EncoderShape, load_encoder
+from generators.encoder.network import Encoder, EncoderNetwork, EncoderShape
 from generators.scene import FACTORS, SceneGenerator
 from segmentation.predict.segmenter import Segmenter
 from segmentation.unet.network import UNet
 from toolkit.compute.engine import choose_engine
 from toolkit.directions import Choice, DirectionSet
 
-IMAGES = 5  # side by side unless told
+IMAGES = 5  # side by side by default
 WITHIN = (57, 265)  # row and column of a pixel of the second image's object
 DARKER = 2  # the direction that darkens the ground and lightens the object
 
@@ -376,124 +375,6 @@ def test_without_a_segmenter_a_line_says_so(shipped_browser):
     assert "--segmenter" in answer["error"]
 
 
-# ---------------------------------------------------------------- a photo under the sliders
-
-
-def png_of(colour: tuple[int, int, int], size: tuple[int, int] = (60, 40)) -> bytes:
-    buffer = io.BytesIO()
-    Image.new("RGB", size, colour).save(buffer, "PNG")
-    return buffer.getvalue()
-
-
-def test_a_photo_is_what_the_sliders_move(browser):
-    status, answer = browser.upload(png_of((200, 30, 60)), to="/api/embed?tab=a")
-    assert status == 200
-    assert pixels(base64.b64decode(answer["square"].partition(",")[2])).shape == (256, 256, 3)
-    assert 0 < answer["error"] < 2
-    shown = browser.picture("/api/shifted", direction=DARKER, alpha=3, photo=answer["photo"], rule="lighting")
-    assert shown.shape == (256, 4 * 256, 3)  # photo, before, after, mask
-    assert np.abs(shown[100, 100].astype(int) - [200, 30, 60]).max() < 12
-    before, after = shown[:, 256:512].astype(int), shown[:, 512:768].astype(int)
-    assert np.abs(before - after).mean() > 5
-    strip = browser.picture(f"/api/strip/{DARKER}", reach=3, photo=answer["photo"])
-    moved = [strip[:, 32 * i : 32 * (i + 1)].astype(int) for i in (FRAMES_A_SIDE, 2 * FRAMES_A_SIDE)]
-    small = [np.asarray(Image.fromarray(one.astype(np.uint8)).resize((32, 32))).astype(int) for one in (before, after)]
-    for one, other in zip(moved, small, strict=True):  # its middle is before, its end is after
-        assert np.abs(one - other).mean() < 6
-
-
-def test_a_photo_is_embedded_as_toolkit_embed_does(tmp_path):
-    (tmp_path / "photos").mkdir()
-    content = (shipped_file("photos") / "flower.jpg").read_bytes()
-    (tmp_path / "photos" / "flower.jpg").write_bytes(content)
-    ran("embed", tmp_path / "photos", "--out", tmp_path / "z.npy", "--refine", 3, "--device", "cpu")
-    encoder, cpu = load_encoder(shipped_file("encoders") / "flowers64.safetensors"), torch.device("cpu")
-    embedded = PhotoEmbedder(encoder, open_generator("flowers64"), cpu).embed(content, "flower.jpg", 3)
-    assert np.array_equal(embedded.z.numpy(), np.load(tmp_path / "z.npy"))
-
-
-def test_a_photo_refined_is_another_latent_and_each_is_embedded_once(browser, monkeypatch):
-    embedded: list[tuple[str, int]] = []
-    embed = PhotoEmbedder.embed
-
-    def counted(self, content, name, steps):
-        embedded.append((name, steps))
-        return embed(self, content, name, steps)
-
-    monkeypatch.setattr(PhotoEmbedder, "embed", counted)
-    photo = png_of((90, 60, 200))
-    answers = [
-        browser.upload(photo, name, f"/api/embed?tab=a&refine={n}")[1] for name, n in (("a", 0), ("b", 8), ("c", 0))
-    ]
-    plain, refined, again = answers
-    assert (again, embedded) == (plain, [("a", 0), ("b", 8)])
-    assert refined["photo"] != plain["photo"]
-    assert refined["error"] < plain["error"]
-
-
-def test_only_the_newest_photos_are_remembered(browser):
-    first = browser.upload(png_of((0, 0, 0)), to="/api/embed?tab=a")[1]["photo"]
-    for level in range(1, 17):
-        status, newest = browser.upload(png_of((level, 0, 0)), to="/api/embed?tab=a")
-        assert status == 200
-    assert browser.get("/api/strip/0", reach=2, photo=newest["photo"], tab="a")
-    assert "not remembered" in browser.refused(f"/api/strip/0?reach=2&photo={first}&tab=a")
-
-
-def test_without_an_encoder_a_line_says_so(shipped_browser):
-    status, answer = shipped_browser.upload(png_of((1, 2, 3)), to="/api/embed?tab=a")
-    assert (status, answer["error"]) == (400, "no encoder comes with scene")
-    assert json.loads(shipped_browser.get("/api/set"))["no_embedder"] == "no encoder comes with scene"
-
-
-# ---------------------------------------------------------------- what is saved
-
-
-def saved(browser, kind: str, **query: object) -> tuple[bytes, str]:
-    """Return a saved file and its name."""
-    status, content, headers = browser.ask(f"/api/save/{kind}?{urlencode({'tab': 'a', **query}, doseq=True)}")
-    assert status == 200, content
-    return content, headers["content-disposition"].removeprefix('attachment; filename="').removesuffix('"')
-
-
-def test_picture_and_mask_are_saved_pixel_to_pixel(browser):
-    edit = {"direction": [DARKER, 0], "alpha": [4, -1.5], "seed": 7, "images": 2, "rule": "lighting"}
-    picture, name = saved(browser, "picture", **edit)
-    mask, mask_name = saved(browser, "mask", **edit)
-    assert name == "seed7_direction_2+4_0-1.5_picture.png"
-    assert mask_name == "seed7_direction_2+4_0-1.5_mask.png"
-    assert picture.startswith(b"\x89PNG")
-    picture, mask = pixels(picture), pixels(mask)
-    assert picture.shape == mask.shape == (128, 2 * 128, 3)  # images of 32 pixels grow to 128
-    assert set(np.unique(mask)) == {0, 255}
-    brightness = picture.mean(axis=2)
-    assert brightness[mask[..., 0] == 255].mean() > brightness[mask[..., 0] == 0].mean() + 60
-    shown = browser.picture("/api/shifted", **edit)
-    after = np.asarray(Image.fromarray(shown[160:320]).resize((256, 128))).astype(int)
-    assert np.abs(after - picture).mean() < 4  # what the page shows as after
-
-
-def test_the_animation_goes_from_before_to_after_and_back(browser):
-    edit = {"direction": DARKER, "alpha": 4, "images": 1}
-    content, name = saved(browser, "animation", **edit)
-    assert name == "seed0_direction_2+4_animation.gif"
-    with Image.open(io.BytesIO(content)) as image:
-        shots = [np.asarray(frame.convert("RGB")).astype(int) for frame in ImageSequence.Iterator(image)]
-        assert (image.format, image.info["loop"], len(shots)) == ("GIF", 0, 30)
-    ends = [pixels(saved(browser, "picture", **{**edit, "alpha": alpha})[0]).astype(int) for alpha in (0, 4)]
-    for shot, end in zip((shots[0], shots[15]), ends, strict=True):
-        assert np.abs(shot - end).mean() < 8  # a GIF has 256 colours
-    corners = [shot[:30, -30:].mean() for shot in shots]
-    assert corners[0] > corners[7] + 5 > corners[15] + 10
-    assert abs(corners[1] - corners[-1]) < 1
-
-
-def test_what_is_saved_of_a_photo_is_named_so(browser):
-    photo = browser.upload(png_of((200, 30, 60)), to="/api/embed?tab=a")[1]["photo"]
-    picture, name = saved(browser, "picture", direction=1, alpha=2, photo=photo)
-    assert (pixels(picture).shape, name) == ((128, 128, 3), "photo_direction_1+2_picture.png")
-
-
 # ---------------------------------------------------------------- who may ask
 
 
@@ -660,6 +541,22 @@ def test_an_encoder_that_is_named_has_to_fit(tmp_path):
     words = ("browse", tmp_path / "run", "--no-open", "--encoder")
     assert "the encoder estimates latents of flowers64" in refused(*words, "flowers64")
     assert "nowhere" in refused(*words, tmp_path / "nowhere")
+
+
+def described_by(monkeypatch, *words: object) -> dict:
+    """Return what the page that a command serves says of itself."""
+    pages: list[Page] = []
+    monkeypatch.setattr("cli.browse.server.BrowseServer.__init__", lambda _, page: pages.append(page))
+    monkeypatch.setattr("cli.browse.server.BrowseServer.run", lambda *_, **__: None)
+    ran("browse", *words, "--no-open", "--port", 0, "--device", "cpu")
+    return pages[0].described()
+
+
+def test_the_generators_own_encoder_is_taken_or_the_page_says_how_to_make_one(tmp_path, monkeypatch):
+    scene_set().save(tmp_path / "run" / "directions.safetensors")
+    assert described_by(monkeypatch)["no_embedder"] is None
+    line = described_by(monkeypatch, tmp_path / "run")["no_embedder"]
+    assert line.startswith("no encoder comes with scene; give --encoder, or make one: toolkit train-encoder ")
 
 
 def test_the_command_is_listed():

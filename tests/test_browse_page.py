@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -118,6 +119,10 @@ def slide(page, slider: str, value: float) -> None:
     page.locator(slider).fill(str(value))
 
 
+ALPHA = "#alpha-25"  # the slider of the chosen direction
+TYPED = "#sliders input[type=number]"
+
+
 def has_strip(page, row) -> bool:
     return row.locator("img[src]").count() == 1
 
@@ -137,17 +142,50 @@ def test_strips_are_drawn_when_they_come_into_sight(page):
     last.locator("img[src]").wait_for()
 
 
-@pytest.mark.parametrize("slider", ["#alpha", "#seed"])
-def test_a_slider_changes_the_picture(page, slider):
+@pytest.mark.parametrize("slider", [ALPHA, "#seed", "#images"])
+def test_a_number_changes_the_picture(page, slider):
     before = picture(page)
     assert changed_picture(page, lambda: slide(page, slider, 3)) != before
 
 
 def test_the_newest_place_of_a_slider_is_what_is_shown(page):
-    shown = changed_picture(page, lambda: slide(page, "#alpha", -7.5))
+    shown = changed_picture(page, lambda: slide(page, ALPHA, -7.5))
     for value in (1, 2, 3, 4, 5, 6, -7.5):
-        slide(page, "#alpha", value)
+        slide(page, ALPHA, value)
     assert settled_picture(page) == shown
+
+
+def test_a_slider_and_the_number_beside_it_are_one(page):
+    number = page.locator(TYPED)
+    slide(page, ALPHA, -7.5)
+    assert number.input_value() == "-7.5"
+    shown = changed_picture(page, lambda: number.fill("2.25"))  # between two places of the slider
+    assert page.input_value(ALPHA) in ("2.2", "2.3")
+    assert "at +2.25" in page.get_attribute("#shifted", "alt")
+    assert changed_picture(page, lambda: number.fill("20")) != shown  # beyond the slider's end, which moves
+    assert page.input_value(ALPHA) == "20"
+    slide(page, "#reach", 3)
+    assert page.input_value("#reach-number") == "3"
+
+
+@pytest.mark.parametrize(
+    ("field", "wrong", "kept"), [(TYPED, "101", "6"), (TYPED, "", "6"), ("#seed", "1.5", "0"), ("#images", "9", "5")]
+)
+def test_a_number_that_cannot_be_is_marked_and_gives_way(page, field, wrong, kept):
+    before = page.get_attribute("#shifted", "src")
+    page.fill(field, wrong)
+    assert page.get_attribute(field, "aria-invalid") == "true"
+    page.focus("#find")
+    assert page.input_value(field) == kept
+    assert page.get_attribute(field, "aria-invalid") is None
+    assert page.get_attribute("#shifted", "src") == before
+
+
+def test_any_seed_can_be_typed(page):
+    seen = [changed_picture(page, partial(page.fill, "#seed", str(seed))) for seed in (2**31 - 1, 123456)]
+    seen.append(changed_picture(page, lambda: page.click("#another")))
+    assert len(set(seen)) == 3
+    assert page.input_value("#seed") not in ("0", "123456")
 
 
 def test_the_reach_redraws_the_strips_in_sight(page):
@@ -158,13 +196,107 @@ def test_the_reach_redraws_the_strips_in_sight(page):
     expect(strip).not_to_have_attribute("src", before)
 
 
-def test_mask_rule_and_second_direction_change_the_picture(page):
+def test_mask_rule_and_more_directions_change_the_picture(page):
     seen = [picture(page)]
     seen.append(changed_picture(page, lambda: page.select_option("#rule", "light-dark")))
     seen.append(changed_picture(page, lambda: page.uncheck("#mask")))
-    page.select_option("#second", "39")
-    seen.append(changed_picture(page, lambda: slide(page, "#second-alpha", 5)))
+    assert page.is_disabled("[data-save=mask]")
+    for number in ("39", "5"):
+        seen.append(changed_picture(page, partial(page.select_option, "#add", number)))
+    seen.append(changed_picture(page, lambda: slide(page, "#alpha-39", 5)))
     assert len(set(seen)) == len(seen)
+    assert page.locator(".slider").count() == 3
+    back = [changed_picture(page, partial(page.click, f"[aria-label='Remove direction {n}']")) for n in ("39", "5")]
+    assert back[-1] == seen[2]
+    assert page.locator(".slider").count() == 1
+
+
+def test_rows_are_added_and_removed_and_change_places(page):
+    row = page.locator("#list .row").nth(3)
+    number = row.locator(".index").inner_text()
+    changed_picture(page, lambda: row.locator(".plus").click())
+    assert page.inner_text("#number") == "25"  # still the selected one
+    assert page.locator(".slider").count() == 2
+    both = settled_picture(page)
+    row.locator(".who").click()
+    assert page.inner_text("#number") == number
+    labels = page.locator(".slider label").all_inner_texts()
+    assert [label.split()[0] for label in labels] == [number, "25"]
+    assert settled_picture(page) == both  # the same sum
+    changed_picture(page, lambda: page.locator("#list [data-index='25'] .plus").click())
+    assert page.locator(".slider").count() == 1
+
+
+def test_no_more_directions_than_the_server_takes(page):
+    for number in (1, 2, 3, 4, 5, 6, 7):
+        page.select_option("#add", str(number))
+    assert page.locator(".slider").count() == 8
+    assert page.is_disabled("#add")
+    page.locator("#list .row .plus:visible").last.click()
+    expect(page.locator("#status.wrong")).to_contain_text("8 directions are moved along, which is the most")
+    assert page.locator(".slider").count() == 8
+
+
+@pytest.mark.parametrize(("kind", "start"), [("picture", b"\x89PNG"), ("mask", b"\x89PNG"), ("animation", b"GIF89a")])
+def test_what_is_shown_is_saved(page, kind, start):
+    page.select_option("#add", "39")
+    page.locator(TYPED).nth(1).fill("2.5")
+    with page.expect_download() as saving:
+        page.click(f"[data-save={kind}]")
+    ending = "gif" if kind == "animation" else "png"
+    assert saving.value.suggested_filename == f"seed0_direction_25+6_39+2.5_{kind}.{ending}"
+    assert Path(saving.value.path()).read_bytes().startswith(start)
+    expect(page.locator("#status")).to_contain_text(f"saved {saving.value.suggested_filename}")
+
+
+def dropped(page, photo: Path) -> None:
+    """Drop a photo on the page, as from a folder of files."""
+    content = list(photo.read_bytes())
+    transfer = page.evaluate_handle(
+        """([content, name]) => {
+            const transfer = new DataTransfer();
+            transfer.items.add(new File([new Uint8Array(content)], name, { type: "image/jpeg" }));
+            return transfer;
+        }""",
+        [content, photo.name],
+    )
+    page.dispatch_event("#list", "dragover", {"dataTransfer": transfer})
+    page.dispatch_event("#list", "drop", {"dataTransfer": transfer})
+
+
+def test_a_photo_is_moved_by_the_sliders(page):
+    page.locator("#list .row img[src]").first.wait_for()
+    strip = page.get_attribute("#list .row img >> nth=0", "src")
+    of_seed = picture(page)
+    seen = [changed_picture(page, lambda: dropped(page, PHOTO))]
+    assert page.inner_text("#held-name") == "flower.jpg"
+    assert page.locator(".labels span").all_inner_texts() == ["photo", "before", "after", "mask"]
+    expect(page.locator("#list .row img").first).not_to_have_attribute("src", strip)
+    error = float(page.inner_text("#error").split()[1])
+    seen.append(changed_picture(page, lambda: slide(page, ALPHA, -4)))
+    page.fill("#steps", "20")
+    seen.append(changed_picture(page, lambda: page.press("#steps", "Enter")))
+    assert page.inner_text("#error").endswith("after 20 steps")
+    assert float(page.inner_text("#error").split()[1]) < error
+    with page.expect_download() as saving:
+        page.click("[data-save=picture]")
+    assert saving.value.suggested_filename == "photo_direction_25-4_picture.png"
+    changed_picture(page, lambda: page.click("#let-go"))
+    assert changed_picture(page, lambda: slide(page, ALPHA, 6)) == of_seed
+    assert len({*seen, of_seed}) == 4
+
+
+def test_every_control_has_a_name(page):
+    page.select_option("#add", "39")
+    page.set_input_files("#own-file", PHOTO)
+    page.wait_for_selector("#held:visible")
+    nameless = page.evaluate(
+        """() => [...document.querySelectorAll("button, input, select")].filter((control) =>
+            !control.closest("[hidden]") && !control.getAttribute("aria-label")
+            && ![...(control.labels ?? [])].some((label) => label.innerText.trim())
+            && !(control.tagName === "BUTTON" && control.innerText.trim())).map((control) => control.outerHTML)"""
+    )
+    assert nameless == []
 
 
 def test_finding_and_sorting(page):
@@ -181,7 +313,7 @@ def test_finding_and_sorting(page):
 
 def test_the_list_is_used_by_keys_alone(page):
     page.focus("#find")
-    for _ in range(4):  # sorting, its order, reach, seed
+    for _ in range(4):  # sorting, its order, reach, its number
         page.keyboard.press("Tab")
     page.keyboard.press("Tab")
     focused = "document.activeElement.dataset.index"
@@ -193,6 +325,9 @@ def test_the_list_is_used_by_keys_alone(page):
     changed_picture(page, lambda: page.keyboard.press("Enter"))
     assert page.inner_text("#number") == below
     assert page.locator("[aria-selected=true]").get_attribute("data-index") == below
+    page.keyboard.press("ArrowDown")
+    changed_picture(page, lambda: page.keyboard.press("+"))
+    assert page.locator(".slider").count() == 2
     page.keyboard.press("End")
     assert page.evaluate(f"document.activeElement === document.querySelector('#list').lastElementChild && {focused}")
     outline = page.evaluate("getComputedStyle(document.activeElement).outlineStyle")
@@ -204,26 +339,37 @@ def test_a_click_on_a_frame_takes_its_alpha(page):
     strip = row.locator(".strip").bounding_box()
     row.locator(".strip").click(position={"x": 2, "y": strip["height"] / 2})
     assert page.inner_text("#number") == row.locator(".index").inner_text()
-    assert page.input_value("#alpha") == "-6"
+    assert page.input_value(TYPED) == "-6"
 
 
 def test_a_photo_comes_back_with_its_mask(page):
-    page.click("text=Try a photo")
+    page.click("text=Segment a photo")
     page.set_input_files("#file", PHOTO)
     page.wait_for_selector("#found-mask[src]")
     sources = {kind: page.get_attribute(f"#found-{kind}", "src") for kind in ("photo", "mask", "soft")}
     assert len(set(sources.values())) == 3
     share = int(re.findall(r"\d+", page.inner_text("#share"))[0])
     assert 15 < share < 40
-    assert "toolkit predict flower.jpg --model flowers64" in page.inner_text("#status")
+    assert "toolkit predict flower.jpg --segmenter flowers64" in page.inner_text("#status")
 
 
 def test_the_page_fits_a_phone(chromium, shipped):
     with page_at(chromium, shipped) as opened:
         opened.set_viewport_size({"width": 360, "height": 740})
         assert opened.evaluate("document.documentElement.scrollWidth") <= 360
+        opened.set_input_files("#own-file", PHOTO)
+        opened.wait_for_selector("#held:visible")
+        for number in ("39", "5"):
+            opened.select_option("#add", number)
+        assert opened.evaluate("document.documentElement.scrollWidth") <= 360
+        top = "document.getElementById('{}').getBoundingClientRect().top"
+        assert opened.evaluate(f"{top.format('detail')} < {top.format('list')}")
+        opened.focus("#back")  # the detail comes first to the keyboard too
+        assert (
+            opened.evaluate("document.activeElement.compareDocumentPosition(document.getElementById('find'))") & 4
+        )  # Node.DOCUMENT_POSITION_FOLLOWING
         opened.locator("#list .row").nth(5).click()
-        opened.click("text=Back to the list")
+        opened.click("#back")
         assert opened.locator("#list .row").nth(5).evaluate("row => row === document.activeElement")
 
 
@@ -238,7 +384,7 @@ def test_a_refusal_is_one_line_on_the_page(chromium, shipped, tmp_path):
     opened = chromium.new_page()
     opened.goto(shipped)
     opened.wait_for_selector("#shifted[src]")
-    opened.click("text=Try a photo")
+    opened.click("text=Segment a photo")
     opened.set_input_files("#file", broken)
     opened.wait_for_selector("#status.wrong")
     assert opened.inner_text("#status").startswith("cannot read the photo broken.png (")
@@ -253,7 +399,8 @@ def test_a_shipped_set_is_copied_named_and_chosen_and_found_again(chromium, tmp_
         page.fill("#new-name", "darker ground")
         page.keyboard.press("Enter")
         expect(page.locator("#name")).to_have_text("darker_ground")
-        slide(page, "#alpha", -3.5)
+        assert page.locator(".slider label").inner_text() == "25 darker_ground"
+        slide(page, ALPHA, -3.5)
         page.click("#choose")
         expect(page.locator("#status")).to_contain_text("chose darker_ground, -3.50")
         assert "toolkit segment flowers64-directions" in page.inner_text("#status")
@@ -261,6 +408,6 @@ def test_a_shipped_set_is_copied_named_and_chosen_and_found_again(chromium, tmp_
     assert (copy / "human_annotation.txt").read_text() == "25: darker_ground\n"
     with browsing(tmp_path, "flowers64-directions") as address, page_at(chromium, address) as page:
         assert page.inner_text("#name") == "darker_ground"
-        assert page.input_value("#alpha") == "-3.5"
+        assert page.input_value(TYPED) == "-3.5"
         page.fill("#find", "darker")
         assert page.locator("#list .row").count() == 1

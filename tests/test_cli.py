@@ -98,7 +98,7 @@ def test_a_flag_wins_over_the_settings_file(discovered, tmp_path):
 
 
 def test_pick_scores_all_directions_and_draws_why(discovered):
-    text = ran("pick", discovered, "--samples", "8", "--lengths", "2", "--finalists", "3")
+    text = ran("pick", discovered, "--samples", "8", "--num-alphas", "2", "--finalists", "3")
     picked = DirectionSet.load(discovered)
     assert picked.choice is not None
     assert len(picked.scores["score"]) == 6
@@ -110,13 +110,13 @@ def test_pick_scores_all_directions_and_draws_why(discovered):
 
 
 def test_pick_by_hand(discovered):
-    ran("pick", discovered, "--choose", "2", "--alpha", "-1.5")
+    ran("pick", discovered, "--direction", "2", "--alpha", "-1.5")
     assert DirectionSet.load(discovered).choice == Choice(2, -1, 1.5)
 
 
 def test_labels_in_the_annotation_file_become_names(discovered):
     (discovered / "human_annotation.txt").write_text("3: darker ground\n")
-    ran("pick", discovered, "--choose", "darker_ground", "--alpha", "2")
+    ran("pick", discovered, "--direction", "darker_ground", "--alpha", "2")
     found = DirectionSet.load(discovered)
     assert found.names[3] == "darker_ground"
     assert found.choice == Choice(3, 1, 2.0)
@@ -140,7 +140,7 @@ def test_render_gif(true_set, tmp_path, ending):
 
 
 def test_sample_grid_and_array_hold_the_same_images(tmp_path):
-    ran("sample", "--generator", "scene", "--count", "3", "--seed", "4", "--out", tmp_path / "a.npy", "--batch", "2")
+    ran("sample", "--generator", "scene", "--samples", "3", "--seed", "4", "--out", tmp_path / "a.npy", "--batch", "2")
     array = np.load(tmp_path / "a.npy")
     assert array.shape == (3, 3, 64, 64)
     assert array.dtype == np.float32
@@ -148,7 +148,7 @@ def test_sample_grid_and_array_hold_the_same_images(tmp_path):
     np.save(tmp_path / "z.npy", z.numpy())
     ran("sample", "--generator", "scene", "--latents", tmp_path / "z.npy", "--out", tmp_path / "b.npy")
     assert np.array_equal(array, np.load(tmp_path / "b.npy"))
-    ran("sample", "--generator", "scene", "--count", "3", "--seed", "4", "--out", tmp_path / "c.png")
+    ran("sample", "--generator", "scene", "--samples", "3", "--seed", "4", "--out", tmp_path / "c.png")
     with Image.open(tmp_path / "c.png") as picture:
         assert np.array_equal(
             np.asarray(picture)[:64, :64],
@@ -158,8 +158,8 @@ def test_sample_grid_and_array_hold_the_same_images(tmp_path):
 
 def test_segment_learns_the_scene(segmenter, photos, tmp_path):
     out = tmp_path / "figures"
-    arguments = ("--images", photos / "images", "--masks", photos / "masks", "--name", "scenes")
-    text = ran("eval", "--model", segmenter, *arguments, "--out", out)
+    arguments = ("--photos", photos / "images", "--masks", photos / "masks", "--name", "scenes")
+    text = ran("eval", "--segmenter", segmenter, *arguments, "--out", out)
     result = json.loads((out / "result.json").read_text())["datasets"][0]
     assert result["dataset"] == "scenes"
     assert result["images"] == 5
@@ -185,7 +185,7 @@ def test_segment_with_embeddings_and_photo_validation(true_set, photos, tmp_path
     np.save(tmp_path / "z.npy", SceneGenerator().sample(20, Stream(3, "z")).z.numpy())
     ran(
         "segment", true_set, "--out", tmp_path / "run", "--embeddings", tmp_path / "z.npy", "--z-noise", "0.2",
-        "--images", photos / "images", "--masks", photos / "masks", *SEGMENT, "--steps", "4",
+        "--validation-photos", photos / "images", "--validation-masks", photos / "masks", *SEGMENT, "--steps", "4",
     )  # fmt: skip
     assert 0 <= json.loads((tmp_path / "run" / "result.json").read_text())["photo_iou"] <= 1
 
@@ -199,10 +199,10 @@ def test_eval_of_maps_against_masks(photos, tmp_path):
 
 
 def test_eval_of_several_data_sets(segmenter, photos, tmp_path):
-    one = ("--images", photos / "images", "--masks", photos / "masks")
+    one = ("--photos", photos / "images", "--masks", photos / "masks")
     ran(
         "eval",
-        "--model",
+        "--segmenter",
         segmenter,
         *one,
         *one,
@@ -221,7 +221,7 @@ def test_eval_of_several_data_sets(segmenter, photos, tmp_path):
 
 
 def test_predict_keeps_sizes_and_folders(segmenter, photos, tmp_path):
-    ran("predict", photos / "images", "--model", segmenter, "--out", tmp_path)
+    ran("predict", photos / "images", "--segmenter", segmenter, "--out", tmp_path)
     written = sorted(path.name for path in tmp_path.iterdir())
     assert len(written) == 15
     for name, side in (("small_0", 64), ("large_1", 96)):
@@ -239,7 +239,7 @@ def test_predict_writes_the_segmenter_s_own_masks_whatever_the_order_of_shapes(s
     shapes = [(40, 50), (50, 40), (64, 64)] * 7
     for index, shape in enumerate(shapes):
         write_picture(tmp_path / "in" / f"{index}.png", generator.integers(0, 256, (*shape, 3), np.uint8))
-    ran("predict", tmp_path / "in", "--model", segmenter, "--out", tmp_path / "out", "--write", "soft",
+    ran("predict", tmp_path / "in", "--segmenter", segmenter, "--out", tmp_path / "out", "--write", "soft",
         "--precision", "fp32")  # fmt: skip
     loaded = Segmenter.load(segmenter)
     assert len(list((tmp_path / "out").iterdir())) == len(shapes)
@@ -253,7 +253,7 @@ def test_predict_writes_the_segmenter_s_own_masks_whatever_the_order_of_shapes(s
 def test_predict_goes_on_past_broken_photos_when_asked(segmenter, photos, tmp_path):
     shutil.copytree(photos / "images", tmp_path / "in")
     (tmp_path / "in" / "broken.jpg").write_text("no photo")
-    text = ran("predict", tmp_path / "in", "--model", segmenter, "--out", tmp_path / "out", "--skip-unreadable",
+    text = ran("predict", tmp_path / "in", "--segmenter", segmenter, "--out", tmp_path / "out", "--skip-unreadable",
                "--precision", "bf16")  # fmt: skip
     assert "left out: cannot read the photo" in text
     assert "wrote 15 pictures" in text
@@ -263,7 +263,7 @@ def test_predict_goes_on_past_broken_photos_when_asked(segmenter, photos, tmp_pa
 def test_predict_stops_at_a_broken_photo_and_leaves_whole_pictures(segmenter, photos, tmp_path):
     shutil.copytree(photos / "images", tmp_path / "in")
     (tmp_path / "in" / "zz.jpg").write_text("no photo")
-    message = refused("predict", tmp_path / "in", "--model", segmenter, "--out", tmp_path / "out")
+    message = refused("predict", tmp_path / "in", "--segmenter", segmenter, "--out", tmp_path / "out")
     assert "zz.jpg" in message
     for path in (tmp_path / "out").iterdir():
         read_photo(path)
@@ -276,12 +276,12 @@ def test_train_generator_makes_a_generator_that_opens(photos, tmp_path):
         "--critic-width", "8", "--image-size", "32", "--grid-every", "2", "--latent-dim", "8",
     )  # fmt: skip
     assert len(list((tmp_path / "run" / "samples").iterdir())) == 2
-    ran("sample", "--generator", tmp_path / "run", "--count", "2", "--out", tmp_path / "s.npy")
+    ran("sample", "--generator", tmp_path / "run", "--samples", "2", "--out", tmp_path / "s.npy")
     assert np.load(tmp_path / "s.npy").shape == (2, 3, 32, 32)
 
 
 def test_demo_leaves_one_self_contained_page(tmp_path):
-    text = ran("demo", "--generator", "scene", "--quick", "--out", tmp_path / "demo")
+    text = ran("demo", "--generator", "scene", "--smoke", "--out", tmp_path / "demo")
     page = (tmp_path / "demo" / "report.html").read_text()
     assert page.count("data:image/") >= 7
     assert 'src="http' not in page

@@ -166,8 +166,8 @@ def test_stop_and_resume_equals_no_stop_bit_for_bit():
 
 
 def test_settings_refuse_what_discovery_refuses():
-    with pytest.raises(UserError, match="--min-shift is 7"):
-        CompareSettings(min_shift=7.0)
+    with pytest.raises(UserError, match="--min-alpha is 7"):
+        CompareSettings(min_alpha=7.0)
 
 
 def test_cosine_picture_shows_more_light_where_sets_agree():

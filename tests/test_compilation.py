@@ -106,7 +106,7 @@ def _through_aot(work):
 
 def test_a_compiled_training_is_the_plain_one(monkeypatch):
     monkeypatch.setattr("toolkit.compute.engine.compiled", _through_aot)
-    settings = SegmentationSettings(steps=3, batch=4, width=4, validation_count=3, validate_every=3, seed=1)
+    settings = SegmentationSettings(steps=3, batch=4, width=4, validation_samples=3, validate_every=3, seed=1)
     generator = DiscGenerator()
     networks = []
     for mode in ("off", "on"):

@@ -69,7 +69,7 @@ def test_module_becomes_a_generator_that_opens(module, state, tmp_path):
     assert (card["name"], card["converted_from"]) == ("mine", "TF-Hub module")
     assert_opens_as(out, state)
     assert open_generator(str(out)).name == "mine"
-    ran("sample", "--generator", out, "--count", "16", "--out", tmp_path / "s.png")
+    ran("sample", "--generator", out, "--samples", "16", "--out", tmp_path / "s.png")
     with Image.open(tmp_path / "g.png") as ours, Image.open(tmp_path / "s.png") as sampled:
         assert np.array_equal(np.asarray(ours), np.asarray(sampled))
 

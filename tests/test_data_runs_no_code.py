@@ -153,26 +153,26 @@ def commands() -> list[str]:
     return [f"{name} {part}" if part else name for name, parts in inner.items() for part in parts or [""]]
 
 
-_TINY = ("--steps", "2", "--batch", "4", "--width", "4", "--validation-count", "4", "--precision", "fp32")
+_TINY = ("--steps", "2", "--batch", "4", "--width", "4", "--validation-samples", "4", "--precision", "fp32")
 # What each command is called with: SET stands for everything that may be opened as a direction set. A new command has
 # to be added here, with every file that it reads.
 LINES: dict[str, list[str]] = {
-    "demo": ["--quick --generator scene --out demo"],
+    "demo": ["--smoke --generator scene --out demo"],
     "sample": [
         "--generator scene --latents latents.npy --out x.png",
         "--generator bigbigan --weights weights.pth --out x.png",
     ],
     "discover": ["--generator scene --out run --steps 2", "--generator scene --out set --steps 2"],
-    "pick": ["SET --out picked --samples 4 --lengths 1 --finalists 1", "SET net --out picked"],
+    "pick": ["SET --out picked --samples 4 --num-alphas 1 --finalists 1", "SET net --out picked"],
     "compare": ["SET LABEL=SET --out compared --steps 1"],
     "browse": ["SET --no-open", "SET --no-open --segmenter net"],
     "label": ["SET 0 bright"],
     "render-gif": ["SET --direction 0 --out x.gif --frames 2 --samples 1"],
     "segment": [f"SET --out segmenter {' '.join(_TINY)}", "SET --embeddings latents.npy --out segmenter --steps 1"],
-    "self-train": ["net photos --out run", "weights.pth photos --out student"],
-    "synthesize": ["SET --out pairs --count 2", "SET --embeddings latents.npy --out run"],
-    "eval": ["--model net --images photos --masks masks --out out", "--predictions photos --masks masks --out run"],
-    "predict": ["photos --model net --out out", "photos --model weights.pth --out out"],
+    "self-train": ["photos --segmenter net --out run", "photos --segmenter weights.pth --out student"],
+    "synthesize": ["SET --out pairs --samples 2", "SET --embeddings latents.npy --out run"],
+    "eval": ["--segmenter net --photos photos --masks masks --out out", "--predictions photos --masks masks --out run"],
+    "predict": ["photos --segmenter net --out out", "photos --segmenter weights.pth --out out"],
     "train-generator": [
         "photos --out run --steps 1",
         "photos --start run --out g",
@@ -230,10 +230,10 @@ def test_what_was_typed_once_runs_from_a_file(hostile, form):
     DirectionSet(torch.eye(4, 12), "it", "known", card={"source": {"generator": spec}}).save(Path("s.safetensors"))
     walk = ("render-gif", "s.safetensors", "--direction", "0", "--frames", "2", "--samples", "1", "--out", "x.gif")
     assert "is named by a file, not by you" in refused(*walk)
-    typed = ran("sample", "--generator", spec, "--count", "1", "--out", "x.png")
+    typed = ran("sample", "--generator", spec, "--samples", "1", "--out", "x.png")
     told = [line for line in typed.splitlines() if line.startswith("note: ")]
     assert told == [f"note: {spec} runs the code in {code_of(spec).place}"]
-    assert "runs the code" not in ran("sample", "--generator", spec, "--count", "1", "--out", "x.png")
+    assert "runs the code" not in ran("sample", "--generator", spec, "--samples", "1", "--out", "x.png")
     ran(*walk)
     assert hostile.mark.exists()
 

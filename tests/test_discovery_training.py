@@ -157,7 +157,7 @@ def test_amplitudes_keep_away_from_zero_and_within_the_scale():
     shifts = torch.tensor([0.0, 0.1, -0.1, 0.5, -3.0])
     assert clear_of_zero(shifts, 0.5).tolist() == [0.0, 0.5, -0.5, 0.5, -3.0]
     for distribution, largest in (("uniform", 6.0), ("normal", 60.0)):
-        settings = dataclasses.replace(SETTINGS, batch=2000, shift_distribution=distribution)
+        settings = dataclasses.replace(SETTINGS, batch=2000, alpha_distribution=distribution)
         streams = DiscoveryState.start(ToyGenerator(), SETTINGS, ENGINE).streams
         alpha = draw_batch(streams, ToyGenerator(), 8, settings, ENGINE).alpha.abs()
         assert alpha.min() == 0.5

@@ -115,7 +115,7 @@ def stop_at_once(monkeypatch):
         yield patch
 
 
-@pytest.mark.parametrize("more", [(), ("--sample", "--refine", 2)], ids=["mean", "refined-sample"])
+@pytest.mark.parametrize("more", [(), ("--sample", "--steps", 2)], ids=["mean", "refined-sample"])
 def test_an_interrupted_embedding_goes_on_as_if_it_had_not_been(photos, encoder, tmp_path, stop_at_once, more):
     arguments = ("embed", photos, "--generator", "scene", "--encoder", encoder, "--out", tmp_path / "z.npy")
     assert "stopped after 4 photos; rerun the command to resume" in stopped(*arguments, "--batch", 4, *more)
@@ -143,7 +143,7 @@ def test_what_is_finished_stays_and_what_others_made_is_not_written_over(photos,
     embed(photos, encoder, out := tmp_path / "z.npy")
     assert "finished already" in embed(photos, encoder, out)
     before = out.read_bytes()
-    message = refused("embed", photos, "--generator", "scene", "--encoder", encoder, "--out", out, "--refine", 1)
+    message = refused("embed", photos, "--generator", "scene", "--encoder", encoder, "--out", out, "--steps", 1)
     assert "refine was 0, now 1" in message
     record_of(out).unlink()
     assert "holds latents" in refused("embed", photos, "--generator", "scene", "--encoder", encoder, "--out", out)
@@ -160,7 +160,7 @@ def test_a_file_of_others_beside_the_output_stays(photos, encoder, tmp_path, end
 
 
 def test_refining_lowers_the_error_and_says_by_how_much(photos, encoder, tmp_path):
-    output = embed(photos, encoder, tmp_path / "z.npy", "--refine", 20, "--refine-rate", 0.1)
+    output = embed(photos, encoder, tmp_path / "z.npy", "--steps", 20, "--rate", 0.1)
     record = json.loads((tmp_path / "z.json").read_text())
     figures, errors = record["figures"], record["errors"]
     assert figures["error"] < 0.8 * figures["error_before"]
@@ -227,7 +227,7 @@ def test_nothing_but_broken_photos(encoder, tmp_path):
         (("--backend", "tfhub"), "--backend tfhub and --module go together"),
         (("--module", "m"), "--backend tfhub and --module go together"),
         (("--backend", "tfhub", "--module", "m", "--encoder", "e"), "omit --encoder"),
-        (("--refine-rate", "0"), "--refine-rate is 0.0, but has to be more than 0"),
+        (("--rate", "0"), "--rate is 0.0, but has to be more than 0"),
         ((), "no encoder comes with scene; give --encoder, or make one: toolkit train-encoder --generator scene"),
         (("--encoder", "missing"), "no encoder at missing"),
         (("--generator", "sceen"), "no generator 'sceen'"),
@@ -281,7 +281,7 @@ def test_a_published_module_needs_no_weights_of_its_generator(photos, module, tm
     ran(*arguments, "--out", tmp_path / "z.npy")
     assert not (tmp_path / "z.png").exists()
     assert read_record(tmp_path / "z.npy")["generator"] == "bigbigan"
-    assert "--refine needs the generator" in refused(*arguments, "--out", tmp_path / "y.npy", "--refine", 1)
+    assert "--steps needs the generator" in refused(*arguments, "--out", tmp_path / "y.npy", "--steps", 1)
 
 
 @pytest.mark.parametrize("size", [(300, 401), (401, 300), (256, 256), (90, 31)])

@@ -233,7 +233,7 @@ def test_directions_in_w_and_in_z_stay_apart(tmp_path):
 def test_the_command_that_comes_next_opens_the_generator(tmp_path, name, card, given):
     example(generator=name, card=card).save(tmp_path / "s.safetensors")
     text = exported(tmp_path / "s.safetensors", tmp_path / "out", "--gan-type", "BigGAN")
-    assert f"next: toolkit render-gif {tmp_path}/out{given} --direction 0 --reach 6" in text.replace("\n", " ")
+    assert f"next: toolkit render-gif {tmp_path}/out{given} --direction 0 --alpha 6" in text.replace("\n", " ")
     assert ("tells no weights of biggan128; write their path" in text) == (name == "biggan128" and not card)
 
 

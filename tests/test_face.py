@@ -128,7 +128,7 @@ def test_a_run_in_a_folder_is_resumed_and_equals_the_command_s(tmp_path):
 
 def test_pairs_are_those_of_the_command(tmp_path):
     ran("synthesize", "flowers64", "--count", 3, "--batch", 4, "--out", tmp_path, "--precision", "fp32")
-    pairs = list(toolkit.synthesize("flowers64", count=3, batch=4, precision="fp32"))
+    pairs = list(toolkit.synthesize("flowers64", samples=3, batch=4, precision="fp32"))
     assert [len(images) for images, _ in pairs] == [3]
     for number, mask in enumerate(pairs[0][1].numpy()):
         assert np.array_equal(np.asarray(Image.open(tmp_path / "masks" / f"{number:09}.png")) > 0, mask)
@@ -189,7 +189,7 @@ def test_a_set_is_saved_and_found_again_by_name(tmp_path, directions):
         (lambda: toolkit.segment("flowers64", preset="slow"), r"there is no preset 'slow'; choose one of paper, quick"),
         (lambda: toolkit.segment(7), r"a direction is 7 \(int\); pass a name or a path"),
         (lambda: toolkit.segment("flowers64", direction=3), r"direction needs the shift length too; give alpha, .*"),
-        (lambda: toolkit.synthesize("flowers64", count=0), r"count is 0, but has to be at least 1"),
+        (lambda: toolkit.synthesize("flowers64", samples=0), r"samples is 0, but has to be at least 1"),
         (lambda: toolkit.edit([1.0], "flowers64"), r"latents are a list; pass what sample returns, .*"),
         (lambda: toolkit.edit(toolkit.sample("scene", 1), "flowers64"), r"the latents have 16 numbers, but .* 64; .*"),
         (

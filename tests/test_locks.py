@@ -84,7 +84,7 @@ def test_commands_in_a_folder_where_another_process_works(busy, tmp_path):
     process = busy(tmp_path / "run")
     text = f"another process is working in {tmp_path / 'run'}; wait for it"
     assert text in refused(*discover)
-    assert text in refused("pick", tmp_path / "run", "--choose", "1", "--alpha", "2")
+    assert text in refused("pick", tmp_path / "run", "--direction", "1", "--alpha", "2")
     process.kill()
     process.wait()
     assert "finished already" in ran(*discover)

@@ -151,11 +151,11 @@ def test_eval_measures_the_shipped_segmenter_where_none_is_named(tmp_path):
         return Image.fromarray(np.repeat(np.where(mask, 220, 40).astype(np.uint8)[..., None], 3, axis=-1))
 
     images, masks = write_masks(tmp_path / "i", photo), write_masks(tmp_path / "m", lambda m: grey(m * 255))
-    ran("eval", "--images", images, "--masks", masks, "--out", tmp_path / "o")
+    ran("eval", "--photos", images, "--masks", masks, "--out", tmp_path / "o")
     result = json.loads((tmp_path / "o" / "result.json").read_text())
     assert result["model"] == "flowers64"
     assert result["datasets"][0]["images"] == 3
-    assert "1 --masks but 0 --images" in refused("eval", "--masks", masks, "--out", tmp_path / "o")
+    assert "1 --masks but 0 --photos" in refused("eval", "--masks", masks, "--out", tmp_path / "o")
 
 
 def test_training_refuses_doubtful_masks_before_it_starts(tmp_path):
@@ -163,8 +163,8 @@ def test_training_refuses_doubtful_masks_before_it_starts(tmp_path):
         return Image.fromarray(np.zeros((HEIGHT, WIDTH, 3), np.uint8))
 
     images, masks = write_masks(tmp_path / "i", photo), write_masks(tmp_path / "m", lambda m: grey(np.where(m, 1, 2)))
-    folders = ("--images", images, "--masks", masks, "--out", tmp_path / "run")
+    folders = ("--validation-photos", images, "--validation-masks", masks, "--out", tmp_path / "run")
     assert "the codes 1 and 2" in refused("segment", "flowers64", *folders)
-    assert "the codes 1 and 2" in refused("self-train", "flowers64", images, *folders)
+    assert "the codes 1 and 2" in refused("self-train", images, *folders)
     assert "--object say how" in refused("segment", "flowers64", "--out", tmp_path / "run", "--object", "1")
     assert not (tmp_path / "run").exists()

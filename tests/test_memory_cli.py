@@ -8,7 +8,7 @@ from cli_runs import DISCOVER, SEGMENT, ran, refused
 from generators.scene import SceneGenerator
 from toolkit.directions import Choice, DirectionSet
 
-SHORT = ("--steps", "2", "--validation-count", "4", "--validate-every", "2")
+SHORT = ("--steps", "2", "--validation-samples", "4", "--validate-every", "2")
 
 
 @pytest.fixture

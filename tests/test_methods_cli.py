@@ -22,7 +22,7 @@ METHODS = {
     "coordinates": ("--directions", "5"),
     "random": ("--directions", "5"),
 }
-PICK = ("--samples", "6", "--lengths", "2", "--finalists", "3")
+PICK = ("--samples", "6", "--num-alphas", "2", "--finalists", "3")
 
 
 @pytest.fixture(scope="module")
@@ -125,7 +125,7 @@ def test_sets_that_cannot_be_ranked_together(runs, monkeypatch, arguments, text)
 
 
 def test_a_shipped_set_is_ranked_as_a_copy(tmp_path):
-    ran("pick", "flowers64", "--out", tmp_path / "copy", "--choose", "39", "--alpha", "-4")
+    ran("pick", "flowers64", "--out", tmp_path / "copy", "--direction", "39", "--alpha", "-4")
     choice = DirectionSet.load(tmp_path / "copy").choice
     assert (choice.index, choice.sign, choice.alpha) == (39, -1, 4.0)
 
@@ -141,14 +141,14 @@ def test_merging_sets_of_different_files_is_refused():
 
 
 def test_names_given_by_hand_count_in_copies_too(runs, tmp_path):
-    ran("pick", runs[0] / "random", "--out", tmp_path / "a", "--choose", "1", "--alpha", "2")
+    ran("pick", runs[0] / "random", "--out", tmp_path / "a", "--direction", "1", "--alpha", "2")
     (tmp_path / "a" / "human_annotation.txt").write_text("0: zoom\n")
-    ran("pick", tmp_path / "a", "--out", tmp_path / "b", "--choose", "zoom", "--alpha", "3")
+    ran("pick", tmp_path / "a", "--out", tmp_path / "b", "--direction", "zoom", "--alpha", "3")
     assert DirectionSet.load(tmp_path / "b").names[0] == "zoom"
 
 
 def test_a_choice_that_cannot_be_leaves_no_copy(runs, tmp_path):
-    for flags in (("--choose", "0", "--alpha", "0"), ("--choose", "nothing", "--alpha", "1")):
+    for flags in (("--direction", "0", "--alpha", "0"), ("--direction", "nothing", "--alpha", "1")):
         refused("pick", runs[0] / "random", "--out", tmp_path / "c", *flags)
         assert not list((tmp_path / "c").glob("*"))
 
@@ -210,7 +210,7 @@ def test_a_pick_into_a_new_folder_killed_before_its_set_is_repeated(scene_set, t
     before = {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()}
     ran(*command)  # as after a kill behind its last file
     assert {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()} == before
-    assert "holds another choice already" in refused(*command[:4], "--choose", "1", "--alpha", "2")
+    assert "holds another choice already" in refused(*command[:4], "--direction", "1", "--alpha", "2")
     assert {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()} == before
     ran("label", tmp_path / "out", "0", "sky")
     assert "holds files already" in refused(*command)

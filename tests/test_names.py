@@ -57,7 +57,7 @@ def strange(tmp_path):
 
 
 def test_eval_writes_such_names(strange):
-    ran("eval", "--images", strange / "in", "--masks", strange / "masks", "--out", strange / "o", "--name", "x")
+    ran("eval", "--photos", strange / "in", "--masks", strange / "masks", "--out", strange / "o", "--name", "x")
     rows = list(csv.DictReader(io.StringIO((strange / "o" / "x.csv").read_text(encoding="utf-8"))))
     assert [read_back(row["name"]) for row in rows] == sorted([STRANGE, "plain"])
 

@@ -77,12 +77,12 @@ def chain(tmp_path_factory):
         place = Workplace(folder, patch)
         spec = "disc_models.discs:make@seed=3@named=my discs"
         ran("discover", "--generator", spec, "--out", "found", *DISCOVER)
-        ran("pick", "found", "--samples", "8", "--lengths", "1", "--finalists", "2", "--compared", "8")
+        ran("pick", "found", "--samples", "8", "--num-alphas", "1", "--finalists", "2", "--compared-samples", "8")
         ran("render-gif", "found", "--out", "walk.gif", "--frames", "3", "--samples", "2")
         ran("segment", "found", "--out", "segmenter", "--steps", "2", "--batch", "4", "--width", "4",
-            "--validation-count", "4", "--precision", "fp32")  # fmt: skip
-        ran("sample", "--generator", spec, "--count", "1", "--out", "photo.png")
-        ran("predict", "photo.png", "--model", "segmenter", "--out", "masks")
+            "--validation-samples", "4", "--precision", "fp32")  # fmt: skip
+        ran("sample", "--generator", spec, "--samples", "1", "--out", "photo.png")
+        ran("predict", "photo.png", "--segmenter", "segmenter", "--out", "masks")
         place.forget()
     return folder
 
@@ -604,7 +604,7 @@ def plug_in(workplace):
 
 
 def test_an_installed_plug_in_is_found_by_name(plug_in):
-    ran("sample", "--generator", "my-discs@side=40", "--count", "1", "--out", "x.npy")
+    ran("sample", "--generator", "my-discs@side=40", "--samples", "1", "--out", "x.npy")
     assert np.load("x.npy").shape == (1, 3, 40, 40)
     assert weights_file("my-discs") == plug_in.path / "discs_pkg.py"
 

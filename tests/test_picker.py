@@ -14,7 +14,7 @@ from toolkit.errors import UserError
 from toolkit.streams import Stream
 
 ENGINE = choose_engine("cpu", "fp32")
-SETTINGS = PickSettings(samples=16, lengths=2, finalists=4, compared=16)
+SETTINGS = PickSettings(samples=16, num_alphas=2, finalists=4, compared_samples=16)
 
 
 def _with_distractors(generator: SceneGenerator, seed: int) -> tuple[DirectionSet, int, int]:
@@ -40,7 +40,7 @@ def test_true_direction_and_sign_among_distractors(seed):
     generator = SceneGenerator(image_size=32, mixing_seed=seed)
     directions, place, sign = _with_distractors(generator, seed)
     picked, ranked = _pick(
-        generator, directions, PickSettings(samples=16, lengths=2, finalists=4, compared=16, seed=seed)
+        generator, directions, PickSettings(samples=16, num_alphas=2, finalists=4, compared_samples=16, seed=seed)
     )
     assert (picked.choice.index, picked.choice.sign) == (place, sign)
     assert len(ranked) == len(directions)
@@ -64,7 +64,7 @@ def test_picking_twice_gives_the_same():
 
 
 def test_lengths_fall_by_a_fixed_ratio():
-    assert PickSettings(longest=4, lengths=3).alphas() == [2.25, 3, 4]
+    assert PickSettings(max_alpha=4, num_alphas=3).alphas() == [2.25, 3, 4]
 
 
 def test_no_direction_that_will_do_is_said_and_not_chosen():

@@ -227,5 +227,5 @@ def test_animations_are_refused_before_rendering_with_what_would_fit(tmp_path):
     )
     text = refused(*wide, "--samples", "33", "--columns", "33", "--out", tmp_path / "w.gif")
     assert "67648 x 2048 pixels, but a .gif has at most 65535 a side; --size 1983 fits, so does --columns 31" in text
-    assert "a .npy file" in refused("sample", "--count", "45000", "--out", tmp_path / "w.png")
+    assert "a .npy file" in refused("sample", "--samples", "45000", "--out", tmp_path / "w.png")
     assert list(tmp_path.iterdir()) == []

@@ -227,7 +227,7 @@ def test_a_method_runs_as_our_own_do(toolkit, tmp_path):
 
 def test_a_mask_rule_makes_masks(toolkit, contrast_set, tmp_path):
     words = (contrast_set, "--mask-rule", "right-half", *PLAIN, "--precision", "fp32")
-    toolkit("synthesize", *words, "--count", "2", "--batch", "2", "--out", tmp_path / "pairs")
+    toolkit("synthesize", *words, "--samples", "2", "--batch", "2", "--out", tmp_path / "pairs")
     for file in (tmp_path / "pairs" / "masks").iterdir():
         mask = np.asarray(Image.open(file))
         assert (mask[:, :16] == 0).all()
@@ -299,7 +299,7 @@ def test_what_cannot_be_used_is_named_in_a_line_and_hinders_nothing_else(
         (
             "mask rule",
             "mask_rules",
-            ("synthesize", contrast_set, "--mask-rule", name, "--count", "2", "--out", "pairs"),
+            ("synthesize", contrast_set, "--mask-rule", name, "--samples", "2", "--out", "pairs"),
         ),
         ("command", "commands", (name,)),
     ):

@@ -93,7 +93,7 @@ def test_a_long_training_says_so_once_and_names_the_preset_for_a_cpu(capsys):
         "note: the 49,996 steps take about 5.8 days"
     )
     assert (
-        spoken(capsys, DiscoverySettings.preset("quick"), 30)
+        spoken(capsys, DiscoverySettings.preset("quick"), 10)
         == "note: the 6,496 steps take about 18 hours on this CPU\n"
     )
 

@@ -326,13 +326,13 @@ def test_published_files_are_not_written_to(tmp_path):
         "bg_direction.safetensors"
     )
     for given in (path, single):
-        assert "stays as it is; give --out" in refused("pick", given, "--choose", "0", "--alpha", "2")
+        assert "stays as it is; give --out" in refused("pick", given, "--direction", "0", "--alpha", "2")
     assert {file: file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()} == before
 
 
 def test_a_choice_among_published_directions_makes_a_set_of_one_s_own(tmp_path):
     path = written(tmp_path / "run", {"deformator": "ortho"}, ORTHO, annotations="2: dark\n")
-    ran("pick", path, "--choose", "dark", "--alpha", "-2", "--out", tmp_path / "own")
+    ran("pick", path, "--direction", "dark", "--alpha", "-2", "--out", tmp_path / "own")
     own, published = open_directions(tmp_path / "own"), open_directions(path)
     assert torch.equal(own.vectors, published.vectors)
     assert (own.chosen().index, own.chosen().sign, own.chosen().alpha) == (2, -1, 2.0)
@@ -345,7 +345,7 @@ def test_commands_take_a_folder_of_the_original(tmp_path):
     args = {"deformator": "linear", "gan_weights": "../G_ema.pth", "target_class": [4]}
     state = {"linear.weight": torch.eye(12), "linear.bias": torch.zeros(12)}
     path = written(tmp_path / "run", args, state)
-    flags = ("--direction", 0, "--reach", 2, "--frames", 2, "--samples", 1)
+    flags = ("--direction", 0, "--alpha", 2, "--frames", 2, "--samples", 1)
     text = ran("render-gif", path, *flags, "--out", tmp_path / "d.gif")
     assert "direction_0 of biggan32, from -2.0 to +2.0" in text
     generator, inputs = generator_of(load_directions(path), None, None)

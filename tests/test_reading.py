@@ -313,7 +313,7 @@ def test_a_name_with_control_characters_is_refused_and_a_file_of_such_a_name_nam
     message = refused("pick", tmp_path / "no\x1b[31mthing", "--out", tmp_path / "o")
     assert "\\x1b" in message
     assert "0 is sky" in ran("label", tmp_path, "0", "sky")
-    assert "9.99989e-321" in refused("pick", tmp_path, "--choose", "0", "--alpha", "1e-320")
+    assert "9.99989e-321" in refused("pick", tmp_path, "--direction", "0", "--alpha", "1e-320")
 
 
 @pytest.mark.parametrize("command", [("pick", "{}", "--out", "o"), ("sample", "--generator", "{}", "--out", "x.png")])

@@ -23,7 +23,7 @@ SETTINGS = SegmentationSettings(
     rate=5e-3,
     decay_every=90,
     validate_every=60,
-    validation_count=20,
+    validation_samples=20,
     max_area=0.3,
 )
 
@@ -96,12 +96,12 @@ def test_validation_figures_of_a_network_that_sees_nothing():
 
 
 def test_no_validation_when_none_is_asked_for():
-    settings = dataclasses.replace(SETTINGS, steps=2, validate_every=1, validation_count=0)
+    settings = dataclasses.replace(SETTINGS, steps=2, validate_every=1, validation_samples=0)
     assert [step.validation for step in train(start(settings), settings, ENGINE)] == [None, None]
 
 
 def test_exactly_the_asked_number_of_updates_happens():
-    settings = dataclasses.replace(SETTINGS, steps=3, validation_count=0)
+    settings = dataclasses.replace(SETTINGS, steps=3, validation_samples=0)
     state = start(settings)
     list(train(state, settings, ENGINE))
     assert {int(entry["step"]) for entry in state.optimiser.state.values()} == {3}

@@ -25,7 +25,7 @@ from toolkit.streams import Stream
 
 ENGINE = choose_engine("cpu")
 SETTINGS = SelfTrainingSettings(
-    rounds=1, steps=60, batch=8, image_size=32, width=4, rate=5e-3, validate_every=30, held_out=0.1
+    rounds=1, steps=60, batch=8, image_size=32, width=4, rate=5e-3, validate_every=30, held_out_share=0.1
 )
 SIDE = 32
 CORE = 0.9
@@ -198,13 +198,19 @@ def folder(tmp_path):
 FLAGS = (
     "--rounds", 2, "--steps", 30, "--batch", 8, "--image-size", SIDE, "--width", 4, "--rate", 5e-3,
     "--core", 0.6, "--bar", 0.5, "--ground", 0.2, "--min-area", 0.02, "--agreement", 0.4, "--validate-every", 15,
-    "--held-out", 0.1, "--precision", "fp32",
+    "--held-out-share", 0.1, "--precision", "fp32",
 )  # fmt: skip
 
 
+def started(folder):
+    """The command of these tests."""
+    model, out = folder / "teacher.safetensors", folder / "run"
+    return ("self-train", folder / "photos", "--segmenter", model, "--out", out, *FLAGS)
+
+
 def test_the_command_trains_two_rounds_measures_and_goes_on(folder):
-    command = ("self-train", folder / "teacher.safetensors", folder / "photos", "--out", folder / "run", *FLAGS)
-    command += ("--images", folder / "images", "--masks", folder / "masks")
+    command = started(folder)
+    command += ("--validation-photos", folder / "images", "--validation-masks", folder / "masks")
     output = ran(*command)
     assert "round 2 of 2: masks kept " in output
     assert f"wrote {folder / 'run' / 'segmenter.safetensors'}" in output
@@ -235,8 +241,8 @@ def test_the_command_trains_two_rounds_measures_and_goes_on(folder):
 
 
 def test_photos_are_measured_where_none_is_held_out(folder):
-    command = ("self-train", folder / "teacher.safetensors", folder / "photos", "--out", folder / "run", *FLAGS)
-    ran(*command, "--rounds", 1, "--held-out", 0, "--images", folder / "images", "--masks", folder / "masks")
+    measured = ("--validation-photos", folder / "images", "--validation-masks", folder / "masks")
+    ran(*started(folder), "--rounds", 1, "--held-out-share", 0, *measured)
     assert "photo_iou" in json.loads((folder / "run" / "result.json").read_text())
 
 
@@ -251,14 +257,14 @@ def test_a_mask_that_the_student_is_unsure_of_is_left_out_and_never_all_ground()
 def test_photos_without_anything_the_teacher_knows_are_refused(folder):
     for path in (folder / "photos").iterdir():
         Image.new("RGB", (SIDE, SIDE), (40, 40, 40)).save(path)
-    message = refused("self-train", folder / "teacher.safetensors", folder / "photos", "--out", folder / "run", *FLAGS)
+    message = refused(*started(folder))
     assert "only 0 photos have masks fit to train on" in message
 
 
 def test_few_fit_masks_are_warned_of(folder):
     for path in sorted((folder / "photos").iterdir())[:30]:
         Image.new("RGB", (SIDE, SIDE), (40, 40, 40)).save(path)
-    command = ("self-train", folder / "teacher.safetensors", folder / "photos", "--out", folder / "run", *FLAGS)
-    output = ran(*command, "--rounds", 1, "--steps", 2, "--min-area", 0.001, "--agreement", 0.01, "--held-out", 0)
+    command = started(folder)
+    output = ran(*command, "--rounds", 1, "--steps", 2, "--min-area", 0.001, "--agreement", 0.01, "--held-out-share", 0)
     assert "% of the masks are fit to train on" in output
     assert str(folder / "run" / "round1" / "masks.png") in output

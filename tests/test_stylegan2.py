@@ -384,7 +384,7 @@ def test_directions_are_discovered_by_the_command(options, tiny_file, tmp_path):
 
 def test_sample_command_draws_the_same_images_from_their_latents(tiny_file, tmp_path):
     spec = f"{tiny_file}@noise=fresh"
-    ran("sample", "--generator", spec, "--count", 5, "--batch", 2, "--device", "cpu", "--out", tmp_path / "drawn.npy")
+    ran("sample", "--generator", spec, "--samples", 5, "--batch", 2, "--device", "cpu", "--out", tmp_path / "drawn.npy")
     latents = open_generator(spec).sample(5, Stream(0, "sample"))
     np.save(tmp_path / "w.npy", latents.z.numpy())
     given = ("--latents", tmp_path / "w.npy", "--device", "cpu", "--out", tmp_path / "again.npy")

@@ -37,7 +37,7 @@ def scene_set(tmp_path_factory):
 
 
 def arguments(scene_set, out, *more):
-    tiny = ("--count", COUNT, "--batch", 3, "--checkpoint-every", 1, "--device", "cpu", "--precision", "fp32")
+    tiny = ("--samples", COUNT, "--batch", 3, "--checkpoint-every", 1, "--device", "cpu", "--precision", "fp32")
     return ("synthesize", scene_set, "--out", out, *tiny, *more)
 
 
@@ -117,7 +117,7 @@ def test_the_batch_size_does_not_matter(scene_set, folder, tmp_path):
 
 
 def test_fewer_pairs_are_the_first_of_many(scene_set, folder, tmp_path):
-    ran(*arguments(scene_set, tmp_path / "fewer", "--count", 4))
+    ran(*arguments(scene_set, tmp_path / "fewer", "--samples", 4))
     assert_equal_to_rounding(pairs_in_folder(tmp_path / "fewer"), pairs_in_folder(folder[0])[:4])
 
 
@@ -168,7 +168,7 @@ def state_of(settings, out):
 @pytest.mark.parametrize("saved", range(4))
 @pytest.mark.parametrize("further", [0, 1, 3])
 def test_what_was_written_after_the_saved_state_is_written_again(tmp_path, layout, saved, further):
-    settings = SynthesizeSettings(count=COUNT, batch=3, layout=layout, shard_size=4)
+    settings = SynthesizeSettings(samples=COUNT, batch=3, layout=layout, shard_size=4)
     whole = tmp_path / "whole"
     whole.mkdir()
     for _ in synthesize(state_of(settings, whole), settings):
@@ -193,7 +193,7 @@ def test_what_was_written_after_the_saved_state_is_written_again(tmp_path, layou
 
 
 def test_a_shard_has_its_name_only_when_it_is_complete(tmp_path):
-    settings = SynthesizeSettings(count=COUNT, batch=3, layout="shards", shard_size=4)
+    settings = SynthesizeSettings(samples=COUNT, batch=3, layout="shards", shard_size=4)
     state = state_of(settings, tmp_path)
     found = [sorted(path.name for path in tmp_path.glob("shard*")) for _ in synthesize(state, settings)]
     assert [len(names) for names in found] == [0, 1, 2, 3]
@@ -201,7 +201,7 @@ def test_a_shard_has_its_name_only_when_it_is_complete(tmp_path):
 
 
 def test_a_lost_shard_under_way_is_told(tmp_path):
-    settings = SynthesizeSettings(count=COUNT, batch=3, layout="shards", shard_size=4)
+    settings = SynthesizeSettings(samples=COUNT, batch=3, layout="shards", shard_size=4)
     state = state_of(settings, tmp_path)
     next(synthesize(state, settings))
     checkpoint = state.state_dict()
@@ -220,7 +220,7 @@ def test_embeddings_replace_random_latents(scene_set, folder, tmp_path):
 @pytest.mark.parametrize(
     ("more", "message"),
     [
-        (("--count", 0), "--count is 0, but has to be at least 1"),
+        (("--samples", 0), "--samples is 0, but has to be at least 1"),
         ((*SHARDS, "--shard-size", 0), "--shard-size is 0, but has to be at least 1"),
         (("--batch", 0), "--batch is 0, but has to be at least 1"),
         (("--layout", "zip"), "--layout is 'zip'; choose one of folder, shards"),

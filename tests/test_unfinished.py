@@ -43,7 +43,7 @@ def refusal(path):
         ("browse", "RUN", "--no-open"),
         ("label", "RUN", "0", "sky"),
         ("export", "RUN", "--layout", "deformator", "--out", "new"),
-        ("predict", "PHOTO", "--model", "RUN", "--out", "new"),
+        ("predict", "PHOTO", "--segmenter", "RUN", "--out", "new"),
         ("sample", "--generator", "RUN", "--out", "new.png"),
         ("embed", "PHOTOS", "--encoder", "RUN", "--out", "new.npy"),
     ],

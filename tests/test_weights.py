@@ -378,7 +378,7 @@ def test_a_published_direction_is_opened_by_name(cache):
 
 def test_a_published_segmenter_is_opened_by_name(cache, tmp_path):
     (tmp_path / "photo.jpg").touch()
-    message = refused("predict", tmp_path / "photo.jpg", "--model", "unet-flowers", "--out", tmp_path / "out")
+    message = refused("predict", tmp_path / "photo.jpg", "--segmenter", "unet-flowers", "--out", tmp_path / "out")
     assert message.startswith("unet-flowers is not in the cache; run toolkit weights pull unet-flowers (54 MB), or get")
     cache.mkdir()
     torch.save(UNet(width=4).state_dict(), cache / "u_net_flowers.pth")

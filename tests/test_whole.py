@@ -233,7 +233,7 @@ def test_the_segmenter_is_that_of_the_final_checkpoint(segmented):
 
 
 def test_the_reported_overlap_is_that_of_the_checkpoint_sample_by_sample(segmented):
-    settings, generator = SegmentationSettings(batch=8, validation_count=16), open_generator(SCENE)
+    settings, generator = SegmentationSettings(batch=8, validation_samples=16), open_generator(SCENE)
     source = latent_source(generator, settings, None)
     held_out = MaskSynthesizer(generator, 5 * generator.contrast_direction(), settings, source, "validation", ENGINE)
     segmenter = Segmenter.load(segmented / "run")
@@ -259,9 +259,10 @@ def test_the_student_is_that_of_the_last_round_s_checkpoint(segmented, tmp_path)
     for number, picture in enumerate(pictures):
         Image.fromarray(picture).save(tmp_path / "photos" / f"{number:02}.png")
     ran(
-        "self-train", segmented / "run", tmp_path / "photos", "--out", tmp_path / "student", "--rounds", "2", "--steps",
+        "self-train", tmp_path / "photos",
+        "--segmenter", segmented / "run", "--out", tmp_path / "student", "--rounds", "2", "--steps",
         "60", "--batch", "8", "--width", "8", "--rate", "0.01", "--core", "0.5", "--bar", "0.3", "--ground", "0.4",
-        "--min-area", "0", "--max-area", "1", "--max-border", "1", "--agreement", "0", "--held-out", "0.2",
+        "--min-area", "0", "--max-area", "1", "--max-border", "1", "--agreement", "0", "--held-out-share", "0.2",
         "--precision", "fp32",
     )  # fmt: skip
     last = tmp_path / "student" / "round2"

@@ -127,7 +127,7 @@ def test_a_generator_is_found_where_a_script_put_it(biggan, tmp_path, place):
         "bigbigan",
         "--weights",
         tmp_path / "g.pth",
-        "--count",
+        "--samples",
         "1",
         "--out",
         tmp_path / "x.png",
@@ -142,7 +142,7 @@ def test_the_one_that_fits_is_taken_among_others(network, biggan, tmp_path):
 
 def test_several_that_fit_are_named(network, tmp_path):
     torch.save({"params": network.state_dict(), "ema": {"net": network.state_dict()}}, tmp_path / "net.pth")
-    words = ("--model", tmp_path / "net.pth", "--out", tmp_path / "out")
+    words = ("--segmenter", tmp_path / "net.pth", "--out", tmp_path / "out")
     message = refused("predict", photo(tmp_path), *words)
     count = len(network.state_dict())
     assert f"of which several fit U-Net weights: params ({count} tensors), ema/net ({count} tensors)" in message
@@ -190,7 +190,7 @@ def test_what_is_no_weights_file_is_named(tmp_path, kind, ending):
     file.write_bytes(content)
     for line in (
         ("sample", "--generator", file, "--out", tmp_path / "x.png"),
-        ("predict", photo(tmp_path), "--model", file, "--out", tmp_path / "o"),
+        ("predict", photo(tmp_path), "--segmenter", file, "--out", tmp_path / "o"),
         ("pick", file, "--out", tmp_path / "p"),
     ):
         message = refused(*line)

@@ -59,7 +59,7 @@ function arrange(kinds, count, text) {
 /** Show the newest edit: numbers at once, pictures as they come. */
 function changed() {
   const [{ index, alpha }] = state.shifts;
-  $("choose").textContent = `Choose direction ${index} at ${signed(alpha)} for segmentation`;
+  $("choose").textContent = `Choose ${index} at ${signed(alpha)} for segmentation`;
   $("rule").disabled = !$("mask").checked;
   $("detail").querySelector("[data-save=mask]").disabled = !$("mask").checked;
   markRows();

@@ -46,7 +46,7 @@ async function segment(file) {
   $("share").textContent = `Mask: ${(100 * found.share).toFixed(0)} % of the photo`;
   $("found").hidden = false;
   const [photo, model] = [file.name, state.set.segmenter].map(quoted);
-  say(`segmented ${file.name}`, `next: toolkit predict ${photo} --model ${model} --out masks`);
+  say(`segmented ${file.name}`, `next: toolkit predict ${photo} --segmenter ${model} --out masks`);
 }
 
 // ---------------------------------------------------------------- where photos come from
@@ -87,8 +87,10 @@ export function preparePhotos() {
       field.value = ""; // the same photo again is a change too
     });
   }
+  document.addEventListener("paste", (event) => take(event.clipboardData.files));
   for (const kind of ["dragover", "dragleave", "drop"]) {
     document.addEventListener(kind, (event) => {
+      if (!event.dataTransfer.types.includes("Files")) return;
       event.preventDefault(); // the browser would leave the page for the photo
       document.body.classList.toggle("over", kind === "dragover");
       if (kind === "drop") take(event.dataTransfer.files);

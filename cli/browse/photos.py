@@ -37,7 +37,7 @@ class EmbeddedPhoto:
 
 
 class PhotoEmbedder:
-    """Tells latents of photos as `toolkit embed` does with its defaults, in 32 bits."""
+    """Estimates latents of photos as `toolkit embed` does with its defaults, in 32 bits."""
 
     def __init__(self, embedder: Embedder, generator: Generator, device: torch.device) -> None:
         self._embedder, self._generator, self._device = embedder, generator, device
@@ -96,4 +96,4 @@ def _read_upload(content: bytes, name: str, read: Callable[[Path], T]) -> T:
                 raise UserError(f"{path} has {pixels / 1e6:.0f} megapixels; choose a photo of at most {most:.0f}")
             return read(path)
         except UserError as error:
-            raise UserError(str(error).replace(str(path), name)) from error
+            raise UserError(error.marked.replace(str(path), name)) from error

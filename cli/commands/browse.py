@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cli.inputs.options import DeviceOption, DirectionsArgument, OtherGeneratorOption, PrecisionOption, WeightsOption
+from cli.listing import START, listed_in
 from cli.reports.hints import generator_words
 from cli.runs.progress import console
+from toolkit.command_line import as_flags
 from toolkit.errors import UserError
 
 if TYPE_CHECKING:
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from generators.protocol import Generator
 
 
+@listed_in(START, "toolkit browse", "toolkit browse directions --segmenter segmenter")
 def browse(
     run: DirectionsArgument = Path("flowers64"),
     port: Annotated[
@@ -100,7 +103,7 @@ def _open_embedder(
     except UserError as error:
         if name is not None:
             raise
-        return None, str(error)
+        return None, as_flags(error.marked)
     if trained_on_another(encoder, inputs.get("generator_digest")):
         console.print(f"note: the encoder was trained on another file of {generator.name}")
     return PhotoEmbedder(encoder, generator, device), ""

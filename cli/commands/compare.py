@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cli.inputs.options import DeviceOption, PrecisionOption, WeightsOption, require, with_settings
+from cli.listing import DIRECTIONS, listed_in
 from cli.reports.compare_report import Entry, Judged, notes, overlaps, summary, write_results
 from cli.reports.hints import command, generator_words, print_outcome
 from cli.runs.progress import console, terminal
@@ -20,6 +21,11 @@ if TYPE_CHECKING:
 
 
 @with_settings(CompareSettings)
+@listed_in(
+    DIRECTIONS,
+    "toolkit compare flowers64 by-ganspace by-sefa --out comparison",
+    "toolkit compare long=directions short=other-directions --out comparison",
+)
 def compare(
     settings: CompareSettings,
     sets: Annotated[

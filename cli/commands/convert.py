@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cli.inputs.options import require
+from cli.listing import FILES, listed_in
 from cli.reports.hints import command, discover_command, print_outcome, segment_command
 from cli.runs.progress import console
 
@@ -17,6 +18,11 @@ if TYPE_CHECKING:
 _SAMPLES = 16
 
 
+@listed_in(
+    FILES,
+    "toolkit convert bigbigan-resnet50_1.tar.gz --out bigbigan.safetensors",
+    "toolkit convert u_net_imagenet.pth --out segmenter.safetensors",
+)
 def convert(
     source: Annotated[
         Path,
@@ -110,7 +116,7 @@ def _segmenter(source: Path, out: Path, _: str) -> None:
     replace(segmenter, card={**segmenter.card, **_provenance("published weights", [source])}).save(out)
     parameters = sum(parameter.numel() for parameter in segmenter.network.parameters())
     console.print(f"found a U-Net of width {segmenter.network.width}, {parameters:,} parameters")
-    print_outcome(out, following=command("predict", "PHOTOS", "--model", out, "--out", "masks"))
+    print_outcome(out, following=command("predict", "PHOTOS", "--segmenter", out, "--out", "masks"))
 
 
 def _direction(source: Path, out: Path, _: str) -> None:

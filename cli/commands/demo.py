@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cli.inputs.options import DeviceOption, PrecisionOption
+from cli.listing import START, listed_in
 from cli.reports.hints import command
 from cli.runs.progress import console, terminal
 from discovery.settings import DiscoverySettings, PickSettings
@@ -27,10 +28,16 @@ if TYPE_CHECKING:
 _PHOTO_HEIGHT = 220
 
 
+@listed_in(
+    START,
+    "toolkit demo",
+    "toolkit demo --smoke --generator scene --out demo-scene",
+    formerly={"--quick": "--smoke"},
+)
 def demo(
     out: Annotated[Path, typer.Option(help="Folder for everything the demo makes.")] = Path("demo"),
     generator: Annotated[str, typer.Option(help="A shipped generator, or scene.")] = "flowers64",
-    quick: Annotated[bool, typer.Option("--quick", help="A handful of steps: to see that everything runs.")] = False,
+    smoke: Annotated[bool, typer.Option("--smoke", help="A handful of steps: to see that everything runs.")] = False,
     seed: Annotated[int, typer.Option(help="Names every random draw.", min=0)] = 0,
     device: DeviceOption = "auto",
     precision: PrecisionOption = "auto",
@@ -45,7 +52,7 @@ def demo(
     engine = choose_engine(device, precision)
     opened = open_typed(generator).to(engine.device)
     writable_folder(out)
-    discovery, picking, segmenting = _settings(quick, seed)
+    discovery, picking, segmenting = _settings(smoke, seed)
     clock = _Clock()
     console.print(f"1/4 discover {discovery.directions} directions of {opened.name}")
     source = generator_inputs(generator, None)
@@ -66,7 +73,8 @@ def demo(
     section.text(f"Computed on {engine.describe()}, seed {seed}. The chain is shortened; see the README for full runs.")
     report.write(out / "report.html")
     console.print(f"wrote {out / 'report.html'} in {clock.total:.0f} s; open it in a browser")
-    console.print(f"next: {command('predict', 'YOUR_PHOTO.jpg', '--model', out / 'segmenter', '--out', 'predictions')}")
+    following = command("predict", "YOUR_PHOTO.jpg", "--segmenter", out / "segmenter", "--out", "predictions")
+    console.print(f"next: {following}")
 
 
 class _Clock:
@@ -84,8 +92,8 @@ class _Clock:
         return time.monotonic() - self.started
 
 
-def _settings(quick: bool, seed: int) -> tuple[DiscoverySettings, PickSettings, SegmentationSettings]:
-    if quick:
+def _settings(smoke: bool, seed: int) -> tuple[DiscoverySettings, PickSettings, SegmentationSettings]:
+    if smoke:
         return (
             DiscoverySettings(
                 steps=4,
@@ -96,14 +104,14 @@ def _settings(quick: bool, seed: int) -> tuple[DiscoverySettings, PickSettings, 
                 log_every=1,
                 seed=seed,
             ),
-            PickSettings(samples=6, lengths=2, finalists=3, seed=seed),
+            PickSettings(samples=6, num_alphas=2, finalists=3, seed=seed),
             SegmentationSettings(
                 steps=4,
                 batch=8,
                 width=8,
                 area_filter=False,
                 histogram_filter=False,
-                validation_count=8,
+                validation_samples=8,
                 log_every=1,
                 seed=seed,
             ),
@@ -128,7 +136,7 @@ def _settings(quick: bool, seed: int) -> tuple[DiscoverySettings, PickSettings, 
             decay_every=200,
             min_area=0.03,
             validate_every=100,
-            validation_count=96,
+            validation_samples=96,
             augment=True,
             seed=seed,
         ),

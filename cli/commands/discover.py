@@ -16,6 +16,7 @@ from cli.inputs.options import (
     require,
     with_settings,
 )
+from cli.listing import DIRECTIONS, listed_in
 from cli.reports.hints import command, print_outcome, segment_command
 from cli.runs.forecast import Forecasting
 from cli.runs.processes import ProcessesOption, engine_of
@@ -29,6 +30,11 @@ if TYPE_CHECKING:
 
 
 @with_settings(METHODS)
+@listed_in(
+    DIRECTIONS,
+    "toolkit discover --out directions --preset quick",
+    "toolkit discover --generator my-generator --method ganspace --out by-ganspace",
+)
 def discover(
     settings: Settings,
     method: str,

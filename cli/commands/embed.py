@@ -7,6 +7,7 @@ import typer
 
 from cli.inputs.options import DeviceOption, GeneratorOption, PrecisionOption, SeedOption, WeightsOption, require
 from cli.inputs.photo_folder import photos_in
+from cli.listing import GENERATORS, listed_in
 from cli.reports.hints import segment_command
 from cli.runs.processes import ProcessesOption, engine_of
 from cli.runs.progress import console, terminal
@@ -30,6 +31,12 @@ _PAIRS = 16  # columns of the picture
 _SAMPLE = False
 
 
+@listed_in(
+    GENERATORS,
+    "toolkit embed MY_PHOTOS --out z.npy",
+    "toolkit embed MY_PHOTOS --generator my-generator --out z.npy --steps 50",
+    formerly={"--refine": "--steps", "--refine-rate": "--rate"},
+)
 def embed(
     photos: Annotated[Path, typer.Argument(help="Folder of photos; their centre squares are embedded.")],
     out: Annotated[Path, typer.Option(help="A .npy file of latents (N, D); .json and .png are written beside it.")],
@@ -41,8 +48,8 @@ def embed(
     backend: Annotated[str, typer.Option(help="torch, or tfhub for a published BigBiGAN module.")] = "torch",
     module: Annotated[Path | None, typer.Option(help="Folder of the module, with --backend tfhub.")] = None,
     sample: Annotated[bool, typer.Option("--sample/--mean", help="Draw from each latent's spread, or not.")] = _SAMPLE,
-    refine: Annotated[int, typer.Option(help="Steps that move each latent towards its photo.", min=0)] = 0,
-    refine_rate: Annotated[float, typer.Option(help="Length of such a step, in the latents' spread.")] = 0.05,
+    steps: Annotated[int, typer.Option(help="Steps that move each latent towards its photo.", min=0)] = 0,
+    rate: Annotated[float, typer.Option(help="Length of such a step, in the latents' spread.")] = 0.05,
     batch: Annotated[int, typer.Option(help="Photos at a time.", min=1)] = 32,
     seed: SeedOption = 0,
     skip_unreadable: Annotated[bool, typer.Option("--skip-unreadable", help="Report broken photos and go on.")] = False,
@@ -54,7 +61,7 @@ def embed(
     require(backend in _BACKENDS, f"--backend is {backend!r}; choose one of {', '.join(_BACKENDS)}")
     require((backend == "tfhub") == (module is not None), "--backend tfhub and --module go together; give both")
     require(module is None or encoder is None, "--module holds the encoder itself; omit --encoder")
-    require(refine_rate > 0, f"--refine-rate is {refine_rate}, but has to be more than 0")
+    require(rate > 0, f"--rate is {rate}, but has to be more than 0")
     from generators.encoder.embed_photos import EmbedTask, embed_all
     from generators.encoder.embedding import LatentRefiner, Refinement, embed_images
     from generators.latents_file import record_of, save_latents
@@ -68,7 +75,7 @@ def embed(
     require_outside(out, photos)
     engine = engine_of(device, precision, processes)
     renderer = _open_renderer(generator, weights, engine.device)
-    require(renderer is not None or refine == 0, "--refine needs the generator's weights; get them or omit it")
+    require(renderer is not None or steps == 0, "--steps need the generator's weights; get them or omit it")
     embedder, source = _open_embedder(encoder, module, generator, engine.device)
     digest = generator_inputs(generator, weights).get("generator_digest")
     _require_fit(embedder, renderer, digest)
@@ -79,8 +86,8 @@ def embed(
         **source,
         "latents": "sample" if sample else "mean",
         "seed": seed,
-        "refine": refine,
-        "refine_rate": refine_rate,
+        "refine": steps,
+        "refine_rate": rate,
         **engine.identity(),
     }
     task = EmbedTask(photos, photos_in(photos), writable_file(out, (".npy",)), made)
@@ -96,7 +103,7 @@ def embed(
     def estimate(images: "torch.Tensor", first_row: int) -> "tuple[torch.Tensor, dict[str, torch.Tensor]]":
         rng, images = Stream(seed, "embedding", first_row), images.to(engine.device)
         with engine.autocast():
-            return embed_images(images, embedder, refiner, sample, Refinement(refine, refine_rate), rng)
+            return embed_images(images, embedder, refiner, sample, Refinement(steps, rate), rng)
 
     embedded = embed_all(task, batch, skip_unreadable, read, estimate, engine.team, terminal)
     for line in embedded.left_out:

@@ -5,8 +5,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli.inputs.options import DEFAULT_SEGMENTER, DeviceOption, require, with_settings
+from cli.inputs.options import (
+    DEFAULT_SEGMENTER,
+    DeviceOption,
+    PrecisionOption,
+    RefineOption,
+    SegmenterOption,
+    require,
+    with_settings,
+)
 from cli.inputs.photo_folder import over_masks
+from cli.listing import SEGMENTATION, listed_in
 from cli.reports.hints import command
 from cli.runs.processes import ProcessesOption, engine_of
 from cli.runs.progress import Bar, console
@@ -21,39 +30,43 @@ _SHOWN = ("iou", "accuracy", "max_f", "mae", "s_measure", "max_e", "weighted_f")
 
 
 @with_settings(EvaluationSettings)
+@listed_in(
+    SEGMENTATION,
+    "toolkit eval --photos flowers17/images --masks flowers17/masks --out eval",
+    "toolkit eval --predictions maps --masks masks --out eval --stretch",
+    formerly={"--model": "--segmenter", "--images": "--photos"},
+)
 def evaluate(
     settings: EvaluationSettings,
     masks: Annotated[list[Path], typer.Option(help="Folder of masks; once per data set.")],
     out: Annotated[Path, typer.Option(help="Folder for result.json, per-image CSV files and pictures of cases.")],
-    model: Annotated[
-        str | None,
-        typer.Option(
-            help="Segmenter: run folder, artefact, published U-Net file or shipped name.",
-            show_default=DEFAULT_SEGMENTER,
-        ),
-    ] = None,
-    images: Annotated[list[Path] | None, typer.Option(help="Folder of photos, in the order of --masks.")] = None,
+    segmenter: SegmenterOption = None,
+    photos: Annotated[list[Path] | None, typer.Option(help="Folder of photos, in the order of --masks.")] = None,
     predictions: Annotated[
-        list[Path] | None, typer.Option(help="Folder of grey-level maps instead of --model and --images.")
+        list[Path] | None, typer.Option(help="Folder of grey-level maps instead of --segmenter and --photos.")
     ] = None,
     name: Annotated[list[str] | None, typer.Option(help="Name of each data set in the results.")] = None,
     protocol: Annotated[str, typer.Option(help="float, or original (the published 8-bit path).")] = "float",
-    refine: Annotated[bool, typer.Option("--refine/--no-refine", help="Guided filter on the photo's edges.")] = False,
+    refine: RefineOption = False,
     device: DeviceOption = "auto",
+    precision: PrecisionOption = "fp32",
     processes: ProcessesOption = 1,
 ) -> None:
     """Measure a segmenter on photos with masks, or grey-level maps against masks."""
-    require(model is None or predictions is None, "--predictions are measured without a --model; give one of the two")
     require(
-        predictions is None or not (images or refine or protocol != "float"),
-        "--images, --refine and --protocol go with --model; omit them with --predictions",
+        segmenter is None or predictions is None,
+        "--predictions are measured without a --segmenter; give one of the two",
     )
-    model = DEFAULT_SEGMENTER if predictions is None and model is None else model
-    folders = images if predictions is None else predictions
+    require(
+        predictions is None or not (photos or refine or protocol != "float"),
+        "--photos, --refine and --protocol go with --segmenter; omit them with --predictions",
+    )
+    model = segmenter or (DEFAULT_SEGMENTER if predictions is None else None)
+    folders = photos if predictions is None else predictions
     require(
         folders is not None and len(folders) == len(masks),
         f"{len(masks)} --masks but {len(folders or [])} "
-        f"{'--images' if predictions is None else '--predictions'}; give one for each data set",
+        f"{'--photos' if predictions is None else '--predictions'}; give one for each data set",
     )
     from toolkit.files.locks import PATIENCE, claimed
     from toolkit.files.writing import writable_folder, write_json
@@ -62,7 +75,7 @@ def evaluate(
     require(
         not (out / "run.json").exists(), f"{out} is a run folder with a result.json of its own; choose another --out"
     )
-    engine = engine_of(device, "fp32", processes)
+    engine = engine_of(device, precision, processes)
     evaluations = _evaluations(model, folders or [], masks, names, settings, protocol, refine, engine)
     if engine.team.lead:
         writable_folder(out)
@@ -85,7 +98,7 @@ def evaluate(
             console.print(f"{evaluation.dataset}: {as_flags(warning)}")
     console.print(f"wrote {out / 'result.json'}, a CSV and a picture of cases for each data set")
     if model is not None:
-        console.print(f"next: {command('predict', 'YOUR_PHOTOS', '--model', model, '--out', 'predictions')}")
+        console.print(f"next: {command('predict', 'YOUR_PHOTOS', '--segmenter', model, '--out', 'predictions')}")
 
 
 def _names(named: list[str] | None, folders: list[Path], masks: list[Path]) -> list[str]:
@@ -130,7 +143,7 @@ def _evaluations(
         evaluations = [
             measured(
                 pair_folders(folder, mask, settings.ignore_unpaired),
-                lambda photo: segmenter.probability(photo, protocol, refine),
+                lambda photo: segmenter.probability(photo, protocol, refine, engine.bf16),
                 one,
                 meaning,
                 settings,

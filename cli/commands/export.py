@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cli.inputs.options import DirectionsArgument, require
+from cli.listing import FILES, listed_in
 from cli.reports.hints import command, generator_words, segment_command
 from cli.runs.progress import console
 from toolkit.command_line import as_flags
@@ -17,6 +18,11 @@ _LAYOUTS = ("deformator", "bg-direction")
 _BIGBIGAN_LATENTS = 120
 
 
+@listed_in(
+    FILES,
+    "toolkit export directions --layout deformator --out for-the-original",
+    "toolkit export directions --layout bg-direction --out bg_direction.pth",
+)
 def export(
     directions: DirectionsArgument,
     layout: Annotated[
@@ -66,7 +72,7 @@ def _deformator(given: Path, directions: "DirectionSet", out: Path, gan_type: st
     recorded = directions.source.generator or directions.generator
     named = _generator(directions)
     words = [] if named == recorded else generator_words(named)
-    following = command("render-gif", out, *words, "--direction", 0, "--reach", 6, "--out", "direction.gif")
+    following = command("render-gif", out, *words, "--direction", 0, "--alpha", 6, "--out", "direction.gif")
     console.print(f"next: {following}")
 
 

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cli.listing import DIRECTIONS, listed_in
 from cli.reports.hints import command
 from cli.runs.progress import console
 from toolkit.errors import UserError
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from toolkit.directions import DirectionSet
 
 
+@listed_in(DIRECTIONS, "toolkit label directions 25 dark_ground", "toolkit label directions dark_ground night")
 def label(
     directions: Annotated[Path, typer.Argument(help="Direction set, or the run folder that holds it.")],
     direction: Annotated[str, typer.Argument(help="Number or present name.")],
@@ -44,4 +46,4 @@ def named_line(path: Path, directions: "DirectionSet", index: int) -> str:
 
 def next_after_naming(directions: Path, index: int) -> str:
     """Return the command that shows what the named direction does."""
-    return command("render-gif", directions, "--direction", index, "--reach", 6, "--out", "direction.gif")
+    return command("render-gif", directions, "--direction", index, "--alpha", 6, "--out", "direction.gif")

@@ -14,6 +14,7 @@ from cli.inputs.options import (
     require,
     with_settings,
 )
+from cli.listing import DIRECTIONS, listed_in
 from cli.reports.hints import command, generator_words, segment_command
 from cli.reports.pick_report import show_table
 from cli.runs.progress import console, terminal
@@ -24,6 +25,12 @@ if TYPE_CHECKING:
 
 
 @with_settings(PickSettings)
+@listed_in(
+    DIRECTIONS,
+    "toolkit pick directions",
+    "toolkit pick by-ganspace by-sefa --out together",
+    formerly={"--choose": "--direction"},
+)
 def pick(
     settings: PickSettings,
     directions: Annotated[
@@ -32,9 +39,9 @@ def pick(
     out: Annotated[
         Path | None, typer.Option(help="New folder for the ranked copy of the set, or for all of several sets.")
     ] = None,
-    choose: Annotated[str | None, typer.Option(help="Choose this direction yourself, by number or name.")] = None,
+    direction: Annotated[str | None, typer.Option(help="Choose this direction yourself, by number or name.")] = None,
     alpha: Annotated[
-        float | None, typer.Option(help="With --choose: shift length, negative for the other way.")
+        float | None, typer.Option(help="With --direction: shift length, negative for the other way.")
     ] = None,
     generator: OtherGeneratorOption = None,
     weights: WeightsOption = None,
@@ -42,7 +49,7 @@ def pick(
     precision: PrecisionOption = "auto",
 ) -> None:
     """Rank all directions as background darkeners, choose one, and show why."""
-    require((choose is None) == (alpha is None), "--choose and --alpha go together; give both or neither")
+    require((direction is None) == (alpha is None), "--direction and --alpha go together; give both or neither")
     from cli.inputs.sources import generator_of
     from discovery.picking.files import PickFile, save_pick
     from discovery.picking.picking import pick_direction
@@ -50,8 +57,8 @@ def pick(
 
     engine = choose_engine(device, precision)
     file = PickFile.open(directions, out)
-    if choose is not None and alpha is not None:
-        chosen = file.choose(choose, alpha)
+    if direction is not None and alpha is not None:
+        chosen = file.choose(direction, alpha)
         console.print(chose(file.path, chosen))
     else:
         opened = generator_of(file.directions, generator, weights)[0].to(engine.device)

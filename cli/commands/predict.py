@@ -6,25 +6,30 @@ from typing import Annotated
 
 import typer
 
-from cli.inputs.options import DEFAULT_SEGMENTER, DeviceOption, PrecisionOption, require
+from cli.inputs.options import DEFAULT_SEGMENTER, DeviceOption, PrecisionOption, RefineOption, SegmenterOption, require
 from cli.inputs.photo_folder import photos_in
+from cli.listing import START, listed_in
 from cli.runs.processes import ProcessesOption, engine_of
 from cli.runs.progress import Bar, console
 from toolkit.command_line import as_flags
 from toolkit.imports import import_torch
 
 
+@listed_in(
+    START,
+    "toolkit predict photo.jpg --out masks",
+    "toolkit predict MY_PHOTOS --segmenter segmenter --write mask --out masks",
+    formerly={"--model": "--segmenter"},
+)
 def predict(
     photos: Annotated[list[Path], typer.Argument(help="Photos, or folders of photos.")],
     out: Annotated[Path, typer.Option(help="Folder for the pictures.")],
-    model: Annotated[
-        str, typer.Option(help="Segmenter: run folder, artefact, published U-Net file or shipped name.")
-    ] = DEFAULT_SEGMENTER,
+    segmenter: SegmenterOption = None,
     write: Annotated[
         str, typer.Option(help="What to write, comma-separated: mask, soft, overlay.")
     ] = "mask,soft,overlay",
     threshold: Annotated[float, typer.Option(help="Probability from which a pixel is foreground.", min=0, max=1)] = 0.5,
-    refine: Annotated[bool, typer.Option("--refine/--no-refine", help="Guided filter on the photo's edges.")] = False,
+    refine: RefineOption = False,
     skip_unreadable: Annotated[bool, typer.Option("--skip-unreadable", help="Report broken photos and go on.")] = False,
     device: DeviceOption = "auto",
     precision: PrecisionOption = "auto",
@@ -44,13 +49,13 @@ def predict(
     engine = engine_of(device, precision, processes)
     team = engine.team
     own = dict(list(targets.items())[team.rank :: team.size])
-    segmenter = Segmenter.load(model).to(engine.device)
+    opened = Segmenter.load(segmenter or DEFAULT_SEGMENTER).to(engine.device)
     if not skip_unreadable:
         read_photo(next(iter(targets)))  # before anything is made
     writable_folder(out)
     broken: list[str] = []
     with workplace(out) as place:
-        job = predict_photos(segmenter, own, Pictures(kinds, threshold, place), refine, engine.bf16)
+        job = predict_photos(opened, own, Pictures(kinds, threshold, place), refine, engine.bf16)
         with Bar("predicting", len(own), unit="photos") as bar, contextlib.closing(job):  # waits for its threads
             for fault in bar.over(job):
                 if fault is not None and not skip_unreadable:

@@ -15,6 +15,7 @@ from cli.inputs.options import (
     WeightsOption,
     require,
 )
+from cli.listing import DIRECTIONS, listed_in
 from cli.reports.hints import generator_words, segment_command
 from cli.runs.progress import console, terminal
 from toolkit.imports import import_torch
@@ -23,11 +24,17 @@ from toolkit.masks.rules import DEFAULT_RULE, MASK_RULES
 _LEAST_SIDE = 16  # pixels of one picture
 
 
+@listed_in(
+    DIRECTIONS,
+    "toolkit render-gif directions --out direction.gif",
+    "toolkit render-gif flowers64 --direction 25 --alpha 6 --mask --out walk.webp",
+    formerly={"--reach": "--alpha"},
+)
 def render_gif(
     directions: DirectionsArgument,
     out: Annotated[Path, typer.Option(help="A .gif, .webp or .mp4 file.")],
     direction: DirectionOption = None,
-    reach: Annotated[float | None, typer.Option(help="Walk from -reach to +reach; default: the chosen length.")] = None,
+    alpha: Annotated[float | None, typer.Option(help="Walk from -alpha to +alpha; default: the chosen length.")] = None,
     frames: Annotated[int, typer.Option(help="Frames of one way.", min=2)] = 31,
     fps: Annotated[float, typer.Option(help="Frames a second.", min=0.5, max=50)] = 20.0,
     samples: Annotated[int, typer.Option(help="Latents shown side by side.", min=1)] = 8,
@@ -69,7 +76,7 @@ def render_gif(
 
     engine = choose_engine(device, precision)
     opened = open_directions(directions)
-    index, length, _ = resolve_shift(opened, direction, 6.0 if direction is not None and reach is None else reach)
+    index, length, _ = resolve_shift(opened, direction, 6.0 if direction is not None and alpha is None else alpha)
     gan = generator_of(opened, generator, weights)[0].to(engine.device)
     columns, side = columns or min(samples, 4), size or gan.image_size
     _require_fit(out, samples, columns, side)

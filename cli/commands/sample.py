@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cli.inputs.options import DeviceOption, GeneratorOption, PrecisionOption, SeedOption, WeightsOption, require
+from cli.listing import GENERATORS, listed_in
 from cli.reports.hints import discover_command, generator_words
 from cli.runs.progress import Bar, console
 from toolkit.imports import import_torch
@@ -14,6 +15,12 @@ if TYPE_CHECKING:
     from generators.protocol import Generator, Latents
 
 
+@listed_in(
+    GENERATORS,
+    "toolkit sample --out samples.png",
+    "toolkit sample --generator my-generator --samples 1000 --out samples.npy",
+    formerly={"--count": "--samples"},
+)
 def sample(
     out: Annotated[Path, typer.Option(help="A .png grid or .npy array (N, 3, H, W) float32 in [-1, 1].")],
     generator: GeneratorOption = "flowers64",
@@ -22,7 +29,7 @@ def sample(
         Path | None,
         typer.Option(help="A .npy array (N, D) of latents, or a published name (z-cub), instead of random ones."),
     ] = None,
-    count: Annotated[int | None, typer.Option(help="How many images; 64 if omitted.", min=1)] = None,
+    samples: Annotated[int | None, typer.Option(help="How many images.", min=1, show_default="64")] = None,
     seed: SeedOption = 0,
     truncation: Annotated[float | None, typer.Option(help="Restrict random latents to +- this.")] = None,
     batch: Annotated[int, typer.Option(help="Images rendered at a time.", min=1)] = 32,
@@ -34,8 +41,8 @@ def sample(
 
     writable_file(out, (".png", ".npy"))
     require(
-        latents is None or (count is None and truncation is None),
-        "--latents says which images; omit --count and --truncation",
+        latents is None or (samples is None and truncation is None),
+        "--latents says which images; omit --samples and --truncation",
     )
     import_torch()
     import numpy as np
@@ -52,10 +59,10 @@ def sample(
     engine = choose_engine(device, precision)
     opened = open_typed(generator, weights).to(engine.device)
     latents = None if latents is None else or_published(latents, "embeddings")
-    points = _latents(opened, latents, count or 64, seed, truncation)
+    points = _latents(opened, latents, samples or 64, seed, truncation)
     if out.suffix.lower() == ".png":
         size = grid_size(len(points), opened.image_size)
-        require_side(out, *size, "give a smaller --count, or a .npy file as --out, which holds any number")
+        require_side(out, *size, "give fewer --samples, or a .npy file as --out, which holds any number")
     parts = []
     with Bar("sampling", len(points), unit="images") as bar, torch.inference_mode(), engine.autocast():
         for start in range(0, len(points), batch):

@@ -21,12 +21,13 @@ from cli.inputs.options import (
     OtherGeneratorOption,
     PrecisionOption,
     ResizeMasksOption,
-    ValidationImagesOption,
     ValidationMasksOption,
+    ValidationPhotosOption,
     WeightsOption,
     with_settings,
 )
 from cli.inputs.validation_set import open_validation
+from cli.listing import SEGMENTATION, listed_in
 from cli.reports.hints import command, print_outcome
 from cli.runs.forecast import Forecasting
 from cli.runs.processes import ProcessesOption, engine_of
@@ -41,6 +42,12 @@ if TYPE_CHECKING:
 
 
 @with_settings(SegmentationSettings)
+@listed_in(
+    SEGMENTATION,
+    "toolkit segment directions --out segmenter --preset quick",
+    "toolkit segment flowers64 --direction 56 --alpha -3.4 --out segmenter",
+    formerly={"--images": "--validation-photos", "--masks": "--validation-masks"},
+)
 def segment(
     settings: SegmentationSettings,
     directions: DirectionsArgument,
@@ -50,8 +57,8 @@ def segment(
     generator: OtherGeneratorOption = None,
     weights: WeightsOption = None,
     embeddings: EmbeddingsOption = None,
-    images: ValidationImagesOption = None,
-    masks: ValidationMasksOption = None,
+    validation_photos: ValidationPhotosOption = None,
+    validation_masks: ValidationMasksOption = None,
     object_codes: ObjectOption = None,
     ignore: IgnoreOption = None,
     invert: InvertOption = False,
@@ -63,7 +70,7 @@ def segment(
     compile_mode: CompileOption = "auto",
 ) -> None:
     """Train a U-Net on synthetic images and the masks a direction gives."""
-    validation = open_validation(images, masks, object_codes, ignore, invert, resize_masks)
+    validation = open_validation(validation_photos, validation_masks, object_codes, ignore, invert, resize_masks)
     from cli.inputs.mask_source import open_source
     from segmentation.unet.training import bytes_needed
 
@@ -73,7 +80,7 @@ def segment(
     needed = partial(bytes_needed, settings, source.generator.image_size, engine.bf16)
     settings = within_memory(settings, max_memory, needed, engine.team.size)
     segment_into(out, source, settings, engine, validation)
-    following = command("predict", "photo.jpg", "--model", out, "--out", "predictions")
+    following = command("predict", "photo.jpg", "--segmenter", out, "--out", "predictions")
     print_outcome(out / "segmenter.safetensors", out / "synthetic.png", following=following)
 
 

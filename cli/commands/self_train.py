@@ -6,29 +6,39 @@ from typing import Annotated
 import typer
 
 from cli.inputs.options import (
+    DEFAULT_SEGMENTER,
     DeviceOption,
     IgnoreOption,
     InvertOption,
     ObjectOption,
     PrecisionOption,
     ResizeMasksOption,
-    ValidationImagesOption,
+    SegmenterOption,
     ValidationMasksOption,
+    ValidationPhotosOption,
+    require,
     with_settings,
 )
+from cli.listing import SEGMENTATION, listed_in
 from cli.reports.hints import command, print_outcome
 from cli.runs.progress import terminal
 from segmentation.self_training.settings import SelfTrainingSettings
 
 
 @with_settings(SelfTrainingSettings)
+@listed_in(
+    SEGMENTATION,
+    "toolkit self-train MY_PHOTOS --segmenter segmenter --out self-trained",
+    "toolkit self-train MY_PHOTOS --out self-trained --rounds 1",
+    formerly={"--images": "--validation-photos", "--masks": "--validation-masks"},
+)
 def self_train(
     settings: SelfTrainingSettings,
-    model: Annotated[str, typer.Argument(help="Segmenter to start from: run folder, artefact or shipped name.")],
-    photos: Annotated[Path, typer.Argument(help="Folder of photos without labels.")],
+    photos: Annotated[list[Path], typer.Argument(help="Folder of photos without labels.", metavar="PHOTOS")],
     out: Annotated[Path, typer.Option(help="Run folder; the same command again resumes it.")],
-    images: ValidationImagesOption = None,
-    masks: ValidationMasksOption = None,
+    segmenter: SegmenterOption = None,
+    validation_photos: ValidationPhotosOption = None,
+    validation_masks: ValidationMasksOption = None,
     object_codes: ObjectOption = None,
     ignore: IgnoreOption = None,
     invert: InvertOption = False,
@@ -39,7 +49,7 @@ def self_train(
     """Improve a segmenter on photos without labels."""
     from cli.inputs.validation_set import open_validation
 
-    validation = open_validation(images, masks, object_codes, ignore, invert, resize_masks)
+    validation = open_validation(validation_photos, validation_masks, object_codes, ignore, invert, resize_masks)
     from cli.inputs.photo_folder import photos_in
     from segmentation.predict.segmenter import Segmenter
     from segmentation.self_training.rounds import self_train as train
@@ -47,19 +57,30 @@ def self_train(
     from toolkit.pictures.photo_folder import photos_digest, require_outside
     from toolkit.pictures.photos import read_squares
 
-    require_outside(out, photos)
+    folder, model = _folder_and_start(photos, segmenter)
+    require_outside(out, folder)
     engine = choose_engine(device, precision)
     teacher = Segmenter.load(model).to(engine.device)
     side = settings.image_size or teacher.image_size
-    paths = photos_in(photos)
+    paths = photos_in(folder)
     pixels = read_squares(paths, side, terminal).permute(0, 2, 3, 1).numpy()
     inputs = {
         "model": str(Path(model).resolve()) if Path(model).exists() else model,
         "model_digest": teacher.digest(),
-        "photos": str(photos.resolve()),
-        "photos_digest": photos_digest(paths, photos),
+        "photos": str(folder.resolve()),
+        "photos_digest": photos_digest(paths, folder),
     }
     measure = None if validation is None else validation.figures_at(side)
     train(teacher, pixels, settings, engine, out, inputs, measure, terminal)
-    following = command("predict", "photo.jpg", "--model", out, "--out", "predictions")
+    following = command("predict", "photo.jpg", "--segmenter", out, "--out", "predictions")
     print_outcome(out / "segmenter.safetensors", out / f"round{settings.rounds}" / "masks.png", following=following)
+
+
+def _folder_and_start(photos: list[Path], segmenter: str | None) -> tuple[Path, str]:
+    """Return the folder of photos and the segmenter to start from, which used to stand before the photos."""
+    if len(photos) == 2 and segmenter is None:
+        line = f"the segmenter is named as --segmenter {photos[0]} now; its old place works until the next release"
+        typer.echo(f"note: {line}", err=True)
+        return photos[1], str(photos[0])
+    require(len(photos) == 1, f"{len(photos)} folders were passed; name one, and the segmenter with --segmenter")
+    return photos[0], segmenter or DEFAULT_SEGMENTER

@@ -16,6 +16,7 @@ from cli.inputs.options import (
     WeightsOption,
     with_settings,
 )
+from cli.listing import SEGMENTATION, listed_in
 from cli.reports.hints import generator_words, segment_command
 from cli.runs.processes import ProcessesOption, engine_of
 from cli.runs.progress import console
@@ -24,6 +25,11 @@ from segmentation.synthesis.settings import SynthesizeSettings
 
 
 @with_settings(SynthesizeSettings)
+@listed_in(
+    SEGMENTATION,
+    "toolkit synthesize flowers64 --samples 10000 --out pairs",
+    "toolkit synthesize directions --layout shards --out shards",
+)
 def synthesize(
     settings: SynthesizeSettings,
     directions: DirectionsArgument,
@@ -49,7 +55,7 @@ def synthesize(
     source = open_source(directions, direction, alpha, generator, weights, embeddings, settings.mask_rule)
     latents = latent_source(source.generator.to(engine.device), settings.masking(), source.latents)
     carried_out(SynthesisRun(source, latents, settings, engine), out)
-    console.print(f"wrote {settings.count} pairs into {out}: {_places(settings)}, manifest.json, samples.png")
+    console.print(f"wrote {settings.samples} pairs into {out}: {_places(settings)}, manifest.json, samples.png")
     words = [] if direction is None else ["--direction", direction]
     words += [] if alpha is None else ["--alpha", f"{alpha:g}"]
     words += generator_words(generator, weights)

@@ -7,6 +7,7 @@ import typer
 
 from cli.inputs.options import DeviceOption, GeneratorOption, PrecisionOption, WeightsOption, with_settings
 from cli.inputs.photo_folder import photos_in
+from cli.listing import GENERATORS, listed_in
 from cli.reports.hints import command, generator_words, print_outcome
 from cli.runs.processes import ProcessesOption, engine_of
 from cli.runs.progress import terminal
@@ -15,6 +16,11 @@ from generators.encoder.settings import EncoderSettings
 
 
 @with_settings(EncoderSettings)
+@listed_in(
+    GENERATORS,
+    "toolkit train-encoder --generator my-generator --out my-encoder",
+    "toolkit train-encoder --generator my-generator --photos MY_PHOTOS --out my-encoder",
+)
 def train_encoder(
     settings: EncoderSettings,
     out: Annotated[Path, typer.Option(help="Run folder; the same command again resumes it.")],

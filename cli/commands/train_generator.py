@@ -7,6 +7,7 @@ import typer
 
 from cli.inputs.options import DeviceOption, PrecisionOption, with_settings
 from cli.inputs.photo_folder import photos_in
+from cli.listing import GENERATORS, listed_in
 from cli.reports.hints import discover_command, print_outcome
 from cli.runs.processes import ProcessesOption, engine_of
 from cli.runs.progress import console, terminal
@@ -15,6 +16,11 @@ from generators.compact.settings import GROUP, GeneratorSettings
 
 
 @with_settings(GeneratorSettings)
+@listed_in(
+    GENERATORS,
+    "toolkit train-generator MY_PHOTOS --out my-generator",
+    "toolkit train-generator MY_PHOTOS --out my-pair --objective bigbigan",
+)
 def train_generator(
     settings: GeneratorSettings,
     photos: Annotated[Path, typer.Argument(help="Folder of photos.")],

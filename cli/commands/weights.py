@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cli.listing import FILES, Listing
 from cli.runs.progress import Bar, console
 
 if TYPE_CHECKING:
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from toolkit.files.fetch import Transfer
     from toolkit.files.published import PublishedFile
 
-app = typer.Typer()
+app = typer.Typer(epilog=Listing(FILES, ("toolkit weights list", "toolkit weights pull bigbigan")).epilog)
 
 
 @app.callback(invoke_without_command=True)
@@ -24,7 +25,7 @@ def weights(context: typer.Context) -> None:
         typer.echo(context.get_help())
 
 
-@app.command("list")
+@app.command("list", epilog=Listing(FILES, ("toolkit weights list", "toolkit weights")).epilog)
 def list_files() -> None:
     """Show the published files and which of them are in the cache."""
     from rich.table import Table
@@ -49,7 +50,7 @@ def _presence(entry: "PublishedFile") -> str:
     return f"{part.stat().st_size / 1e6:.0f} MB of it" if part.exists() else "no"
 
 
-@app.command()
+@app.command(epilog=Listing(FILES, ("toolkit weights pull bigbigan bg-direction", "toolkit weights pull anime")).epilog)
 def pull(
     names: Annotated[list[str], typer.Argument(help="Names from toolkit weights list.", metavar="NAME...")],
     offline: Annotated[
@@ -121,7 +122,7 @@ class _Meter:
             self.bar.advance(megabytes - self.bar.done)
 
 
-@app.command("path")
+@app.command("path", epilog=Listing(FILES, ("toolkit weights path bigbigan", "toolkit weights path z-cub")).epilog)
 def path_of(name: Annotated[str, typer.Argument(help="A name from toolkit weights list.")]) -> None:
     """Print where a published file lies in the cache, after checking it."""
     from toolkit.files.published import find, required

@@ -12,13 +12,18 @@ from typing import Annotated, Any, Protocol
 import typer
 
 from cli.inputs.presets import PresetOption, before_flags
-from toolkit.command_line import as_flags
+from toolkit.command_line import as_flags, flag_of
 from toolkit.errors import UserError
 from toolkit.imports import import_torch
 from toolkit.plug_ins import Table
 from toolkit.settings import Settings
 
 DEFAULT_SEGMENTER = "flowers64"  # the shipped one
+SegmenterOption = Annotated[
+    str | None,
+    typer.Option(help="Run folder, artefact, published U-Net file or shipped name.", show_default=DEFAULT_SEGMENTER),
+]
+RefineOption = Annotated[bool, typer.Option("--refine/--no-refine", help="Guided filter on the photo's edges.")]
 GeneratorOption = Annotated[
     str,
     typer.Option(
@@ -48,10 +53,8 @@ MaxMemoryOption = Annotated[
     typer.Option(help="Memory a training step may take in each process, such as 4GB: chooses --micro-batch."),
 ]
 CompileOption = Annotated[str, typer.Option("--compile", help="torch.compile: on, off, or auto (long runs on a GPU).")]
-ValidationImagesOption = Annotated[Path | None, typer.Option("--images", help="Photos to validate on; with --masks.")]
-ValidationMasksOption = Annotated[
-    Path | None, typer.Option("--masks", help="Their masks; they measure and never train.")
-]
+ValidationPhotosOption = Annotated[Path | None, typer.Option(help="Photos to validate on; with --validation-masks.")]
+ValidationMasksOption = Annotated[Path | None, typer.Option(help="Their masks; they measure and never train.")]
 ObjectOption = Annotated[
     str | None,
     typer.Option("--object", help="What of the masks is object: codes, colours or alpha, as of toolkit eval."),
@@ -163,6 +166,8 @@ def _flagged(
     option = typer.Option(help=config_help, rich_help_panel=_panel(classes.values()))
     parameters += [*flags.values(), _parameter("config", Annotated[Path | None, option], None)]
     run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    renamed = {old: new for settings_class in classes.values() for old, new in settings_class.renamed().items()}
+    run.renamed_flags = {flag_of(old): flag_of(new) for old, new in renamed.items()}  # type: ignore[attr-defined]
     run.__annotations__ = {p.name: p.annotation for p in parameters}
     del run.__wrapped__  # typer would follow it to the bare command
     return run

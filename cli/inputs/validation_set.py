@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def open_validation(
-    images: Path | None,
+    photos: Path | None,
     masks: Path | None,
     object_codes: str | None,
     ignore: str | None,
@@ -20,14 +20,15 @@ def open_validation(
     resize_masks: bool,
 ) -> "ValidationSet | None":
     """Return the pairs of both folders, None where neither is named; UserError for one without the other."""
-    require((images is None) == (masks is None), "--images and --masks go together; give both or neither")
-    if images is None or masks is None:
+    both = "--validation-photos and --validation-masks"
+    require((photos is None) == (masks is None), f"{both} go together; give both or neither")
+    if photos is None or masks is None:
         flags = {"--object": object_codes, "--ignore": ignore, "--invert": invert, "--resize-masks": resize_masks}
         named = [flag for flag, value in flags.items() if value]
-        require(not named, f"{', '.join(named)} say how --masks are read; give --images and --masks too")
+        require(not named, f"{', '.join(named)} say how --validation-masks are read; give {both} too")
         return None
     from segmentation.evaluate.photo_validation import ValidationSet
     from segmentation.evaluate.settings import EvaluationSettings
 
     settings = EvaluationSettings(object=object_codes, ignore=ignore, invert=invert, resize_masks=resize_masks)
-    return ValidationSet.open(images, masks, settings, terminal, over_masks)
+    return ValidationSet.open(photos, masks, settings, terminal, over_masks)

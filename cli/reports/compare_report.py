@@ -189,7 +189,7 @@ def _strips(judged: list[Judged], generator: "Generator", settings: CompareSetti
     vectors = torch.stack([c.sign * one.entry.directions.vectors[c.index] for one, c in shown])
     labels = [f"{one.label}  {'+' if c.sign > 0 else '-'}{one.name(c.index)}  {c.score:.2f}" for one, c in shown]
     latents = generator.sample(_LATENTS, Stream(settings.seed, "charts"), settings.truncation).to(engine.device)
-    shifts = walk(vectors, settings.shift_scale, _FRAMES_A_SIDE).to(engine.device)
+    shifts = walk(vectors, settings.max_alpha, _FRAMES_A_SIDE).to(engine.device)
     return chart_page(generator, latents, shifts, labels, frame_side=_FRAME_SIDE)
 
 

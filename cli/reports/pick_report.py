@@ -32,7 +32,7 @@ def show_table(picked: "Picked") -> None:
     if best.score < 0.2:
         console.print(
             "warning: no direction darkens the background convincingly; look at pick.png, discover longer, or choose "
-            "one yourself with --choose"
+            "one yourself with --direction and --alpha"
         )
 
 

@@ -98,7 +98,7 @@ def optimise(
     outward = radial_map(generator.image_size, engine.device)
     while state.step < settings.steps:
         latents = generator.sample(settings.batch, state.streams["latents"], settings.truncation).to(engine.device)
-        radius = settings.radius + settings.radius_spread * float(state.streams["radius"].normal(1, 1))
+        radius = settings.mean_alpha + settings.alpha_spread * float(state.streams["radius"].normal(1, 1))
         with torch.no_grad(), engine.autocast():
             reference = edges(generator(latents).float())
         state.optimiser.zero_grad()
@@ -125,7 +125,7 @@ class ContrastSearch(DirectionSearch[ContrastSettings]):
 
     def __init__(self, generator: Generator, settings: ContrastSettings, engine: Engine) -> None:
         super().__init__(generator, settings, engine)
-        self.reach = settings.length
+        self.reach = settings.alpha
         self.training = ContrastState.start(generator, settings, engine)
 
     @property
@@ -148,7 +148,7 @@ class ContrastSearch(DirectionSearch[ContrastSettings]):
             self.generator.name,
             "contrast",
             names=("light", "dark"),
-            choice=Choice(0, 1, self.settings.length, opposite=1, mask_rule="light-dark"),
+            choice=Choice(0, 1, self.settings.alpha, opposite=1, mask_rule="light-dark"),
             card={"settings": self.settings.defining()},
         )
         return Findings(found, {"steps": self.training.step})

@@ -46,9 +46,9 @@ class ContrastSettings(Settings):
 
     steps: int = setting(300, "training steps, one batch of images each", minimum=1)
     batch: int = setting(32, "images in a batch", minimum=2)
-    length: float = setting(5.0, "length of the shift that makes masks, in latent units", above=0)
-    radius: float = setting(2.0, "mean length of the shifts in training", above=0)
-    radius_spread: float = setting(0.5, "standard deviation of that length", minimum=0)
+    alpha: float = setting(5.0, "length of the shift that makes masks, in latent units", above=0, was="length")
+    mean_alpha: float = setting(2.0, "mean length of the shifts in training", above=0, was="radius")
+    alpha_spread: float = setting(0.5, "standard deviation of that length", minimum=0, was="radius_spread")
     rate: float = setting(5e-3, "Adam learning rate of the vectors", above=0)
     edge_weight: float = setting(10.0, "weight of the squared change of the Sobel edges", minimum=0)
     radial_weight: float = setting(2.0, "weight of the brightness that grows outward", minimum=0)

@@ -181,7 +181,7 @@ def load_directions(path: Path) -> DirectionSet:
         card={
             "source": folder.source(),
             "published": {key: folder.args[key] for key in GAN_KEYS if key in folder.args},
-            "settings": {"deformator": kind, "shift_scale": folder.shift_scale},
+            "settings": {"deformator": kind, "max_alpha": folder.shift_scale},
         },
     )
     labels = folder.root / ANNOTATIONS

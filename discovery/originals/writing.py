@@ -14,6 +14,7 @@ from discovery.annotations import write_annotations
 from discovery.methods.deformator.deformators import Deformator, make_deformator
 from discovery.methods.deformator.kinds import DEFORMATORS
 from discovery.originals.reading import ANNOTATIONS, ARGS, GAN_KEYS, GANS, OWN
+from discovery.settings import DiscoverySettings
 from generators.catalogue import weights_file
 from generators.spec import Options, split_spec
 from toolkit.command_line import command
@@ -54,7 +55,7 @@ def networks_of(directions: DirectionSet, checkpoint: Path | None) -> Networks:
 
     UserError when the checkpoint is another run's, or of another step than the set.
     """
-    settings = directions.card.get("settings", {})
+    settings = DiscoverySettings.up_to_date(directions.card.get("settings", {}))
     if checkpoint is None or not checkpoint.is_file() or not directions.method.startswith("discover ("):
         return Networks("linear", _linear(directions.vectors))
     state = load_pickled(checkpoint, "the checkpoint")
@@ -64,7 +65,7 @@ def networks_of(directions: DirectionSet, checkpoint: Path | None) -> Networks:
         predictor, step, reached = dict(state["reconstructor"]), directions.card["step"], state["step"]
         if type(reached) is not int:
             raise TypeError("its step is no whole number")
-        learnt = F.normalize(deformator.directions(settings["shift_scale"]))
+        learnt = F.normalize(deformator.directions(settings["max_alpha"]))
     except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
         raise UserError(
             f"{checkpoint} is not of the run that found the set beside it; move one of them away"
@@ -75,7 +76,7 @@ def networks_of(directions: DirectionSet, checkpoint: Path | None) -> Networks:
         )
     if not torch.allclose(learnt, directions.vectors, atol=_SAME):
         raise UserError(f"{checkpoint} holds other directions than the set beside it; move one of them away")
-    kind, written, notes = _as_the_original_builds(settings["deformator"], deformator, settings["shift_scale"])
+    kind, written, notes = _as_the_original_builds(settings["deformator"], deformator, settings["max_alpha"])
     return Networks(kind, written, predictor, notes)
 
 
@@ -149,15 +150,15 @@ def export_folder(out: Path, directions: DirectionSet, networks: Networks, gan_t
     UserError when `out` is there and not empty, or the current folder.
     """
     count, latent_dim = directions.vectors.shape
-    settings = directions.card.get("settings", {})
+    settings = DiscoverySettings.up_to_date(directions.card.get("settings", {}))
     gan, notes = gan_arguments(directions, gan_type)
     arguments = {
         **gan,
         "deformator": networks.kind,
         "directions_count": count,
         "max_latent_dim": latent_dim,
-        "shift_scale": settings.get("shift_scale", 6.0),
-        "min_shift": settings.get("min_shift", 0.5),
+        "shift_scale": settings.get("max_alpha", 6.0),
+        "min_shift": settings.get("min_alpha", 0.5),
         **_predictor_arguments(networks, settings),
         OWN: {
             "generator": directions.generator,

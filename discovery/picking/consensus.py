@@ -67,7 +67,7 @@ def by_consensus(
         return finalists
     # Opposed rules are omitted: they judge two shifts at once, and a finalist is one.
     rules = {name: rule for name, rule in MASK_RULES.items() if not rule.opposed}
-    latents = generator.sample(settings.compared, Stream(settings.seed, "pick-consensus"), settings.truncation)
+    latents = generator.sample(settings.compared_samples, Stream(settings.seed, "pick-consensus"), settings.truncation)
     votes = []
     for candidate in raters:
         shift = candidate.sign * directions.shift(candidate.index, candidate.alpha).to(engine.device)

@@ -230,7 +230,7 @@ def chosen(directions: DirectionSet, ranked: list[Candidate], finalists: list[Ca
     if best.score <= 0:
         raise UserError(
             "no direction darkens the background and lightens the rest; discover longer or with more directions, or "
-            f"choose one yourself with {named('choose')} and {named('alpha')}"
+            f"choose one yourself with {named('direction')} and {named('alpha')}"
         )
     before = directions.choice
     same = before is not None and (before.index, before.sign) == (best.index, best.sign)

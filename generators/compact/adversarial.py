@@ -29,7 +29,7 @@ def adam(network: nn.Module, rate: float) -> torch.optim.Optimizer:
 def set_rates(rates: Mapping[torch.optim.Optimizer, float], step: int, settings: GeneratorSettings) -> None:
     """Set the optimisers' learning rates, given for the start, to what they are at a step."""
     left = (settings.steps - step) / settings.steps
-    factor = 1.0 if left >= settings.rate_decay else 0.1 + 0.9 * left / settings.rate_decay
+    factor = 1.0 if left >= settings.decay_share else 0.1 + 0.9 * left / settings.decay_share
     for optimiser, rate in rates.items():
         for group in optimiser.param_groups:
             group["lr"] = rate * factor

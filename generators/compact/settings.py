@@ -44,8 +44,12 @@ class GeneratorSettings(Settings):
     latent_share: float = setting(
         0.0, "bigbigan: share of that term's gradient that reaches the generator", minimum=0, maximum=1
     )
-    rate_decay: float = setting(
-        0.3, "share of the steps, at the end, over which both rates fall linearly to a tenth", minimum=0, maximum=1
+    decay_share: float = setting(
+        0.3,
+        "share of the steps, at the end, over which both rates fall linearly to a tenth",
+        minimum=0,
+        maximum=1,
+        was="rate_decay",
     )
     ema_images: float = setting(10_000, "half-life of the weight average, in images", above=0)
     augment: bool = setting(True, "differentiable augmentation: colour, translation, cutout")

@@ -45,7 +45,7 @@ def synthesize(
     direction: str | int | None = None,
     alpha: float | None = None,
     embeddings: Where | None = None,
-    count: int | None = None,
+    samples: int | None = None,
     settings: SynthesizeSettings | None = None,
     device: str = "auto",
     precision: str = "auto",
@@ -53,7 +53,7 @@ def synthesize(
 ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
     """Return an iterator over batches of images (B, 3, H, W) in [-1, 1] and masks (B, H, W) bool, on the device.
 
-    They come without an end, or `count` of them; pair i of a seed is that of `toolkit synthesize`. Direction, length
+    They come without an end, or `samples` of them; pair i of a seed is that of `toolkit synthesize`. Direction, length
     and mask rule are those chosen in the set unless passed. `changes` are fields of SynthesizeSettings, such as
     `batch=32`. UserError, before the first batch, for what does not go together.
 
@@ -61,16 +61,16 @@ def synthesize(
     >>> images.shape, masks.shape
     (torch.Size([4, 3, 64, 64]), torch.Size([4, 64, 64]))
     """
-    counted = {} if count is None else {"count": count}
+    counted = {} if samples is None else {"samples": samples}
     chosen = SynthesizeSettings.of(settings, None, {**counted, **changes})
-    endless = count is None and settings is None
+    endless = samples is None and settings is None
     engine = choose_engine(device, precision)
     source = _source(directions, generator, direction, alpha, embeddings, chosen.mask_rule)
     masking = replace(chosen, mask_rule=source.mask_rule).masking()
     gan, shift = source.generator.to(engine.device), source.shift.to(engine.device)
     latents = latent_source(gan, masking, source.latents)
     synthesizer = MaskSynthesizer(gan, shift, masking, latents, STREAM, engine)
-    return _batches(synthesizer, chosen.batch, None if endless else chosen.count)
+    return _batches(synthesizer, chosen.batch, None if endless else chosen.samples)
 
 
 def _batches(

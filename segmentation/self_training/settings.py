@@ -23,8 +23,12 @@ class SelfTrainingSettings(Settings):
     )
     width: int = setting(32, "channels of the U-Net's first stage", minimum=1)
     rate: float = setting(1e-3, "Adam learning rate", above=0)
-    rate_drop: float = setting(
-        0.4, "share of the steps, at the end, that are taken at a fifth of the rate", minimum=0, maximum=1
+    decay_share: float = setting(
+        0.4,
+        "share of the steps, at the end, that are taken at a fifth of the rate",
+        minimum=0,
+        maximum=1,
+        was="rate_drop",
     )
     first_core: float = setting(
         0.5, "probability from which a pixel starts as foreground in the first round", minimum=0, maximum=1
@@ -47,7 +51,9 @@ class SelfTrainingSettings(Settings):
     seed: int = setting(0, "names every random draw", minimum=0)
     log_every: int = setting(10, "steps between logged figures", minimum=1, watches=True)
     validate_every: int = setting(200, "steps between validations on photos held out", minimum=1, watches=True)
-    held_out: float = setting(0.05, "share of the photos held out for validation", minimum=0, maximum=0.5)
+    held_out_share: float = setting(
+        0.05, "share of the photos held out for validation", minimum=0, maximum=0.5, was="held_out"
+    )
     checkpoint_every: int = setting(100, "steps between checkpoints", minimum=1, watches=True)
 
     def __post_init__(self) -> None:

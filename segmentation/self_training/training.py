@@ -91,13 +91,13 @@ def train(
 
     UserError when too few photos are fit to train on.
     """
-    training, held_out = masked.split(settings.held_out)
+    training, held_out = masked.split(settings.held_out_share)
     state.network.train()
     while state.step < settings.steps:
         rows = state.streams["photos"].integers(settings.batch, training.count)
         views = state.streams["views"].uniform(settings.batch, NUM_UNIFORMS)
         batch = augmented(training[rows].to(engine.device), views)
-        rate = settings.rate * (1 if state.step < (1 - settings.rate_drop) * settings.steps else 0.2)
+        rate = settings.rate * (1 if state.step < (1 - settings.decay_share) * settings.steps else 0.2)
         loss = update(state.network, state.optimiser, batch, rate, engine)
         state.step += 1
         due = state.step % settings.validate_every == 0 or state.step == settings.steps

@@ -15,7 +15,7 @@ class SynthesizeSettings(Settings):
 
     kind: ClassVar[str] = "synthesize"
 
-    count: int = setting(10_000, "pairs of image and mask to write", minimum=1, maximum=1_000_000_000)
+    samples: int = setting(10_000, "pairs of image and mask to write", minimum=1, maximum=1_000_000_000, was="count")
     layout: str = setting(
         "folder",
         "how the pairs lie on disk (numbered files in images/ and masks/; WebDataset tar files)",
@@ -43,8 +43,8 @@ class SynthesizeSettings(Settings):
 
     @property
     def steps(self) -> int:
-        """Return the number of batches that hold `count` pairs."""
-        return math.ceil(self.count / self.batch)
+        """Return the number of batches that hold `samples` pairs."""
+        return math.ceil(self.samples / self.batch)
 
     def masking(self) -> SegmentationSettings:
         """Return the same as settings of segmentation, as far as they decide on images and masks."""

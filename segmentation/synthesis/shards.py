@@ -256,14 +256,14 @@ class SynthesisStep:
 
 
 def synthesize(state: SynthesisState, settings: SynthesizeSettings) -> Iterator[SynthesisStep]:
-    """Write `settings.count` pairs, yielding after each batch; images as 8-bit RGB, masks as 8-bit 0 and 255.
+    """Write `settings.samples` pairs, yielding after each batch; images as 8-bit RGB, masks as 8-bit 0 and 255.
 
     The last batch is drawn in full like the others and cut, so that no pair depends on `count`. UserError when the
     filters leave too few samples to fill a batch, or nothing can be written.
     """
     with ThreadPoolExecutor(torch.get_num_threads()) as pool:
         while state.step < settings.steps:
-            batch = state.synthesizer.batch(settings.batch)[: settings.count - state.writer.pairs]
+            batch = state.synthesizer.batch(settings.batch)[: settings.samples - state.writer.pairs]
             for image, mask in _encoded(batch, state.synthesizer.engine.team, pool):
                 state.writer.write(image, mask)
             state.step += 1

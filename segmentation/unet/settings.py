@@ -23,7 +23,7 @@ class SegmentationSettings(Settings):
             "decay_every": 8000,
             "min_area": 0.0,
             "augment": False,
-            "validation_count": 1000,
+            "validation_samples": 1000,
             "validate_every": 500,
         },
         # For images of 64 pixels on a CPU: four minutes on one core, where the papers' steps take half a day.
@@ -35,7 +35,7 @@ class SegmentationSettings(Settings):
             "decay_every": 200,
             "min_area": 0.03,
             "augment": True,
-            "validation_count": 96,
+            "validation_samples": 96,
             "validate_every": 300,
         },
     }
@@ -91,7 +91,9 @@ class SegmentationSettings(Settings):
     seed: int = setting(0, "names every random draw", minimum=0)
     log_every: int = setting(10, "steps between logged figures", minimum=1, watches=True)
     validate_every: int = setting(500, "steps between validations on held-out synthetic pairs", minimum=1, watches=True)
-    validation_count: int = setting(1000, "synthetic pairs held out for validation; 0 for none", minimum=0)
+    validation_samples: int = setting(
+        1000, "synthetic pairs held out for validation; 0 for none", minimum=0, was="validation_count"
+    )
     checkpoint_every: int = setting(500, "steps between checkpoints", minimum=1, watches=True)
 
     def __post_init__(self) -> None:

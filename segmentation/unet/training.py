@@ -54,7 +54,7 @@ class SegmentationState:
             network,
             torch.optim.Adam(network.parameters(), settings.rate, fused=True),
             MaskSynthesizer(generator, shift, settings, source, "training", engine),
-            HeldOut(held_out, settings.validation_count, settings.batch),
+            HeldOut(held_out, settings.validation_samples, settings.batch),
             Stream(settings.seed, "views"),
         )
 

@@ -17,7 +17,7 @@ class DeformatorSearch(DirectionSearch[DiscoverySettings]):
 
     def __init__(self, generator: Generator, settings: DiscoverySettings, engine: Engine) -> None:
         super().__init__(generator, settings, engine)
-        self.reach = settings.shift_scale
+        self.reach = settings.max_alpha
         self.training = DiscoveryState.start(generator, settings, engine)
 
     @property

@@ -143,11 +143,11 @@ def draw_batch(
     """Return the next batch of latents, direction numbers and shifts on the engine's device."""
     latents = generator.sample(settings.batch, streams["latents"], settings.truncation)
     index = streams["directions"].integers(settings.batch, num_directions)
-    if settings.shift_distribution == "normal":
-        alpha = streams["shifts"].normal(settings.batch, 1)[:, 0] * settings.shift_scale
+    if settings.alpha_distribution == "normal":
+        alpha = streams["shifts"].normal(settings.batch, 1)[:, 0] * settings.max_alpha
     else:
-        alpha = spread(streams["shifts"].uniform(settings.batch, 1)[:, 0], settings.shift_scale)
-    alpha = clear_of_zero(alpha.float(), settings.min_shift)
+        alpha = spread(streams["shifts"].uniform(settings.batch, 1)[:, 0], settings.max_alpha)
+    alpha = clear_of_zero(alpha.float(), settings.min_alpha)
     return ShiftBatch(latents.to(engine.device), index.to(engine.device), alpha.to(engine.device))
 
 
@@ -156,9 +156,9 @@ def spread(uniform: torch.Tensor, scale: float) -> torch.Tensor:
     return scale * (2 * uniform - 1)
 
 
-def clear_of_zero(alpha: torch.Tensor, min_shift: float) -> torch.Tensor:
-    """Return shifts, those nearer to zero than `min_shift` moved out to it, sign kept; an exact 0 stays."""
-    return alpha.sign() * alpha.abs().clamp_min(min_shift)
+def clear_of_zero(alpha: torch.Tensor, min_alpha: float) -> torch.Tensor:
+    """Return shifts, those nearer to zero than `min_alpha` moved out to it, sign kept; an exact 0 stays."""
+    return alpha.sign() * alpha.abs().clamp_min(min_alpha)
 
 
 def update(
@@ -246,7 +246,7 @@ def direction_set(
 
     The score column `length` holds the latent length of a unit shift, which the unit vectors no longer show.
     """
-    vectors = state.deformator.directions(settings.shift_scale).cpu()
+    vectors = state.deformator.directions(settings.max_alpha).cpu()
     return DirectionSet(
         vectors,
         generator.name,
