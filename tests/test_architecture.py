@@ -5,6 +5,7 @@ import importlib.resources
 import re
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -158,9 +159,14 @@ def test_every_asset_is_reachable_as_a_resource():
         assert resource.read_bytes() == path.read_bytes()
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_files_stay_short(path):
-    assert len(path.read_text(encoding="utf-8").splitlines()) <= 300
+# A room is taken in at a glance while it holds a dozen or so; a file of any length says one thing, if its name does.
+MOST_MODULES = 15
+AS_MANY_AS_THERE_ARE = {"cli/commands"}  # one module a command, which nobody has to look for
+
+
+def test_rooms_stay_small():
+    modules = Counter(path.parent.relative_to(ROOT).as_posix() for path in SOURCES if path.name != "__init__.py")
+    assert {room for room, count in modules.items() if count > MOST_MODULES} <= AS_MANY_AS_THERE_ARE
 
 
 # What runs code or starts programs, and the one file that may (generators.own.trust says when its callers do).
@@ -263,3 +269,37 @@ def test_pickles_are_never_read_blindly(called, flag, value):
     for call in calls:
         flags = {keyword.arg: ast.unparse(keyword.value) for keyword in call.keywords}
         assert flags.get(flag) == value
+
+
+def private_to_torch(tree: ast.AST) -> set[str]:
+    """Names of torch that are not public, reached as attributes, by imports or by getattr."""
+    names = {name for name in reached(tree) if name.partition(".")[0] == "torch"}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "getattr":
+            whose = ast.unparse(node.args[0])
+            names |= {f"{whose}.{ast.unparse(node.args[1])}"} if whose.partition(".")[0] == "torch" else set()
+    public = "__version__", "__file__"
+    return {
+        name for name in names if any(part.startswith(("_", "'")) and part not in public for part in name.split("."))
+    }
+
+
+@pytest.mark.parametrize(
+    ("source", "found"),
+    [
+        ("import torch\ntorch._foreach_copy_(a, b)", {"torch._foreach_copy_"}),
+        ("def f():\n    from torch._dynamo.exc import E", {"torch._dynamo.exc.E"}),
+        ("import torch\ngetattr(torch.cpu, '_is')", {"torch.cpu.'_is'"}),
+        ("import torch\ntorch.__version__\nself._x", set()),
+    ],
+)
+def test_the_reader_of_private_names_sees_them(source, found):
+    assert private_to_torch(ast.parse(source)) == found
+
+
+def test_private_names_of_torch_are_used_in_one_module_only():
+    fence = ROOT / "toolkit" / "compute" / "torch_private.py"
+    assert private_to_torch(ast.parse(fence.read_text(encoding="utf-8")))
+    for path in [*SOURCES, *(ROOT / "benchmarks").glob("*.py")]:
+        if path != fence:
+            assert not private_to_torch(ast.parse(path.read_text(encoding="utf-8"))), path

@@ -242,7 +242,7 @@ def test_validation_photos_are_read_before_training(directions, photos, tmp_path
 def test_a_refused_start_does_not_block_the_corrected_command(directions, tmp_path):
     arguments = ("discover", "--generator", "scene", "--out", tmp_path / "r", *DISCOVER)
     refused(*arguments, "--directions", "600")
-    ran(*arguments)
+    assert f"wrote {tmp_path / 'r' / 'directions.safetensors'}" in ran(*arguments)
 
 
 @pytest.mark.parametrize("alpha", ["0", "nan", "inf"])
@@ -296,7 +296,8 @@ def test_a_folder_named_like_a_generator_changes_nothing(tmp_path, monkeypatch):
     (tmp_path / "scene").mkdir()
     ran("discover", "--generator", "scene", "--out", "d", *DISCOVER)
     ran("pick", "d", "--direction", "1", "--alpha", "2")
-    ran("render-gif", "d", "--frames", "3", "--samples", "1", "--out", "x.gif")
+    assert "direction_1 of scene" in ran("render-gif", "d", "--frames", "3", "--samples", "1", "--out", "x.gif")
+    assert list((tmp_path / "scene").iterdir()) == []
 
 
 def test_brackets_in_names_are_no_markup(directions, tmp_path):

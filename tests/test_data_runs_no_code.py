@@ -240,7 +240,8 @@ def test_what_was_typed_once_runs_from_a_file(hostile, form):
 
 def test_the_set_that_a_user_made_on_his_own_code_needs_no_second_word(hostile):
     ran("discover", "--generator", "trap:make", "--out", "mine", *DISCOVER, "--steps", "1")
-    ran("render-gif", "mine", "--direction", "0", "--frames", "2", "--samples", "1", "--out", "x.gif")
+    line = ran("render-gif", "mine", "--direction", "0", "--frames", "2", "--samples", "1", "--out", "x.gif")
+    assert "wrote x.gif: direction_0 of discs" in line
 
 
 def typed_here(spec: str = "trap:make") -> None:

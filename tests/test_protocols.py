@@ -14,6 +14,7 @@ from segmentation.predict.protocols import (
     original_input,
     original_probability,
 )
+from segmentation.unet.network import UNet
 from toolkit.pictures.photos import read_gray, read_photo
 from toolkit.pictures.pixels import from_bytes
 
@@ -28,8 +29,7 @@ def golden_pairs(request):
 
 @pytest.fixture(scope="module")
 def golden_network():
-    unet = pytest.importorskip("segmentation.unet.network")
-    return fill_state_dict(unet.UNet(), 0).eval()
+    return fill_state_dict(UNet(), 0).eval()
 
 
 def brightness(images):

@@ -23,11 +23,10 @@ def loaded_by(code: str) -> set[str]:
 
 
 def test_predicting_a_photo_loads_no_library_that_it_does_not_use(tmp_path):
-    run = (
-        f"sys.argv = ['toolkit', 'predict', {str(PHOTO)!r}, '--out', {str(tmp_path)!r}]; import cli.app; cli.app.main()"
-    )
+    arguments = ["toolkit", "predict", str(PHOTO), "--out", str(tmp_path)]
     heavy = {"sympy", "scipy", "cv2", "torchvision", "matplotlib", "imageio", "tensorboard", "jinja2", "fastapi"}
-    assert not loaded_by(run) & heavy
+    loaded = loaded_by(f"sys.argv = {arguments}; import cli.app; cli.app.main()") & heavy
+    assert loaded <= loaded_by("import torch")  # torch 2.6 itself imports sympy
     assert len(list(tmp_path.iterdir())) == 3
 
 

@@ -19,3 +19,9 @@ def collection_paused() -> Iterator[None]:
     finally:
         if running:
             gc.enable()
+
+
+def import_torch() -> None:
+    """Import torch, so that later imports find it; a fifth faster than by an import statement alone."""
+    with collection_paused():
+        import torch  # noqa: F401

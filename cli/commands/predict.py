@@ -12,6 +12,7 @@ from cli.listing import START, listed_in
 from cli.runs.processes import ProcessesOption, engine_of
 from cli.runs.progress import Bar, console
 from toolkit.command_line import as_flags
+from toolkit.imports import import_torch
 
 
 @listed_in(
@@ -35,6 +36,7 @@ def predict(
     processes: ProcessesOption = 1,
 ) -> None:
     """Segment photos of any size; of several processes each writes the pictures of its share."""
+    import_torch()
     from segmentation.predict.photos import KINDS, Pictures, picture_targets, predict_photos
     from segmentation.predict.segmenter import Segmenter
     from toolkit.files.workplace import workplace

@@ -20,6 +20,7 @@ from cli.inputs.options import (
 from cli.listing import DIRECTIONS, listed_in
 from cli.reports.hints import generator_words, segment_command
 from cli.runs.progress import console, terminal
+from toolkit.imports import import_torch
 from toolkit.masks.rules import DEFAULT_RULE, MASK_RULES
 
 _LEAST_SIDE = 16  # pixels of one picture
@@ -79,6 +80,7 @@ def render_gif(
     require_one_source(latents, photo, samples=samples)
     if out.suffix.lower() == ".mp4":
         require_video()
+    import_torch()
     from cli.inputs.sources import generator_of
     from discovery.animation import walk_frames
     from discovery.opening import open_directions

@@ -20,6 +20,7 @@ from cli.inputs.options import (
 from cli.listing import GENERATORS, listed_in
 from cli.reports.hints import discover_command, generator_words
 from cli.runs.progress import Bar, console
+from toolkit.imports import import_torch
 
 if TYPE_CHECKING:
     import numpy as np
@@ -72,6 +73,7 @@ def sample(
     writable_file(out, (".png", ".npy"))
     require_one_source(latents, photo, samples=samples, truncation=truncation)
     require(size is None or out.suffix.lower() == ".png", "--size goes with a .png as --out; omit it")
+    import_torch()
     import numpy as np
     import torch
 

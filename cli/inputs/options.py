@@ -15,6 +15,7 @@ from cli.inputs import completion
 from cli.inputs.presets import PresetOption, before_flags
 from toolkit.command_line import as_flags, flag_of
 from toolkit.errors import UserError
+from toolkit.imports import import_torch
 from toolkit.plug_ins import Table
 from toolkit.settings import Settings
 
@@ -174,7 +175,9 @@ def _flagged(
             raise UserError(f"--preset goes with --{switch} {names}, not {name}; omit it")
         if switched:
             values[switch] = name
-        command(settings=chosen(**{**before_flags(chosen, preset, config), **given}), **values)
+        made = chosen(**{**before_flags(chosen, preset, config), **given})
+        import_torch()  # which each of these commands needs, after what is refused without it
+        command(settings=made, **values)
 
     keyword = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in own]
     parameters = [_parameter("context", typer.Context), *keyword]

@@ -22,7 +22,6 @@ from toolkit.command_line import as_flags
 from toolkit.compute.ranks import world_size
 from toolkit.errors import TeamError, UserError
 from toolkit.files.workplace import temporary_folder
-from toolkit.imports import collection_paused
 
 if TYPE_CHECKING:
     from toolkit.compute.engine import Engine
@@ -54,8 +53,7 @@ def engine_of(device: str, precision: str, processes: int = 1) -> "Engine":
         raise UserError(f"--processes is {processes}, but torchrun started {size}; omit the flag")
     if _FOLDER in os.environ:
         _end_with_parent()
-    with collection_paused():
-        from toolkit.compute.engine import choose_engine
+    from toolkit.compute.engine import choose_engine
 
     engine = choose_engine(device, precision)
     if not engine.team.lead:

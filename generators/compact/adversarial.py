@@ -10,6 +10,7 @@ from generators.compact.augmentation import NUM_UNIFORMS, augmented
 from generators.compact.settings import GROUP, GeneratorSettings
 from generators.photo_training import NetworkT
 from toolkit.compute.engine import Engine
+from toolkit.compute.torch_private import move_each
 from toolkit.streams import Stream
 
 STREAMS = ("photos", "mirror", "latents", "augment-critic", "augment-generator")
@@ -60,7 +61,7 @@ def average_weights(average: nn.Module, network: nn.Module, step: int, settings:
     # Early on the half-life is a twentieth of what was seen, so that the first noise is forgotten (EDM2, appendix).
     half_life = min(settings.ema_images, 0.05 * seen)
     weight = 1 - 0.5 ** (settings.batch / half_life)
-    torch._foreach_lerp_(list(average.parameters()), list(network.parameters()), weight)
+    move_each(list(average.parameters()), list(network.parameters()), weight)
     for kept, new in zip(average.buffers(), network.buffers(), strict=True):
         if kept.is_floating_point():
             kept.lerp_(new, weight)

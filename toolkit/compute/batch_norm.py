@@ -6,11 +6,11 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 from torch.autograd.function import once_differentiable
-from torch.nn.modules.batchnorm import _BatchNorm
 
 from toolkit.compute.team import Team
 
 NetworkT = TypeVar("NetworkT", bound=nn.Module)
+Norm = nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d
 
 
 def synchronised(network: NetworkT, team: Team) -> NetworkT:
@@ -24,12 +24,12 @@ def synchronised(network: NetworkT, team: Team) -> NetworkT:
         return nn.SyncBatchNorm.convert_sync_batchnorm(network)
     for module in list(network.modules()):
         for name, child in module.named_children():
-            if isinstance(child, _BatchNorm):
+            if isinstance(child, Norm):
                 setattr(module, name, TeamBatchNorm(child, team))
     return network
 
 
-class TeamBatchNorm(_BatchNorm):
+class TeamBatchNorm(nn.BatchNorm2d):
     """A batch norm (B, C, ...) that takes its figures, in training, from the samples of all processes."""
 
     running_mean: torch.Tensor
@@ -37,7 +37,7 @@ class TeamBatchNorm(_BatchNorm):
     num_batches_tracked: torch.Tensor
     momentum: float
 
-    def __init__(self, norm: _BatchNorm, team: Team) -> None:
+    def __init__(self, norm: Norm, team: Team) -> None:
         super().__init__(norm.num_features, norm.eps, norm.momentum, affine=False)
         self.affine, self.training, self.team = norm.affine, norm.training, team
         self.weight, self.bias = norm.weight, norm.bias

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from toolkit.compute.torch_private import compiler_errors
 from toolkit.errors import UserError, named
 
 MODES = ("auto", "on", "off")
@@ -54,12 +55,10 @@ class _Compiled:
         self._fast: Work | None = torch.compile(work, backend=backend, dynamic=False)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        from torch._dynamo.exc import TorchDynamoException
-
         if self._fast is not None:
             try:
                 return self._fast(*args, **kwargs)
-            except TorchDynamoException as error:
+            except compiler_errors() as error:
                 self._fast = None
                 reason = " ".join(str(error).splitlines()[:2]).strip()  # the compiler's name, then its error
                 self._tell(f"warning: torch.compile failed, going on without it ({reason})")

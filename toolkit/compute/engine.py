@@ -9,6 +9,7 @@ import torch
 from toolkit.compute.compilation import Work, compiled, pays
 from toolkit.compute.ranks import local_rank, world_size
 from toolkit.compute.team import SOLO, Team, join_team
+from toolkit.compute.torch_private import cpu_multiplies_bf16
 from toolkit.errors import UserError, named
 from toolkit.untrusted.text import whole_number
 
@@ -111,5 +112,4 @@ def _available(name: str) -> bool:
 def _multiplies_bf16(name: str) -> bool:
     if name.startswith("cuda"):
         return torch.cuda.is_bf16_supported(including_emulation=False)
-    probes = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
-    return name == "cpu" and any(getattr(torch.cpu, probe, lambda: False)() for probe in probes)
+    return name == "cpu" and cpu_multiplies_bf16()

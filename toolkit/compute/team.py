@@ -14,6 +14,7 @@ import torch
 import torch.distributed as dist
 
 from toolkit.compute.ranks import rank, world_size
+from toolkit.compute.torch_private import copy_each
 from toolkit.errors import TeamError, UserError
 
 RENDEZVOUS = "TOOLKIT_RENDEZVOUS"  # where processes of one machine meet: a URL as init_process_group takes it
@@ -92,7 +93,7 @@ class Team:
         gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
         summed = self.total(torch.cat([gradient.reshape(-1) for gradient in gradients]))
         parts = summed.split([gradient.numel() for gradient in gradients])
-        torch._foreach_copy_(gradients, [p.view(g.shape) for p, g in zip(parts, gradients, strict=True)])
+        copy_each(gradients, [p.view(g.shape) for p, g in zip(parts, gradients, strict=True)])
 
     def any(self, flag: bool) -> bool:
         """Return whether `flag` is set in any process."""
