@@ -55,7 +55,8 @@ def test_a_process_that_is_killed_ends_all_and_the_command_goes_on_later(tmp_pat
     os.kill(workers[1], signal.SIGKILL)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 2
-    assert errors.splitlines() == [
+    # A note on how long it takes comes first where the machine is slow enough to be worth one.
+    assert [line for line in errors.splitlines() if not line.startswith("note: ")] == [
         "error: process 2 of 2 was ended by SIGKILL, so all were; rerun the command to resume from the last checkpoint"
     ]
     assert _gone(workers)
