@@ -46,6 +46,11 @@ def _newer(path: Path, than: float) -> bool:
     return path.exists() and path.stat().st_mtime > than
 
 
+def _but_notes(errors):
+    """The lines of stderr but for the note on how long a run takes, which a machine that is slow at the time prints."""
+    return [line for line in errors.splitlines() if not line.startswith("note: ")]
+
+
 def test_a_process_that_is_killed_ends_all_and_the_command_goes_on_later(tmp_path):
     state = tmp_path / "run" / "checkpoint.pt"
     process = _started(tmp_path / "run", "--processes", "2")
@@ -55,7 +60,7 @@ def test_a_process_that_is_killed_ends_all_and_the_command_goes_on_later(tmp_pat
     os.kill(workers[1], signal.SIGKILL)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 2
-    assert errors.splitlines() == [
+    assert _but_notes(errors) == [
         "error: process 2 of 2 was ended by SIGKILL, so all were; rerun the command to resume from the last checkpoint"
     ]
     assert _gone(workers)
@@ -67,7 +72,7 @@ def test_a_process_that_is_killed_ends_all_and_the_command_goes_on_later(tmp_pat
     process.send_signal(signal.SIGINT)
     output, errors = process.communicate(timeout=60)
     assert process.returncode == 130, errors
-    assert not errors
+    assert not _but_notes(errors)
     assert output.count("resuming at step") == output.count("stopping after this step") == 1
     stopped = int(output.split("stopped at step ")[1].split(";")[0])
     assert _gone(workers)
@@ -95,7 +100,7 @@ def test_an_error_is_told_once(tmp_path):
     process = _started(tmp_path / "run", "--processes", "3", "--batch", "2")
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 2
-    assert len(errors.splitlines()) == 1, errors
+    assert len(_but_notes(errors)) == 1, errors
     assert "2 samples cannot be shared among 3 processes" in errors
 
 
@@ -110,7 +115,7 @@ def test_lost_contact_tells_its_cause(tmp_path):
     process = _started(tmp_path / "run", "--processes", "2", environment={"GLOO_SOCKET_IFNAME": "nosuch0"})
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 2
-    assert len(errors.splitlines()) == 1, errors
+    assert len(_but_notes(errors)) == 1, errors
     assert "no contact with the other processes" in errors
     assert "nosuch0" in errors
 
@@ -124,7 +129,7 @@ def test_a_signal_that_comes_twice_still_leaves_a_state(tmp_path):
     output, errors = process.communicate(timeout=60)
     assert process.returncode == 130, errors
     assert "stopped at step" in output
-    assert not errors
+    assert not _but_notes(errors)
 
 
 def test_a_command_that_cannot_be_shared_is_refused_in_a_team(monkeypatch):
