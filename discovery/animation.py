@@ -7,7 +7,7 @@ from generators.protocol import Generator, Latents
 from toolkit.compute.engine import Engine
 from toolkit.masks.filters import large_components
 from toolkit.masks.rules import MaskRule
-from toolkit.pictures.pixels import grid, overlay, resize, to_bytes
+from toolkit.pictures.pixels import WHITE, enlarged, enlargement, grid, overlay, resize, to_bytes
 from toolkit.watch import SILENT, Watch
 
 
@@ -23,7 +23,7 @@ def walk_frames(
     columns: int,
     watch: Watch = SILENT,
 ) -> list[np.ndarray]:
-    """Return uint8 frames (H, W, 3) from -shift to +shift, a grid of all latents; masks by `rule` are tinted.
+    """Return uint8 frames (H, W, 3) from -shift to +shift, a grid of all latents; masks by `rule` are outlined.
 
     `opposite` (D,) is the shift that an opposed rule compares with.
     """
@@ -42,11 +42,16 @@ def walk_frames(
 
 
 def _frame(images: torch.Tensor, masks: torch.Tensor | None, size: int | None, columns: int) -> np.ndarray:
-    """Return images (B, 3, H, W), tinted by masks (B, H, W), as one picture; each `size` pixels wide if given."""
+    """Return images (B, 3, H, W), outlined by masks (B, H, W), as one picture.
+
+    Each is `size` pixels wide; where that is None its own width, small ones enlarged by a whole factor.
+    """
     if size is not None:
         images = resize(images, (size, size))
     pictures = to_bytes(images)
+    if size is None:
+        pictures = enlarged(pictures, enlargement(pictures.shape[-2]))
     if masks is not None:
-        scaled = resize(masks[:, None].float(), (images.shape[-2], images.shape[-1]))[:, 0] > 0.5
-        pictures = overlay(pictures, scaled.cpu().numpy())
+        scaled = resize(masks[:, None].float(), (pictures.shape[-3], pictures.shape[-2]))[:, 0] > 0.5
+        pictures = overlay(pictures, scaled.cpu().numpy(), WHITE)  # one colour in every frame: nothing flickers
     return grid(pictures, columns)

@@ -11,6 +11,7 @@ from discovery.picking.rendering import every_shift, rendered
 from generators.protocol import Generator, Latents
 from toolkit.pictures.photos import write_picture
 from toolkit.pictures.pixels import grid, resize, stack_rows, to_bytes
+from toolkit.pictures.report import plotted
 from toolkit.streams import Stream
 
 _BORDER = 3
@@ -150,15 +151,13 @@ def labelled(picture: np.ndarray, text: str, font_size: int = 14) -> np.ndarray:
 
 
 def cosine_picture(cosines: np.ndarray, labels: Sequence[str], sizes: Sequence[int]) -> np.ndarray:
-    """Return a heat map, uint8 (H, W, 3), of |cosine| (N, N) in [0, 1] between the directions of several sets.
+    """Return a heat map, uint8 (H, W, 4), of |cosine| (N, N) in [0, 1] between the directions of several sets.
 
     `labels` name the sets and `sizes`, summing to N, say how many rows and columns each takes, in order.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(6.4, 5.4), dpi=110, layout="tight")
-    canvas = FigureCanvasAgg(figure)
     axes = figure.add_subplot()
     figure.colorbar(axes.imshow(cosines, vmin=0, vmax=1, cmap="magma"), label="|cosine|")
     ends = np.cumsum(sizes)
@@ -168,5 +167,4 @@ def cosine_picture(cosines: np.ndarray, labels: Sequence[str], sizes: Sequence[i
     middles = ends - np.asarray(sizes) / 2 - 0.5
     axes.set_xticks(middles, labels, rotation=30, ha="right", parse_math=False)
     axes.set_yticks(middles, labels, parse_math=False)
-    canvas.draw()
-    return np.asarray(canvas.buffer_rgba())[..., :3].copy()
+    return plotted(figure)

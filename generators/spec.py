@@ -15,11 +15,11 @@ def split_spec(text: str) -> tuple[str, dict[str, str]]:
 
     UserError for an option without a value or given twice.
     """
-    found = _OPTIONS.search(text)
-    assert found is not None  # it matches nothing at the end of any text
-    name = text[: found.start()]
+    options_part = _OPTIONS.search(text)
+    assert options_part is not None  # it matches nothing at the end of any text
+    name = text[: options_part.start()]
     options: dict[str, str] = {}
-    for part in found[0].split("@")[1:]:
+    for part in options_part[0].split("@")[1:]:
         key, _, value = part.partition("=")
         if not value:
             raise UserError(f"the option {key!r} of {name} has no value; write options as {name}@{key}=value")

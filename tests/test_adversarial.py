@@ -393,7 +393,7 @@ def test_generators_are_opened_by_name_by_file_and_by_run_folder(saved, generato
         assert torch.equal(open_generator(name)(LATENTS), generator(LATENTS))
     for name, text in {
         "flower": "no generator 'flower'; choose one of scene, bigbigan.* or name a generator file or run folder",
-        "bigbigan": "--generator bigbigan needs its weights",
+        "bigbigan": "generator=bigbigan needs its weights",
     }.items():
         with pytest.raises(UserError, match=text):
             open_generator(name)

@@ -293,9 +293,9 @@ def test_weights_that_do_not_fit(finished, tmp_path):
 
 TINY = (
     "--steps", "3", "--batch", "8", "--width", "8", "--critic-width", "8", "--image-size", "32", "--latent-dim", "8",
-    "--encoder-width", "4", "--joint-width", "8", "--grid-every", "2", "--quality-every", "2", "--precision", "fp32",
+    "--grid-every", "2", "--quality-every", "2", "--precision", "fp32",
 )  # fmt: skip
-JOINT = ("--objective", "bigbigan")
+JOINT = ("--objective", "bigbigan", "--encoder-width", "4", "--joint-width", "8")
 
 
 @pytest.fixture(scope="module")

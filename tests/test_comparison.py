@@ -166,12 +166,12 @@ def test_stop_and_resume_equals_no_stop_bit_for_bit():
 
 
 def test_settings_refuse_what_discovery_refuses():
-    with pytest.raises(UserError, match="--min-alpha is 7"):
+    with pytest.raises(UserError, match="min_alpha is 7"):
         CompareSettings(min_alpha=7.0)
 
 
 def test_cosine_picture_shows_more_light_where_sets_agree():
     drawn = cosine_picture(np.ones((4, 4)), ["a$b$", "c"], [3, 1])
     assert drawn.dtype == np.uint8
-    assert drawn.shape[2] == 3
-    assert drawn.mean() > cosine_picture(np.zeros((4, 4)), ["a$b$", "c"], [3, 1]).mean()
+    assert drawn.shape[2] == 4
+    assert drawn[..., :3].mean() > cosine_picture(np.zeros((4, 4)), ["a$b$", "c"], [3, 1])[..., :3].mean()

@@ -281,7 +281,7 @@ def test_a_published_module_needs_no_weights_of_its_generator(photos, module, tm
     ran(*arguments, "--out", tmp_path / "z.npy")
     assert not (tmp_path / "z.png").exists()
     assert read_record(tmp_path / "z.npy")["generator"] == "bigbigan"
-    assert "--steps needs the generator" in refused(*arguments, "--out", tmp_path / "y.npy", "--steps", 1)
+    assert "--steps need the generator" in refused(*arguments, "--out", tmp_path / "y.npy", "--steps", 1)
 
 
 @pytest.mark.parametrize("size", [(300, 401), (401, 300), (256, 256), (90, 31)])

@@ -116,7 +116,7 @@ def test_settings_name_the_rules_and_refuse_an_empty_range():
     assert list(MASK_RULES) == ["lighting", "mean_thr", "light-dark"]
     for rule in MASK_RULES:
         SegmentationSettings(mask_rule=rule)
-    with pytest.raises(UserError, match=r"--mask-rule is 'bright'; choose one of lighting, mean_thr"):
+    with pytest.raises(UserError, match=r"mask_rule is 'bright'; choose one of lighting, mean_thr"):
         SegmentationSettings(mask_rule="bright")
     with pytest.raises(UserError, match="no mask can pass"):
         SegmentationSettings(min_area=0.6)

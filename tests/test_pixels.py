@@ -125,24 +125,44 @@ def test_rows_below_one_another():
 
 def test_an_overlay_of_two_pixels():
     pictures = np.array([[[100, 100, 100], [100, 100, 100]]], np.uint8)
-    none = overlay(pictures, np.array([[False, False]]))
-    assert np.array_equal(none, pictures)
-    one = overlay(pictures, np.array([[True, False]]))
-    assert one.tolist() == [[GREEN, [100, 100, 100]]]  # a pixel at the edge of the mask is its outline
+    assert np.array_equal(overlay(pictures, np.array([[False, False]])), pictures)
+    one = overlay(pictures, np.array([[True, False]]), GREEN)
+    assert one.tolist() == [[list(GREEN), [0, 0, 0]]]  # the last pixel inside, and the first outside
     both = overlay(pictures, np.array([[True, True]]))
-    assert both.tolist() == [[[55, 169, 55]] * 2]  # 0.55 of it, 0.45 of green; no outline along the picture's border
+    assert np.array_equal(both, pictures)  # no outline along the picture's border
     assert pictures.tolist() == [[[100, 100, 100]] * 2]
 
 
-def test_an_overlay_has_its_outline_inside_the_mask():
-    mask = np.zeros((5, 5), bool)
-    mask[1:4, 1:4] = True
-    drawn = overlay(flat(0, 5, 5), mask, (255, 0, 0))
-    outline = mask.copy()
-    outline[2, 2] = False
-    assert (drawn[outline] == [255, 0, 0]).all()
-    assert drawn[2, 2].tolist() == [114, 0, 0]
-    assert not drawn[~mask].any()
+def test_an_overlay_leaves_the_mask_and_its_ground_as_they_are_but_for_the_outline():
+    mask = np.zeros((9, 9), bool)
+    mask[2:7, 2:7] = True
+    drawn = overlay(flat(80, 9, 9), mask, (255, 0, 0))
+    inner, ring = np.zeros_like(mask), np.zeros_like(mask)
+    inner[3:6, 3:6], ring[1:8, 1:8] = True, True
+    assert (drawn[mask & ~inner] == [255, 0, 0]).all()
+    assert (drawn[ring & ~mask] == 0).all()
+    assert (drawn[inner | ~ring] == 80).all()
+
+
+@pytest.mark.parametrize(
+    "ground", [(0, 255, 0), (255, 255, 255), (250, 240, 10), (200, 20, 180), (10, 10, 10), (90, 130, 40)]
+)
+def test_the_outline_stands_out_on_every_ground(ground):
+    picture = np.full((40, 40, 3), ground, np.uint8)
+    mask = np.zeros((40, 40), bool)
+    mask[10:30, 10:30] = True
+    drawn = overlay(picture, mask)
+    assert np.abs(drawn[10, 15].astype(int) - ground).sum() >= 255
+    assert drawn[10, 15].any()
+
+
+def test_large_pictures_get_wider_outlines():
+    mask = np.zeros((800, 1000), bool)
+    mask[200:600, 200:800] = True
+    drawn = overlay(np.full((800, 1000, 3), 90, np.uint8), mask, (255, 0, 0))
+    assert (drawn[200:204, 500] == [255, 0, 0]).all()
+    assert (drawn[[204, 195], 500] == 90).all()
+    assert not drawn[196:200, 500].any()
 
 
 def test_overlays_of_many_pictures_are_those_of_each():

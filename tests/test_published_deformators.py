@@ -139,7 +139,7 @@ def test_a_lone_file_tells_its_kind_by_its_entries(golden, tmp_path, tag, shapes
         assert is_published(path)
         assert open_directions(path).method == f"published ({tag})"
     text = refusal(generator_of, open_directions(tmp_path), None, None)
-    assert text == "the generator of the set, unknown, is not here; give --generator FILE"
+    assert text == "the generator of the set, unknown, is not here; give generator=FILE"
 
 
 def test_a_lone_linear_map_could_be_either_of_two(tmp_path):

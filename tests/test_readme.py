@@ -1,4 +1,4 @@
-"""What the README says to type exists."""
+"""What the README and the pages of the documentation say to type exists."""
 
 import functools
 import re
@@ -14,12 +14,21 @@ from cli.app import app
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-_JOINED = README.replace("\\\n", " ")
-COMMANDS = sorted({m.strip() for m in re.findall(r"(?:^\$ |^|`)(toolkit [a-z-]+[^`#\n]*)", _JOINED, re.MULTILINE)})
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def commands_in(page: Path) -> set[str]:
+    """Return the command lines of a page, continued lines joined."""
+    text = page.read_text(encoding="utf-8").replace("\\\n", " ")
+    found = re.findall(r"(?:^\$ |^|`)(toolkit [a-z][a-z-]*[^`#\n]*)", text, re.MULTILINE)
+    return {line.strip() for line in found}
+
+
+COMMANDS = sorted(set().union(*map(commands_in, PAGES)))
 
 
 def test_there_are_commands_to_check():
-    assert len(COMMANDS) > 10
+    assert len(COMMANDS) > 40
 
 
 @pytest.mark.parametrize("line", COMMANDS)
@@ -31,9 +40,14 @@ def test_every_command_and_flag_exists(line):
     assert {word for word in words[2:] if word.startswith("--")} <= known
 
 
-def test_every_picture_and_file_it_names_exists():
-    for name in re.findall(r"\]\(([^)h][^)]*)\)", README):
-        assert (ROOT / name).exists(), name
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_picture_and_file_it_names_exists(page):
+    for name in re.findall(r"\]\(([^)#h][^)#]*)(?:#[^)]*)?\)", page.read_text(encoding="utf-8")):
+        assert name.startswith("generated/") or (page.parent / name).exists(), name
+
+
+def test_the_readme_is_short_enough_to_be_read():
+    assert len(README.splitlines()) <= 180
 
 
 def test_the_two_commands_stand_there_word_for_word_and_ci_runs_the_second():
@@ -47,13 +61,13 @@ def test_the_library_example_runs_the_chain_in_ten_lines(tmp_path, monkeypatch):
     (code,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
     assert len([line for line in code.splitlines() if line.strip()]) <= 10
     monkeypatch.chdir(tmp_path)
-    for name in ("my-photos", "images", "masks"):
-        Path(name).mkdir()
+    for name in ("flowers102/jpg", "flowers17/images", "flowers17/masks"):
+        Path(name).mkdir(parents=True)
     pictures = toolkit.render(toolkit.sample("flowers64", 12), "flowers64")
     for number, picture in enumerate(pictures):
-        Image.fromarray(picture).save(f"my-photos/{number}.png")
-        Image.fromarray(picture).save(f"images/{number}.png")
-        Image.fromarray(picture[..., 0] > 127).save(f"masks/{number}.png")
+        Image.fromarray(picture).save(f"flowers102/jpg/{number}.png")
+        Image.fromarray(picture).save(f"flowers17/images/{number}.png")
+        Image.fromarray(picture[..., 0] > 127).save(f"flowers17/masks/{number}.png")
     Image.fromarray(pictures[0]).save("photo.jpg")
     shorter = {
         "discover": {"directions": 16, "samples": 128},
@@ -67,8 +81,8 @@ def test_the_library_example_runs_the_chain_in_ten_lines(tmp_path, monkeypatch):
     exec(code, names)
     assert names["directions"].choice is not None
     assert names["mask"].shape == (64, 64)
-    assert Path("walk.gif").stat().st_size > 1000
-    assert Path("my-segmenter/segmenter.safetensors").is_file()
+    assert Path("direction.gif").stat().st_size > 1000
+    assert Path("segmenter/segmenter.safetensors").is_file()
 
 
 EVERY_MASK_FITS = {"agreement": 0.0, "min_area": 0.0, "max_area": 1.0, "max_border": 1.0, "held_out": 0.0}

@@ -10,7 +10,7 @@ from PIL import Image
 
 from toolkit import __version__
 from toolkit.pictures.animation import write_animation
-from toolkit.pictures.report import Report, curve_picture
+from toolkit.pictures.report import Report, curve_picture, running_mean
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (6, 8, 3), dtype=np.uint8)
 
@@ -31,7 +31,18 @@ def test_nothing_is_loaded_from_outside(page):
     targets = re.findall(r'(?:src|href|srcset|data|action)\s*=\s*["\']([^"\']*)', page)
     assert len(targets) == 4  # two pictures, two links within the page
     assert all(target.startswith(("data:image/", "#")) for target in targets)
-    for way in ("http://", "https://", "url(", "@import", "<script", "<link", "<iframe", "//cdn"):
+    for way in (
+        "http://",
+        "https://",
+        "url(",
+        "@import",
+        "<script src",
+        "fetch(",
+        "import(",
+        "<link",
+        "<iframe",
+        "//cdn",
+    ):
         assert way not in page
 
 
@@ -86,8 +97,25 @@ def test_curves():
     drawn = curve_picture({"training": ([1, 2, 3], [3.0, 2.0, 1.0])}, "step", "loss")
     assert drawn.dtype == np.uint8
     assert drawn.ndim == 3
-    assert drawn.shape[2] == 3
+    assert drawn.shape[2] == 4
+    assert drawn[0, 0, 3] == 0  # clear, for pages of any ground
     assert drawn.std() > 5
     two = curve_picture({"training": ([1, 2], [3, 2]), "held out": ([1, 2], [2, 3])}, "step", "loss")
     assert two.shape == drawn.shape
     assert not np.array_equal(two, drawn)
+
+
+def test_short_curves_are_drawn_as_they_are_and_long_ones_smoothed_without_a_lag():
+    short = [3.0, 1.0, 2.0]
+    assert running_mean(short).tolist() == short
+    line = np.arange(1000.0)
+    np.testing.assert_allclose(running_mean(line), line)
+    noisy = line + np.random.default_rng(0).normal(0, 30, 1000)
+    middle = slice(20, -20)
+    assert np.abs(running_mean(noisy) - line)[middle].mean() < 0.4 * np.abs(noisy - line)[middle].mean()
+    assert running_mean([]).tolist() == []
+
+
+def test_pictures_can_be_enlarged_with_mouse_and_keyboard(page):
+    assert page.count('tabindex="0" role="button"') == 2
+    assert '<dialog id="large"' in page

@@ -123,15 +123,15 @@ class Table(Mapping[str, EntryT]):
 def loaded(entry: "EntryPoint", what: str, fault: Callable[[Any], str | None] = lambda entry: None) -> Any:
     """Return what an entry point names; UserError in one line naming the plug-in where that cannot be used."""
     try:
-        found = _attempt(entry, what, entry.load)
-        wrong = _attempt(entry, what, lambda: fault(found))
+        offered = _attempt(entry, what, entry.load)
+        wrong = _attempt(entry, what, lambda: fault(offered))
     except PlugInError:
         raise
     except UserError as error:  # what it names refuses the parts it was made of
         raise _unusable(entry, what, str(error)) from error
     if wrong is not None:
         raise _unusable(entry, what, wrong)
-    return found
+    return offered
 
 
 def _attempt(entry: "EntryPoint", what: str, action: Callable[[], ResultT]) -> ResultT:

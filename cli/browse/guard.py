@@ -55,7 +55,7 @@ def _refusal(method: str, headers: Headers) -> tuple[int, str] | None:
         return 403, f"the request comes from {origin or 'nowhere'!r}, but only http://{host} may change anything"
     length = whole_number(headers.get("content-length", ""))
     if length is None or "transfer-encoding" in headers:  # with it, the length is not heeded
-        return 411, "the request does not tell its length"
+        return 411, "the request does not say its length"
     if length > LARGEST_BODY:
         return 413, f"the file has {length / 1e6:.0f} MB; choose one of at most {LARGEST_BODY / 1e6:.0f} MB"
     return None

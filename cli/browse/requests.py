@@ -22,7 +22,7 @@ def _zero_or_a_length(alpha: float) -> float:
     return alpha
 
 
-Tab = Annotated[str, Query(pattern="^[a-z0-9]{1,16}$")]  # tells the page's tabs apart: one does not overtake another
+Tab = Annotated[str, Query(pattern="^[a-z0-9]{1,16}$")]  # distinguishes the page's tabs: one does not overtake another
 Index = Annotated[int, Path(ge=0, le=LAST_SEED)]
 Direction = Annotated[int, Body(ge=0, le=LAST_SEED, strict=True)]  # strict: true is no 1
 Length = Annotated[float, Body(ge=-LONGEST, le=LONGEST, allow_inf_nan=False, strict=True)]

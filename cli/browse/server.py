@@ -16,7 +16,7 @@ _MOST_AT_ONCE = 128  # connections; a browser opens six
 
 
 class BrowseServer(uvicorn.Server):
-    """Serves a page where `run(sockets=...)` is told to; asked to end, it waits for no picture."""
+    """Serves a page where `run(sockets=...)` listens; asked to end, it waits for no picture."""
 
     def __init__(self, page: Page) -> None:
         config = uvicorn.Config(
@@ -56,4 +56,4 @@ def bound_socket(port: int | None) -> socket.socket:
             reason = error.strerror or str(error)
         else:
             return bound
-    raise UserError(f"cannot listen at port {port}: {reason}; choose another --port, or leave it away")
+    raise UserError(f"cannot listen at port {port}: {reason}; choose another --port, or omit it")

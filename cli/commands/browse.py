@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cli.inputs import completion
 from cli.inputs.options import DeviceOption, DirectionsArgument, OtherGeneratorOption, PrecisionOption, WeightsOption
 from cli.listing import START, listed_in
 from cli.reports.hints import generator_words
@@ -35,7 +36,10 @@ def browse(
     open_page: Annotated[bool, typer.Option("--open/--no-open", help="Open the page in the browser.")] = True,
     segmenter: Annotated[
         str | None,
-        typer.Option(help="Segmenter to try on photos; default: the one shipped for the generator, if there is one."),
+        typer.Option(
+            help="Segmenter to try on photos; default: the one shipped for the generator, if there is one.",
+            autocompletion=completion.shipped("segmenters"),
+        ),
     ] = None,
     encoder: Annotated[
         str | None,

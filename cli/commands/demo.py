@@ -213,7 +213,7 @@ def _report(
     )
     _explain_pick(report.section("Why this direction"), pick, out / "directions" / "pick.png")
     report.section("The picked direction").picture_file(
-        gif, "There and back along it. Green: the mask, which is what stands out bright once the ground is dark."
+        gif, "There and back along it. Outlined: the mask, which is what stands out bright once the ground is dark."
     )
     report.section("Synthetic pairs").picture_file(
         out / "segmenter" / "synthetic.png", "Generated images, and below them the masks the direction gives."

@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cli.inputs import completion
+from cli.inputs.latents import EncoderOption
 from cli.inputs.options import DeviceOption, GeneratorOption, PrecisionOption, SeedOption, WeightsOption, require
 from cli.inputs.photo_folder import photos_in
 from cli.listing import GENERATORS, listed_in
@@ -42,10 +44,13 @@ def embed(
     out: Annotated[Path, typer.Option(help="A .npy file of latents (N, D); .json and .png are written beside it.")],
     generator: GeneratorOption = "flowers64",
     weights: WeightsOption = None,
-    encoder: Annotated[
-        str | None, typer.Option(help="Run folder, encoder file or shipped name; the generator's own if omitted.")
-    ] = None,
-    backend: Annotated[str, typer.Option(help="torch, or tfhub for a published BigBiGAN module.")] = "torch",
+    encoder: EncoderOption = None,
+    backend: Annotated[
+        str,
+        typer.Option(
+            help="torch, or tfhub for a published BigBiGAN module.", autocompletion=completion.one_of(_BACKENDS)
+        ),
+    ] = "torch",
     module: Annotated[Path | None, typer.Option(help="Folder of the module, with --backend tfhub.")] = None,
     sample: Annotated[bool, typer.Option("--sample/--mean", help="Draw from each latent's spread, or not.")] = _SAMPLE,
     steps: Annotated[int, typer.Option(help="Steps that move each latent towards its photo.", min=0)] = 0,
@@ -75,7 +80,7 @@ def embed(
     require_outside(out, photos)
     engine = engine_of(device, precision, processes)
     renderer = _open_renderer(generator, weights, engine.device)
-    require(renderer is not None or steps == 0, "--steps need the generator's weights; get them or omit it")
+    require(renderer is not None or steps == 0, "--steps need the generator's weights; get them or omit --steps")
     embedder, source = _open_embedder(encoder, module, generator, engine.device)
     digest = generator_inputs(generator, weights).get("generator_digest")
     _require_fit(embedder, renderer, digest)

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from cli.inputs import completion
 from cli.inputs.options import (
     DEFAULT_SEGMENTER,
     DeviceOption,
@@ -46,7 +47,13 @@ def evaluate(
         list[Path] | None, typer.Option(help="Folder of grey-level maps instead of --segmenter and --photos.")
     ] = None,
     name: Annotated[list[str] | None, typer.Option(help="Name of each data set in the results.")] = None,
-    protocol: Annotated[str, typer.Option(help="float, or original (the published 8-bit path).")] = "float",
+    protocol: Annotated[
+        str,
+        typer.Option(
+            help="float, or original (the published 8-bit path).",
+            autocompletion=completion.one_of(("float", "original")),
+        ),
+    ] = "float",
     refine: RefineOption = False,
     device: DeviceOption = "auto",
     precision: PrecisionOption = "fp32",

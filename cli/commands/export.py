@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cli.inputs import completion
 from cli.inputs.options import DirectionsArgument, require
 from cli.listing import FILES, listed_in
 from cli.reports.hints import command, generator_words, segment_command
@@ -27,7 +28,10 @@ def export(
     directions: DirectionsArgument,
     layout: Annotated[
         str,
-        typer.Option(help="deformator: a folder for GANLatentDiscovery; bg-direction: one tensor for segmentation."),
+        typer.Option(
+            help="deformator: a folder for GANLatentDiscovery; bg-direction: one tensor for segmentation.",
+            autocompletion=completion.one_of(_LAYOUTS),
+        ),
     ],
     out: Annotated[Path, typer.Option(help="A new folder for deformator, a .pth file for bg-direction.")],
     direction: Annotated[

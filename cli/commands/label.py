@@ -23,6 +23,7 @@ def label(
     """Name a direction, in its set and in human_annotation.txt beside it."""
     from discovery.naming import name_direction
     from discovery.opening import open_directions
+    from discovery.page import refresh_page
     from toolkit.directions import direction_file
 
     path = direction_file(directions)
@@ -33,6 +34,7 @@ def label(
             + command("pick", directions, "--out", "my-directions")
         )
     named, index = name_direction(path, direction, name)
+    refresh_page(path.parent)
     console.print(named_line(path, named, index))
     console.print(f"next: {next_after_naming(directions, index)}")
 

@@ -51,6 +51,7 @@ def pick(
     """Rank all directions as background darkeners, choose one, and show why."""
     require((direction is None) == (alpha is None), "--direction and --alpha go together; give both or neither")
     from cli.inputs.sources import generator_of
+    from discovery.page import refresh_page
     from discovery.picking.files import PickFile, save_pick
     from discovery.picking.picking import pick_direction
     from toolkit.compute.engine import choose_engine
@@ -68,6 +69,7 @@ def pick(
         save_pick(file.path, picked, opened, settings, engine)
         show_table(picked)
         console.print(f"wrote {file.path}, {file.path.parent / 'pick.json'}, pick.csv, pick.png")
+    refresh_page(file.path.parent)
     named = generator_words(generator, weights)
     console.print(f"next: {next_after_choosing(out or Path(directions[0]), named)}")
 

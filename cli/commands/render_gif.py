@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from cli.inputs import completion
+from cli.inputs.latents import EncoderOption, LatentsOption, PhotoOption, require_one_source, shown_latents
 from cli.inputs.options import (
     DeviceOption,
     DirectionOption,
@@ -27,7 +29,7 @@ _LEAST_SIDE = 16  # pixels of one picture
 @listed_in(
     DIRECTIONS,
     "toolkit render-gif directions --out direction.gif",
-    "toolkit render-gif flowers64 --direction 25 --alpha 6 --mask --out walk.webp",
+    "toolkit render-gif directions --photo photo.jpg --alpha 6 --out photo.gif",
     formerly={"--reach": "--alpha"},
 )
 def render_gif(
@@ -37,16 +39,27 @@ def render_gif(
     alpha: Annotated[float | None, typer.Option(help="Walk from -alpha to +alpha; default: the chosen length.")] = None,
     frames: Annotated[int, typer.Option(help="Frames of one way.", min=2)] = 31,
     fps: Annotated[float, typer.Option(help="Frames a second.", min=0.5, max=50)] = 20.0,
-    samples: Annotated[int, typer.Option(help="Latents shown side by side.", min=1)] = 8,
+    samples: Annotated[int | None, typer.Option(help="Latents shown side by side.", min=1, show_default="8")] = None,
+    latents: LatentsOption = None,
+    photo: PhotoOption = None,
+    encoder: EncoderOption = None,
     columns: Annotated[int | None, typer.Option(help="Columns of the grid.", min=1)] = None,
-    size: Annotated[int | None, typer.Option(help="Side of one picture in pixels.", min=_LEAST_SIDE, max=2048)] = None,
+    size: Annotated[
+        int | None,
+        typer.Option(
+            help="Side of one picture in pixels; not set: the generator's, or below 128 a multiple of it.",
+            min=_LEAST_SIDE,
+            max=2048,
+        ),
+    ] = None,
     loop: Annotated[bool, typer.Option("--there-and-back/--one-way", help="Walk back too.")] = True,
-    mask: Annotated[bool, typer.Option("--mask/--no-mask", help="Tint the mask that each shift gives.")] = False,
+    mask: Annotated[bool, typer.Option("--mask/--no-mask", help="Outline the mask that each shift gives.")] = False,
     mask_rule: Annotated[
         str | None,
         typer.Option(
             help=f"With --mask: {', '.join(MASK_RULES.own)}; not set: the one recorded with the direction, or else "
-            f"{DEFAULT_RULE}."
+            f"{DEFAULT_RULE}.",
+            autocompletion=completion.one_of(MASK_RULES),
         ),
     ] = None,
     generator: OtherGeneratorOption = None,
@@ -64,6 +77,7 @@ def render_gif(
         mask_rule is None or mask_rule in MASK_RULES,
         f"--mask-rule is {mask_rule!r}; choose one of {', '.join(MASK_RULES)}",
     )
+    require_one_source(latents, photo, samples=samples)
     if out.suffix.lower() == ".mp4":
         require_video()
     import_torch()
@@ -71,19 +85,22 @@ def render_gif(
     from discovery.animation import walk_frames
     from discovery.opening import open_directions
     from toolkit.compute.engine import choose_engine
+    from toolkit.pictures.pixels import enlargement
     from toolkit.shifts import mask_rule_of, resolve_shift
     from toolkit.streams import Stream
 
     engine = choose_engine(device, precision)
     opened = open_directions(directions)
     index, length, _ = resolve_shift(opened, direction, 6.0 if direction is not None and alpha is None else alpha)
-    gan = generator_of(opened, generator, weights)[0].to(engine.device)
-    columns, side = columns or min(samples, 4), size or gan.image_size
-    _require_fit(out, samples, columns, side)
+    gan, source = generator_of(opened, generator, weights)
+    gan, rng = gan.to(engine.device), Stream(seed, "render-gif")
+    points = shown_latents(gan, source["generator"], latents, photo, encoder, samples or 8, rng, engine)
+    columns, side = columns or min(len(points), 4), size or gan.image_size * enlargement(gan.image_size)
+    _require_fit(out, len(points), columns, side)
     rule = mask_rule_of(opened, index, mask_rule)
     path = walk_frames(
         gan,
-        gan.sample(samples, Stream(seed, "render-gif")),
+        points,
         opened.shift(index, length),
         opened.opposite_shift(index, length),
         frames,

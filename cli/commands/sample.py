@@ -5,33 +5,64 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli.inputs.options import DeviceOption, GeneratorOption, PrecisionOption, SeedOption, WeightsOption, require
+from cli.inputs import completion
+from cli.inputs.latents import EncoderOption, LatentsOption, PhotoOption, require_one_source, shown_latents
+from cli.inputs.options import (
+    AlphaOption,
+    DeviceOption,
+    DirectionOption,
+    GeneratorOption,
+    PrecisionOption,
+    SeedOption,
+    WeightsOption,
+    require,
+)
 from cli.listing import GENERATORS, listed_in
 from cli.reports.hints import discover_command, generator_words
 from cli.runs.progress import Bar, console
 from toolkit.imports import import_torch
 
 if TYPE_CHECKING:
-    from generators.protocol import Generator, Latents
+    import numpy as np
+    import torch
+
+    from generators.protocol import Generator
 
 
 @listed_in(
     GENERATORS,
     "toolkit sample --out samples.png",
-    "toolkit sample --generator my-generator --samples 1000 --out samples.npy",
+    "toolkit sample --photo photo.jpg --direction 25 --alpha 6 --out edited.png",
     formerly={"--count": "--samples"},
 )
 def sample(
     out: Annotated[Path, typer.Option(help="A .png grid or .npy array (N, 3, H, W) float32 in [-1, 1].")],
     generator: GeneratorOption = "flowers64",
     weights: WeightsOption = None,
-    latents: Annotated[
+    latents: LatentsOption = None,
+    photo: PhotoOption = None,
+    encoder: EncoderOption = None,
+    directions: Annotated[
         Path | None,
-        typer.Option(help="A .npy array (N, D) of latents, or a published name (z-cub), instead of random ones."),
+        typer.Option(
+            help="With --direction or --alpha: direction set along which the latents are shifted; the one shipped "
+            "for the generator if omitted.",
+            autocompletion=completion.shipped("directions"),
+        ),
     ] = None,
+    direction: DirectionOption = None,
+    alpha: AlphaOption = None,
     samples: Annotated[int | None, typer.Option(help="How many images.", min=1, show_default="64")] = None,
     seed: SeedOption = 0,
     truncation: Annotated[float | None, typer.Option(help="Restrict random latents to +- this.")] = None,
+    size: Annotated[
+        int | None,
+        typer.Option(
+            help="Side of one picture of a .png in pixels; not set: the generator's, or below 128 a multiple of it.",
+            min=16,
+            max=2048,
+        ),
+    ] = None,
     batch: Annotated[int, typer.Option(help="Images rendered at a time.", min=1)] = 32,
     device: DeviceOption = "auto",
     precision: PrecisionOption = "fp32",
@@ -40,29 +71,31 @@ def sample(
     from toolkit.files.writing import writable_file
 
     writable_file(out, (".png", ".npy"))
-    require(
-        latents is None or (samples is None and truncation is None),
-        "--latents says which images; omit --samples and --truncation",
-    )
+    require_one_source(latents, photo, samples=samples, truncation=truncation)
+    require(size is None or out.suffix.lower() == ".png", "--size goes with a .png as --out; omit it")
     import_torch()
     import numpy as np
     import torch
 
     from cli.inputs.sources import open_typed
     from toolkit.compute.engine import choose_engine
-    from toolkit.files.shipped import or_published
     from toolkit.files.writing import replacing
     from toolkit.pictures.photos import write_picture
     from toolkit.pictures.picture_files import require_side
-    from toolkit.pictures.pixels import grid, grid_size, to_bytes
+    from toolkit.pictures.pixels import enlargement, grid, grid_size
+    from toolkit.streams import Stream
 
     engine = choose_engine(device, precision)
     opened = open_typed(generator, weights).to(engine.device)
-    latents = None if latents is None else or_published(latents, "embeddings")
-    points = _latents(opened, latents, samples or 64, seed, truncation)
+    rng = Stream(seed, "sample")
+    points = shown_latents(opened, generator, latents, photo, encoder, samples or 64, rng, engine, truncation)
+    if directions is not None or direction is not None or alpha is not None:
+        points = points.shifted(_shift(directions or Path(generator), direction, alpha, opened))
     if out.suffix.lower() == ".png":
-        size = grid_size(len(points), opened.image_size)
-        require_side(out, *size, "give fewer --samples, or a .npy file as --out, which holds any number")
+        side = size or opened.image_size * enlargement(opened.image_size)
+        require_side(
+            out, *grid_size(len(points), side), "give fewer --samples, or a .npy file as --out, which holds any number"
+        )
     parts = []
     with Bar("sampling", len(points), unit="images") as bar, torch.inference_mode(), engine.autocast():
         for start in range(0, len(points), batch):
@@ -74,17 +107,25 @@ def sample(
         with replacing(out) as temporary:
             np.save(temporary, images.numpy())
     else:
-        write_picture(out, grid(to_bytes(images)))
+        write_picture(out, grid(_tiles(images, size)))
     console.print(f"wrote {out}: {len(images)} images of {opened.name}, {images.shape[-2]}x{images.shape[-1]}")
     console.print(f"next: {discover_command(*generator_words(generator, weights))}")
 
 
-def _latents(generator: "Generator", path: Path | None, count: int, seed: int, truncation: float | None) -> "Latents":
-    from generators.protocol import Latents, load_latents
-    from toolkit.streams import Stream
+def _shift(directions: Path, direction: str | None, alpha: float | None, generator: "Generator") -> "torch.Tensor":
+    """Return the shift (D,) along a direction of a set, or along the one chosen there."""
+    from discovery.opening import open_directions
+    from toolkit.shifts import resolve_shift
 
-    if path is None:
-        return generator.sample(count, Stream(seed, "sample"), truncation)
-    drawn = generator.sample(1, Stream(seed, "sample"))
-    z = load_latents(path, generator.latent_dim)
-    return Latents(z, None if drawn.y is None else generator.sample(len(z), Stream(seed, "sample")).y)
+    opened = open_directions(directions)
+    opened.require_dim(generator.latent_dim, generator.name)
+    return resolve_shift(opened, direction, alpha)[2]
+
+
+def _tiles(images: "torch.Tensor", size: int | None) -> "np.ndarray":
+    """Return images (N, 3, H, W) as uint8 pictures, `size` pixels wide or, small ones, enlarged by a whole factor."""
+    from toolkit.pictures.pixels import enlarged, enlargement, resize, to_bytes
+
+    if size is not None:
+        return to_bytes(resize(images, (size, size)))
+    return enlarged(to_bytes(images), enlargement(images.shape[-1]))

@@ -19,7 +19,7 @@ from generators.encoder.settings import EncoderSettings
 @listed_in(
     GENERATORS,
     "toolkit train-encoder --generator my-generator --out my-encoder",
-    "toolkit train-encoder --generator my-generator --photos MY_PHOTOS --out my-encoder",
+    "toolkit train-encoder --photos MY_PHOTOS --out my-encoder",
 )
 def train_encoder(
     settings: EncoderSettings,

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Protocol
 
 import typer
 
+from cli.inputs import completion
 from cli.inputs.presets import PresetOption, before_flags
 from toolkit.command_line import as_flags, flag_of
 from toolkit.errors import UserError
@@ -21,7 +22,11 @@ from toolkit.settings import Settings
 DEFAULT_SEGMENTER = "flowers64"  # the shipped one
 SegmenterOption = Annotated[
     str | None,
-    typer.Option(help="Run folder, artefact, published U-Net file or shipped name.", show_default=DEFAULT_SEGMENTER),
+    typer.Option(
+        help="Run folder, artefact, published U-Net file or shipped name.",
+        show_default=DEFAULT_SEGMENTER,
+        autocompletion=completion.shipped("segmenters"),
+    ),
 ]
 RefineOption = Annotated[bool, typer.Option("--refine/--no-refine", help="Guided filter on the photo's edges.")]
 GeneratorOption = Annotated[
@@ -30,29 +35,46 @@ GeneratorOption = Annotated[
         "--generator",
         help="A shipped name (flowers64), scene, bigbigan (see toolkit weights), a generator file, or your own code: "
         "package.module:factory, with options as in models:make@width=64 (docs/own-generators.md).",
+        autocompletion=completion.generators,
     ),
 ]
 WeightsOption = Annotated[
     Path | None, typer.Option(help="Weights file for --generator bigbigan, if not the one in the cache.")
 ]
 DirectionsArgument = Annotated[
-    Path, typer.Argument(help="Direction set, the run folder that holds it, or a shipped name.")
+    Path,
+    typer.Argument(
+        help="Direction set, the run folder that holds it, or a shipped name.",
+        autocompletion=completion.shipped("directions"),
+    ),
 ]
 DirectionOption = Annotated[str | None, typer.Option(help="Number or name; the chosen one if omitted.")]
 AlphaOption = Annotated[float | None, typer.Option(help="Shift length; negative for the other way.")]
 OtherGeneratorOption = Annotated[
-    str | None, typer.Option("--generator", help="Generator, if not the one recorded in the set.")
+    str | None,
+    typer.Option(
+        "--generator",
+        help="Generator, if not the one recorded in the set.",
+        autocompletion=completion.generators,
+    ),
 ]
 EmbeddingsOption = Annotated[
     Path | None, typer.Option(help="Latents of real photos: a .npy array (N, D), or a published name (z-cub).")
 ]
-DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")]
-PrecisionOption = Annotated[str, typer.Option(help="auto, fp32 or bf16.")]
+DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.", autocompletion=completion.devices)]
+PrecisionOption = Annotated[str, typer.Option(help="auto, fp32 or bf16.", autocompletion=completion.precisions)]
 MaxMemoryOption = Annotated[
     str | None,
     typer.Option(help="Memory a training step may take in each process, such as 4GB: chooses --micro-batch."),
 ]
-CompileOption = Annotated[str, typer.Option("--compile", help="torch.compile: on, off, or auto (long runs on a GPU).")]
+CompileOption = Annotated[
+    str,
+    typer.Option(
+        "--compile",
+        help="torch.compile: on, off, or auto (long runs on a GPU).",
+        autocompletion=completion.compile_modes,
+    ),
+]
 ValidationPhotosOption = Annotated[Path | None, typer.Option(help="Photos to validate on; with --validation-masks.")]
 ValidationMasksOption = Annotated[Path | None, typer.Option(help="Their masks; they measure and never train.")]
 ObjectOption = Annotated[
@@ -128,7 +150,8 @@ def _flagged(
     choices_of: Callable[[Table[Any]], Iterable[str]],
 ) -> Callable[..., Any]:
     """Return the command with the flags of `classes`, by name; of tables of choices the help names `choices_of`."""
-    switched = isinstance(settings, Table)
+    table = settings if isinstance(settings, Table) else None
+    switched = table is not None
     made = ("settings", switch) if switched else ("settings",)
     own = [p for p in inspect.signature(command, eval_str=True).parameters.values() if p.name not in made]
     flags = _flags(classes, choices_of)
@@ -158,9 +181,10 @@ def _flagged(
 
     keyword = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in own]
     parameters = [_parameter("context", typer.Context), *keyword]
-    if switched:
+    if table is not None:
         help_text = f"One of {', '.join(classes)}."
-        parameters.append(_parameter(switch, Annotated[str, typer.Option(help=help_text)], next(iter(classes))))
+        option = typer.Option(help=help_text, autocompletion=completion.one_of(table))
+        parameters.append(_parameter(switch, Annotated[str, option], next(iter(classes))))
     parameters += [_parameter("preset", PresetOption, None)] if any(c.presets for c in classes.values()) else []
     config_help = "TOML file of settings, as saved in a run folder."
     option = typer.Option(help=config_help, rich_help_panel=_panel(classes.values()))
@@ -208,14 +232,14 @@ def _option(
     holders: Mapping[str, type[Settings]],
     choices_of: Callable[[Table[Any]], Iterable[str]],
 ) -> Any:
-    choices = field.metadata.get("choices")
-    if isinstance(choices, Table):
-        choices = choices_of(choices)
+    offered = field.metadata.get("choices")
+    choices = choices_of(offered) if isinstance(offered, Table) else offered
     text = as_flags(field.metadata["help"]) + (f": {', '.join(choices)}" if choices else "")
     defaults = {name: getattr(holder, field.name) for name, holder in holders.items()}
     others = [f"{name} {value}" for name, value in defaults.items() if value != field.default]
     text += f" ({'; '.join(others)})" if others else ""
-    return typer.Option(help=text[0].upper() + text[1:] + ".", rich_help_panel=panel)
+    complete = completion.one_of(offered) if offered else None
+    return typer.Option(help=text[0].upper() + text[1:] + ".", rich_help_panel=panel, autocompletion=complete)
 
 
 def _given(context: typer.Context, name: str) -> bool:

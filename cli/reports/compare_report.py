@@ -1,10 +1,8 @@
 """What toolkit compare writes and prints: tables, result.json, pictures and the report page."""
 
 import itertools
-import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 from discovery.comparing.settings import CompareSettings
@@ -23,7 +21,6 @@ Curve = tuple[list[float], list[float]]  # x and y
 _STRIPS, _LATENTS, _FRAMES_A_SIDE, _FRAME_SIDE = 4, 3, 2, 96  # of each set in compare.png
 _FIGURES = ("border", "centre", "area", "pass_rate", "separation")  # of the picker, in tables
 _ROWS = 10  # of the page's long tables; result.json holds everything
-_POINTS = 40  # of the page's curves, each the mean of the figures around it
 
 
 @dataclass(frozen=True)
@@ -237,7 +234,7 @@ def _recognition_section(report: "Report", judged: list[Judged]) -> None:
     ordered = {one.label: _by_recognition(one) for one in judged}
     ranks = {label: (list(range(1, len(found) + 1)), [share for _, share in found]) for label, found in ordered.items()}
     section.picture(curve_picture(ranks, "direction, best first", "share recognised"), "RCA of each direction alone.")
-    curves = {one.label: _smoothed(one.curve) for one in judged}
+    curves = {one.label: one.curve for one in judged}
     section.picture(curve_picture(curves, "step", "accuracy"), "Accuracy of the reconstructors in training.")
     texts = [[f"{name} {share:.2f}" for name, share in found[:_ROWS]] for found in ordered.values()]
     # A direction that the validation never drew has no share, so that the columns may differ in length.
@@ -250,13 +247,6 @@ def _by_recognition(one: Judged) -> list[tuple[str, float]]:
     shares = [] if one.recognition is None else one.recognition["recognised"]
     named = [(one.name(index), share) for index, share in enumerate(shares) if share is not None]
     return sorted(named, key=lambda pair: -pair[1])
-
-
-def _smoothed(curve: Curve) -> Curve:
-    """Return the curve with at most _POINTS points, each the mean of as many."""
-    width = max(1, math.ceil(len(curve[0]) / _POINTS))
-    x, y = ([fmean(values[i : i + width]) for i in range(0, len(values), width)] for values in curve)
-    return x, y
 
 
 def _darkeners(judged: list[Judged]) -> Cells:

@@ -13,15 +13,19 @@ def show_table(picked: "Picked") -> None:
     """Print the finalists and their figures."""
     from rich.table import Table
 
+    from discovery.picking.consensus import ORDER
     from discovery.picking.picker import OF_FINALISTS
 
     columns = ["border", "centre", "area", "border_share", "stability", "separation", *OF_FINALISTS]
-    table = Table("direction", "sign", "alpha", "score", *columns, "mask rule", box=None)
+    table = Table("place", "direction", "sign", "alpha", "score", *columns, "mask rule", box=None)
     names = picked.directions.names
-    for c in picked.finalists:
+    for place, c in enumerate(picked.finalists, start=1):
         figures = [_figure(c, name) for name in columns]
-        table.add_row(names[c.index], f"{c.sign:+d}", f"{c.alpha:.1f}", f"{c.score:.3f}", *figures, c.mask_rule)
+        table.add_row(
+            str(place), names[c.index], f"{c.sign:+d}", f"{c.alpha:.1f}", f"{c.score:.3f}", *figures, c.mask_rule
+        )
     console.print(table)
+    console.print(f"order: {ORDER}")
     best = picked.finalists[0]
     console.print(
         f"chose {names[best.index]}, {best.sign * best.alpha:+.1f}: the border changes by "

@@ -38,10 +38,10 @@ def require_one_generator(sets: Mapping[str, DirectionSet]) -> None:
     recorded none.
     """
     (label, first), *others = sets.items()
-    for other, found in others:
-        found.require_dim(first.vectors.shape[1], first.generator)
-        if _identity(found, first) != _identity(first, found):
-            named = [one.source.generator or one.generator for one in (found, first)]
+    for other, directions in others:
+        directions.require_dim(first.vectors.shape[1], first.generator)
+        if _identity(directions, first) != _identity(first, directions):
+            named = [one.source.generator or one.generator for one in (directions, first)]
             which = (
                 f"{named[0]}, {label} on {named[1]}"
                 if named[0] != named[1]
@@ -50,8 +50,8 @@ def require_one_generator(sets: Mapping[str, DirectionSet]) -> None:
             raise UserError(f"{other} was found on {which}; give sets of one generator")
 
 
-def _identity(found: DirectionSet, other: DirectionSet) -> tuple[object, ...]:
-    """Return what distinguishes the generator of `found` from others, by digest where `other` has one as well."""
-    name, options = split_spec(found.source.generator or found.generator)
-    by_digest = found.generator_digest is not None and other.generator_digest is not None
-    return found.generator, options, found.generator_digest if by_digest else name
+def _identity(directions: DirectionSet, other: DirectionSet) -> tuple[object, ...]:
+    """Return what distinguishes the generator of `directions` from others, by digest where `other` has one as well."""
+    name, options = split_spec(directions.source.generator or directions.generator)
+    by_digest = directions.generator_digest is not None and other.generator_digest is not None
+    return directions.generator, options, directions.generator_digest if by_digest else name

@@ -35,14 +35,14 @@ class SefaSearch(DirectionSearch[SefaSettings]):
         """Return the directions, the strongest first."""
         weights = F.normalize(self._weights, dim=1) if self.settings.unit_rows else self._weights
         values, vectors = torch.linalg.eigh(weights.T @ weights)
-        found = DirectionSet(
+        directions = DirectionSet(
             with_fixed_signs(vectors.flip(1)[:, : self._count].T.float()),
             self.generator.name,
             "sefa",
             scores={"eigenvalue": values.flip(0)[: self._count].clamp_min(0).tolist()},
             card={"settings": self.settings.defining()},
         )
-        return Findings(found)
+        return Findings(directions)
 
 
 class CoordinateSearch(DirectionSearch[CoordinateSettings]):

@@ -143,7 +143,7 @@ class ContrastSearch(DirectionSearch[ContrastSettings]):
 
     def result(self) -> Findings:
         """Return the two directions, and how many steps were taken."""
-        found = DirectionSet(
+        directions = DirectionSet(
             self.training.vectors().detach(),
             self.generator.name,
             "contrast",
@@ -151,4 +151,4 @@ class ContrastSearch(DirectionSearch[ContrastSettings]):
             choice=Choice(0, 1, self.settings.alpha, opposite=1, mask_rule="light-dark"),
             card={"settings": self.settings.defining()},
         )
-        return Findings(found, {"steps": self.training.step})
+        return Findings(directions, {"steps": self.training.step})

@@ -9,7 +9,7 @@ import torch
 
 from discovery.charts import offsets, walk, write_charts
 from discovery.methods.search import DirectionSearch, Findings
-from discovery.methods.table import METHODS, search_of
+from discovery.methods.table import search_of
 from discovery.results import write_results
 from generators.protocol import Generator
 from toolkit.compute.engine import Engine
@@ -72,8 +72,8 @@ class DiscoveryRun(Work[Resumable, Step]):
         directions = self.findings.directions
         directions = replace(directions, card={"source": self.inputs, **directions.card})
         figures = {"steps": 0, **self.findings.figures}
-        text = METHODS[self.method].explanation
-        written = write_results(run, directions, self.search.generator, self.walks, self._seed, figures, text, watch)
+        generator, walks = self.search.generator, self.walks
+        written = write_results(run, directions, generator, walks, self._seed, figures, self.method, watch)
         watch.say(self.findings.summary or f"{len(written)} directions by {written.method}")
 
     @property

@@ -173,7 +173,7 @@ def load_directions(path: Path) -> DirectionSet:
     kind, deformator = _deformator(folder)
     vectors = deformator.directions(folder.shift_scale)
     method = folder.own("method")
-    found = DirectionSet(
+    directions = DirectionSet(
         vectors,
         folder.name,
         method if isinstance(method, str) else f"published ({kind})",
@@ -186,9 +186,9 @@ def load_directions(path: Path) -> DirectionSet:
     )
     labels = folder.root / ANNOTATIONS
     if not labels.exists():
-        return found
+        return directions
     try:
-        return found.renamed(read_annotations(labels))
+        return directions.renamed(read_annotations(labels))
     except UserError as error:
         raise UserError(str(error) if str(labels) in str(error) else f"{labels}: {error}; correct it there") from error
 

@@ -25,6 +25,11 @@ _LEAST_SENSITIVITY = 0.5
 _EQUAL = 0.03  # precisions closer than this are taken for the same, and the score decides
 _LEAST_SCORE = 0.7  # of the best finalist's: a direction of less is no rater
 _FEWEST = 5  # directions among which there can be a consensus: of three, two bad ones outvote the good one
+ORDER = (
+    f"best first: finalists whose masks find at least {_LEAST_SENSITIVITY:.0%} of what all agree on (sensitivity) come "
+    f"before the others, and of these the ones within {_EQUAL} of the highest precision first; within each group the "
+    f"score decides, and it alone where fewer than {_FEWEST} finalists come near the best score"
+)
 
 
 def staple(votes: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:

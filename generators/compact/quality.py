@@ -121,16 +121,16 @@ class PhotoIndex:
         return self._search((self.points[part] for part in index.split(_CHUNK)), index)
 
     def _search(self, parts: Iterable[torch.Tensor], excluded: torch.Tensor | None = None) -> Nearest:
-        found, done = [], 0
+        nearest, done = [], 0
         for part in parts:
             distances = torch.minimum(torch.cdist(part, self.points), torch.cdist(_mirrored(part), self.points))
             if excluded is not None:
                 rows = torch.arange(len(part), device=part.device)
                 distances[rows, excluded[done : done + len(part)].to(part.device)] = torch.inf
-            found.append(distances.min(dim=1))
+            nearest.append(distances.min(dim=1))
             done += len(part)
         root = self.points.shape[1] ** 0.5
-        return Nearest(torch.cat([f.indices for f in found]), torch.cat([f.values for f in found]) / root)
+        return Nearest(torch.cat([f.indices for f in nearest]), torch.cat([f.values for f in nearest]) / root)
 
 
 def _layout(images: torch.Tensor) -> torch.Tensor:

@@ -166,22 +166,22 @@ def _check_images(images: Any, generator: Generator, what: str) -> None:
 def _check_range(images: torch.Tensor, generator: Generator, what: str) -> None:
     low, high = generator.value_range if isinstance(generator, OwnGenerator) else (-1.0, 1.0)
     least, most = float(images.min()), float(images.max())
-    found = " to ".join(f"{low + (value + 1) / 2 * (high - low):.3g}" for value in (least, most))
+    span = " to ".join(f"{low + (value + 1) / 2 * (high - low):.3g}" for value in (least, most))
     stated = isinstance(generator, OwnGenerator) and generator.states_range
     # Where (-1, 1) was stated, it may leave it, as StyleGAN2 does: pixels are clamped where pictures are made.
     bounded = not stated or (low, high) != (-1.0, 1.0)
     if bounded and (least < -1 - _SLACK or most > 1 + _SLACK):
-        raise UserError(f"{what} renders values {found}, beyond ({low:g}, {high:g}); {_remedy(generator)}")
+        raise UserError(f"{what} renders values {span}, beyond ({low:g}, {high:g}); {_remedy(generator)}")
     if most - least < _FLAT:
         raise UserError(
-            f"{what} renders values {found} only, flat in ({low:g}, {high:g}); {_remedy(generator)}, and check that "
+            f"{what} renders values {span} only, flat in ({low:g}, {high:g}); {_remedy(generator)}, and check that "
             "its weights are loaded"
         )
     if least >= 0 and not stated:
         more = _rendered(generator, generator.sample(_MORE, Stream(0, "check-range"), None), what)
         if float(more.min()) >= 0:
             raise UserError(
-                f"{what} renders values {found}, nothing below 0: that looks like [0, 1], not [-1, 1]; "
+                f"{what} renders values {span}, nothing below 0: that looks like [0, 1], not [-1, 1]; "
                 + (
                     "say value_range=(0, 1), or (-1, 1) if that is right"
                     if isinstance(generator, OwnGenerator)

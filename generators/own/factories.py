@@ -57,25 +57,25 @@ class Factory:
         what its code raises.
         """
         trust.admit(self.code(options))
-        given, made = options.rest(), self._found()
+        given, made = options.rest(), self._factory()
         arguments = _arguments(made, given, self.name)
         return checked(attempt(lambda: made(**arguments), self.name), self.name)
 
-    def _found(self) -> Callable[..., Any]:
+    def _factory(self) -> Callable[..., Any]:
         module = _imported(self.module)
         try:
-            found = functools.reduce(getattr, self.attribute.split("."), module)
+            factory = functools.reduce(getattr, self.attribute.split("."), module)
         except AttributeError as error:
             there = [name for name, value in vars(module).items() if callable(value) and not name.startswith("_")]
             raise UserError(
                 f"{self.module} has no {self.attribute!r}; it has {', '.join(there[:12]) or 'nothing that is callable'}"
             ) from error
-        made_already = not isinstance(found, type) and isinstance(found, nn.Module | Generator)
-        if made_already or not callable(found):
+        made_already = not isinstance(factory, type) and isinstance(factory, nn.Module | Generator)
+        if made_already or not callable(factory):
             raise UserError(
-                f"{self.name} is no factory but an object ({type(found).__name__}); name a function that returns it"
+                f"{self.name} is no factory but an object ({type(factory).__name__}); name a function that returns it"
             )
-        return found
+        return factory
 
 
 def find_factory(name: str) -> Factory | None:

@@ -62,8 +62,8 @@ def published_shapes(shape: ProgGANShape) -> dict[str, tuple[int, ...]]:
 
 def infer_shape(state: Mapping[str, torch.Tensor]) -> ProgGANShape:
     """Return the sizes of a published state, whole sides only; where it shows none, those of PROGGAN_1024."""
-    found = [int(match[1]) for name in state if (match := re.match(r"features\.(\d{1,2})\.", name))]
-    count = 2 * math.ceil((1 + max(found)) / 2) if found else len(PROGGAN_1024.channels)
+    numbers = [int(match[1]) for name in state if (match := re.match(r"features\.(\d{1,2})\.", name))]
+    count = 2 * math.ceil((1 + max(numbers)) / 2) if numbers else len(PROGGAN_1024.channels)
     published = (*PROGGAN_1024.channels, *PROGGAN_1024.channels[-1:] * count)
     channels = []
     for i in range(count):

@@ -120,14 +120,14 @@ def find_index(path: Path) -> Path:
     """
     if not Path(path).is_dir():
         return Path(path)
-    found = sorted(Path(path).rglob("[!.]*.index"))
-    if not found:
+    paths = sorted(Path(path).rglob("[!.]*.index"))
+    if not paths:
         raise UserError(f"no TensorFlow checkpoint below {path}; it should hold variables/variables.index")
-    if len(found) > 1:
+    if len(paths) > 1:
         raise UserError(
-            f"{len(found)} checkpoints below {path}, such as {found[0]} and {found[1]}; name one .index file"
+            f"{len(paths)} checkpoints below {path}, such as {paths[0]} and {paths[1]}; name one .index file"
         )
-    return found[0]
+    return paths[0]
 
 
 def _read_index(content: bytes) -> tuple[int, dict[str, _Entry]]:
@@ -144,19 +144,19 @@ def _read_index(content: bytes) -> tuple[int, dict[str, _Entry]]:
 
 def _entry(message: bytes) -> _Entry:
     names = {1: "dtype", 3: "shard", 4: "offset", 5: "size", 6: "checksum"}
-    found: dict[str, int] = {}
+    fields: dict[str, int] = {}
     shape: tuple[int, ...] = ()
     sliced = False
     for number, value, payload in _fields(message):
         if number in names:
-            found[names[number]] = value
+            fields[names[number]] = value
         elif number == 2:
             shape = tuple(_dimension(part) for kind, _, part in _fields(payload) if kind == 2)
             if len(shape) > _MOST_DIMENSIONS:
                 raise ValueError(f"a variable has {len(shape)} dimensions")
         elif number == 7:
             sliced = True
-    return _Entry(**found, shape=shape, sliced=sliced)
+    return _Entry(**fields, shape=shape, sliced=sliced)
 
 
 def _dimension(message: bytes) -> int:

@@ -36,10 +36,10 @@ class TFHubEncoder:
         the published embeddings consist, has this distribution but draws inside TensorFlow, so that no run would
         give it again.
         """
-        found = _encode(self._module, images.detach().float().movedim(1, -1).cpu().numpy())
-        latents = found["z_mean"]
+        outputs = _encode(self._module, images.detach().float().movedim(1, -1).cpu().numpy())
+        latents = outputs["z_mean"]
         if sample:
-            latents = latents + found["z_stdev"] * rng.normal(len(latents), self.latent_dim)
+            latents = latents + outputs["z_stdev"] * rng.normal(len(latents), self.latent_dim)
         return latents.to(images.device)
 
 
@@ -57,12 +57,12 @@ def load_tfhub_encoder(folder: Path) -> TFHubEncoder:
             f"the module {folder} has the signatures {', '.join(sorted(module.signatures)) or 'none'}, but encode is "
             "needed; name a BigBiGAN module"
         )
-    found = _encode(module, np.zeros((1, _IMAGE_SIZE, _IMAGE_SIZE, 3), np.float32))
-    missing = [name for name in _OUTPUTS if name not in found]
+    outputs = _encode(module, np.zeros((1, _IMAGE_SIZE, _IMAGE_SIZE, 3), np.float32))
+    missing = [name for name in _OUTPUTS if name not in outputs]
     if missing:
         raise UserError(f"encode of the module {folder} gives no {', '.join(missing)}; name a BigBiGAN module")
-    _require_gaussian(found, folder)
-    return TFHubEncoder(module, found["z_mean"].shape[1])
+    _require_gaussian(outputs, folder)
+    return TFHubEncoder(module, outputs["z_mean"].shape[1])
 
 
 def _load_module(folder: Path) -> Any:
@@ -105,9 +105,9 @@ def _encode(module: Any, images: np.ndarray) -> dict[str, torch.Tensor]:
     return {key: torch.from_numpy(out.numpy()) for key, out in signature(**{name: tensorflow.constant(images)}).items()}
 
 
-def _require_gaussian(found: dict[str, torch.Tensor], folder: Path) -> None:
+def _require_gaussian(outputs: dict[str, torch.Tensor], folder: Path) -> None:
     """Raise UserError unless z_sample looks like a draw from N(z_mean, z_stdev**2)."""
-    noise = (found["z_sample"] - found["z_mean"]) / found["z_stdev"]
+    noise = (outputs["z_sample"] - outputs["z_mean"]) / outputs["z_stdev"]
     if not 0.5 < float(noise.square().mean().sqrt()) < 2:
         raise UserError(
             f"z_sample of the module {folder} does not scatter around z_mean by z_stdev; name a BigBiGAN module"

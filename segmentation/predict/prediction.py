@@ -27,5 +27,5 @@ class Prediction:
         return self.probability >= threshold
 
     def overlay(self, threshold: float = 0.5) -> np.ndarray:
-        """Return the photo, uint8 (H, W, 3), with the mask tinted and outlined."""
+        """Return the photo, uint8 (H, W, 3), with the mask outlined."""
         return overlay(self.photo, self.mask(threshold))

@@ -131,7 +131,7 @@ def make_masks(
 
 
 def _draw(photos: np.ndarray, masks: PseudoMasks, path: Path) -> None:
-    """Write a picture of photos under their masks, the kept ones green, those left out red."""
+    """Write a picture of photos under their masks, the kept ones outlined in green, those left out in red."""
     rows = np.arange(len(photos))[:: max(1, len(photos) // _SHOWN)][:_SHOWN]
     shown = [overlay(photos[i], masks.masks[i], GREEN if masks.kept[i] else RED) for i in rows]
     write_picture(path, grid(np.stack(shown), 12))

@@ -191,12 +191,7 @@ class RunFolder:
 
     def metrics(self) -> list[dict[str, float]]:
         """Return the logged lines in order; a last line cut short by a crash is left out."""
-        path = self.path / "metrics.jsonl"
-        text = read_text(path, "log of a run", LARGEST_JSON) if path.exists() else ""
-        lines = text.splitlines()
-        if lines and not lines[-1].endswith("}"):
-            lines.pop()
-        return [_logged(line, f"line {number} of {path}") for number, line in enumerate(lines, start=1)]
+        return logged_figures(self.path)
 
     def finish(self, result: Mapping[str, Any]) -> None:
         """Write result.json, which marks the run as done."""
@@ -240,6 +235,16 @@ def _described(changed: list[tuple[str, Any, Any]], settings: list[str], extenda
 
 def _is_extended(before: Any, now: Any) -> bool:
     return isinstance(before, int) and isinstance(now, int) and before <= now
+
+
+def logged_figures(folder: Path) -> list[dict[str, float]]:
+    """Return the lines that the run in `folder` has logged, in order; a last line cut short by a crash is left out."""
+    path = folder / "metrics.jsonl"
+    text = read_text(path, "log of a run", LARGEST_JSON) if path.exists() else ""
+    lines = text.splitlines()
+    if lines and not lines[-1].endswith("}"):
+        lines.pop()
+    return [_logged(line, f"line {number} of {path}") for number, line in enumerate(lines, start=1)]
 
 
 def _logged(line: str, source: str) -> dict[str, float]:

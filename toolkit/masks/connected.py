@@ -15,11 +15,11 @@ def large_by_mask(masks: torch.Tensor, ratio: float) -> torch.Tensor:
     """Return the large components of masks (B, H, W) on the CPU, labelled one mask after the other."""
     if masks.numel() == 0:
         return masks.clone()
-    found = np.ascontiguousarray(masks.numpy()).view(np.uint8)
-    kept = found.copy()
-    most = 1 + ((found.shape[1] + 1) // 2) * ((found.shape[2] + 1) // 2)  # labels that isolated pixels would need
+    pixels = np.ascontiguousarray(masks.numpy()).view(np.uint8)
+    kept = pixels.copy()
+    most = 1 + ((pixels.shape[1] + 1) // 2) * ((pixels.shape[2] + 1) // 2)  # labels that isolated pixels would need
     kind = cv2.CV_16U if most <= _SHORT_LABELS else cv2.CV_32S
-    for mask, out in zip(found, kept, strict=True):
+    for mask, out in zip(pixels, kept, strict=True):
         count, labels, figures, _ = cv2.connectedComponentsWithStats(mask, connectivity=8, ltype=kind)
         if count > 2 or (count == 2 and ratio >= 1):  # the ground and components of which one may go
             areas = figures[:, cv2.CC_STAT_AREA].astype(np.float64)

@@ -48,9 +48,9 @@ def histogram_peaks(images: torch.Tensor) -> torch.Tensor:
 def histograms_by_image(values: torch.Tensor) -> torch.Tensor:
     """Return histograms (B, 12) over [-1, 1] of float32 rows (B, N) on the CPU: those of torch.histc, faster."""
     counts = np.empty((len(values), _BINS), np.float32)
-    for row, found in zip(values.detach().numpy(), counts, strict=True):
+    for row, counted in zip(values.detach().numpy(), counts, strict=True):
         within = row.min() >= -1 and row.max() <= 1  # not where a value is no number
-        found[:] = _histogram(row if within else row[np.abs(row) <= 1])
+        counted[:] = _histogram(row if within else row[np.abs(row) <= 1])
     return torch.from_numpy(counts)
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+WHITE = (255, 255, 255)
 GREEN = (0, 255, 0)
 RED = (255, 0, 0)
 _LUMA = (0.2989, 0.5870, 0.1140)
@@ -38,6 +39,19 @@ def resize(images: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
     if tuple(images.shape[-2:]) == tuple(size):
         return images
     return F.interpolate(images, size=size, mode="bilinear", align_corners=False, antialias=True)
+
+
+LEAST_TILE = 128  # pixels of a picture's side below which it is shown enlarged
+
+
+def enlargement(side: int, least: int = LEAST_TILE) -> int:
+    """Return the smallest whole factor that brings pictures of this side to `least` pixels or more."""
+    return max(1, math.ceil(least / side))
+
+
+def enlarged(pictures: np.ndarray, factor: int) -> np.ndarray:
+    """Return pictures (..., H, W, 3) with every pixel repeated `factor` times across and down."""
+    return pictures.repeat(factor, axis=-3).repeat(factor, axis=-2)
 
 
 def shorter_side(height: int, width: int, target: int) -> tuple[int, int]:
@@ -76,18 +90,39 @@ def stack_rows(rows: Sequence[np.ndarray], gap: int = 6, ground: int = 255) -> n
     return np.concatenate(parts[:-1])
 
 
-def overlay(pictures: np.ndarray, masks: np.ndarray, colour: tuple[int, int, int] = GREEN) -> np.ndarray:
-    """Return uint8 pictures (..., H, W, 3) with the foreground of masks (..., H, W) tinted half `colour`.
+def overlay(pictures: np.ndarray, masks: np.ndarray, colour: tuple[int, int, int] | None = None) -> np.ndarray:
+    """Return uint8 pictures (..., H, W, 3) with outlines of masks (..., H, W): `colour` inside, black just outside.
 
-    The mask's outline is drawn in the full colour, so that it stays visible on grounds of that colour.
+    Without a colour, each picture gets the one of five that lies farthest from what the outline passes over.
     """
-    masks = np.asarray(masks, bool)
-    tinted = pictures.copy()
-    tinted[masks] = (0.55 * pictures[masks] + 0.45 * np.array(colour)).astype(np.uint8)
-    padded = np.pad(masks, [(0, 0)] * (masks.ndim - 2) + [(1, 1), (1, 1)], mode="edge")
-    inner = padded[..., :-2, 1:-1] & padded[..., 2:, 1:-1] & padded[..., 1:-1, :-2] & padded[..., 1:-1, 2:]
-    tinted[masks & ~inner] = colour
-    return tinted
+    outlined = pictures.copy()
+    for place in np.ndindex(pictures.shape[:-3]):
+        _outline(outlined[place], np.asarray(masks[place], bool), colour)
+    return outlined
+
+
+_OUTLINE_COLOURS = np.array([WHITE, (255, 0, 255), (0, 255, 255), (255, 255, 0), GREEN])
+_PIXELS_A_WIDTH = 200  # of a picture's shorter side for each pixel of the line
+
+
+def _outline(picture: np.ndarray, mask: np.ndarray, colour: tuple[int, int, int] | None) -> None:
+    """Draw the outline of a mask (H, W) into a picture (H, W, 3); the picture's own border is none."""
+    import cv2  # slow to import, and few commands draw masks
+
+    width = 2 * max(1, round(min(mask.shape) / _PIXELS_A_WIDTH)) + 1
+    square, levels = np.ones((width, width), np.uint8), mask.astype(np.uint8)
+    outside = (cv2.dilate(levels, square) > 0) & ~mask
+    inside = mask & (cv2.erode(levels, square) == 0)
+    if not inside.any():
+        return
+    chosen = _farthest(picture[inside | outside]) if colour is None else colour
+    picture[outside], picture[inside] = 0, chosen
+
+
+def _farthest(pixels: np.ndarray) -> np.ndarray:
+    """Return the colour of the outlines' that is farthest, in the mean, from pixels (N, 3)."""
+    distances = np.abs(pixels[:, None].astype(np.int16) - _OUTLINE_COLOURS).sum(axis=2).mean(axis=0)
+    return _OUTLINE_COLOURS[distances.argmax()]
 
 
 def mask_picture(masks: np.ndarray) -> np.ndarray:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image
@@ -14,6 +14,9 @@ from PIL import Image
 from toolkit import __version__
 from toolkit.files.writing import write_text
 from toolkit.pictures.picture_files import opened
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 _LARGEST_PNG = 500_000  # bytes
 _TYPES = {".gif": "image/gif", ".png": "image/png", ".webp": "image/webp", ".jpg": "image/jpeg"}
@@ -38,7 +41,7 @@ class Section:
         return self
 
     def picture(self, pixels: np.ndarray, caption: str, zoom: float = 1.0) -> "Section":
-        """Add uint8 pixels (H, W, 3), shown `zoom` times as large."""
+        """Add uint8 pixels (H, W, 3), or (H, W, 4) with transparency, shown `zoom` times as large."""
         buffer = io.BytesIO()
         Image.fromarray(pixels).save(buffer, format="PNG", optimize=True)
         return self._embedded(buffer.getvalue(), "image/png", caption, round(pixels.shape[1] * zoom))
@@ -81,22 +84,56 @@ class Report:
         write_text(path, page.render(report=self, version=__version__))
 
 
+INK = "#7d8794"  # of texts and axes: as far from a white page as from a dark one
+_SMOOTHED = 50  # points from which a curve is smoothed; each mean is over a fiftieth of it
+
+
 def curve_picture(
     series: Mapping[str, tuple[Sequence[float], Sequence[float]]], x_label: str, y_label: str
 ) -> np.ndarray:
-    """Return a line plot, uint8 (H, W, 3), of named series (x values, y values)."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    """Return a line plot, uint8 (H, W, 4) on a transparent ground, of named series (x values, y values).
+
+    Long series are drawn as running means, with the values themselves pale behind them.
+    """
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(6.4, 3.2), dpi=110, layout="constrained")
-    canvas = FigureCanvasAgg(figure)
     axes = figure.add_subplot()
     for name, (x, y) in series.items():
-        axes.plot(x, y, label=name, linewidth=1.5)
+        smooth = running_mean(y)
+        (line,) = axes.plot(x, smooth, label=name, linewidth=1.5)
+        if len(y) >= _SMOOTHED:
+            axes.plot(x, y, color=line.get_color(), linewidth=0.8, alpha=0.3, zorder=1)
     axes.set_xlabel(x_label)
     axes.set_ylabel(y_label)
-    axes.grid(alpha=0.3)
+    axes.grid(color=INK, alpha=0.3)
     if len(series) > 1:
-        axes.legend(frameon=False)
+        axes.legend(frameon=False, labelcolor=INK)
+    return plotted(figure)
+
+
+def running_mean(values: Sequence[float]) -> np.ndarray:
+    """Return, for each value, the mean of those around it, fewer near the ends; short series stay as they are."""
+    y = np.asarray(values, float)
+    half = len(y) // (2 * _SMOOTHED)
+    sums = np.concatenate([[0.0], np.cumsum(y)])
+    places = np.arange(len(y))
+    reach = np.minimum(half, np.minimum(places, len(y) - 1 - places))  # the same on both sides: nothing lags
+    return (sums[places + reach + 1] - sums[places - reach]) / (2 * reach + 1)
+
+
+def plotted(figure: "Figure") -> np.ndarray:
+    """Return a matplotlib figure as uint8 (H, W, 4), legible on light pages as on dark ones: its ground is clear."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    canvas = FigureCanvasAgg(figure)
+    figure.patch.set_alpha(0)
+    for axes in figure.axes:
+        axes.patch.set_alpha(0)
+        axes.tick_params(colors=INK)
+        for text in (axes.xaxis.label, axes.yaxis.label, axes.title):
+            text.set_color(INK)
+        for spine in axes.spines.values():
+            spine.set_color(INK)
     canvas.draw()
-    return np.asarray(canvas.buffer_rgba())[..., :3].copy()
+    return np.asarray(canvas.buffer_rgba()).copy()

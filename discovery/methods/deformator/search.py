@@ -41,10 +41,10 @@ class DeformatorSearch(DirectionSearch[DiscoverySettings]):
         """Return the directions with the reconstructor's accuracy (RCA) on samples of its own."""
         accuracy = validate(self.training, self.generator, self.settings, self.engine, self.settings.validation_batches)
         figures = {"steps": self.training.step, "rca": accuracy}
-        found = direction_set(self.training, self.generator, self.settings, figures)
-        chance = 1 / len(found)
-        summary = f"{len(found)} directions; reconstruction accuracy (RCA) {accuracy:.3f}, chance {chance:.3f}"
-        return Findings(found, figures, summary)
+        directions = direction_set(self.training, self.generator, self.settings, figures)
+        chance = 1 / len(directions)
+        summary = f"{len(directions)} directions; reconstruction accuracy (RCA) {accuracy:.3f}, chance {chance:.3f}"
+        return Findings(directions, figures, summary)
 
     @classmethod
     def bytes_needed(cls, generator: Generator, settings: DiscoverySettings, bf16: bool) -> Callable[[int], int]:

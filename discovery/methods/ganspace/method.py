@@ -154,11 +154,11 @@ class GanspaceSearch(DirectionSearch[GanspaceSettings]):
         mapped = state.features.layer == LATENTS
         moves = components * deviations[:, None] if mapped else state.regression.slopes()
         shares = state.components.shares()[: state.count].tolist()
-        found = DirectionSet(
+        directions = DirectionSet(
             with_fixed_signs(moves.float()),
             self.generator.name,
             "ganspace",
             scores={"variance": shares, "length": moves.norm(dim=1).tolist()},
             card={"layer": state.features.layer, "settings": self.settings.defining()},
         )
-        return Findings(found, {"layer": state.features.layer, "explained": sum(shares)})
+        return Findings(directions, {"layer": state.features.layer, "explained": sum(shares)})

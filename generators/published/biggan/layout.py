@@ -113,11 +113,11 @@ def infer_shape(state: Mapping[str, torch.Tensor], preset: BigGANShape) -> BigGA
 
     Comparing names and shapes with `published_shapes` afterwards says what is missing or wrong.
     """
-    found = [match for name in state if (match := re.match(r"blocks\.(\d{1,2})\.([01])\.", name))]
-    if not found:
+    entries = [match for name in state if (match := re.match(r"blocks\.(\d{1,2})\.([01])\.", name))]
+    if not entries:
         return preset
-    num_blocks = 1 + max(int(match[1]) for match in found)
-    attention = [int(match[1]) for match in found if match[2] == "1"]
+    num_blocks = 1 + max(int(match[1]) for match in entries)
+    attention = [int(match[1]) for match in entries if match[2] == "1"]
     resolution = FIRST_SIDE * 2**num_blocks
     first = _STAGES.get(resolution, ((1,),))[0][0] * FIRST_SIDE**2
     rows, chunk = _matrix_size(state, "linear.weight", (first * preset.ch, preset.chunk))

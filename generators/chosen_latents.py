@@ -1,0 +1,75 @@
+"""Latents that somebody chose instead of drawing them: rows of a file, or photos as an encoder sees them."""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from generators.encoder.embedding import Refinement, embed_images, require_fit
+from generators.encoder.network import load_encoder
+from generators.latents_file import require_made_for
+from generators.protocol import Generator, Latents, load_latents
+from toolkit.compute.engine import Engine
+from toolkit.errors import UserError
+from toolkit.files.shipped import or_published
+from toolkit.pictures.photos import read_square
+from toolkit.pictures.pixels import from_bytes
+from toolkit.streams import Stream
+
+_ROWS = re.compile(r"\d+(-\d+)?(,\d+(-\d+)?)*")
+_MOST_ROWS = 100_000
+
+
+def split_rows(text: str) -> tuple[str, list[int] | None]:
+    """Return the file's name and the rows in `FILE:0,3-5`, which is 0, 3, 4 and 5; None where there are none.
+
+    UserError for rows that run backwards.
+    """
+    name, colon, rows = text.rpartition(":")
+    if not colon or not _ROWS.fullmatch(rows) or Path(text).exists():
+        return text, None
+    numbers: list[int] = []
+    for part in rows.split(","):
+        first, _, last = part.partition("-")
+        low, high = int(first), int(last or first)
+        if high < low or high - low >= _MOST_ROWS:
+            raise UserError(f"rows {part} of {name} run from {low} to {high}; write the smaller one first, as in 3-5")
+        numbers += range(low, high + 1)
+    return name, numbers
+
+
+def latents_in_file(text: str, generator: Generator, rng: Stream) -> Latents:
+    """Return the latents in a `.npy` file or a published one, or those of its rows where `text` is `FILE:ROWS`.
+
+    Where the generator has classes, `rng` draws them. UserError for a file of another generator and for a row that
+    there is not.
+    """
+    name, rows = split_rows(text)
+    path = or_published(Path(name), "embeddings")
+    require_made_for(path, generator)
+    z = load_latents(path, generator.latent_dim)
+    if rows is not None:
+        if max(rows) >= len(z):
+            raise UserError(f"{path} has no row {max(rows)}; its rows are 0 to {len(z) - 1}")
+        z = z[rows]
+    return _with_classes(z, generator, rng)
+
+
+def latents_of_photos(
+    paths: Sequence[Path], generator: Generator, encoder: Path, engine: Engine, rng: Stream
+) -> Latents:
+    """Return the latents (N, D) that the encoder in a file estimates of photos' centre squares; UserError if unfit."""
+    embedder = load_encoder(encoder).to(engine.device)
+    require_fit(embedder, generator)
+    images = from_bytes(np.stack([read_square(path, embedder.image_size) for path in paths])).to(engine.device)
+    with engine.autocast():
+        z, _ = embed_images(images, embedder, None, False, Refinement(), rng)
+    return _with_classes(z.cpu(), generator, rng)
+
+
+def _with_classes(z: torch.Tensor, generator: Generator, rng: Stream) -> Latents:
+    """Return latents z (N, D) with classes from `rng` where the generator has some."""
+    drawn = generator.sample(1, Stream(rng.seed, rng.name))
+    return Latents(z, None if drawn.y is None else generator.sample(len(z), rng).y)
