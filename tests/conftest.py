@@ -1,5 +1,6 @@
 """Shared test pieces, and which tests may be skipped."""
 
+import os
 import re
 import signal
 from pathlib import Path
@@ -16,6 +17,18 @@ EXPECTED_SKIPS = (
     "there is a cuda device here",
     r"torch 2\.6 cannot export",
 )
+
+
+WORKERS = 2  # of a whole run; each computes in one thread
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ["OMP_NUM_THREADS"] = "1"  # of what tests start, too
+    torch.set_num_threads(1)
+
+
+def pytest_xdist_auto_num_workers(config):
+    """Share a whole run among processes, file by file; a few named files start sooner in this one."""
+    whole = [str(Path(one).resolve()) for one in config.args] == [str(Path(__file__).parent.resolve())]
+    return WORKERS if whole else 0
 
 
 def pytest_configure():
@@ -38,7 +51,8 @@ def pytest_addoption(parser):
 def unexpected_skips(config) -> list[str]:
     """Return `file:line: reason` of each skip that --skips does not allow."""
     allowed = {"any": ("",), "expected": EXPECTED_SKIPS, "none": ()}[config.getoption("--skips")]
-    skipped = config.pluginmanager.get_plugin("terminalreporter").stats.get("skipped", [])
+    reporter = config.pluginmanager.get_plugin("terminalreporter")
+    skipped = [] if reporter is None else reporter.stats.get("skipped", [])  # in a worker there is none
     places = [report.longrepr for report in skipped]  # (file, line, reason)
     return [f"{file}:{line}: {why}" for file, line, why in places if not any(re.search(each, why) for each in allowed)]
 
