@@ -112,7 +112,7 @@ class DirectionSet:
         raise UserError(f"no direction {text!r}; there are {len(self)}: 0 to {len(self) - 1}, or by name {shown}")
 
     def shift(self, index: int, alpha: float) -> torch.Tensor:
-        """Return the latent shift (D,) of length |alpha| along direction `index`."""
+        """Return the latent shift (D,), `alpha` long, along direction `index`."""
         return self.vectors[index] * alpha
 
     def chosen(self) -> Choice:
