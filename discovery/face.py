@@ -26,7 +26,6 @@ from toolkit.pictures.photos import write_picture
 from toolkit.pictures.pixels import grid, resize, to_bytes
 from toolkit.screen import watch_of
 from toolkit.settings import Settings
-from toolkit.shifts import resolve_shift
 
 AnyDirections = DirectionSet | str | os.PathLike[str]
 Where = str | os.PathLike[str]
@@ -184,7 +183,7 @@ def as_directions(directions: AnyDirections) -> DirectionSet:
 
 
 def _shift(directions: DirectionSet, direction: str | int | None, alpha: float | None) -> torch.Tensor:
-    return resolve_shift(directions, None if direction is None else str(direction), alpha)[2]
+    return directions.resolve(direction, alpha).vector
 
 
 def _require_latents(latents: Latents) -> None:

@@ -84,7 +84,8 @@ def generator_for(directions: DirectionSet, generator: AnyGenerator | None) -> t
     UserError where its latent space has another size.
     """
     if generator is None:
-        return open_recorded(directions)
-    opened = as_generator(generator)
+        opened, inputs = open_recorded(directions.origin)
+    else:
+        opened, inputs = as_generator(generator), recorded_as(generator)
     directions.require_dim(opened.latent_dim, opened.name)
-    return opened, recorded_as(generator)
+    return opened, inputs

@@ -8,7 +8,6 @@ from generators.own.programs import program_card
 from generators.own.trust import is_known
 from generators.protocol import Generator
 from generators.spec import join_spec, split_spec
-from toolkit.directions import DirectionSet
 from toolkit.errors import UserError, named
 from toolkit.files.writing import sha256_of
 from toolkit.provenance import GeneratorSource
@@ -32,21 +31,18 @@ def generator_inputs(name: str, weights: Path | None = None) -> dict[str, str]:
     ).as_dict()
 
 
-def open_recorded(directions: DirectionSet, weights: Path | None = None) -> tuple[Generator, dict[str, str]]:
-    """Return the generator that a direction set names, and what runs record about it.
+def open_recorded(source: GeneratorSource, weights: Path | None = None) -> tuple[Generator, dict[str, str]]:
+    """Return the generator that a direction set names as its source, and what runs record about it.
 
     `weights` go before those that the set names. Its code runs only where it is known: the name is out of a file.
-    UserError where the generator is not at hand, another file than the directions were found on, or of another size.
+    UserError where the generator is not at hand, or another file than the directions were found on.
     """
-    name, weights = _recorded(directions, weights)
-    generator = open_generator(name, weights)
-    directions.require_dim(generator.latent_dim, generator.name)
-    return generator, generator_inputs(name, weights)
+    name, weights = _recorded(source, weights)
+    return open_generator(name, weights), generator_inputs(name, weights)
 
 
-def _recorded(directions: DirectionSet, weights: Path | None) -> tuple[str, Path | None]:
-    source = directions.source
-    name = source.generator or directions.generator
+def _recorded(source: GeneratorSource, weights: Path | None) -> tuple[str, Path | None]:
+    name = source.generator or ""
     if source.missing is not None:  # a published folder names weights by their place on its authors' machine
         raise UserError(
             f"the generator of the set, {name}, is not here; give {named('generator', missing_words(source.missing))}"
@@ -55,13 +51,12 @@ def _recorded(directions: DirectionSet, weights: Path | None) -> tuple[str, Path
     plain = split_spec(name)[0]
     if Path(plain).is_absolute() and not Path(plain).exists():
         raise UserError(f"the generator of the set, {name}, is not there any more; give {named('generator', 'FILE')}")
-    _require_same_file(directions, name, weights)
+    _require_same_file(source.generator_digest, name, weights)
     return name, weights
 
 
-def _require_same_file(directions: DirectionSet, name: str, weights: Path | None) -> None:
-    """Raise UserError where `name`, which the set records, is another file than the directions were found on."""
-    recorded = directions.generator_digest
+def _require_same_file(recorded: str | None, name: str, weights: Path | None) -> None:
+    """Raise UserError where `name`, which a set records, is another file than the one of the digest `recorded`."""
     if recorded is None or recorded == generator_inputs(name, weights).get("generator_digest", recorded):
         return
     code, word = code_of(name), shlex.quote(name)

@@ -7,7 +7,6 @@ from generators.scene import SceneGenerator
 from segmentation.synthesis.source import MaskSource
 from toolkit.directions import Choice, DirectionSet
 from toolkit.errors import UserError
-from toolkit.shifts import mask_rule_of, resolve_shift
 from toolkit.watch import Watch
 
 
@@ -17,13 +16,16 @@ def a_set(rule):
 
 
 def test_the_choice_is_meant_where_nothing_is_named():
-    index, alpha, shift = resolve_shift(a_set(None))
-    assert (index, alpha) == (1, -2.5)
-    assert torch.equal(shift, -2.5 * torch.eye(16)[1])
-    assert resolve_shift(a_set(None), alpha=4.0)[1] == -4.0
-    assert resolve_shift(a_set(None), "2", -3.0)[:2] == (2, -3.0)
+    shift = a_set(None).resolve()
+    assert (shift.index, shift.name, shift.alpha) == (1, "direction_1", -2.5)
+    assert torch.equal(shift.vector, -2.5 * torch.eye(16)[1])
+    assert torch.equal(shift.opposite, 2.5 * torch.eye(16)[0])
+    assert a_set(None).resolve(alpha=4.0).alpha == -4.0
+    other = a_set(None).resolve("2", -3.0)
+    assert (other.index, other.alpha) == (2, -3.0)
+    assert torch.equal(other.opposite, -other.vector)
     with pytest.raises(UserError, match="direction needs the shift length too; give alpha, negative for the other way"):
-        resolve_shift(a_set(None), "2")
+        a_set(None).resolve("2")
 
 
 @pytest.mark.parametrize(
@@ -36,13 +38,13 @@ def test_the_choice_is_meant_where_nothing_is_named():
     ],
 )
 def test_the_recorded_rule_is_that_of_the_chosen_direction_unless_another_is_named(recorded, index, asked, rule):
-    assert mask_rule_of(a_set(recorded), index, asked) == rule
+    assert a_set(recorded).resolve(index, 1.0).mask_rule(asked) == rule
 
 
 def test_a_recorded_rule_that_is_not_here_is_refused_and_can_be_replaced():
     with pytest.raises(UserError, match=r"are made by the rule 'os\.system', which is not here; .* or give mask_rule"):
-        mask_rule_of(a_set("os.system"), 1)
-    assert mask_rule_of(a_set("os.system"), 1, "mean_thr") == "mean_thr"
+        a_set("os.system").resolve().mask_rule()
+    assert a_set("os.system").resolve().mask_rule("mean_thr") == "mean_thr"
 
 
 def test_pairs_are_made_by_the_recorded_rule_and_another_is_noted():
@@ -54,10 +56,10 @@ def test_pairs_are_made_by_the_recorded_rule_and_another_is_noted():
             self.said.append(line)
 
     generator, lines = SceneGenerator(image_size=16), Lines()
-    source = MaskSource.along(a_set("light-dark"), 1, -2.5, generator, {}, watch=lines)
+    source = MaskSource.along(a_set("light-dark").resolve(), generator, {}, watch=lines)
     assert source.mask_rule == "light-dark"
     assert torch.equal(source.shift, torch.stack([-2.5 * torch.eye(16)[1], 2.5 * torch.eye(16)[0]]))
     assert lines.said == []
-    source = MaskSource.along(a_set("light-dark"), 1, -2.5, generator, {}, "lighting", watch=lines)
+    source = MaskSource.along(a_set("light-dark").resolve(), generator, {}, "lighting", watch=lines)
     assert source.shift.shape == (16,)
     assert lines.said == ["note: masks of this direction were found to be best by mask_rule=light-dark"]

@@ -15,11 +15,11 @@ from toolkit.files.artefacts import load_artefact, load_pickled, save_artefact
 from toolkit.files.shipped import file_named
 from toolkit.files.writing import write_bytes
 from toolkit.provenance import GeneratorSource
+from toolkit.shifts import SHORTEST, Shift, finite_length
 from toolkit.untrusted.printable import is_printable
 from toolkit.untrusted.text import whole_number
 
 KIND = "direction set"
-SHORTEST = 1e-6  # of a shift: what is less is lost when it is added to a latent in 32 bits
 _PUBLISHED_LENGTH = 5.0  # by which the published segmentation multiplies the vector, positive side only
 
 
@@ -94,6 +94,11 @@ class DirectionSet:
     def source(self) -> GeneratorSource:
         """Return what the card says of the generator that the directions were found on."""
         return GeneratorSource.of(self.card)
+
+    @property
+    def origin(self) -> GeneratorSource:
+        """Return the same, and by the set's own name of its generator where the card has none."""
+        return replace(self.source, generator=self.source.generator or self.generator)
 
     @property
     def generator_digest(self) -> str | None:
@@ -173,6 +178,28 @@ class DirectionSet:
             return cls(vectors, generator, method, tuple(names), scores, picked, card)
         except (KeyError, TypeError) as error:
             raise UserError(f"{path} lacks parts of a direction set ({error}); discover again") from error
+
+    def resolve(self, direction: str | int | None = None, alpha: float | None = None) -> Shift:
+        """Return the shift by signed `alpha` along a direction, by number or name; else along the chosen one.
+
+        The chosen one has a length of its own, where none is passed. UserError for a direction without a length, an
+        unknown direction, and where nothing is named nor chosen.
+        """
+        if alpha is not None:
+            finite_length(alpha)
+        if direction is None:
+            choice = self.chosen()
+            return self._shift(choice.index, choice.sign * (choice.alpha if alpha is None else alpha))
+        if alpha is None:
+            raise UserError(
+                f"{named('direction')} needs the shift length too; give {named('alpha')}, negative for the other way"
+            )
+        return self._shift(self.index_of(direction), alpha)
+
+    def _shift(self, index: int, alpha: float) -> Shift:
+        choice = self.choice
+        rule = choice.mask_rule if choice is not None and choice.index == index else None
+        return Shift(index, self.names[index], alpha, self.shift(index, alpha), self.opposite_shift(index, alpha), rule)
 
     def require_dim(self, latent_dim: int, generator: str) -> None:
         """Raise UserError when the set belongs to a latent space of another size."""

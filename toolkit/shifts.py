@@ -1,13 +1,15 @@
-"""Which shift of the latent space is meant: a direction of a set, named or chosen, and a signed length."""
+"""A shift of the latent space: a direction of a set and a signed length, resolved once and passed on by itself."""
 
 import hashlib
 import math
+from dataclasses import dataclass
 
 import torch
 
-from toolkit.directions import SHORTEST, DirectionSet
 from toolkit.errors import UserError, named
 from toolkit.masks.rules import DEFAULT_RULE, MASK_RULES
+
+SHORTEST = 1e-6  # of a shift: what is less is lost when it is added to a latent in 32 bits
 
 
 def finite_length(value: float, name: str = "alpha") -> float:
@@ -19,48 +21,38 @@ def finite_length(value: float, name: str = "alpha") -> float:
     return value
 
 
-def resolve_shift(
-    directions: DirectionSet, direction: str | None = None, alpha: float | None = None
-) -> tuple[int, float, torch.Tensor]:
-    """Return (index, signed alpha, shift (D,)) of a direction, by number or name, and a length; else of the chosen one.
+@dataclass(frozen=True)
+class Shift:
+    """A walk of signed length `alpha` along the direction of number `index` and name `name`.
 
-    UserError for a direction without a length, an unknown direction, and where nothing is named nor chosen.
+    `vector` (D,) is the whole shift and `opposite` (D,) the one towards dark, on the CPU; `recorded_rule` is the mask
+    rule that was found best for the direction and recorded with the choice of its set, if it was.
     """
-    if alpha is not None:
-        finite_length(alpha)
-    if direction is not None:
-        index = directions.index_of(direction)
-        if alpha is None:
+
+    index: int
+    name: str
+    alpha: float
+    vector: torch.Tensor
+    opposite: torch.Tensor
+    recorded_rule: str | None = None
+
+    def mask_rule(self, rule: str | None = None) -> str:
+        """Return the mask rule to use: `rule`, else the recorded one, else lighting.
+
+        UserError for a recorded rule that there is not.
+        """
+        if rule is None and self.recorded_rule is not None and self.recorded_rule not in MASK_RULES:
             raise UserError(
-                f"{named('direction')} needs the shift length too; give {named('alpha')}, negative for the other way"
+                f"masks of {self.name} are made by the rule {self.recorded_rule!r}, which is not here; install its "
+                f"package, or give {named('mask_rule')}, one of {', '.join(MASK_RULES)}"
             )
-        return index, alpha, directions.shift(index, alpha)
-    choice = directions.chosen()
-    signed = choice.sign * (choice.alpha if alpha is None else alpha)
-    return choice.index, signed, directions.shift(choice.index, signed)
+        return rule or self.recorded_rule or DEFAULT_RULE
 
+    def seen_by(self, rule: str) -> torch.Tensor:
+        """Return what a mask rule compares: the vector (D,), or (2, D) with its opposite for a rule that needs both."""
+        return torch.stack([self.vector, self.opposite]) if MASK_RULES[rule].opposed else self.vector
 
-def mask_rule_of(directions: DirectionSet, index: int, rule: str | None = None) -> str:
-    """Return the mask rule for direction `index`: `rule`, else the one recorded with the choice, else lighting.
-
-    UserError for a recorded rule that there is not.
-    """
-    recorded = recorded_rule(directions, index)
-    if rule is None and recorded is not None and recorded not in MASK_RULES:
-        raise UserError(
-            f"masks of {directions.names[index]} are made by the rule {recorded!r}, which is not here; install its "
-            f"package, or give {named('mask_rule')}, one of {', '.join(MASK_RULES)}"
-        )
-    return rule or recorded or DEFAULT_RULE
-
-
-def recorded_rule(directions: DirectionSet, index: int) -> str | None:
-    """Return the mask rule that was found best for direction `index` and recorded with the choice, if it was."""
-    choice = directions.choice
-    return choice.mask_rule if choice is not None and choice.index == index else None
-
-
-def shift_inputs(index: int, alpha: float, shift: torch.Tensor) -> dict[str, str]:
-    """Return what a run records about its shift; the digest keeps apart sets whose directions have the same numbers."""
-    digest = hashlib.sha256(shift.cpu().numpy().tobytes()).hexdigest()[:16]
-    return {"direction": str(index), "alpha": f"{alpha:g}", "shift_digest": digest}
+    def inputs(self, seen: torch.Tensor) -> dict[str, str]:
+        """Return what a run records of what a rule compares; the digest keeps apart sets of the same numbers."""
+        digest = hashlib.sha256(seen.cpu().numpy().tobytes()).hexdigest()[:16]
+        return {"direction": str(self.index), "alpha": f"{self.alpha:g}", "shift_digest": digest}

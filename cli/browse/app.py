@@ -40,10 +40,10 @@ from cli.browse.worker import NewestFirst, Recent
 from cli.reports.hints import command
 from segmentation.predict.segmenter import Segmenter
 from toolkit.command_line import as_flags
-from toolkit.directions import SHORTEST
 from toolkit.errors import UserError
 from toolkit.files.shipped import shipped_file
 from toolkit.masks.rules import MASK_RULES, MaskRule
+from toolkit.shifts import SHORTEST
 
 _PICTURE_MEMORY = 64_000_000  # bytes
 _MOST_PHOTOS = 16  # embedded ones that are remembered

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from fastapi import Body, Path, Query
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from toolkit.directions import SHORTEST
+from toolkit.shifts import SHORTEST
 
 LONGEST = 100.0  # bound of every shift length
 LONGEST_NAME = 80  # characters

@@ -152,16 +152,15 @@ def _pick(
     from discovery.picking.picking import pick_direction
     from toolkit.masks.rules import MASK_RULES
     from toolkit.pictures.animation import write_animation
-    from toolkit.shifts import mask_rule_of
     from toolkit.streams import Stream
 
     picked = pick_direction(generator, directions, settings, engine, terminal)
     save_pick(folder / "directions.safetensors", picked, generator, settings, engine)
     show_table(picked)
     latents = generator.sample(8, Stream(settings.seed, "render-gif"))
-    shift = picked.directions.chosen_shift()
-    rule = MASK_RULES[mask_rule_of(picked.directions, picked.directions.chosen().index)]
-    frames = walk_frames(generator, latents, shift, -shift, 15, 96, rule, engine, 4, terminal)
+    shift = picked.directions.resolve()
+    rule = MASK_RULES[shift.mask_rule()]
+    frames = walk_frames(generator, latents, shift.vector, -shift.vector, 15, 96, rule, engine, 4, terminal)
     path = folder.parent / "direction.gif"
     write_animation(path, frames + frames[-2:0:-1], 12.5)
     return picked, path
@@ -177,9 +176,7 @@ def _segment(
     from cli.commands.segment import segment_into
     from segmentation.synthesis.source import MaskSource
 
-    choice = picked.chosen()
-    inputs = {"generator": generator.name}
-    source = MaskSource.along(picked, choice.index, choice.sign * choice.alpha, generator, inputs)
+    source = MaskSource.along(picked.resolve(), generator, {"generator": generator.name})
     return segment_into(folder, source, replace(settings, mask_rule=source.mask_rule), engine)
 
 

@@ -83,26 +83,25 @@ def _deformator(given: Path, directions: "DirectionSet", out: Path, gan_type: st
 def _bg_direction(directions: "DirectionSet", out: Path, direction: str | None, alpha: float | None) -> None:
     from toolkit.directions import save_published
     from toolkit.files.writing import writable_file
-    from toolkit.shifts import recorded_rule, resolve_shift
 
     writable_file(out, (".pth", ".pt"))
-    index, length, shift = resolve_shift(directions, direction, alpha)
+    shift = directions.resolve(direction, alpha)
     choice = directions.choice
-    save_published(out, shift)
-    if choice is not None and choice.opposite is not None and index == choice.index:
+    save_published(out, shift.vector)
+    if choice is not None and choice.opposite is not None and shift.index == choice.index:
         console.print(f"note: one tensor holds no opposite; {directions.names[choice.opposite]} is omitted")
-    if len(shift) != _BIGBIGAN_LATENTS:
+    if len(shift.vector) != _BIGBIGAN_LATENTS:
         console.print(
-            f"note: the original's BigBiGAN has {_BIGBIGAN_LATENTS} latent numbers, this direction {len(shift)}"
+            f"note: the original's BigBiGAN has {_BIGBIGAN_LATENTS} latent numbers, this direction {len(shift.vector)}"
         )
     given = [] if directions.generator == "bigbigan" else generator_words(_generator(directions))
     if given:
         console.print("note: the file names no generator, and bigbigan is taken for it unless --generator is given")
     console.print(
-        f"wrote {out}: {directions.names[index]}, {length:+g}, as a fifth of the shift: what the original multiplies "
+        f"wrote {out}: {shift.name}, {shift.alpha:+g}, as a fifth of the shift: what the original multiplies "
         "by its latent_shift_r, 5"
     )
-    console.print(f"next: {segment_command(out, *given, rule=recorded_rule(directions, index))}")
+    console.print(f"next: {segment_command(out, *given, rule=shift.recorded_rule)}")
 
 
 def _generator(directions: "DirectionSet") -> str:

@@ -86,23 +86,22 @@ def render_gif(
     from discovery.opening import open_directions
     from toolkit.compute.engine import choose_engine
     from toolkit.pictures.pixels import enlargement
-    from toolkit.shifts import mask_rule_of, resolve_shift
     from toolkit.streams import Stream
 
     engine = choose_engine(device, precision)
     opened = open_directions(directions)
-    index, length, _ = resolve_shift(opened, direction, 6.0 if direction is not None and alpha is None else alpha)
+    shift = opened.resolve(direction, 6.0 if direction is not None and alpha is None else alpha)
     gan, source = generator_of(opened, generator, weights)
     gan, rng = gan.to(engine.device), Stream(seed, "render-gif")
     points = shown_latents(gan, source["generator"], latents, photo, encoder, samples or 8, rng, engine)
     columns, side = columns or min(len(points), 4), size or gan.image_size * enlargement(gan.image_size)
     _require_fit(out, len(points), columns, side)
-    rule = mask_rule_of(opened, index, mask_rule)
+    rule = shift.mask_rule(mask_rule)
     path = walk_frames(
         gan,
         points,
-        opened.shift(index, length),
-        opened.opposite_shift(index, length),
+        shift.vector,
+        shift.opposite,
         frames,
         size,
         MASK_RULES[rule] if mask else None,
@@ -111,10 +110,10 @@ def render_gif(
         terminal,
     )
     write_animation(out, path + path[-2:0:-1] if loop else path, fps)
-    console.print(f"wrote {out}: {opened.names[index]} of {gan.name}, from {-length:+.1f} to {length:+.1f}")
+    console.print(f"wrote {out}: {shift.name} of {gan.name}, from {-shift.alpha:+.1f} to {shift.alpha:+.1f}")
     words = generator_words(generator, weights)
     if direction is not None:
-        words += ["--direction", direction, "--alpha", f"{length:g}"]
+        words += ["--direction", direction, "--alpha", f"{shift.alpha:g}"]
     shown = mask_rule if mask else None
     console.print(f"next: {segment_command(directions, *words, rule=shown)}")
 

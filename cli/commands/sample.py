@@ -115,11 +115,10 @@ def sample(
 def _shift(directions: Path, direction: str | None, alpha: float | None, generator: "Generator") -> "torch.Tensor":
     """Return the shift (D,) along a direction of a set, or along the one chosen there."""
     from discovery.opening import open_directions
-    from toolkit.shifts import resolve_shift
 
     opened = open_directions(directions)
     opened.require_dim(generator.latent_dim, generator.name)
-    return resolve_shift(opened, direction, alpha)[2]
+    return opened.resolve(direction, alpha).vector
 
 
 def _tiles(images: "torch.Tensor", size: int | None) -> "np.ndarray":

@@ -22,9 +22,8 @@ def open_source(
     from cli.inputs.sources import generator_of
     from discovery.opening import open_directions
     from segmentation.synthesis.source import MaskSource
-    from toolkit.shifts import resolve_shift
 
     opened = open_directions(directions)
-    index, length, _ = resolve_shift(opened, direction, alpha)
+    shift = opened.resolve(direction, alpha)
     gan, inputs = generator_of(opened, generator, weights)
-    return MaskSource.along(opened, index, length, gan, inputs, mask_rule, embeddings, terminal)
+    return MaskSource.along(shift, gan, inputs, mask_rule, embeddings, terminal)

@@ -36,7 +36,8 @@ def generator_of(
     from generators.recorded import generator_inputs, open_recorded
 
     if name is None:
-        return open_recorded(directions, weights)
-    generator = open_typed(name, weights)
+        generator, inputs = open_recorded(directions.origin, weights)
+    else:
+        generator, inputs = open_typed(name, weights), generator_inputs(name, weights)
     directions.require_dim(generator.latent_dim, generator.name)
-    return generator, generator_inputs(name, weights)
+    return generator, inputs

@@ -31,7 +31,6 @@ from toolkit.pictures.any_photo import Photo, as_photo
 from toolkit.pictures.photo_folder import list_photos, photos_digest, require_outside
 from toolkit.pictures.photos import read_squares, square
 from toolkit.screen import watch_of
-from toolkit.shifts import resolve_shift
 from toolkit.watch import Watch
 
 AnyDirections = DirectionSet | str | os.PathLike[str]
@@ -173,10 +172,10 @@ def _source(
 ) -> MaskSource:
     """Return what pairs are made of; UserError where the parts do not go together."""
     opened = directions if isinstance(directions, DirectionSet) else named_directions(directions)
-    index, length, _ = resolve_shift(opened, None if direction is None else str(direction), alpha)
+    shift = opened.resolve(direction, alpha)
     gan, inputs = generator_for(opened, generator)
     file = None if embeddings is None else Path(embeddings)
-    return MaskSource.along(opened, index, length, gan, inputs, mask_rule, file, watch or watch_of(False))
+    return MaskSource.along(shift, gan, inputs, mask_rule, file, watch or watch_of(False))
 
 
 def _squares(

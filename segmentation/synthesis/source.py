@@ -7,12 +7,10 @@ import torch
 
 from generators.latents_file import require_made_for
 from generators.protocol import Generator, load_latents
-from toolkit.directions import DirectionSet
 from toolkit.errors import Line, named
 from toolkit.files.shipped import or_published
 from toolkit.files.writing import sha256_of
-from toolkit.masks.rules import MASK_RULES
-from toolkit.shifts import mask_rule_of, recorded_rule, shift_inputs
+from toolkit.shifts import Shift
 from toolkit.watch import SILENT, Watch
 
 
@@ -35,40 +33,31 @@ class MaskSource:
     @classmethod
     def along(
         cls,
-        directions: DirectionSet,
-        index: int,
-        alpha: float,
+        shift: Shift,
         generator: Generator,
         inputs: dict[str, str],
         mask_rule: str | None = None,
         embeddings: Path | None = None,
         watch: Watch = SILENT,
     ) -> "MaskSource":
-        """Return the source of pairs along direction `index` by signed `alpha`, on the CPU.
+        """Return the source of pairs along a shift, on the CPU.
 
         The mask rule is the one recorded with the direction unless another is passed. `inputs` are what runs record
         about the generator; `embeddings` is a file of latents or a published name. UserError where these are of another
         generator.
         """
-        rule = mask_rule_of(directions, index, mask_rule)
-        _note_better_rule(directions, index, rule, watch)
-        shift = directions.shift(index, alpha)
-        if MASK_RULES[rule].opposed:
-            shift = torch.stack([shift, directions.opposite_shift(index, alpha)])
-        inputs = {**inputs, **shift_inputs(index, alpha, shift)}
+        rule = shift.mask_rule(mask_rule)
+        if shift.recorded_rule not in (None, rule):
+            better = named("mask_rule", shift.recorded_rule)
+            watch.say(Line(f"note: masks of this direction were found to be best by {better}"))
+        seen = shift.seen_by(rule)
+        inputs = {**inputs, **shift.inputs(seen)}
         latents = None
         if embeddings is not None:
             embeddings = or_published(embeddings, "embeddings")
             latents = _latents_of(embeddings, generator, inputs, watch)
             inputs["embeddings"] = f"{embeddings.resolve()} {sha256_of(embeddings)[:12]}"
-        return cls(generator, shift, index, directions.names[index], alpha, rule, latents, inputs)
-
-
-def _note_better_rule(directions: DirectionSet, index: int, rule: str, watch: Watch) -> None:
-    recorded = recorded_rule(directions, index)
-    if recorded not in (None, rule):
-        text = f"note: masks of this direction were found to be best by {named('mask_rule', recorded)}"
-        watch.say(Line(text))
+        return cls(generator, seen, shift.index, shift.name, shift.alpha, rule, latents, inputs)
 
 
 def _latents_of(path: Path, generator: Generator, inputs: dict[str, str], watch: Watch) -> torch.Tensor:
