@@ -234,7 +234,7 @@ def test_eval_into_a_run_folder_is_refused(directions, photos, tmp_path):
 
 def test_validation_photos_are_read_before_training(directions, photos, tmp_path):
     write_picture(photos / "masks" / "2.png", np.zeros((16, 40), np.uint8))
-    folders = ("--photos", photos / "images", "--masks", photos / "masks")
+    folders = ("--validation-photos", photos / "images", "--validation-masks", photos / "masks")
     assert "40 x 16" in refused("segment", directions, "--out", tmp_path / "s", *SEGMENT, *folders)
     assert not (tmp_path / "s").exists()
 

@@ -148,7 +148,7 @@ def test_sample_grid_and_array_hold_the_same_images(tmp_path):
     np.save(tmp_path / "z.npy", z.numpy())
     ran("sample", "--generator", "scene", "--latents", tmp_path / "z.npy", "--out", tmp_path / "b.npy")
     assert np.array_equal(array, np.load(tmp_path / "b.npy"))
-    ran("sample", "--generator", "scene", "--samples", "3", "--seed", "4", "--out", tmp_path / "c.png")
+    ran("sample", "--generator", "scene", "--samples", "3", "--seed", "4", "--size", "64", "--out", tmp_path / "c.png")
     with Image.open(tmp_path / "c.png") as picture:
         assert np.array_equal(
             np.asarray(picture)[:64, :64],

@@ -76,7 +76,7 @@ def test_one_page_and_one_picture(compared):
     assert (out / "compare.png").exists()
     for title in ("Figures", "Strips", "Recognisable directions", "As background darkeners", "Distinctness"):
         assert f">{title}</h2>" in page
-    assert len(re.findall("<img", page)) == 4
+    assert len(re.findall("<figure><img", page)) == 4
     assert f"wrote {out / 'report.html'}" in output
     assert "next: toolkit render-gif" in output
 

@@ -112,7 +112,7 @@ def test_the_cases_picture_shows_photo_truth_probability_and_overlay(discs):
     photo, truth, probability, drawn = (best[:, left : left + 32] for left in range(0, 4 * 36, 36))
     np.testing.assert_array_equal(photo, truth)
     assert np.abs(probability.astype(int) - photo).mean() < 40
-    assert tuple(drawn[12, 16]) != tuple(photo[12, 16])
+    assert (drawn != photo).any(axis=2).mean() > 0.02  # the outline
     np.testing.assert_array_equal(drawn[0, 0], photo[0, 0])
 
 

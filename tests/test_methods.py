@@ -272,7 +272,7 @@ def test_radial_map_rises_outward_and_has_no_mean():
 @pytest.fixture(scope="module")
 def optimised():
     scene = SceneGenerator(image_size=32, mixing_seed=5)
-    search = ContrastSearch(scene, ContrastSettings(steps=60, batch=8, length=4.0, rate=2e-2), CPU)
+    search = ContrastSearch(scene, ContrastSettings(steps=60, batch=8, alpha=4.0, rate=2e-2), CPU)
     return search, list(search.steps())
 
 

@@ -81,7 +81,7 @@ def chain(tmp_path_factory):
         ran("render-gif", "found", "--out", "walk.gif", "--frames", "3", "--samples", "2")
         ran("segment", "found", "--out", "segmenter", "--steps", "2", "--batch", "4", "--width", "4",
             "--validation-samples", "4", "--precision", "fp32")  # fmt: skip
-        ran("sample", "--generator", spec, "--samples", "1", "--out", "photo.png")
+        ran("sample", "--generator", spec, "--samples", "1", "--size", "32", "--out", "photo.png")
         ran("predict", "photo.png", "--segmenter", "segmenter", "--out", "masks")
         place.forget()
     return folder

@@ -191,7 +191,7 @@ READERS: dict[str, Reader] = {
     "run.json": Reader("run/run.json", JSON, _resumed),
     "config.toml": Reader("run/config.toml", TOML, _resumed, ("toolkit.files.runs._previous",)),
     "metrics.jsonl": Reader(
-        "run/metrics.jsonl", LINES, _resumed, ("toolkit.files.runs.metrics", "toolkit.files.runs._logged")
+        "run/metrics.jsonl", LINES, _resumed, ("toolkit.files.runs.logged_figures", "toolkit.files.runs._logged")
     ),
     "result.json": Reader("run/result.json", JSON, _resumed),
     "checkpoint": Reader("run/checkpoint.pt", PICKLE, _unfinished_run),
