@@ -1,4 +1,4 @@
-"""Settings of the documentation: `uv run --group docs sphinx-build -W docs docs/_build`."""
+"""Settings of the documentation: `uv run --group docs sphinx-build -W docs build/docs`."""
 
 import ast
 import sys
@@ -14,13 +14,14 @@ copyright = "2026, the authors; MIT licence"
 extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx_copybutton"]
 myst_enable_extensions = ["colon_fence", "deflist"]
 myst_heading_anchors = 3
-exclude_patterns = ["_build", "**.ipynb_checkpoints"]
+exclude_patterns = ["**.ipynb_checkpoints"]
 nb_execution_mode = "force"  # the tutorials are run, not only shown
 nb_execution_raise_on_error = True
 nb_execution_timeout = 600
 nb_merge_streams = True
 autodoc_member_order = "bysource"
 autodoc_typehints = "description"
+default_role = "code"  # single backquotes in docstrings
 copybutton_prompt_text = "$ "
 copybutton_exclude = ".linenos, .gp, .go"
 
