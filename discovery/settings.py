@@ -36,7 +36,7 @@ class DiscoverySettings(Settings):
     deformator: str = setting("ortho", "how a direction's number becomes a latent shift", choices=DEFORMATORS)
     random_init: bool = setting(True, "start the deformator at random instead of near the latent axes")
     reconstructor: str = setting(
-        "resnet", "network that tells which shift lies between two images", choices=RECONSTRUCTORS
+        "resnet", "network that estimates which shift lies between two images", choices=RECONSTRUCTORS
     )
     reconstructor_size: int | None = setting(
         None, "side in pixels to which the reconstructor shrinks both images; not set: full size", minimum=32

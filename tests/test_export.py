@@ -234,7 +234,7 @@ def test_the_command_that_comes_next_opens_the_generator(tmp_path, name, card, g
     example(generator=name, card=card).save(tmp_path / "s.safetensors")
     text = exported(tmp_path / "s.safetensors", tmp_path / "out", "--gan-type", "BigGAN")
     assert f"next: toolkit render-gif {tmp_path}/out{given} --direction 0 --alpha 6" in text.replace("\n", " ")
-    assert ("tells no weights of biggan128; write their path" in text) == (name == "biggan128" and not card)
+    assert ("names no weights of biggan128; write their path" in text) == (name == "biggan128" and not card)
 
 
 def test_a_set_without_a_source_opens_on_the_generator_of_its_name(tmp_path):

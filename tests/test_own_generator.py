@@ -527,7 +527,7 @@ def test_a_saved_network_discovers(workplace, file):
 @pytest.mark.parametrize(
     ("card", "said"),
     [
-        (None, "model.pt needs a card beside it that tells its sizes"),
+        (None, "model.pt needs a card beside it that says its sizes"),
         ({"latent_dim": 4}, "lacks image_size"),
         ({**CARD, "size": 3}, "has unknown size"),
         ([], "lacks image_size, latent_dim"),

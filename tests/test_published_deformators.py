@@ -263,7 +263,7 @@ LINEAR = {"linear.weight": torch.eye(4), "linear.bias": torch.zeros(4)}
         ({"deformator": "ortho"}, {"log_mat_half": torch.ones(4, 3)}, "log_mat_half is [4, 3], expected [4, 4]"),
         ({"deformator": "id"}, LINEAR, "unknown: linear.bias, linear.weight"),
         ({"deformator": "ortho"}, {"log_mat_half": torch.eye(4) / 0}, "holds NaN or infinite numbers in log_mat_half"),
-        ({"deformator": "ortho", "directions_count": 9}, ORTHO, "tells of 9 directions, but deformator_99.pt holds 4"),
+        ({"deformator": "ortho", "directions_count": 9}, ORTHO, "names 9 directions, but deformator_99.pt holds 4"),
         (
             {"deformator": "ortho", "directions_count": "4"},
             ORTHO,

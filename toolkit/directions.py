@@ -48,7 +48,7 @@ class DirectionSet:
     """K directions of one generator's latent space.
 
     vectors (K, D) float32 of unit length; names, one a direction; `scores` holds named columns of K numbers;
-    `choice` is what `toolkit pick` chose, or None; `card` tells how the set was made.
+    `choice` is what `toolkit pick` chose, or None; `card` says how the set was made.
     """
 
     vectors: torch.Tensor

@@ -37,7 +37,7 @@ class Stream:
         This is true truncation (the density cut at +-t and renormalised), not scaling. UserError unless t > 0.
         """
         if truncation is not None and not truncation > 0:
-            raise UserError(f"truncation is {truncation}, but has to be above 0; leave it away for none")
+            raise UserError(f"truncation is {truncation}, but has to be above 0; omit it for none")
         uniform = self.uniform(count, width).numpy()
         if truncation is not None:
             low = ndtr(-truncation)

@@ -57,7 +57,7 @@ def pull(
         bool, typer.Option("--offline", help="Download nothing; say what to do by hand. TOOLKIT_OFFLINE=1 does too.")
     ] = False,
 ) -> None:
-    """Download published files into the cache; a stopped download goes on where it was."""
+    """Download published files into the cache; rerun to resume a stopped download."""
     from toolkit.files.published import find
 
     for entry in [find(name) for name in names]:

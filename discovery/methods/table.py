@@ -78,9 +78,9 @@ METHODS: Table[Method] = Table(
         "deformator": Method(
             DiscoverySettings,
             "discovery.methods.deformator.search:DeformatorSearch",
-            "A deformator was trained together with a reconstructor that tells, from an image and its shifted twin, "
-            "which direction was taken and how far (Voynov and Babenko 2020). RCA is the share it tells right; "
-            "`length` is how long a unit shift is in the latent space.",
+            "A deformator was trained together with a reconstructor that estimates, from an image and its shifted "
+            "twin, which direction was taken and how far (Voynov and Babenko 2020). RCA is the share it classifies "
+            "correctly; `length` is how long a unit shift is in the latent space.",
             scales=True,
         ),
         "ganspace": Method(

@@ -205,7 +205,7 @@ def _deformator(folder: PublishedFolder) -> tuple[str, Deformator]:
     counted = folder.count("directions_count", "max_latent_ind")
     if counted not in (None, num_directions):
         raise UserError(
-            f"{folder.root / ARGS} tells of {counted} directions, but {file.name} holds {num_directions}; "
+            f"{folder.root / ARGS} names {counted} directions, but {file.name} holds {num_directions}; "
             "they belong to different runs"
         )
     deformator = make_deformator(kind, num_directions, _latent_dim(folder, out_dim), out_dim=out_dim)

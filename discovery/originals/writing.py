@@ -112,7 +112,7 @@ def gan_arguments(directions: DirectionSet, gan_type: str | None) -> tuple[dict[
     dropped = ", ".join(key for key in options if key != _WRITTEN_OPTIONS.get(kind))
     notes = [f"the original has nothing like the generator's options {dropped}"] if dropped else []
     if kind in GANS and source.generator is None and not weights.exists():
-        notes.append(f"the set tells no weights of {plain}; write their path as gan_weights into {ARGS}")
+        notes.append(f"the set names no weights of {plain}; write their path as gan_weights into {ARGS}")
     if kind == "BigGAN":
         arguments["target_class"] = _classes(directions.generator, plain, options)
         side = directions.generator.removeprefix("biggan")

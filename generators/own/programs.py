@@ -74,7 +74,7 @@ def open_program(path: Path, options: Options, trust: Trust) -> Generator | None
     for index in classes:
         if isinstance(count, int) and index >= count:
             has = f"classes 0 to {count - 1}" if count else "no classes"
-            raise UserError(f"class {index} is unknown; {path} has {has}, as {path.with_suffix('.json')} tells")
+            raise UserError(f"class {index} is unknown; {path} has {has}, as {path.with_suffix('.json')} says")
     try:
         generator = OwnGenerator(network, **{"name": path.stem, **card}, classes=classes)
     except UserError as error:
@@ -99,7 +99,7 @@ def _loader(path: Path) -> Callable[[Path], nn.Module] | None:
 def _card(path: Path) -> dict[str, Any]:
     beside = path.with_suffix(".json")
     if not beside.is_file():
-        raise UserError(f"{path} needs a card beside it that tells its sizes; write {beside} like {_EXAMPLE}")
+        raise UserError(f"{path} needs a card beside it that says its sizes; write {beside} like {_EXAMPLE}")
     card = read_json(beside)
     keys = set(card) if isinstance(card, dict) else set()
     missing, unknown = sorted(set(_NEEDED) - keys), sorted(keys - {*_NEEDED, *_OPTIONAL})

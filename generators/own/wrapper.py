@@ -35,7 +35,7 @@ class OwnGenerator:
         """Return an Inspectable generator where the first layers are named: others must not have `first_weights`."""
         if first_layers and not issubclass(cls, InspectableOwnGenerator):
             if cls is not OwnGenerator:
-                raise UserError(f"{cls.__name__} tells first_layers; let it inherit from InspectableOwnGenerator")
+                raise UserError(f"{cls.__name__} names first_layers; let it inherit from InspectableOwnGenerator")
             return super().__new__(InspectableOwnGenerator)
         return super().__new__(cls)
 
@@ -127,7 +127,7 @@ class InspectableOwnGenerator(OwnGenerator):
 
 def _uniform(rng: Stream, count: int, width: int, truncation: float | None) -> torch.Tensor:
     if truncation is not None and not truncation > 0:
-        raise UserError(f"truncation is {truncation}, but has to be above 0; leave it away for none")
+        raise UserError(f"truncation is {truncation}, but has to be above 0; omit it for none")
     reach = 1.0 if truncation is None else min(1.0, truncation)
     return (reach * (2 * rng.uniform(count, width) - 1)).float()
 

@@ -71,7 +71,7 @@ def level_counts(probability: np.ndarray, truth: np.ndarray) -> Counts:
 def curve_counts(probability: np.ndarray, truth: np.ndarray) -> tuple[Counts, Counts]:
     """Return what `threshold_counts` and `level_counts` return, both from one histogram.
 
-    A value of level l has l or l + 1 thresholds below it: the sum of both numbers tells each of them.
+    A value of level l has l or l + 1 thresholds below it: the sum of both numbers gives each of them.
     """
     require_probability(probability)
     cumulated = _cumulated(_below(probability) + _levels(probability), truth, 2 * NUM_LEVELS - 1)

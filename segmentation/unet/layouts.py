@@ -14,7 +14,7 @@ from toolkit.untrusted.wrapped import stripped, tables_in
 
 @dataclass(frozen=True)
 class SegmenterLayout:
-    """One layout: `mark` is an entry that tells it from others, a weight of a convolution.
+    """One layout: `mark` is an entry that distinguishes it, a weight of a convolution.
 
     `build` makes the network, without memory of its own, whose sizes the state says that holds the mark.
     """

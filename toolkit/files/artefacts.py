@@ -166,8 +166,8 @@ def load_state_file(
 ) -> Tensors:
     """Return the name-to-tensor dictionary in a `.pth`, `.pt` or `.safetensors` file from outside.
 
-    `unwrapped` takes it out of what a known layout holds besides, `fits` tells it from other tables in the file (see
-    toolkit.untrusted.wrapped). UserError, which ends with `hint`, where it is not clear which is meant.
+    `unwrapped` takes it out of what a known layout holds besides, `fits` distinguishes it from other tables in the file
+    (see toolkit.untrusted.wrapped). UserError, which ends with `hint`, where it is not clear which is meant.
     """
     is_safetensors = Path(path).suffix.lower() == ".safetensors"
     held = unwrapped(_read_safetensors(path, what)[1] if is_safetensors else load_pickled(path, what))

@@ -54,7 +54,7 @@ class _InterruptedError(Exception):
 def fetch(addresses: Sequence[str], path: Path, sha256: str | None = None, transfer: Transfer | None = None) -> str:
     """Return the SHA-256, 64 hexadecimal digits, of the file at `path` after downloading it from the first good mirror.
 
-    What came stays in `<name>.part` when the download stops, and the next call goes on from there where the server
+    What came stays in `<name>.part` when the download stops, and the next call resumes from there where the server
     still has the same version. UserError when no mirror gives the file (of that `sha256`), when another process is
     downloading it, and when it cannot be written; then there is nothing at `path` that was not there before.
     """

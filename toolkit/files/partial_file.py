@@ -75,7 +75,7 @@ class PartialFile:
         return {"Range": f"bytes={self.size}-", "If-Range": self._origin.version}
 
     def accept(self, address: str, status: int, headers: Message) -> bool:
-        """Make ready for a body: of a whole file after emptying this one, of a part only if it goes on from here.
+        """Make ready for a body: of a whole file after emptying this one, of a part only if it continues from here.
 
         Returns False for any other part.
         """

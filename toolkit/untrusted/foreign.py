@@ -12,7 +12,7 @@ _POINTERS = (b"version https://git-lfs.github.com/spec/", b"version https://haws
 
 
 def require_no_other(path: Path, what: str) -> None:
-    """Raise UserError, saying what the file at `path` is instead of `what`, where its beginning tells."""
+    """Raise UserError, saying what the file at `path` is instead of `what`, where its beginning shows it."""
     other = what_else(path)
     if other is not None:
         raise UserError(f"{path} is {other[0]}, not {what}; {other[1]}")

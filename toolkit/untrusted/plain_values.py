@@ -26,7 +26,7 @@ _NESTING = (dict, OrderedDict, list, tuple, set)
 def require_honest_sizes(path: Path) -> None:
     """Raise any Exception where `path` is damaged so that reading it would ask for far more memory than it has."""
     with BoundedFile(path) as handle:
-        if handle.read(4) != b"PK\3\4":  # how torch tells its own two formats apart
+        if handle.read(4) != b"PK\3\4":  # how torch distinguishes its own two formats
             handle.seek(0)
             require_old_sizes(handle)
             return

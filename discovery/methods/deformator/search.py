@@ -1,4 +1,4 @@
-"""The papers' method as a search: the deformator's directions, and how well the reconstructor tells them apart."""
+"""The papers' method as a search: the deformator's directions, and how well the reconstructor classifies them."""
 
 from collections.abc import Callable, Iterator, Mapping
 

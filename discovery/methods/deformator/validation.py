@@ -1,4 +1,4 @@
-"""How well a reconstructor tells directions apart on samples of its own."""
+"""How well a reconstructor classifies directions on samples of its own."""
 
 import torch
 
