@@ -633,7 +633,7 @@ def test_a_subclass_that_tells_first_layers_is_told_what_to_inherit_from():
         pass
 
     values = {"latent_dim": 4, "image_size": 8, "first_layers": ["fc"]}
-    with pytest.raises(UserError, match="Mine tells first_layers; let it inherit from InspectableOwnGenerator"):
+    with pytest.raises(UserError, match="Mine names first_layers; let it inherit from InspectableOwnGenerator"):
         Mine(Net(), **values)
     assert isinstance(Inspectably(Net(), **values), Inspectable)
     assert not isinstance(Mine(Net(), latent_dim=4, image_size=8), Inspectable)
