@@ -19,11 +19,12 @@ def open_source(
     mask_rule: str | None,
 ) -> "MaskSource":
     """Return what the flags of these names mean, on the CPU; UserError where they do not go together."""
-    from cli.inputs.sources import generator_of
+    from cli.inputs.sources import named_or_recorded
     from discovery.opening import open_directions
     from segmentation.synthesis.source import MaskSource
 
     opened = open_directions(directions)
     shift = opened.resolve(direction, alpha)
-    gan, inputs = generator_of(opened, generator, weights)
+    gan, inputs = named_or_recorded(generator, weights, opened.origin)
+    opened.require_dim(gan.latent_dim, gan.name)
     return MaskSource.along(shift, gan, inputs, mask_rule, embeddings, terminal)

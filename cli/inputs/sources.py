@@ -8,6 +8,7 @@ import typer
 if TYPE_CHECKING:
     from generators.protocol import Generator
     from toolkit.directions import DirectionSet
+    from toolkit.provenance import GeneratorSource
 
 
 def open_typed(name: str, weights: Path | None = None) -> "Generator":
@@ -33,11 +34,17 @@ def generator_of(
 
     UserError when the set's latent space has another size.
     """
+    generator, inputs = named_or_recorded(name, weights, directions.origin)
+    directions.require_dim(generator.latent_dim, generator.name)
+    return generator, inputs
+
+
+def named_or_recorded(
+    name: str | None, weights: Path | None, origin: "GeneratorSource"
+) -> "tuple[Generator, dict[str, str]]":
+    """Return the generator that the user named, else the one that a set names as its origin, and its record."""
     from generators.recorded import generator_inputs, open_recorded
 
     if name is None:
-        generator, inputs = open_recorded(directions.origin, weights)
-    else:
-        generator, inputs = open_typed(name, weights), generator_inputs(name, weights)
-    directions.require_dim(generator.latent_dim, generator.name)
-    return generator, inputs
+        return open_recorded(origin, weights)
+    return open_typed(name, weights), generator_inputs(name, weights)
