@@ -76,7 +76,7 @@ class _Commands(TyperGroup):
             refusal = UserError(f"cannot use {error.filename}: {error.strerror}; check the path")
             raise typer.Exit(failed(refusal)) from error
         except _USAGE_ERROR as error:
-            typer.echo(f"error: {UserError(error.format_message())}; see --help", err=True)
+            typer.echo(f"error: {UserError(error.format_message().removesuffix('.'))}; see --help", err=True)
             raise typer.Exit(2) from error
         except Stopped as stop:
             console.print(f"stopped {stop}; rerun the command to resume")

@@ -364,3 +364,9 @@ def test_output_among_the_photos_is_refused(command, tmp_path):
     message = refused(*command, tmp_path / "photos", "--out", out)
     assert "the next run would take its pictures for photos" in message
     assert not out.exists()
+
+
+def test_a_usage_error_ends_its_sentence_once():
+    assert refused("pick") == "Missing argument 'directions'; see --help"
+    assert refused("discover") == "Missing option '--out'; see --help"
+    assert refused("discover", "--out") == "Option '--out' requires an argument; see --help"
