@@ -52,6 +52,11 @@ _OF_THE_PATH = (errno.ENAMETOOLONG, errno.ELOOP, errno.EACCES, errno.EPERM)
 _USAGE_ERROR: Any = typer.BadParameter.__base__
 
 
+def _misused(error: Any) -> int:
+    typer.echo(f"error: {UserError(error.format_message().removesuffix('.'))}; see --help", err=True)
+    return 2
+
+
 class _Commands(TyperGroup):
     """Prints errors a user can fix as one line and exits with 2; Ctrl-C ends with 130."""
 
@@ -65,6 +70,15 @@ class _Commands(TyperGroup):
         name, command, rest = super().resolve_command(ctx, args)
         return name, with_plug_ins(name, command), rest
 
+    def parse_args(self, ctx: Any, args: list[str]) -> Any:
+        given = bool(args)
+        try:
+            return super().parse_args(ctx, args)
+        except _USAGE_ERROR as error:
+            if not given:  # the help page
+                raise
+            raise typer.Exit(_misused(error)) from error
+
     def invoke(self, ctx: Any) -> Any:
         try:
             return super().invoke(ctx)
@@ -76,8 +90,7 @@ class _Commands(TyperGroup):
             refusal = UserError(f"cannot use {error.filename}: {error.strerror}; check the path")
             raise typer.Exit(failed(refusal)) from error
         except _USAGE_ERROR as error:
-            typer.echo(f"error: {UserError(error.format_message().removesuffix('.'))}; see --help", err=True)
-            raise typer.Exit(2) from error
+            raise typer.Exit(_misused(error)) from error
         except Stopped as stop:
             console.print(f"stopped {stop}; rerun the command to resume")
             raise typer.Exit(130) from stop

@@ -144,4 +144,6 @@ def _mapped(path: Path) -> np.ndarray | None:
         if magic[:2] == b"PK":  # several arrays; opened here, since numpy leaves a damaged archive open
             with path.open("rb") as handle, np.load(handle, allow_pickle=False):
                 return None
+        if magic and magic != b"\x93NUMPY":  # numpy takes it for a pickle, and advises to load that
+            raise ValueError("it does not begin as one")
         return np.load(path, mmap_mode="r", allow_pickle=False)

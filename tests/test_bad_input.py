@@ -370,3 +370,14 @@ def test_a_usage_error_ends_its_sentence_once():
     assert refused("pick") == "Missing argument 'directions'; see --help"
     assert refused("discover") == "Missing option '--out'; see --help"
     assert refused("discover", "--out") == "Option '--out' requires an argument; see --help"
+
+
+def test_an_unknown_flag_before_the_command_is_one_line_too():
+    assert refused("--nope") == "No such option: --nope; see --help"
+
+
+def test_what_is_no_array_is_not_advised_to_be_unpickled(directions, tmp_path):
+    latents = tmp_path / "z.npy"
+    latents.write_text("hello")
+    message = refused("render-gif", directions, "--latents", latents, "--out", tmp_path / "x.gif")
+    assert message == f"cannot read {latents} as a .npy array (it does not begin as one); save it with numpy.save"
