@@ -25,16 +25,22 @@ _MOST_ROWS = 100_000
 def split_rows(text: str) -> tuple[str, list[int] | None]:
     """Return the file's name and the rows in `FILE:0,3-5`, which is 0, 3, 4 and 5; None where there are none.
 
-    UserError for rows that run backwards.
+    UserError for rows that run backwards or are none, or too many.
     """
     name, colon, rows = text.rpartition(":")
-    if not colon or not _ROWS.fullmatch(rows) or Path(text).exists():
+    if not colon or Path(text).exists():
+        return text, None
+    if not _ROWS.fullmatch(rows):
+        if Path(name).is_file():
+            raise UserError(f"{rows!r} behind {name} names no rows; write them as in {name}:0,3-5")
         return text, None
     numbers: list[int] = []
     for part in rows.split(","):
         first, _, last = part.partition("-")
         low, high = int(first), int(last or first)
-        if high < low or high - low >= _MOST_ROWS:
+        if high - low >= _MOST_ROWS:
+            raise UserError(f"rows {part} of {name} are {high - low + 1}, but have to be {_MOST_ROWS} or fewer")
+        if high < low:
             raise UserError(f"rows {part} of {name} run from {low} to {high}; write the smaller one first, as in 3-5")
         numbers += range(low, high + 1)
     return name, numbers

@@ -41,6 +41,16 @@ def test_a_file_whose_name_looks_like_rows_is_a_file(tmp_path):
     assert split_rows(str(path)) == (str(path), None)
     with pytest.raises(UserError, match=r"rows 5-3 of z\.npy run from 5 to 3; write the smaller one first"):
         split_rows("z.npy:5-3")
+    with pytest.raises(UserError, match=r"rows 0-100000 of z\.npy are 100001, but have to be 100000 or fewer"):
+        split_rows("z.npy:0-100000")
+
+
+@pytest.mark.parametrize("rows", ["99-", "-3", "x", ""])
+def test_rows_of_a_file_that_are_none_are_told_apart_from_a_missing_file(tmp_path, rows):
+    path = tmp_path / "z.npy"
+    path.touch()
+    with pytest.raises(UserError, match=r"names no rows; write them as in .*z\.npy:0,3-5"):
+        split_rows(f"{path}:{rows}")
 
 
 def test_small_pictures_are_enlarged_by_whole_factors():
