@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from rounding import close
 from seg_toy import DiscGenerator
 
 from segmentation.predict.segmenter import Segmenter
+from segmentation.self_training import rounds
 from segmentation.self_training.pseudo_masks import cut_mask, join, probabilities, pseudo_masks, training_set
 from segmentation.self_training.settings import SelfTrainingSettings
 from segmentation.self_training.training import MaskedPhotos, SelfTrainingState, train
@@ -268,3 +270,24 @@ def test_few_fit_masks_are_warned_of(folder):
     output = ran(*command, "--rounds", 1, "--steps", 2, "--min-area", 0.001, "--agreement", 0.01, "--held-out-share", 0)
     assert "% of the masks are fit to train on" in output
     assert str(folder / "run" / "round1" / "masks.png") in output
+
+
+def test_a_round_that_fails_names_the_segmenter_of_the_round_before(tmp_path, monkeypatch):
+    def carried(work, folder, watch):
+        if work.number == 2:
+            raise UserError("only 0 photos have masks fit to train on")
+        work.student = work.teacher
+        return SimpleNamespace(result={})
+
+    monkeypatch.setattr(rounds, "carry_out", carried)
+    network = SelfTrainingState.start(SETTINGS, ENGINE).network
+    photos = discs(8, seed=3)[0]
+    with pytest.raises(UserError, match=r"round 2: only 0 photos .*; the segmenter of the round before is .*round1$"):
+        rounds.self_train(
+            Segmenter(network, SIDE),
+            photos,
+            dataclasses.replace(SETTINGS, rounds=2),
+            ENGINE,
+            tmp_path / "out",
+            {"model": "m"},
+        )

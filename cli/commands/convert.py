@@ -116,7 +116,7 @@ def _segmenter(source: Path, out: Path, _: str) -> None:
     replace(segmenter, card={**segmenter.card, **_provenance("published weights", [source])}).save(out)
     parameters = sum(parameter.numel() for parameter in segmenter.network.parameters())
     console.print(f"found a U-Net of width {segmenter.network.width}, {parameters:,} parameters")
-    print_outcome(out, following=command("predict", "PHOTOS", "--segmenter", out, "--out", "masks"))
+    print_outcome(out, following=command("predict", "MY_PHOTOS", "--segmenter", out, "--out", "masks"))
 
 
 def _direction(source: Path, out: Path, _: str) -> None:

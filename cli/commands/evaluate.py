@@ -105,7 +105,7 @@ def evaluate(
             console.print(f"{evaluation.dataset}: {as_flags(warning)}")
     console.print(f"wrote {out / 'result.json'}, a CSV and a picture of cases for each data set")
     if model is not None:
-        console.print(f"next: {command('predict', 'YOUR_PHOTOS', '--segmenter', model, '--out', 'predictions')}")
+        console.print(f"next: {command('predict', 'MY_PHOTOS', '--segmenter', model, '--out', 'predictions')}")
 
 
 def _names(named: list[str] | None, folders: list[Path], masks: list[Path]) -> list[str]:

@@ -72,7 +72,7 @@ def self_train(
     }
     measure = None if validation is None else validation.figures_at(side)
     train(teacher, pixels, settings, engine, out, inputs, measure, terminal)
-    following = command("predict", "photo.jpg", "--segmenter", out, "--out", "predictions")
+    following = command("predict", "MY_PHOTOS", "--segmenter", out, "--out", "predictions")
     print_outcome(out / "segmenter.safetensors", out / f"round{settings.rounds}" / "masks.png", following=following)
 
 

@@ -53,5 +53,5 @@ def train_encoder(
         inputs |= {"photos": str(photos.resolve()), "photos_digest": photos_digest(paths, photos)}
     carried_out(EncoderRun(opened, pixels, settings, engine, inputs), out)
     given = generator_words(generator, weights)
-    following = command("embed", photos or "PHOTOS", *given, "--encoder", out, "--out", "z.npy")
+    following = command("embed", photos or "MY_PHOTOS", *given, "--encoder", out, "--out", "z.npy")
     print_outcome(out / "encoder.safetensors", out / "pairs.png", following=following)

@@ -13,6 +13,7 @@ from segmentation.self_training.training import MaskedPhotos, SelfTrainingState,
 from segmentation.unet.run import Measure, last_figures, log_training
 from segmentation.unet.training import SegmentationStep
 from toolkit.compute.engine import Engine
+from toolkit.errors import UserError
 from toolkit.files.driving import Work, carry_out
 from toolkit.files.runs import RunFolder
 from toolkit.pictures.photos import write_picture
@@ -105,7 +106,13 @@ def self_train(
     for number in range(1, settings.rounds + 1):
         inner = SelfTrainingRound(number, teacher, photos, settings, engine, given, measure)
         folder = out / f"round{number}"
-        figures = carry_out(inner, folder, watch).result or {}
+        try:
+            figures = carry_out(inner, folder, watch).result or {}
+        except UserError as error:
+            if number == 1:
+                raise
+            before = out / f"round{number - 1}"
+            raise UserError(f"round {number}: {error.marked}; the segmenter of the round before is {before}") from error
         teacher = inner.student or Segmenter.load(folder).to(engine.device)
     teacher.save(out / "segmenter.safetensors")
     run.finish({"photos": len(photos), **figures, "steps": settings.rounds * settings.steps})

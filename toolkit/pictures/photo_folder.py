@@ -44,6 +44,8 @@ def open_folder(folder: Path) -> PhotoFolder:
     """
     folder = Path(folder)
     endings = photo_endings()
+    if folder.is_file():
+        raise UserError(f"no folder at {folder}, which is a file; name the folder that holds it")
     if not folder.is_dir():
         raise UserError(f"no folder at {folder}; name a folder of photos ({', '.join(endings)})")
     photos, others = [], Counter[str]()
