@@ -66,8 +66,8 @@ def _add_directions(section: Section, folder: Path, directions: DirectionSet, re
         rule = "" if choice.mask_rule is None else f"; its masks are best made by the rule {choice.mask_rule}"
         section.text(f"Chosen: {directions.names[choice.index]}, {choice.sign * choice.alpha:+.2f}{rule}.")
         section.text(
-            f"Next: {command('segment', folder, '--out', 'segmenter')} trains a segmenter along it; on a CPU add "
-            "--preset quick."
+            f"Next: {command('segment', folder, '--out', 'segmenter', '--preset', 'quick')} trains a segmenter along "
+            "it on a CPU; without the preset it has the papers' settings, for a GPU."
         )
     section.text(f"{command('browse', folder)} shows them live, names them and chooses one by hand.")
 
