@@ -21,8 +21,8 @@ from benchmarks.timing import Work, by_turns
 from segmentation.predict.photos import Pictures, predict_photos
 from segmentation.predict.segmenter import Segmenter
 from segmentation.unet.network import UNet
+from toolkit.pictures.outlines import overlay
 from toolkit.pictures.photos import read_photo
-from toolkit.pictures.pixels import overlay
 
 KINDS = ("mask", "soft", "overlay")
 SHAPES = [(300, 400)] * 3 + [(400, 300)]

@@ -7,7 +7,8 @@ from generators.protocol import Generator, Latents
 from toolkit.compute.engine import Engine
 from toolkit.masks.filters import large_components
 from toolkit.masks.rules import MaskRule
-from toolkit.pictures.pixels import WHITE, enlarged, enlargement, grid, overlay, resize, to_bytes
+from toolkit.pictures.outlines import overlay
+from toolkit.pictures.pixels import WHITE, enlarged, enlargement, grid, resize, to_bytes
 from toolkit.watch import SILENT, Watch
 
 

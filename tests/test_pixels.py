@@ -5,17 +5,8 @@ import pytest
 import torch
 from PIL import Image
 
-from toolkit.pictures.pixels import (
-    from_bytes,
-    gray,
-    grid,
-    mask_picture,
-    overlay,
-    resize,
-    shorter_side,
-    stack_rows,
-    to_bytes,
-)
+from toolkit.pictures.outlines import overlay
+from toolkit.pictures.pixels import from_bytes, gray, grid, mask_picture, resize, shorter_side, stack_rows, to_bytes
 
 LEVELS = np.arange(256, dtype=np.uint8)
 GREEN = [0, 255, 0]

@@ -250,8 +250,9 @@ def _photo_panels(segmenter: "Segmenter") -> "np.ndarray":
     import numpy as np
 
     from toolkit.files.shipped import shipped_file
+    from toolkit.pictures.outlines import overlay
     from toolkit.pictures.photos import list_photos, read_photo
-    from toolkit.pictures.pixels import from_bytes, grid, overlay, resize, stack_rows, to_bytes
+    from toolkit.pictures.pixels import from_bytes, grid, resize, stack_rows, to_bytes
 
     rows = []
     for path in list_photos(shipped_file("photos")):
@@ -268,7 +269,8 @@ def _sample_panels(segmenter: "Segmenter", generator: "Generator", engine: "Engi
     import numpy as np
     import torch
 
-    from toolkit.pictures.pixels import grid, overlay, to_bytes
+    from toolkit.pictures.outlines import overlay
+    from toolkit.pictures.pixels import grid, to_bytes
     from toolkit.streams import Stream
 
     with torch.inference_mode():

@@ -11,7 +11,8 @@ from toolkit.compute.engine import Engine
 from toolkit.directions import DirectionSet
 from toolkit.masks.filters import large_components
 from toolkit.masks.rules import MASK_RULES
-from toolkit.pictures.pixels import grid, overlay, stack_rows, to_bytes
+from toolkit.pictures.outlines import overlay
+from toolkit.pictures.pixels import grid, stack_rows, to_bytes
 
 
 def candidates_picture(

@@ -19,8 +19,9 @@ from toolkit.command_line import as_flags
 from toolkit.compute.team import SOLO, Team
 from toolkit.errors import Line, UserError, named
 from toolkit.files.names import written_name
+from toolkit.pictures.outlines import overlay
 from toolkit.pictures.photos import read_photo
-from toolkit.pictures.pixels import from_bytes, grid, mask_picture, overlay, resize, stack_rows, to_bytes
+from toolkit.pictures.pixels import from_bytes, grid, mask_picture, resize, stack_rows, to_bytes
 
 Predictor = Callable[[np.ndarray], np.ndarray]
 

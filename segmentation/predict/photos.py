@@ -13,9 +13,9 @@ from segmentation.predict.inference import in_threads
 from segmentation.predict.segmenter import Segmenter
 from toolkit.errors import UserError
 from toolkit.files.writing import replacing
+from toolkit.pictures.outlines import overlay
 from toolkit.pictures.photo_folder import require_outside
 from toolkit.pictures.photos import list_photos, read_photo
-from toolkit.pictures.pixels import overlay
 
 KINDS = ("mask", "soft", "overlay")
 _PNG_LEVEL = 2  # three times as fast as Pillow's own 6; overlays grow by 6%, soft maps and masks by a third at most

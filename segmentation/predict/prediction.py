@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from toolkit.pictures.pixels import overlay
+from toolkit.pictures.outlines import overlay
 
 
 @dataclass(frozen=True, repr=False)

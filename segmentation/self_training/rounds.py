@@ -16,8 +16,9 @@ from toolkit.compute.engine import Engine
 from toolkit.errors import UserError
 from toolkit.files.driving import Work, carry_out
 from toolkit.files.runs import RunFolder
+from toolkit.pictures.outlines import overlay
 from toolkit.pictures.photos import write_picture
-from toolkit.pictures.pixels import GREEN, RED, grid, overlay
+from toolkit.pictures.pixels import GREEN, RED, grid
 from toolkit.watch import SILENT, Watch
 
 _SHOWN = 48

@@ -62,7 +62,7 @@ class MaskedPhotos:
 
 @dataclass
 class SelfTrainingState(ResumableState):
-    """Everything a round needs to go on: network, optimiser, step and the positions of the random streams."""
+    """Everything a round needs to resume: network, optimiser, step and the positions of the random streams."""
 
     network: UNet
     optimiser: torch.optim.Optimizer

@@ -6,8 +6,9 @@ from pathlib import Path
 import numpy as np
 
 from segmentation.synthesis.synthesizer import MaskSynthesizer
+from toolkit.pictures.outlines import overlay
 from toolkit.pictures.photos import write_picture
-from toolkit.pictures.pixels import grid, overlay, stack_rows, to_bytes
+from toolkit.pictures.pixels import grid, stack_rows, to_bytes
 from toolkit.watch import SILENT, Watch
 
 

@@ -90,52 +90,6 @@ def stack_rows(rows: Sequence[np.ndarray], gap: int = 6, ground: int = 255) -> n
     return np.concatenate(parts[:-1])
 
 
-def overlay(pictures: np.ndarray, masks: np.ndarray, colour: tuple[int, int, int] | None = None) -> np.ndarray:
-    """Return uint8 pictures (..., H, W, 3) with outlines of masks (..., H, W): `colour` inside, black just outside.
-
-    Without a colour, each picture gets the one of five that lies farthest from what it is drawn over.
-    """
-    outlined = pictures.copy()
-    for place in np.ndindex(pictures.shape[:-3]):
-        _outline(outlined[place], np.asarray(masks[place], bool), colour)
-    return outlined
-
-
-_OUTLINE_COLOURS = np.array([WHITE, (255, 0, 255), (0, 255, 255), (255, 255, 0), GREEN])
-_PIXELS_A_WIDTH = 200  # of a picture's shorter side for each pixel of the line
-
-
-def _outline(picture: np.ndarray, mask: np.ndarray, colour: tuple[int, int, int] | None) -> None:
-    """Draw the outline of a mask (H, W) into a picture (H, W, 3); the picture's own border is none."""
-    reach = max(1, round(min(mask.shape) / _PIXELS_A_WIDTH))
-    outside = _dilated(mask, reach) & ~mask
-    inside = _dilated(~mask, reach) & mask
-    if not inside.any():
-        return
-    chosen = _farthest(picture[inside]) if colour is None else colour
-    picture[outside], picture[inside] = 0, chosen
-
-
-def _dilated(mask: np.ndarray, reach: int) -> np.ndarray:
-    """Return where a mask (H, W) has a pixel within `reach` along both axes.
-
-    In numpy, since OpenCV would take a tenth of a second to import for it.
-    """
-    for _ in range(2):  # along the rows, then, turned, along the columns
-        window, covered = np.pad(mask, ((0, 0), (reach, reach))), 1
-        while covered <= 2 * reach:
-            step = min(covered, 2 * reach + 1 - covered)
-            window, covered = window[:, :-step] | window[:, step:], covered + step
-        mask = window.T
-    return mask
-
-
-def _farthest(pixels: np.ndarray) -> np.ndarray:
-    """Return the colour of the outlines' that is farthest, in the mean, from pixels (N, 3)."""
-    distances = np.abs(pixels[:, None].astype(np.int16) - _OUTLINE_COLOURS).sum(axis=2).mean(axis=0)
-    return _OUTLINE_COLOURS[distances.argmax()]
-
-
 def mask_picture(masks: np.ndarray) -> np.ndarray:
     """Return masks (..., H, W) as black and white uint8 pictures (..., H, W, 3)."""
     return np.repeat((np.asarray(masks, bool) * np.uint8(255))[..., None], 3, axis=-1)
