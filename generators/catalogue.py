@@ -157,7 +157,7 @@ def _opened(name: str, weights: Path | None, options: Options, trust: Trust) -> 
 
 
 def _open_file(path: Path, options: Options, trust: Trust) -> Generator:
-    from generators.layouts import OWN_HINT, fits, open_published, unwrapped
+    from generators.layouts import OWN_HINT, Weights, fits, open_published, unwrapped
     from generators.own.programs import open_program
     from toolkit.files.artefacts import load_state_file
 
@@ -173,7 +173,7 @@ def _open_file(path: Path, options: Options, trust: Trust) -> Generator:
     if program is not None:
         return program
     state = load_state_file(path, "generator weights", unwrapped, fits, OWN_HINT)
-    return open_published(state, path, options)
+    return open_published(Weights(state, path), options)
 
 
 def _open_artefact(path: Path, kind: str) -> Generator:

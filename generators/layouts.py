@@ -8,7 +8,7 @@ it is looked at where a file fits none of ours.
 import os
 import pkgutil
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,18 +31,31 @@ OWN_HINT = "; weights of your own network go behind its code, package.module:fac
 
 
 @dataclass(frozen=True)
+class Weights:
+    """What a file of a published generator holds.
+
+    `tensors` by name, `path` the file they were read from, and `config` what it, or a file beside it, states besides
+    (numbers, text, lists and tables of them): the constructor's arguments; empty where nothing is stated.
+    """
+
+    tensors: Tensors
+    path: Path
+    config: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Layout:
     """One published layout.
 
     `what` names it with its article. `shapes` infers from a state the entries (name -> shape) that a whole file of its
     size has: for a state of something else those of any size, or UserError; names for which `optional` is true may be
-    absent. `build` makes the generator of a state that has them all, its path and the options behind its name. Both see
-    names without the prefix of an adapter.
+    absent. `build` makes the generator of weights that have them all and of the options behind its name. Both see names
+    without the prefix of an adapter.
     """
 
     what: str
     shapes: Callable[[Tensors], Shapes]
-    build: Callable[[Tensors, Path, Options], Generator]
+    build: Callable[[Weights, Options], Generator]
     optional: Callable[[str], bool] = lambda name: False
 
 
@@ -74,12 +87,13 @@ def unwrapped(held: Any) -> Any:
     return held
 
 
-def open_published(state: Tensors, path: Path, options: Options) -> Generator:
-    """Return the generator whose published layout `state`, read from `path`, has, names of an adapter or not.
+def open_published(weights: Weights, options: Options) -> Generator:
+    """Return the generator whose published layout the weights have, names of an adapter or not.
 
     UserError saying which layout it resembles most and what is missing, unknown or of another shape, or which other
     prefix stands before all names.
     """
+    state, path = weights.tensors, weights.path
     best = _best(state)
     if best.likeness < _LEAST_LIKENESS:
         known = "; ".join(layout.what for name in FAMILIES for layout in FAMILIES[name].layouts)
@@ -98,20 +112,20 @@ def open_published(state: Tensors, path: Path, options: Options) -> Generator:
             "the names and save it again"
         )
     require_weights(state, path)
-    return _built(best, state, path, options)
+    return _built(best, replace(weights, tensors=_without(best.prefix, state)), options)
 
 
-def _built(best: "_Comparison", state: Tensors, path: Path, options: Options) -> Generator:
+def _built(best: "_Comparison", weights: Weights, options: Options) -> Generator:
     """Return the generator; one of a plug-in is tried out before anything relies on it."""
 
     def build() -> Generator:
-        return best.layout.build(_without(best.prefix, state), path, options)
+        return best.layout.build(weights, options)
 
     if best.family in FAMILIES.own:
         return build()
     from generators.own.checking import checked
 
-    return checked(FAMILIES.attempt(best.family, build), str(path))
+    return checked(FAMILIES.attempt(best.family, build), str(weights.path))
 
 
 def fits(state: Tensors) -> bool:

@@ -8,7 +8,7 @@ from test_sngan import TINY_32 as SNGAN
 from test_sngan import Z
 
 from generators.catalogue import open_generator
-from generators.layouts import open_published
+from generators.layouts import Weights, open_published
 from generators.protocol import Latents
 from generators.published import sngan
 from generators.published.biggan import network as biggan
@@ -38,7 +38,7 @@ def published(name):
 def told(state, path):
     """What the user is told about a file."""
     with pytest.raises(UserError) as caught:
-        open_published(state, path, Options({}, "file.pt"))
+        open_published(Weights(state, path), Options({}, "file.pt"))
     assert "\n" not in str(caught.value)
     return str(caught.value)
 
@@ -136,7 +136,7 @@ def test_classes_of_an_adapter_are_drawn_unless_others_are_named(kept, drawn, sa
 def test_equal_classes_make_a_bigbigan(tmp_path):
     state = filled(biggan.published_shapes(BIGGAN))
     state["shared.weight"] = state["shared.weight"][:1].repeat(5, 1)
-    assert isinstance(open_published(state, tmp_path, Options({}, "file")), BigBiGAN)
+    assert isinstance(open_published(Weights(state, tmp_path), Options({}, "file")), BigBiGAN)
 
 
 def test_an_sngan_has_no_classes_to_choose(tmp_path):

@@ -130,8 +130,8 @@ def shapes(state):
     return {"patterns": tuple(held.shape) if held is not None and held.dim() == 4 else (1, 3, 32, 32)}
 
 
-def build(state, path, options):
-    patterns = options.number("gain", 1.0) * state["patterns"]
+def build(weights, options):
+    patterns = options.number("gain", 1.0) * weights.tensors["patterns"]
     return OwnGenerator(
         lambda z: torch.tanh(torch.tensordot(z, patterns, 1)), latent_dim=len(patterns), image_size=patterns.shape[-1]
     )

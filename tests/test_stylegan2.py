@@ -13,7 +13,7 @@ from rounding import close, close_layers
 from safetensors.torch import save_file
 
 from generators.catalogue import open_generator
-from generators.layouts import open_published
+from generators.layouts import Weights, open_published
 from generators.protocol import Generator, Inspectable, Latents, render_twins
 from generators.published.stylegan2.generator import StyleGAN2
 from generators.published.stylegan2.layout import MEAN_LATENT, StyleGAN2Shape, infer_shape, published_shapes
@@ -158,7 +158,7 @@ def test_layers_are_the_originals(network, golden, original):
 
 
 def test_whole_256_layout_opens(state, original):
-    generator = open_published(state, Path("car.pt"), Options({}, "car.pt"))
+    generator = open_published(Weights(state, Path("car.pt")), Options({}, "car.pt"))
     assert (generator.image_size, generator.latent_dim, generator.space) == (256, 512, "w")
     close(generator.mapped(original["z"]), original["w"], depth=MAPPING)
 

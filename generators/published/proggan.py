@@ -151,7 +151,7 @@ FAMILY = Family(
         Layout(
             "a ProgGAN (GANLatentDiscovery layout)",
             lambda state: published_shapes(infer_shape(state)),
-            lambda state, _path, _options: from_published(state),
+            lambda weights, _options: from_published(weights.tensors),
         ),
     )
 )

@@ -228,7 +228,7 @@ def _layout(preset: SNGANShape) -> Layout:
     return Layout(
         f"an SNGAN of {preset.image_size} px (GANLatentDiscovery layout)",
         lambda state: published_shapes(infer_shape(state, preset)),
-        lambda state, path, _options: from_published(state, path, preset),
+        lambda weights, _options: from_published(weights.tensors, weights.path, preset),
         is_optional,
     )
 

@@ -7,7 +7,7 @@ from typing import Any, Self
 import torch
 
 from generators.frozen import FrozenGenerator
-from generators.layouts import Family, Layout
+from generators.layouts import Family, Layout, Weights
 from generators.protocol import Latents, in_a_line
 from generators.published.biggan.network import (
     BIGBIGAN,
@@ -136,12 +136,13 @@ def published_entries(state: Tensors) -> dict[str, tuple[int, ...]]:
     return sizes
 
 
-def from_published(state: Tensors, path: Path, options: Options) -> BigBiGAN | ConditionalBigGAN:
+def from_published(weights: Weights, options: Options) -> BigBiGAN | ConditionalBigGAN:
     """Return the generator of a whole published state: BigBiGAN where all classes are one, else conditional BigGAN.
 
     Option `classes` (239,12 ...) names those a conditional one draws from; without it, those of the adapter in the
     state, else all. UserError for an unknown class.
     """
+    state = weights.tensors
     if _has_one_class(state):
         shape = infer_shape(state, BIGBIGAN)
         return BigBiGAN(BigGANNetwork(shape, {**state, "shared.weight": state["shared.weight"][:1]}))

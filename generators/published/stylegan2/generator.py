@@ -1,12 +1,11 @@
 """StyleGAN2 (Karras et al. 2020, 1912.04958) as a generator, its latents in W or in Z."""
 
 import copy
-from pathlib import Path
 from typing import Self
 
 import torch
 
-from generators.layouts import Family, Layout
+from generators.layouts import Family, Layout, Weights
 from generators.protocol import Latents, in_a_line
 from generators.published.stylegan2.layout import (
     MEAN_LATENT,
@@ -18,7 +17,6 @@ from generators.published.stylegan2.layout import (
 from generators.published.stylegan2.network import StyleGAN2Network
 from generators.spec import Options
 from toolkit.errors import UserError
-from toolkit.files.artefacts import Tensors
 from toolkit.streams import Stream
 
 _MEAN_SAMPLES = 4096
@@ -111,17 +109,18 @@ class StyleGAN2:
         return w if self.psi == 1 or self._mean is None else torch.lerp(self._mean.to(w.device), w, self.psi)
 
 
-def from_published(state: Tensors, path: Path, options: Options) -> StyleGAN2:
+def from_published(weights: Weights, options: Options) -> StyleGAN2:
     """Return the generator of a whole published state.
 
     Options: `space` w or z, `noise` stored or fresh, `psi` from 0 to 1. UserError for other values, and for another
     up-sampling filter than the paper's.
     """
+    state = weights.tensors
     space = options.choice("space", ("w", "z"), "w")
     fresh = options.choice("noise", ("stored", "fresh"), "stored") == "fresh"
     psi = options.number("psi", 1.0, 0.0, 1.0)
     shape = infer_shape(state)
-    check_filters(state, shape, path)
+    check_filters(state, shape, weights.path)
     mean = state[MEAN_LATENT].float() if MEAN_LATENT in state else None
     return StyleGAN2(StyleGAN2Network(shape, state), space, fresh, psi, mean)
 
