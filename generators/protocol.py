@@ -23,8 +23,9 @@ _LONGEST_HEADER = 10_000  # bytes, which is numpy's own bound, though only once 
 class Latents:
     """Points in the space where directions live, and what else an image needs, which no direction changes.
 
-    z (B, D) float32; y (B,) int64, the classes of a conditional generator or the numbers of fresh noise, else None. A
-    shifted copy keeps y, so an image and its twin always show the same class and noise.
+    z (B, D) float32, or (B, L, D) where each of the L layers of a generator has a latent of its own (W+); y (B,) int64,
+    the classes of a conditional generator or the numbers of fresh noise, else None. A shifted copy keeps y, so an image
+    and its twin always show the same class and noise.
     """
 
     z: torch.Tensor
@@ -45,12 +46,28 @@ class Latents:
         return type(self)(self.z.to(device), None if self.y is None else self.y.to(device))
 
     def shifted(self, shift: torch.Tensor) -> Self:
-        """Return z + shift with the same classes; shift (B, D) or (D,)."""
-        return type(self)(self.z + shift, self.y)
+        """Return z + shift with the same classes; shift (B, D) or (D,), or by layer (B, L, D) or (1, L, D).
+
+        Latents of one z for all layers are spread over them by a shift by layer.
+        """
+        z = self.z
+        if shift.dim() == 3 and z.dim() == 2:
+            z = z[:, None]
+        if shift.dim() == 2 and z.dim() == 3:
+            shift = shift[:, None]
+        return type(self)(z + shift, self.y)
+
+    def layered(self, num_layers: int) -> Self:
+        """Return the same latents with one z for each layer, z (B, L, D)."""
+        z = self.z if self.z.dim() == 3 else self.z[:, None].expand(-1, num_layers, -1)
+        return type(self)(z, self.y)
 
     @staticmethod
     def cat(parts: "list[Latents]") -> "Latents":
-        """Return the latents of all parts in order."""
+        """Return the latents of all parts in order, by layer where one of them is."""
+        layers = next((part.z.shape[1] for part in parts if part.z.dim() == 3), None)
+        if layers is not None:
+            parts = [part.layered(layers) for part in parts]
         classes = [part.y for part in parts if part.y is not None]
         return Latents(torch.cat([part.z for part in parts]), torch.cat(classes) if classes else None)
 
@@ -98,10 +115,20 @@ class Inspectable(Protocol):
         ...
 
 
+@runtime_checkable
+class Layered(Protocol):
+    """A generator of `num_layers` layers, each of which takes a latent of its own: z (B, num_layers, D), as in W+.
+
+    z (B, D) is one latent for all layers.
+    """
+
+    num_layers: int
+
+
 def render_twins(
     generate: Callable[[Latents], torch.Tensor], latents: Latents, *shifts: torch.Tensor
 ) -> tuple[torch.Tensor, ...]:
-    """Return images (B, 3, H, W) before, and after adding each of `shifts` ((B, D) or (D,)), rendered in one batch.
+    """Return images (B, 3, H, W) before, and after adding each of `shifts` (as in Latents.shifted), all in one batch.
 
     `generate` is a generator, or another way to call one.
     """

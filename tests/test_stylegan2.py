@@ -15,16 +15,21 @@ from safetensors.torch import save_file
 from generators.catalogue import open_generator
 from generators.layouts import Weights, open_published
 from generators.protocol import Generator, Inspectable, Latents, render_twins
-from generators.published.stylegan2.generator import StyleGAN2
 from generators.published.stylegan2.layout import MEAN_LATENT, StyleGAN2Shape, infer_shape, published_shapes
 from generators.published.stylegan2.network import StyleGAN2Network
 from generators.spec import Options
+from generators.styled import StyledGenerator, Styling
 from toolkit.errors import UserError
 from toolkit.streams import Stream
 
 TINY = StyleGAN2Shape((8, 10, 6, 4), style_dim=8, mapping_layers=3)
 TINY_DEPTH = 3 + 8
 MAPPING, PAINTING = 8, 14  # sums of products of the 256 px network: of the style, and of 13 convolutions and colours
+
+
+def styled(network, space="w", fresh_noise=False, psi=1.0, mean=None):
+    """The generator around a network."""
+    return StyledGenerator(network, "stylegan2", Styling(space, "fresh" if fresh_noise else "stored", psi), mean)
 
 
 def filled(shape):
@@ -101,14 +106,14 @@ def test_fill_has_its_fingerprints(state):
 
 
 def test_mapping_is_the_originals(network, original):
-    for w in (network.mapping(original["z"]), StyleGAN2(network).mapped(original["z"])):
+    for w in (network.mapping(original["z"]), styled(network).mapped(original["z"])):
         close(w, original["w"], depth=MAPPING)
 
 
 @torch.inference_mode()
 def test_images_and_shifts_in_z_are_the_originals(network, original):
     shift = original["r"] * original["direction"]
-    images, shifted = render_twins(StyleGAN2(network, space="z"), Latents(original["z"]), shift)
+    images, shifted = render_twins(styled(network, space="z"), Latents(original["z"]), shift)
     close(every4(images), original["out_every4"], depth=MAPPING + PAINTING)
     close(images[:, :, 112:144, 112:144], original["out_patch"], depth=MAPPING + PAINTING)
     close(channel_stats(images), original["out_channel_stats"], depth=MAPPING + PAINTING)
@@ -119,7 +124,7 @@ def test_images_and_shifts_in_z_are_the_originals(network, original):
 @torch.inference_mode()
 def test_shifts_in_w_are_the_originals(network, original):
     latents = Latents(original["w"]).shifted(original["r"] * original["direction"])
-    images = StyleGAN2(network)(latents)
+    images = styled(network)(latents)
     close(every4(images), original["out_wshift_every4"], depth=MAPPING + PAINTING)
     close(channel_stats(images), original["out_wshift_channel_stats"], depth=MAPPING + PAINTING)
 
@@ -127,7 +132,7 @@ def test_shifts_in_w_are_the_originals(network, original):
 @torch.inference_mode()
 def test_truncation_is_the_originals(network, original):
     mean = original["truncation_latent"][0]
-    generator = StyleGAN2(network, space="z", psi=original["truncation"], mean=mean)
+    generator = styled(network, space="z", psi=original["truncation"], mean=mean)
     close(every4(generator(Latents(original["z"]))), original["out_trunc_every4"], depth=MAPPING + PAINTING)
 
 
@@ -150,7 +155,7 @@ def test_layers_are_the_originals(network, golden, original):
         ours.append([float(h.mean()), float(h.std(correction=0)), *h.flatten()[:6].tolist()])
 
     hooks = [layers[name].register_forward_hook(note) for name in names if name in layers and not name.endswith("conv")]
-    StyleGAN2(network, space="z")(Latents(original["z"]))
+    styled(network, space="z")(Latents(original["z"]))
     for hook in hooks:
         hook.remove()
     assert len(ours) == 21
@@ -191,7 +196,7 @@ def test_impossible_sizes_are_refused(channels, dim, layers):
 
 @pytest.mark.parametrize("space", ["w", "z"])
 def test_is_an_inspectable_generator(tiny, space):
-    generator = StyleGAN2(tiny, space)
+    generator = styled(tiny, space)
     assert isinstance(generator, Generator)
     assert isinstance(generator, Inspectable)
     assert (generator.latent_dim, generator.image_size) == (8, 32)
@@ -199,18 +204,18 @@ def test_is_an_inspectable_generator(tiny, space):
 
 
 def test_sample_draws_normal_latents_and_maps_them_in_w(tiny):
-    z = StyleGAN2(tiny, "z").sample(6, Stream(1, "z"), truncation=0.5)
+    z = styled(tiny, "z").sample(6, Stream(1, "z"), truncation=0.5)
     assert z.y is None
     assert float(z.z.abs().max()) <= 0.5
     assert torch.equal(z.z, Stream(1, "z").normal(6, 8, 0.5))
-    w = StyleGAN2(tiny).sample(6, Stream(1, "z"), truncation=0.5)
+    w = styled(tiny).sample(6, Stream(1, "z"), truncation=0.5)
     close(w.z, tiny.mapping(z.z), depth=3)
-    close(StyleGAN2(tiny)(w), StyleGAN2(tiny, "z")(z), depth=TINY_DEPTH)
+    close(styled(tiny)(w), styled(tiny, "z")(z), depth=TINY_DEPTH)
 
 
 @pytest.mark.parametrize("fresh", [False, True])
 def test_samples_do_not_depend_on_the_batch(tiny, fresh):
-    generator = StyleGAN2(tiny, fresh_noise=fresh)
+    generator = styled(tiny, fresh_noise=fresh)
     whole = generator.sample(20, Stream(3, "z"))
     rng = Stream(3, "z")
     parts = Latents.cat([generator.sample(count, rng) for count in (1, 12, 7)])
@@ -221,17 +226,17 @@ def test_samples_do_not_depend_on_the_batch(tiny, fresh):
 
 
 def test_fresh_noise_is_shared_by_twins_and_differs_between_samples(tiny):
-    generator = StyleGAN2(tiny, fresh_noise=True)
+    generator = styled(tiny, fresh_noise=True)
     latents = generator.sample(2, Stream(0, "z"))
     before, after = render_twins(generator, latents, torch.zeros(8))
     close(before, after, depth=TINY_DEPTH)
     same_place = generator(Latents(latents.z[:1].expand(2, -1), latents.y))
     assert float((same_place[0] - same_place[1]).abs().mean()) > 0.01
-    assert float((before - StyleGAN2(tiny)(latents)).abs().mean()) > 0.01
+    assert float((before - styled(tiny)(latents)).abs().mean()) > 0.01
 
 
 def test_fresh_noise_is_standard_normal_of_every_size(tiny):
-    generator = StyleGAN2(tiny, fresh_noise=True)
+    generator = styled(tiny, fresh_noise=True)
     maps = generator.noises(generator.sample(16, Stream(0, "z")))
     assert [tuple(noise.shape) for noise in maps] == [(16, 1, side, side) for side in TINY.noise_sides]
     assert maps[-1].mean() == pytest.approx(0, abs=0.05)
@@ -240,14 +245,14 @@ def test_fresh_noise_is_standard_normal_of_every_size(tiny):
 
 def test_fresh_noise_refuses_latents_that_name_none(tiny):
     with pytest.raises(UserError, match="name no noise, but noise=fresh needs a number a latent; draw them"):
-        StyleGAN2(tiny, fresh_noise=True)(Latents(torch.zeros(1, 8)))
+        styled(tiny, fresh_noise=True)(Latents(torch.zeros(1, 8)))
 
 
 @pytest.mark.parametrize("space", ["w", "z"])
 def test_psi_draws_the_styles_towards_the_mean(tiny, tiny_state, space):
     mean = tiny_state[MEAN_LATENT]
     z = Stream(0, "z").normal(4, 8)
-    half, none = (StyleGAN2(tiny, space, psi=psi, mean=mean) for psi in (0.5, 0.0))
+    half, none = (styled(tiny, space, psi=psi, mean=mean) for psi in (0.5, 0.0))
     expected = tiny((tiny.mapping(z) + mean) / 2)
     close(half(half.sample(4, Stream(0, "z"))), expected, depth=TINY_DEPTH)
     images = none(none.sample(2, Stream(0, "z")))
@@ -255,22 +260,22 @@ def test_psi_draws_the_styles_towards_the_mean(tiny, tiny_state, space):
 
 
 def test_a_file_without_mean_latent_has_it_estimated(tiny):
-    mean = StyleGAN2(tiny, psi=0.0).sample(1, Stream(5, "z")).z[0]
+    mean = styled(tiny, psi=0.0).sample(1, Stream(5, "z")).z[0]
     spread = tiny.mapping(torch.randn(4096, 8))
     assert bool(((mean - spread.mean(dim=0)).abs() < 6 * spread.std(dim=0) / 4096**0.5).all())
 
 
 def test_directions_in_w_are_read_by_every_modulation(tiny, tiny_state):
-    weights = StyleGAN2(tiny).first_weights()
+    weights = styled(tiny).first_weights()
     assert [tuple(weight.shape) for weight in weights] == [
         (rows, 8) for rows in (8, 8, 10, 10, 6, 6, 4, 4)
     ]  # seven convolutions, the last step to colours
     torch.testing.assert_close(weights[0], tiny_state["conv1.conv.modulation.weight"] / 8**0.5)
-    assert StyleGAN2(tiny).feature_layer == "latents"
+    assert styled(tiny).feature_layer == "latents"
 
 
 def test_directions_in_z_are_read_by_the_first_mapping_layer(tiny, tiny_state):
-    generator = StyleGAN2(tiny, "z")
+    generator = styled(tiny, "z")
     (weight,) = generator.first_weights()
     torch.testing.assert_close(weight, tiny_state["style.1.weight"] * 0.01 * 2**0.5 / 8**0.5)
     assert generator.network.get_submodule(generator.feature_layer) is tiny.mapping
@@ -279,7 +284,7 @@ def test_directions_in_z_are_read_by_the_first_mapping_layer(tiny, tiny_state):
 @pytest.mark.parametrize("space", ["w", "z"])
 def test_gradient_reaches_every_number_of_the_latent_and_is_right(tiny_state, space):
     network = StyleGAN2Network(TINY, tiny_state).double()
-    generator = StyleGAN2(network, space)
+    generator = styled(network, space)
     z = torch.randn(2, 8, dtype=torch.float64, requires_grad=True)
     weights = torch.randn(2, 3, 32, 32, dtype=torch.float64)
 
@@ -296,7 +301,7 @@ def test_gradient_reaches_every_number_of_the_latent_and_is_right(tiny_state, sp
 
 
 def test_bfloat16_stays_close(tiny):
-    generator = StyleGAN2(tiny, "z")
+    generator = styled(tiny, "z")
     latents = generator.sample(4, Stream(0, "z"))
     with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16):
         images = generator(latents)
@@ -363,9 +368,11 @@ def test_near_misses_are_named(change, text, tiny_state, tmp_path):
     ("option", "text"),
     [
         ("space=s", "space of {} is 's', but has to be one of w, z"),
-        ("noise=new", "noise of {} is 'new', but has to be one of stored, fresh"),
-        ("psi=1.5", "psi of {} is '1.5', but has to be a number from 0 to 1"),
-        ("classes=3", "{} has no option 'classes'; it has space, noise, psi"),
+        ("noise=new", "noise of {} is 'new', but has to be one of stored, fresh, none"),
+        ("psi=2.5", "psi of {} is '2.5', but has to be a number from -2 to 2"),
+        ("classes=3", "classes of stylegan2 are chosen, but it has none; omit them"),
+        ("cutoff=20", "cutoff of stylegan2 is 20, but it has 8 layers; give fewer"),
+        ("layers=3", "{} has no option 'layers'; it has space, noise, psi, cutoff, classes"),
     ],
 )
 def test_bad_options_are_told_in_one_line(option, text, tiny_file, tmp_path):

@@ -21,6 +21,11 @@ def finite_length(value: float, name: str = "alpha") -> float:
     return value
 
 
+def at_layers(shift: torch.Tensor, layers: torch.Tensor) -> torch.Tensor:
+    """Return shift (..., D) as one by layer (..., L, D), which moves only the layers where `layers` (L,) is true."""
+    return shift[..., None, :] * layers.to(shift)[:, None]
+
+
 @dataclass(frozen=True)
 class Shift:
     """A walk of signed length `alpha` along the direction of number `index` and name `name`.

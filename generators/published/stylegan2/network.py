@@ -17,6 +17,7 @@ from torch import nn
 
 from generators.frozen import FixedConv
 from generators.published.stylegan2.layout import FILTER, StyleGAN2Shape
+from generators.styled import StyledNetwork
 
 _EPS = 1e-8
 _SLOPE = 0.2
@@ -164,7 +165,7 @@ def doubled(image: torch.Tensor) -> torch.Tensor:
     return F.interpolate(padded, scale_factor=2.0, mode="bilinear", align_corners=False)[:, :, 2:-2, 2:-2]
 
 
-class StyleGAN2Network(nn.Module):
+class StyleGAN2Network(StyledNetwork):
     """w -> images (B, 3, S, S), nominally in [-1, 1] and not clamped; frozen, gradients reach w.
 
     Built from a published state that fits `shape`. `mapping` takes z (B, D) to w (B, D). Modules bear the names of the
@@ -177,6 +178,10 @@ class StyleGAN2Network(nn.Module):
         super().__init__()
         published = _Published(state)
         self.shape = shape
+        self.latent_dim = self.style_dim = shape.style_dim
+        self.num_layers = shape.num_slots
+        self.image_size = shape.image_size
+        self.noise_shapes = [(side, side) for side in shape.noise_sides]
         self.mapping = MappingNetwork(published, shape.mapping_layers)
         self.register_buffer("constant", published["input.input"])
         self.conv1 = StyledConv(published, "conv1", "noises.noise_0", FixedConv)
@@ -187,21 +192,15 @@ class StyleGAN2Network(nn.Module):
         )
         self.to_rgbs = nn.ModuleList(ToRGB(published, f"to_rgbs.{i}") for i in range(len(self.convs) // 2))
 
-    def forward(self, latents: torch.Tensor, noises: Sequence[torch.Tensor] | None = None) -> torch.Tensor:
+    def forward(self, w: torch.Tensor, noises: Sequence[torch.Tensor] | None = None) -> torch.Tensor:
         """Return the images of w (B, D), or of a w for every slot (B, num_slots, D) as in style mixing.
 
         Slot i styles the i-th convolution, and the step to colours behind it slot i + 1. `noises` (B, 1, s, s) of
         the sides `shape.noise_sides` take the place of those stored in the weights.
         """
-        if latents.dim() == 2:
-            latents = latents[:, None].expand(-1, self.shape.num_slots, -1)
-        if latents.shape[1:] != (self.shape.num_slots, self.shape.style_dim):
-            raise ValueError(
-                f"latents are {list(latents.shape)}, not (B, {self.shape.num_slots}, {self.shape.style_dim})"
-            )
-        slots = latents.unbind(1)
+        slots = self.by_layer(w).unbind(1)
         given = [None] * len(self.shape.noise_sides) if noises is None else noises
-        h = self.constant.expand(len(latents), -1, -1, -1).contiguous(memory_format=torch.channels_last)
+        h = self.constant.expand(len(w), -1, -1, -1).contiguous(memory_format=torch.channels_last)
         h = self.conv1(h, slots[0], given[0])
         image = self.to_rgb1(h, slots[1])
         for i, to_rgb in enumerate(self.to_rgbs):
