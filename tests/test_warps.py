@@ -72,11 +72,11 @@ def test_far_from_every_centre_there_still_is_a_way():
 
 
 def test_warps_come_back_from_their_tensors():
-    warps = Warps(torch.randn(3, 4, 2), torch.ones(3, 4), torch.rand(3) + 0.1, 0.3)
-    again = Warps.of({"vectors": torch.ones(3, 2), **warps.tensors()}, 0.3)
+    warps = Warps(torch.randn(3, 4, 2), torch.ones(3, 4), torch.rand(3) + 0.1)
+    again = Warps.of({"vectors": torch.ones(3, 2), **warps.tensors()})
     assert torch.equal(again[1].walked(torch.ones(2), 2.0), warps[1].walked(torch.ones(2), 2.0))
     torch.testing.assert_close(warps.ways(torch.ones(2))[2], warps[2].way(torch.ones(2)))
-    assert Warps.of({"vectors": torch.ones(3, 2)}, 0.3) is None
+    assert Warps.of({"vectors": torch.ones(3, 2)}) is None
 
 
 @pytest.mark.parametrize(

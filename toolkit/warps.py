@@ -15,13 +15,12 @@ STEP = 0.2  # latent units of each straight piece of a walk, as the authors' own
 class Warp:
     """One function f(z) = sum of weights[i] exp(-gamma |z - centres[i]|^2), of which a walk follows the gradient.
 
-    `centres` (N, D) and `weights` (N,) on one device; `step` is the length of the straight pieces of a walk.
+    `centres` (N, D) and `weights` (N,) are on one device.
     """
 
     centres: torch.Tensor
     weights: torch.Tensor
     gamma: float
-    step: float = STEP
 
     def way(self, z: torch.Tensor) -> torch.Tensor:
         """Return the unit gradient (..., D) of f at z (..., D); 0 where f is flat."""
@@ -41,9 +40,9 @@ class Warp:
         centres = Warp(self.centres.to(z), self.weights.to(z), self.gamma)
         sign, left = (1.0 if alpha > 0 else -1.0), abs(alpha)
         while left > 0:
-            length = min(self.step, left)
+            length = min(STEP, left)
             z = z + sign * length * centres.way(z)
-            left = left - length if left - length > 1e-6 * self.step else 0.0
+            left = left - length if left - length > 1e-6 * STEP else 0.0
         return z
 
 
@@ -58,7 +57,6 @@ class Warps:
     centres: torch.Tensor
     weights: torch.Tensor
     gammas: torch.Tensor
-    step: float = STEP
 
     def __post_init__(self) -> None:
         shapes = [list(each.shape) for each in (self.centres, self.weights, self.gammas)]
@@ -76,7 +74,7 @@ class Warps:
         return len(self.centres)
 
     def __getitem__(self, index: int) -> Warp:
-        return Warp(self.centres[index], self.weights[index], float(self.gammas[index]), self.step)
+        return Warp(self.centres[index], self.weights[index], float(self.gammas[index]))
 
     def ways(self, z: torch.Tensor) -> torch.Tensor:
         """Return the unit gradients (K, D) of all functions at one point z (D,)."""
@@ -87,8 +85,9 @@ class Warps:
         return {"warps.centres": self.centres, "warps.weights": self.weights, "warps.gammas": self.gammas}
 
     @classmethod
-    def of(cls, tensors: Mapping[str, torch.Tensor], step: float) -> "Warps | None":
+    def of(cls, tensors: Mapping[str, torch.Tensor]) -> "Warps | None":
         """Return the warps in a file's tensors, None where there are none; KeyError for a part that is missing."""
         if not any(name.startswith("warps.") for name in tensors):
             return None
-        return cls(*(tensors[f"warps.{part}"] for part in ("centres", "weights", "gammas")), step)
+        centres, weights, gammas = (tensors[f"warps.{part}"] for part in ("centres", "weights", "gammas"))
+        return cls(centres, weights, gammas)
