@@ -61,10 +61,15 @@ class Layout:
 
 @dataclass(frozen=True)
 class Family:
-    """The layouts of one family, and how its files wrap a state: `unwrapped` returns anything else as it is."""
+    """The layouts of one family, and what else its files are like.
+
+    `unwrapped` takes a state out of what a file holds, and returns anything else as it is; `beside` returns the
+    configuration that a file beside the weights' states, {} where there is none (`config` of Weights).
+    """
 
     layouts: tuple[Layout, ...]
     unwrapped: Callable[[Any], Any] = lambda held: held
+    beside: Callable[[Path], Mapping[str, Any]] = lambda path: {}
 
 
 def _fault(entry: Any) -> str | None:
@@ -112,7 +117,18 @@ def open_published(weights: Weights, options: Options) -> Generator:
             "the names and save it again"
         )
     require_weights(state, path)
-    return _built(best, replace(weights, tensors=_without(best.prefix, state)), options)
+    return _built(best, _configured(best.family, replace(weights, tensors=_without(best.prefix, state))), options)
+
+
+def configured(weights: Weights) -> Weights:
+    """Return weights that hold no configuration with that of the file beside theirs, if their family has such files."""
+    return _configured(_best(weights.tensors).family, weights)
+
+
+def _configured(family: str, weights: Weights) -> Weights:
+    if weights.config:
+        return weights
+    return replace(weights, config=FAMILIES.attempt(family, lambda: FAMILIES[family].beside(weights.path)))
 
 
 def _built(best: "_Comparison", weights: Weights, options: Options) -> Generator:

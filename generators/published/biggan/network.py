@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from generators.attention import PooledAttention
 from generators.frozen import (
     FIRST_SIDE,
     FirstFeatures,
@@ -96,24 +97,9 @@ class Block(nn.Module):
         return add_doubled(h, self.shortcut(x))
 
 
-class Attention(nn.Module):
-    """Every pixel attends to the 2x2 max-pooled pixels, without the usual 1 / sqrt(d)."""
-
-    def __init__(self, published: _Published, name: str) -> None:
-        super().__init__()
-        theta, phi, g, o = (published.weight(f"{name}.{layer}") for layer in ("theta", "phi", "g", "o"))
-        # Zero channels change no product; the fused attention of CPUs needs keys as long as the values.
-        filler = theta.new_zeros(len(g) - len(theta), *theta.shape[1:])
-        self.query = FixedConv(torch.cat([theta, filler]))
-        self.key_value = FixedConv(torch.cat([phi, filler, g]))
-        self.output = FixedConv(published[f"{name}.gamma"] * o)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        key, value = F.max_pool2d(self.key_value(x), 2).chunk(2, dim=1)
-        # (B, 1, pixels, C / 2)
-        q, k, v = (features.flatten(2).mT[:, None] for features in (self.query(x), key, value))
-        attended = F.scaled_dot_product_attention(q, k, v, scale=1.0)[:, 0].mT
-        return x + self.output(attended.unflatten(2, x.shape[2:]))
+def _attention(published: _Published, name: str) -> PooledAttention:
+    theta, phi, g, o = (published.weight(f"{name}.{layer}") for layer in ("theta", "phi", "g", "o"))
+    return PooledAttention(theta, phi, g, published[f"{name}.gamma"] * o)
 
 
 class BigGANNetwork(FrozenNetwork):
@@ -135,7 +121,7 @@ class BigGANNetwork(FrozenNetwork):
         self.linear = FirstFeatures(published.weight("linear"), published["linear.bias"])
         self.blocks = nn.ModuleList(Block(published, i) for i in range(shape.num_blocks))
         self.after = nn.ModuleList(
-            Attention(published, f"blocks.{i}.1") if i == shape.attention_block else nn.Identity()
+            _attention(published, f"blocks.{i}.1") if i == shape.attention_block else nn.Identity()
             for i in range(shape.num_blocks)
         )
         inverse = (published["output_layer.0.stored_var"] + _OUTPUT_NORM_EPS).rsqrt()
