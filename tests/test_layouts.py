@@ -147,7 +147,8 @@ def test_an_sngan_has_no_classes_to_choose(tmp_path):
 
 
 def test_a_folder_without_a_generator_is_told_which_files_it_may_hold(tmp_path):
-    with pytest.raises(UserError, match=r"holds none of generator\.safetensors, generator\.pt; name the run folder"):
+    files = r"generator\.safetensors, generator\.pt, model\.safetensors, pytorch_model\.bin"
+    with pytest.raises(UserError, match=f"holds none of {files}; name the run folder"):
         open_generator(str(tmp_path))
 
 

@@ -22,6 +22,7 @@ _DEFAULTS = {
         [True, 8, 4], [False, 4, 4], [True, 4, 2], [False, 2, 2], [True, 2, 1],
     ],
 }  # fmt: skip
+_STATES = ("pytorch_model.bin", "model.safetensors")  # Hugging Face's names
 _LARGEST = 2**20
 _MOST_BLOCKS = 64
 
@@ -29,11 +30,14 @@ _MOST_BLOCKS = 64
 def config_path(path: Path) -> Path | None:
     """Return where the configuration of the weights file `path` lies, or None where there is none.
 
-    It is `config.json` beside the file, or, as the original's downloads are named, `NAME-config.json` beside
-    `NAME-pytorch_model.bin`.
+    Hugging Face's `pytorch_model.bin` and `model.safetensors`, and any other `.bin`, have it as `config.json` beside
+    them; of `NAME-pytorch_model.bin`, as the original's downloads are named, it is `NAME-config.json`.
     """
-    own = path.with_name(path.stem.removesuffix("pytorch_model") + "config.json")
-    return next((beside for beside in (own, path.with_name("config.json")) if beside.is_file()), None)
+    start = next((path.name.removesuffix(end) for end in _STATES if path.name.endswith(end)), "")
+    if not start and path.name not in _STATES and path.suffix != ".bin":
+        return None
+    candidates = (path.with_name(f"{start}config.json"), path.with_name("config.json"))
+    return next((beside for beside in candidates if beside.is_file()), None)
 
 
 def read_config(path: Path) -> Mapping[str, Any]:
