@@ -263,7 +263,7 @@ def test_edges_are_sobel_magnitudes_of_the_grey_image():
 
 
 def test_radial_map_rises_outward_and_has_no_mean():
-    outward = radial_map(33, torch.device("cpu"))
+    outward = radial_map(33, 33, torch.device("cpu"))
     assert abs(float(outward.mean())) < 1e-5
     assert outward.argmin() == 16 * 33 + 16
     assert float(outward[0, 0] - outward[16, 16]) == pytest.approx(4 * 2**0.5, abs=1e-4)
