@@ -142,6 +142,13 @@ class KnowsDirections(Protocol):
         ...
 
 
+@runtime_checkable
+class Noted(Protocol):
+    """A generator with something to say about how it was opened: a line for the user each in `notes`."""
+
+    notes: tuple[str, ...]
+
+
 def render_twins(
     generate: Callable[[Latents], torch.Tensor], latents: Latents, *shifts: torch.Tensor
 ) -> tuple[torch.Tensor, ...]:
