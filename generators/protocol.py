@@ -176,15 +176,17 @@ def render_twins(
     return images.chunk(1 + len(shifts))
 
 
-def load_latents(path: Path, latent_dim: int) -> torch.Tensor:
-    """Return the latents (N, D) float32 in a `.npy` file.
+def load_latents(path: Path, latent_dim: int, num_layers: int | None = None) -> torch.Tensor:
+    """Return the latents (N, D) float32 in a `.npy` file, or by layer (N, L, D), of a generator of `num_layers`.
 
-    UserError when it is missing, no array, of another shape than (N, latent_dim), empty or not finite.
+    UserError when it is missing, no array, of another shape than these, empty or not finite.
     """
     array = _mapped(existing_file(path, "latents file (.npy)"))
-    if not isinstance(array, np.ndarray) or array.ndim != 2 or array.shape[1] != latent_dim or not len(array):
+    shapes = [(latent_dim,), *([] if num_layers is None else [(num_layers, latent_dim)])]
+    if not isinstance(array, np.ndarray) or not array.ndim or array.shape[1:] not in shapes or not len(array):
         shape = getattr(array, "shape", "several arrays")
-        raise UserError(f"{path} has shape {shape}, but latents of shape (N, {latent_dim}) are needed")
+        needed = " or ".join(f"(N, {', '.join(map(str, one))})" for one in shapes)
+        raise UserError(f"{path} has shape {shape}, but latents of shape {needed} are needed")
     real = np.issubdtype(array.dtype, np.floating) or np.issubdtype(array.dtype, np.integer)
     with np.errstate(over="ignore"):
         array = array.astype(np.float32) if real else np.full(1, np.nan)

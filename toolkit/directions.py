@@ -17,6 +17,7 @@ from toolkit.provenance import GeneratorSource
 from toolkit.shifts import SHORTEST, Shift, at_layers, finite_length, require_layers
 from toolkit.untrusted.direction_card import require_described
 from toolkit.untrusted.text import whole_number
+from toolkit.warps import Warps
 
 KIND = "direction set"
 _PUBLISHED_LENGTH = 5.0  # by which the published segmentation multiplies the vector, positive side only
@@ -47,8 +48,9 @@ class DirectionSet:
     """K directions of one generator's latent space.
 
     vectors (K, D) float32 of unit length; names, one a direction; `scores` holds named columns of K numbers;
-    `choice` is what `toolkit pick` chose, or None; `card` says how the set was made; `layers` (K, L) bool says which
-    of a generator's L layers each direction moves, None where each moves all of them alike.
+    `choice` is what `toolkit pick` chose, or None; `card` says how the set was made; `warps`, K or None, are what walks
+    follow where they are curved, `vectors` then their ways from the origin; `layers` (K, L) bool says which of a
+    generator's L layers each direction moves, None where each moves all of them alike.
     """
 
     vectors: torch.Tensor
@@ -58,6 +60,7 @@ class DirectionSet:
     scores: dict[str, list[float]] = field(default_factory=dict)
     choice: Choice | None = None
     card: dict[str, Any] = field(default_factory=dict)
+    warps: Warps | None = None
     layers: torch.Tensor | None = None
 
     def __post_init__(self) -> None:
@@ -79,6 +82,8 @@ class DirectionSet:
         for index in chosen:
             if not 0 <= index < len(vectors):
                 raise UserError(f"direction {index} is chosen, but there are {len(vectors)}; pick again")
+        if self.warps is not None and self.warps.centres[:, 0].shape != vectors.shape:
+            raise UserError(f"warps {list(self.warps.centres.shape)} are not those of directions {list(vectors.shape)}")
         if self.layers is not None:
             object.__setattr__(self, "layers", require_layers(self.layers, len(vectors)))
 
@@ -187,8 +192,9 @@ class DirectionSet:
             "scores": self.scores,
             "choice": choice,
         }
+        warps = {} if self.warps is None else self.warps.tensors()
         layers = {} if self.layers is None else {"layers": self.layers}
-        save_artefact(path, KIND, {"vectors": self.vectors, **layers}, card)
+        save_artefact(path, KIND, {"vectors": self.vectors, **warps, **layers}, card)
 
     @classmethod
     def load(cls, path: Path) -> "DirectionSet":
@@ -202,7 +208,8 @@ class DirectionSet:
             require_described(made, len(vectors) if vectors.dim() else 0, card)
             generator, method, names, scores = made
             picked = None if choice is None else _require_choice(Choice(**choice))
-            return cls(vectors, generator, method, tuple(names), scores, picked, card, tensors.get("layers"))
+            further = Warps.of(tensors), tensors.get("layers")
+            return cls(vectors, generator, method, tuple(names), scores, picked, card, *further)
         except (KeyError, TypeError) as error:
             raise UserError(f"{path} lacks parts of a direction set ({error}); discover again") from error
 
@@ -258,7 +265,7 @@ def _require_choice(choice: Choice) -> Choice:
 
 def _require_own(path: Path) -> None:
     """Raise UserError for what is published: it can be opened, but a command that came here would write into it."""
-    if path.suffix.lower() in (".pth", ".pt"):
+    if path.suffix.lower() in (".pth", ".pt", ".npz", ".npy"):
         copy = command("convert", path, "--out", path.with_suffix(".safetensors").name)
         raise UserError(f"{path} is a published file and stays as it is; make a direction set of it: {copy}")
     if not path.exists() and (path.parent / "args.json").exists():

@@ -59,7 +59,8 @@ OtherGeneratorOption = Annotated[
     ),
 ]
 EmbeddingsOption = Annotated[
-    Path | None, typer.Option(help="Latents of real photos: a .npy array (N, D), or a published name (z-cub).")
+    Path | None,
+    typer.Option(help="Latents of real photos: a .npy array (N, D) or (N, L, D), or a published name (z-cub)."),
 ]
 DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.", autocompletion=completion.devices)]
 PrecisionOption = Annotated[str, typer.Option(help="auto, fp32 or bf16.", autocompletion=completion.precisions)]

@@ -88,7 +88,9 @@ METHODS: Table[Method] = Table(
             "discovery.methods.ganspace.method:GanspaceSearch",
             "Principal components of the generator's features, strongest first, carried back to its latents by "
             "regression (GANSpace, Harkonen et al. 2020). `variance` is the share of the features' variance that a "
-            "component explains, `length` how far one of its deviations is in the latent space.",
+            "component explains, `length` how far one of its deviations is in the latent space, `sigma` the standard "
+            "deviation of the latents along it, in which GANSpace's sliders are marked, and `centre` where their mean "
+            "lies along it.",
         ),
         "sefa": Method(
             SefaSettings,
