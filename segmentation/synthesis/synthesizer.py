@@ -43,9 +43,9 @@ class PriorSource:
 class EmbeddingSource:
     """Rows z of `embeddings` (N, D), or by layer (N, L, D), drawn with replacement and noised, without classes.
 
-    With n from N(0, I), each layer's own, they become z + `noise` * n, as in the original (Voynov et al. 2021); `preserving`
-    makes it sqrt(1 - noise^2) z + noise * n, under which N(0, I) stays itself (2011.13456, section 3.4): plain addition
-    carries latents away from the sphere on which the generator was trained.
+    With n from N(0, I), each layer's own, they become z + `noise` * n, as in the original (Voynov et al. 2021);
+    `preserving` makes it sqrt(1 - noise^2) z + noise * n, under which N(0, I) stays itself (2011.13456, section 3.4):
+    plain addition carries latents away from the sphere on which the generator was trained.
     """
 
     embeddings: torch.Tensor
