@@ -154,13 +154,16 @@ def layers_named(text: str, generator: Generator) -> torch.Tensor | None:
     return read_layers(text, count)
 
 
-def fitting(directions: DirectionSet, generator: Generator, layers: str | None = None) -> DirectionSet:
-    """Return a set for a generator, its directions moving the layers that are named, or, for None, those they moved.
+def fitting(
+    directions: DirectionSet, generator: Generator, layers: str | None = None, index: int | None = None
+) -> DirectionSet:
+    """Return a set for a generator, its directions, or the one of `index`, moving the layers that are named.
 
-    UserError where the generator has another latent space than the set's, or not these layers.
+    For None they move those that they did. UserError where the generator has another latent space than the set's, or
+    not these layers.
     """
     if layers is not None:
-        directions = directions.moving(layers_named(layers, generator))
+        directions = directions.moving(layers_named(layers, generator), index)
     directions.require_dim(generator.latent_dim, generator.name, layers_of(generator))
     return directions
 

@@ -14,7 +14,7 @@ from toolkit.files.artefacts import load_artefact, load_pickled, save_artefact
 from toolkit.files.shipped import file_named
 from toolkit.files.writing import write_bytes
 from toolkit.provenance import GeneratorSource
-from toolkit.shifts import SHORTEST, Shift, at_layers, finite_length, require_layers
+from toolkit.shifts import SHORTEST, Shift, at_layers, finite_length, layers_text, require_layers
 from toolkit.untrusted.direction_card import require_described
 from toolkit.untrusted.text import whole_number
 from toolkit.warps import Warps
@@ -95,7 +95,7 @@ class DirectionSet:
         if self.choice is not None:
             signed = f"{self.choice.sign * self.choice.alpha:+g}"
             rule = f", mask rule {self.choice.mask_rule}" if self.choice.mask_rule else ""
-            chosen = f"; chosen: {self.names[self.choice.index]} {signed}{rule}"
+            chosen = f"; chosen: {self.names[self.choice.index]} {signed}{self.place_of(self.choice.index)}{rule}"
         return f"<DirectionSet: {len(self)} directions of {self.generator} by {self.method}{chosen}>"
 
     @property
@@ -144,6 +144,10 @@ class DirectionSet:
         moved = torch.ones(len(self), before.shape[-1], dtype=torch.bool) if self.layers is None else before.clone()
         moved[index] = True if layers is None else layers
         return replace(self, layers=None if moved.all() else moved)
+
+    def place_of(self, index: int) -> str:
+        """Return words on the layers that a direction moves, such as ` at layers 0-3,7`; none where it moves all."""
+        return "" if self.layers is None else f" at layers {layers_text(self.layers[index])}"
 
     def is_as(self, other: "DirectionSet") -> bool:
         """Return whether both sets hold the same directions, moving the same layers."""

@@ -115,4 +115,5 @@ class Shift:
     def inputs(self, seen: torch.Tensor) -> dict[str, str]:
         """Return what a run records of what a rule compares; the digest keeps apart sets of the same numbers."""
         digest = hashlib.sha256(seen.cpu().numpy().tobytes()).hexdigest()[:16]
-        return {"direction": str(self.index), "alpha": f"{self.alpha:g}", "shift_digest": digest}
+        moved = {} if self.vector.dim() == 1 else {"layers": layers_text(self.vector[0].any(dim=1))}
+        return {"direction": str(self.index), "alpha": f"{self.alpha:g}", **moved, "shift_digest": digest}

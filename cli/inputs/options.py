@@ -49,6 +49,14 @@ DirectionsArgument = Annotated[
     ),
 ]
 DirectionOption = Annotated[str | None, typer.Option(help="Number or name; the chosen one if omitted.")]
+LayersOption = Annotated[
+    str | None,
+    typer.Option(
+        "--layers",
+        help="Layers of a style-based generator that directions move, as 0-3,7, or all; not set: those recorded in the "
+        "set, or all.",
+    ),
+]
 AlphaOption = Annotated[float | None, typer.Option(help="Shift length; negative for the other way.")]
 OtherGeneratorOption = Annotated[
     str | None,

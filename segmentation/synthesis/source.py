@@ -16,9 +16,9 @@ from toolkit.watch import SILENT, Watch
 
 @dataclass(frozen=True)
 class MaskSource:
-    """A generator, the shift along direction `index` (see MaskSynthesizer), a mask rule; latents (N, D), (N, L, D) or None.
+    """A generator, the shift along direction `index` (see MaskSynthesizer), a mask rule, latents or None.
 
-    `inputs` is how runs record them.
+    Latents are (N, D), or by layer (N, L, D). `inputs` is how runs record them.
     """
 
     generator: Generator
