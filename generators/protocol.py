@@ -135,6 +135,15 @@ class Layered(Protocol):
     num_layers: int
 
 
+@runtime_checkable
+class KnowsDirections(Protocol):
+    """A generator of whose latent space some directions are known without a search."""
+
+    def own_directions(self) -> dict[str, torch.Tensor]:
+        """Return the directions (D,) by name; empty where the latents have none."""
+        ...
+
+
 def layers_of(generator: Generator) -> int | None:
     """Return how many layers of a generator take a latent of their own; None where one latent is for all of it."""
     return generator.num_layers if isinstance(generator, Layered) else None
