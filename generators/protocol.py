@@ -12,6 +12,7 @@ from torch import nn
 
 from toolkit.errors import UserError
 from toolkit.files.writing import existing_file
+from toolkit.moves import Move
 from toolkit.streams import Stream
 from toolkit.untrusted.foreign import naming_others
 from toolkit.untrusted.text import guarded
@@ -45,12 +46,15 @@ class Latents:
         """Return the same latents on `device`."""
         return type(self)(self.z.to(device), None if self.y is None else self.y.to(device))
 
-    def shifted(self, shift: torch.Tensor) -> Self:
+    def shifted(self, shift: torch.Tensor | Move) -> Self:
         """Return z + shift with the same classes; shift (B, D) or (D,), or by layer (B, L, D) or (1, L, D).
 
-        Latents of one z for all layers are spread over them by a shift by layer.
+        Latents of one z for all layers are spread over them by a shift by layer. A move says itself how far (see
+        toolkit.moves).
         """
         z = self.z
+        if isinstance(shift, Move):
+            shift = shift.displacement(z)
         if shift.dim() == 3 and z.dim() == 2:
             z = z[:, None]
         if shift.dim() == 2 and z.dim() == 3:
@@ -134,7 +138,7 @@ class Layered(Protocol):
 
 
 def render_twins(
-    generate: Callable[[Latents], torch.Tensor], latents: Latents, *shifts: torch.Tensor
+    generate: Callable[[Latents], torch.Tensor], latents: Latents, *shifts: torch.Tensor | Move
 ) -> tuple[torch.Tensor, ...]:
     """Return images (B, 3, H, W) before, and after adding each of `shifts` (as in Latents.shifted), all in one batch.
 
