@@ -26,7 +26,7 @@ def walk_frames(
 ) -> list[np.ndarray]:
     """Return uint8 frames (H, W, 3) from -shift to +shift, a grid of all latents; masks by `rule` are outlined.
 
-    `opposite` (D,) is the shift that an opposed rule compares with.
+    `shift` is (D,), or by layer (1, L, D), and `opposite` likewise the shift that an opposed rule compares with.
     """
     placed, shift, opposite = latents.to(engine.device), shift.to(engine.device), opposite.to(engine.device)
     frames: list[np.ndarray] = []

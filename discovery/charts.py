@@ -24,12 +24,13 @@ def offsets(reach: float, count: int) -> torch.Tensor:
 
 
 def walk(vectors: torch.Tensor, reach: float, count: int) -> torch.Tensor:
-    """Return the shifts (M, 2 * count + 1, D) of walks along vectors (M, D)."""
-    return vectors[:, None] * offsets(reach, count).to(vectors.device)[:, None]
+    """Return the shifts (M, 2 * count + 1, D) of walks along vectors (M, D), or by layer along shifts (M, 1, L, D)."""
+    lengths = offsets(reach, count).to(vectors.device)
+    return vectors[:, None] * lengths[:, *[None] * (vectors.dim() - 1)]
 
 
 def frames(generator: Generator, latents: Latents, shifts: torch.Tensor) -> torch.Tensor:
-    """Return images (F, 3, H, W) of one latent (a row of `latents`) moved by each of shifts (F, D)."""
+    """Return images (F, 3, H, W) of one latent (a row of `latents`) moved by each of shifts (F, D), or (F, 1, L, D)."""
     return torch.cat([images for _, images in rendered(generator, every_shift(latents, shifts))])
 
 

@@ -118,11 +118,7 @@ def edit(
     _require_latents(latents)
     opened = as_directions(directions)
     shift = _shift(opened, direction, alpha)
-    if latents.z.shape[-1] != len(shift):
-        raise UserError(
-            f"the latents have {latents.z.shape[-1]} numbers, but the directions have {len(shift)}; use latents of "
-            f"{opened.generator}"
-        )
+    _require_latents_of(opened, latents)
     return latents.shifted(shift.to(latents.z))
 
 
@@ -184,6 +180,21 @@ def as_directions(directions: AnyDirections) -> DirectionSet:
 
 def _shift(directions: DirectionSet, direction: str | int | None, alpha: float | None) -> torch.Tensor:
     return directions.resolve(direction, alpha).vector
+
+
+def _require_latents_of(directions: DirectionSet, latents: Latents) -> None:
+    """Raise UserError where a set's directions do not fit latents: in how many numbers they have, or layers."""
+    width, length = latents.z.shape[-1], directions.vectors.shape[1]
+    if width != length:
+        raise UserError(
+            f"the latents have {width} numbers, but the directions have {length}; use latents of {directions.generator}"
+        )
+    own = None if directions.layers is None else directions.layers.shape[1]
+    if own is not None and latents.z.dim() == 3 and latents.z.shape[1] != own:
+        raise UserError(
+            f"the latents are of {latents.z.shape[1]} layers, but the directions of {own}; use latents of "
+            f"{directions.generator}"
+        )
 
 
 def _require_latents(latents: Latents) -> None:

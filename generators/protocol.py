@@ -2,7 +2,7 @@
 
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol, Self, runtime_checkable
 
@@ -10,9 +10,11 @@ import numpy as np
 import torch
 from torch import nn
 
-from toolkit.errors import UserError
+from toolkit.directions import DirectionSet
+from toolkit.errors import UserError, named
 from toolkit.files.writing import existing_file
 from toolkit.moves import Move
+from toolkit.shifts import read_layers
 from toolkit.streams import Stream
 from toolkit.untrusted.foreign import naming_others
 from toolkit.untrusted.text import guarded
@@ -39,12 +41,12 @@ class Latents:
         more = "" if self.y is None else ", with a class or noise each"
         return f"<Latents: {len(self)} of {self.z.shape[-1]} numbers{more}>"
 
-    def __getitem__(self, rows: slice | torch.Tensor) -> "Latents":
-        return Latents(self.z[rows], None if self.y is None else self.y[rows])
+    def __getitem__(self, rows: slice | torch.Tensor) -> Self:
+        return replace(self, z=self.z[rows], y=None if self.y is None else self.y[rows])
 
     def to(self, device: torch.device) -> Self:
         """Return the same latents on `device`."""
-        return type(self)(self.z.to(device), None if self.y is None else self.y.to(device))
+        return replace(self, z=self.z.to(device), y=None if self.y is None else self.y.to(device))
 
     def shifted(self, shift: torch.Tensor | Move) -> Self:
         """Return z + shift with the same classes; shift (B, D) or (D,), or by layer (B, L, D) or (1, L, D).
@@ -59,12 +61,12 @@ class Latents:
             z = z[:, None]
         if shift.dim() == 2 and z.dim() == 3:
             shift = shift[:, None]
-        return type(self)(z + shift, self.y)
+        return replace(self, z=z + shift)
 
     def layered(self, num_layers: int) -> Self:
         """Return the same latents with one z for each layer, z (B, L, D)."""
         z = self.z if self.z.dim() == 3 else self.z[:, None].expand(-1, num_layers, -1)
-        return type(self)(z, self.y)
+        return replace(self, z=z)
 
     @staticmethod
     def cat(parts: "list[Latents]") -> "Latents":
@@ -135,6 +137,36 @@ class Layered(Protocol):
     """
 
     num_layers: int
+
+
+def layers_of(generator: Generator) -> int | None:
+    """Return how many layers of a generator take a latent of their own; None where one latent is for all of it."""
+    return generator.num_layers if isinstance(generator, Layered) else None
+
+
+def layers_named(text: str, generator: Generator) -> torch.Tensor | None:
+    """Return which layers (L,) of a generator a text such as `0-3,7` names, None for all of them.
+
+    UserError where it has none.
+    """
+    count = layers_of(generator)
+    if count is None:
+        raise UserError(
+            f"{named('layers')} is {text!r}, but {generator.name} takes no latent for each layer, as style-based "
+            "generators do; omit it"
+        )
+    return read_layers(text, count)
+
+
+def fitting(directions: DirectionSet, generator: Generator, layers: str | None = None) -> DirectionSet:
+    """Return a set for a generator, its directions moving the layers that are named, or, for None, those they moved.
+
+    UserError where the generator has another latent space than the set's, or not these layers.
+    """
+    if layers is not None:
+        directions = directions.moving(layers_named(layers, generator))
+    directions.require_dim(generator.latent_dim, generator.name, layers_of(generator))
+    return directions
 
 
 def render_twins(

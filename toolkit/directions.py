@@ -2,7 +2,6 @@
 
 import io
 import os
-from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -15,8 +14,8 @@ from toolkit.files.artefacts import load_artefact, load_pickled, save_artefact
 from toolkit.files.shipped import file_named
 from toolkit.files.writing import write_bytes
 from toolkit.provenance import GeneratorSource
-from toolkit.shifts import SHORTEST, Shift, finite_length
-from toolkit.untrusted.printable import is_printable
+from toolkit.shifts import SHORTEST, Shift, at_layers, finite_length, require_layers
+from toolkit.untrusted.direction_card import require_described
 from toolkit.untrusted.text import whole_number
 from toolkit.warps import Warps
 
@@ -49,8 +48,9 @@ class DirectionSet:
     """K directions of one generator's latent space.
 
     vectors (K, D) float32 of unit length; names, one a direction; `scores` holds named columns of K numbers;
-    `choice` is what `toolkit pick` chose, or None; `card` says how the set was made; `warps`, K or None, are what walks
-    follow where they are curved, `vectors` then their ways from the origin.
+    `choice` is what `toolkit pick` chose, or None; `card` says how the set was made; `layers` (K, L) bool says which
+    of a generator's L layers each direction moves, None where each moves all of them alike; `warps`, K or None, are
+    what walks follow where they are curved, `vectors` then their ways from the origin.
     """
 
     vectors: torch.Tensor
@@ -60,6 +60,7 @@ class DirectionSet:
     scores: dict[str, list[float]] = field(default_factory=dict)
     choice: Choice | None = None
     card: dict[str, Any] = field(default_factory=dict)
+    layers: torch.Tensor | None = None
     warps: Warps | None = None
 
     def __post_init__(self) -> None:
@@ -81,6 +82,8 @@ class DirectionSet:
         for index in chosen:
             if not 0 <= index < len(vectors):
                 raise UserError(f"direction {index} is chosen, but there are {len(vectors)}; pick again")
+        if self.layers is not None:
+            object.__setattr__(self, "layers", require_layers(self.layers, len(vectors)))
         if self.warps is not None and self.warps.centres[:, 0].shape != vectors.shape:
             raise UserError(f"warps {list(self.warps.centres.shape)} are not those of directions {list(vectors.shape)}")
 
@@ -121,9 +124,32 @@ class DirectionSet:
         shown = ", ".join(self.names[:6]) + (" ..." if len(self) > 6 else "")
         raise UserError(f"no direction {text!r}; there are {len(self)}: 0 to {len(self) - 1}, or by name {shown}")
 
+    @property
+    def units(self) -> torch.Tensor:
+        """Return the shifts of length 1 along all directions: (K, D), or by layer (K, 1, L, D)."""
+        return self.vectors if self.layers is None else at_layers(self.vectors, self.layers)[:, None]
+
     def shift(self, index: int, alpha: float) -> torch.Tensor:
-        """Return the latent shift (D,), `alpha` long, along direction `index`."""
-        return self.vectors[index] * alpha
+        """Return the latent shift (D,), `alpha` long, along direction `index`; by layer (1, L, D), 0 in all others."""
+        shift = self.vectors[index] * alpha
+        return shift if self.layers is None else at_layers(shift, self.layers[index])[None]
+
+    def moving(self, layers: torch.Tensor | None, index: int | None = None) -> "DirectionSet":
+        """Return the set whose directions, or the one of `index`, move `layers` (L,) alone, or all (None)."""
+        if index is None:
+            return replace(self, layers=None if layers is None else layers.expand(len(self), -1))
+        before = layers if self.layers is None else self.layers
+        if before is None:
+            return self
+        moved = torch.ones(len(self), before.shape[-1], dtype=torch.bool) if self.layers is None else before.clone()
+        moved[index] = True if layers is None else layers
+        return replace(self, layers=None if moved.all() else moved)
+
+    def is_as(self, other: "DirectionSet") -> bool:
+        """Return whether both sets hold the same directions, moving the same layers."""
+        if self.layers is None or other.layers is None:
+            return self.layers is other.layers and torch.equal(self.vectors, other.vectors)
+        return torch.equal(self.vectors, other.vectors) and torch.equal(self.layers, other.layers)
 
     def chosen(self) -> Choice:
         """Return the choice; UserError before `toolkit pick` ran."""
@@ -135,12 +161,12 @@ class DirectionSet:
         return self.choice
 
     def chosen_shift(self) -> torch.Tensor:
-        """Return the shift (D,) of the chosen direction, sign and length; UserError before `toolkit pick` ran."""
+        """Return the shift along the chosen direction, sign and length; UserError before `toolkit pick` ran."""
         choice = self.chosen()
         return self.shift(choice.index, choice.sign * choice.alpha)
 
     def opposite_shift(self, index: int, alpha: float) -> torch.Tensor:
-        """Return the shift (D,) against the one of `alpha` along `index`: the chosen opposite's, or that backwards."""
+        """Return the shift against the one of `alpha` along `index`: the chosen opposite's, or that backwards."""
         choice = self.choice
         if choice is None or choice.opposite is None or (index, alpha > 0) != (choice.index, choice.sign > 0):
             return self.shift(index, -alpha)
@@ -166,8 +192,9 @@ class DirectionSet:
             "scores": self.scores,
             "choice": choice,
         }
+        layers = {} if self.layers is None else {"layers": self.layers}
         warps = {} if self.warps is None else self.warps.tensors()
-        save_artefact(path, KIND, {"vectors": self.vectors, **warps}, card)
+        save_artefact(path, KIND, {"vectors": self.vectors, **layers, **warps}, card)
 
     @classmethod
     def load(cls, path: Path) -> "DirectionSet":
@@ -178,11 +205,11 @@ class DirectionSet:
         try:
             vectors, choice = tensors["vectors"], card.pop("choice")
             made = [card.pop(key) for key in ("generator", "method", "names", "scores")]
-            _require_described(made, len(vectors) if vectors.dim() else 0, card)
+            require_described(made, len(vectors) if vectors.dim() else 0, card)
             generator, method, names, scores = made
             picked = None if choice is None else _require_choice(Choice(**choice))
-            warps = Warps.of(tensors)
-            return cls(vectors, generator, method, tuple(names), scores, picked, card, warps)
+            layers, warps = tensors.get("layers"), Warps.of(tensors)
+            return cls(vectors, generator, method, tuple(names), scores, picked, card, layers, warps)
         except (KeyError, TypeError) as error:
             raise UserError(f"{path} lacks parts of a direction set ({error}); discover again") from error
 
@@ -208,48 +235,22 @@ class DirectionSet:
         rule = choice.mask_rule if choice is not None and choice.index == index else None
         return Shift(index, self.names[index], alpha, self.shift(index, alpha), self.opposite_shift(index, alpha), rule)
 
-    def require_dim(self, latent_dim: int, generator: str) -> None:
-        """Raise UserError when the set belongs to a latent space of another size."""
+    def require_dim(self, latent_dim: int, generator: str, num_layers: int | None = None) -> None:
+        """Raise UserError when the set belongs to a latent space of another size, or moves layers that are not there.
+
+        `num_layers` of the generator is None where it takes one latent for all of itself.
+        """
         if self.vectors.shape[1] != latent_dim:
             raise UserError(
                 f"directions of {self.generator} have {self.vectors.shape[1]} numbers, but the latents of {generator} "
                 f"have {latent_dim}; use the generator they were found on"
             )
-
-
-def _require_described(made: list[Any], count: int, card: Mapping[str, Any]) -> None:
-    """Raise TypeError unless what a file says of its `count` directions is of the types that are written.
-
-    `made` are generator, method, names and scores, `card` is all else.
-    """
-    generator, method, names, scores = made
-    wrong = {
-        "generator": not isinstance(generator, str),
-        "method": not isinstance(method, str),
-        "names": not (isinstance(names, list) and all(isinstance(n, str) and is_printable(n) for n in names)),
-        "scores": not (isinstance(scores, dict) and all(_are_figures(column, count) for column in scores.values())),
-        "step": type(card.get("step", 0)) is not int,
-        "source": not all(isinstance(value, str) for value in _table(card, "source").values()),
-        "settings": not _are_settings(_table(card, "settings")),
-        "published": not isinstance(_table(card, "published").get("gan_type", ""), str),
-    }
-    for name in (name for name, is_wrong in wrong.items() if is_wrong):
-        raise TypeError(f"its {name} cannot be read")
-
-
-def _table(card: Mapping[str, Any], key: str) -> dict[str, Any]:
-    table = card.get(key, {})
-    if not isinstance(table, dict):
-        raise TypeError(f"its {key} is no table")
-    return table
-
-
-def _are_figures(column: Any, count: int) -> bool:
-    return isinstance(column, list) and len(column) == count and all(type(one) in (int, float) for one in column)
-
-
-def _are_settings(settings: Mapping[str, Any]) -> bool:
-    return all(isinstance(value, str | int | float | None) for value in settings.values())
+        if self.layers is not None and self.layers.shape[1] != num_layers:
+            there = "has none of its own" if num_layers is None else f"has {num_layers}"
+            raise UserError(
+                f"directions of {self.generator} move some of {self.layers.shape[1]} layers, but {generator} {there}; "
+                "use the generator they were found on"
+            )
 
 
 def _require_choice(choice: Choice) -> Choice:

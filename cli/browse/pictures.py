@@ -32,7 +32,10 @@ _ANIMATED_FRAMES, _ANIMATED_RATE = 16, 12.0  # of one way; frames a second
 
 
 class Edit(NamedTuple):
-    """The sum of shifts along directions, (D,), and the one against it, which an opposed mask rule compares with."""
+    """The sum of shifts along directions, (D,) or by layer (1, L, D), and the one against it.
+
+    An opposed mask rule compares with the latter.
+    """
 
     forth: torch.Tensor
     back: torch.Tensor
@@ -64,7 +67,7 @@ class Pictures:
 
     def strip(self, directions: DirectionSet, index: int, reach: float, start: Start) -> bytes:
         """Return one row of frames along direction `index`, from -reach to reach, without gaps, as WebP."""
-        shifts = walk(directions.vectors[index][None], reach, FRAMES_A_SIDE)[0].to(self._engine.device)
+        shifts = walk(directions.units[index][None], reach, FRAMES_A_SIDE)[0].to(self._engine.device)
         with self._engine.autocast():
             images = frames(self._generator, self._latents(start), shifts).float()
         side = min(_STRIP_SIDE, max(images.shape[-2:]))

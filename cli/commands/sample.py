@@ -118,9 +118,10 @@ def sample(
 def _shift(directions: Path, direction: str | None, alpha: float | None, generator: "Generator") -> "torch.Tensor":
     """Return the shift (D,) along a direction of a set, or along the one chosen there."""
     from discovery.opening import open_directions
+    from generators.protocol import fitting
 
     opened = open_directions(directions)
-    opened.require_dim(generator.latent_dim, generator.name)
+    fitting(opened, generator)
     return opened.resolve(direction, alpha).vector
 
 

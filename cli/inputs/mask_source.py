@@ -21,10 +21,11 @@ def open_source(
     """Return what the flags of these names mean, on the CPU; UserError where they do not go together."""
     from cli.inputs.sources import named_or_recorded
     from discovery.opening import open_directions
+    from generators.protocol import fitting
     from segmentation.synthesis.source import MaskSource
 
     opened = open_directions(directions)
     shift = opened.resolve(direction, alpha)
     gan, inputs = named_or_recorded(generator, weights, opened.origin)
-    opened.require_dim(gan.latent_dim, gan.name)
+    fitting(opened, gan)
     return MaskSource.along(shift, gan, inputs, mask_rule, embeddings, terminal)

@@ -32,10 +32,12 @@ def generator_of(
 ) -> "tuple[Generator, dict[str, str]]":
     """Return the generator a direction set was found on, or the one named instead, and what runs record about it.
 
-    UserError when the set's latent space has another size.
+    UserError when the set's latent space has another size, or it moves layers that the generator has not.
     """
+    from generators.protocol import fitting
+
     generator, inputs = named_or_recorded(name, weights, directions.origin)
-    directions.require_dim(generator.latent_dim, generator.name)
+    fitting(directions, generator)
     return generator, inputs
 
 

@@ -99,7 +99,7 @@ class DiscoveryRun(Work[Resumable, Step]):
         if own is not None:
             return own
         with torch.no_grad():
-            return walk(directions.vectors.to(self.engine.device), self.search.reach, FRAMES_A_SIDE)
+            return walk(directions.units.to(self.engine.device), self.search.reach, FRAMES_A_SIDE)
 
 
 def discover_into(

@@ -67,7 +67,7 @@ class PickFile:
         """Return the file of a copy of `directions` in the folder `out`; UserError where that holds something else."""
         # The set is written last: the other files alone are of a command that was killed.
         path, others = out / "directions.safetensors", holdings(out, but=_BESIDE)
-        ours = others == [path.name] and torch.equal(DirectionSet.load(path).vectors, directions.vectors)
+        ours = others == [path.name] and DirectionSet.load(path).is_as(directions)
         if others and not ours:
             raise UserError(f"{out} holds files already; choose an empty or new {named('out')}")
         writable_folder(out)
@@ -78,7 +78,7 @@ class PickFile:
         if not self.is_copy or not self.path.exists():
             return
         there = DirectionSet.load(self.path)
-        same = torch.equal(there.vectors, chosen.vectors) and all(
+        same = there.is_as(chosen) and all(
             getattr(there, name) == getattr(chosen, name)
             for name in ("generator", "method", "names", "scores", "choice")
         )

@@ -20,6 +20,5 @@ def rendered(generator: Generator, latents: Latents) -> Iterator[tuple[slice, to
 
 
 def every_shift(latents: Latents, shifts: torch.Tensor) -> Latents:
-    """Return M * N latents: all N of `latents` moved by the first of shifts (M, D), then by the next."""
-    z = (latents.z[None] + shifts[:, None]).flatten(0, 1)
-    return Latents(z, None if latents.y is None else latents.y.repeat(len(shifts)))
+    """Return M * N latents: all N of `latents` moved by the first of shifts (M, D), (M, 1, L, D), then by the next."""
+    return Latents.cat([latents.shifted(shift) for shift in shifts])

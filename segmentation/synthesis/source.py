@@ -16,7 +16,7 @@ from toolkit.watch import SILENT, Watch
 
 @dataclass(frozen=True)
 class MaskSource:
-    """A generator, the shift (D,) or (2, D) of direction `index`, a mask rule, latents (N, D) or None.
+    """A generator, the shift along direction `index` (see MaskSynthesizer), a mask rule, latents (N, D) or None.
 
     `inputs` is how runs record them.
     """

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 import torch
 
-from generators.protocol import Generator, Latents, render_twins
+from generators.protocol import Generator, Latents, layers_of, render_twins
 from segmentation.unet.settings import SegmentationSettings
 from toolkit.compute.batches import even_slices
 from toolkit.compute.engine import Engine
@@ -138,8 +138,9 @@ class MaskSynthesizer:
     """Batches of images with masks: latents drawn, rendered twice, masked, filtered and refilled.
 
     Accepted samples come in the order of their latents and none is thrown away, so sample i of a seed is the
-    same whatever the batch size. `shift` (D,) decides the device; as (2, D) it holds the shift towards light and the
-    one towards dark, for the rule light-dark, which otherwise takes -`shift` for the latter.
+    same whatever the batch size. `shift` (D,), or by layer (1, L, D), decides the device; as (2, D) or (2, 1, L, D) it
+    holds the shift towards light and the one towards dark, for the rule light-dark, which otherwise takes -`shift` for
+    the latter.
     The processes of the `engine` render some rows each, `micro_batch` latents of the settings at a time, and get them
     all. With a bf16 `engine` the images are rendered in it: on flowers64 0.2 % of the mask pixels then differ by the
     rule mean_thr, 0.6 % by lighting.
@@ -154,7 +155,8 @@ class MaskSynthesizer:
         name: str = "synthesis",
         engine: Engine | None = None,
     ) -> None:
-        if shift.shape not in ((generator.latent_dim,), (2, generator.latent_dim)):
+        one = (layers_of(generator) or 0, generator.latent_dim)
+        if shift.shape not in ((one[1],), (2, one[1]), (1, *one), (2, 1, *one)):
             raise UserError(
                 f"the shift has shape {list(shift.shape)}, but latents of {generator.name} have "
                 f"{generator.latent_dim} numbers; use a direction of this generator"
@@ -166,7 +168,7 @@ class MaskSynthesizer:
         self.engine = engine or Engine(shift.device, bf16=False)
         self._generate = self.engine.fast(generator.__call__)
         self.rule = MASK_RULES[settings.mask_rule or DEFAULT_RULE]
-        light, dark = shift if shift.dim() == 2 else (shift, -shift)
+        light, dark = shift if shift.dim() in (2, 4) else (shift, -shift)
         self._shifts = (light, dark) if self.rule.opposed else (light,)
         self.stream = Stream(settings.seed, name)
         self._kept: SyntheticBatch | None = None

@@ -24,7 +24,7 @@ Measure = Callable[[UNet], dict[str, float]]
 
 @dataclass
 class SegmentationRun(Work[SegmentationState, SegmentationStep]):
-    """A training along `shift` (D,) or (2, D) of a generator, into segmenter.safetensors and synthetic.png.
+    """A training along `shift` (see MaskSynthesizer) of a generator, into segmenter.safetensors and synthetic.png.
 
     `measure` gives figures of the network on photos, where there are any.
     """
