@@ -188,7 +188,8 @@ class StyledGenerator:
         """Return the weights (M_i, D) that read the latent: in W one modulation a layer, in Z the first layer."""
         if self.space == "w":
             return self.network.modulations()
-        return [next(weight for name, weight in self.network.mapping.named_buffers() if name.endswith("weight"))]
+        weight = next(weight for name, weight in self.network.mapping.named_buffers() if name.endswith("weight"))
+        return [weight[:, : self.network.latent_dim]]  # behind z stands the class
 
     @property
     def drawing_layers(self) -> torch.Tensor | None:
