@@ -21,6 +21,7 @@ from toolkit.compute.engine import Engine, choose_engine
 from toolkit.directions import DirectionSet
 from toolkit.errors import UserError
 from toolkit.files.writing import writable_file
+from toolkit.moves import AnyShift
 from toolkit.pictures.animation import ENDINGS, write_animation
 from toolkit.pictures.photos import write_picture
 from toolkit.pictures.pixels import grid, resized_to, to_bytes
@@ -119,7 +120,7 @@ def edit(
     opened = as_directions(directions)
     shift = _shift(opened, direction, alpha)
     _require_latents_of(opened, latents)
-    return latents.shifted(shift.to(latents.z))
+    return latents.shifted(shift.to(latents.z.device))
 
 
 def render(
@@ -163,7 +164,7 @@ def render(
     watch = watch_of(progress)
     walk = np.stack(
         [
-            _images(gan, latents.shifted((shift * position).to(latents.z)), size, engine)
+            _images(gan, latents.shifted((shift * position).to(latents.z.device)), size, engine)
             for position in watch.over(positions, "rendering", "frames")
         ]
     )
@@ -178,7 +179,7 @@ def as_directions(directions: AnyDirections) -> DirectionSet:
     return directions if isinstance(directions, DirectionSet) else open_directions(directions)
 
 
-def _shift(directions: DirectionSet, direction: str | int | None, alpha: float | None) -> torch.Tensor:
+def _shift(directions: DirectionSet, direction: str | int | None, alpha: float | None) -> AnyShift:
     return directions.resolve(direction, alpha).vector
 
 

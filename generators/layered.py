@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from generators.protocol import Generator, Inspectable, Latents, image_shape, layers_named
-from toolkit.moves import Move
+from toolkit.moves import AnyShift
 from toolkit.shifts import at_layers, layers_text
 from toolkit.streams import Stream
 
@@ -18,7 +18,7 @@ class LatentsAtLayers(Latents):
 
     layers: torch.Tensor = field(kw_only=True)
 
-    def shifted(self, shift: torch.Tensor | Move) -> Self:
+    def shifted(self, shift: AnyShift) -> Self:
         """Return z + shift at these layers with the same classes; a shift by layer, and a move, as they are."""
         if isinstance(shift, torch.Tensor) and shift.dim() < 3:
             shift = at_layers(shift.reshape(-1, shift.shape[-1]), self.layers)

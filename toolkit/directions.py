@@ -13,6 +13,7 @@ from toolkit.errors import UserError, named
 from toolkit.files.artefacts import load_artefact, load_pickled, save_artefact
 from toolkit.files.shipped import file_named
 from toolkit.files.writing import write_bytes
+from toolkit.moves import AnyShift, Curve
 from toolkit.provenance import GeneratorSource
 from toolkit.shifts import SHORTEST, Shift, at_layers, finite_length, require_layers
 from toolkit.untrusted.direction_card import require_described
@@ -129,10 +130,21 @@ class DirectionSet:
         """Return the shifts of length 1 along all directions: (K, D), or by layer (K, 1, L, D)."""
         return self.vectors if self.layers is None else at_layers(self.vectors, self.layers)[:, None]
 
-    def shift(self, index: int, alpha: float) -> torch.Tensor:
-        """Return the latent shift (D,), `alpha` long, along direction `index`; by layer (1, L, D), 0 in all others."""
+    def shift(self, index: int, alpha: float) -> AnyShift:
+        """Return the latent shift (D,), `alpha` long, along direction `index`; by layer (1, L, D), 0 in all others.
+
+        Along a curved direction it is a move.
+        """
+        layers = None if self.layers is None else self.layers[index]
+        if self.warps is not None:
+            return Curve(alpha, layers, self.warps[index])
         shift = self.vectors[index] * alpha
-        return shift if self.layers is None else at_layers(shift, self.layers[index])[None]
+        return shift if layers is None else at_layers(shift, layers)[None]
+
+    @property
+    def is_curved(self) -> bool:
+        """Return whether walks along the directions are curved (see toolkit.warps)."""
+        return self.warps is not None
 
     def moving(self, layers: torch.Tensor | None, index: int | None = None) -> "DirectionSet":
         """Return the set whose directions, or the one of `index`, move `layers` (L,) alone, or all (None)."""
@@ -148,8 +160,10 @@ class DirectionSet:
     def is_as(self, other: "DirectionSet") -> bool:
         """Return whether both sets hold the same directions, moving the same layers."""
         if self.layers is None or other.layers is None:
-            return self.layers is other.layers and torch.equal(self.vectors, other.vectors)
-        return torch.equal(self.vectors, other.vectors) and torch.equal(self.layers, other.layers)
+            same = self.layers is other.layers
+        else:
+            same = torch.equal(self.layers, other.layers)
+        return same and torch.equal(self.vectors, other.vectors) and self.is_curved == other.is_curved
 
     def chosen(self) -> Choice:
         """Return the choice; UserError before `toolkit pick` ran."""
@@ -160,12 +174,12 @@ class DirectionSet:
             )
         return self.choice
 
-    def chosen_shift(self) -> torch.Tensor:
+    def chosen_shift(self) -> AnyShift:
         """Return the shift along the chosen direction, sign and length; UserError before `toolkit pick` ran."""
         choice = self.chosen()
         return self.shift(choice.index, choice.sign * choice.alpha)
 
-    def opposite_shift(self, index: int, alpha: float) -> torch.Tensor:
+    def opposite_shift(self, index: int, alpha: float) -> AnyShift:
         """Return the shift against the one of `alpha` along `index`: the chosen opposite's, or that backwards."""
         choice = self.choice
         if choice is None or choice.opposite is None or (index, alpha > 0) != (choice.index, choice.sign > 0):

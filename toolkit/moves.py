@@ -5,6 +5,7 @@ They stand wherever a shift of fixed numbers does that is scaled, turned round, 
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Self
 
@@ -28,6 +29,16 @@ class Move(ABC):
     def tensors(self) -> list[torch.Tensor]:
         """Return the numbers that say which move it is."""
 
+    @property
+    @abstractmethod
+    def latent_dim(self) -> int:
+        """Return how many numbers the latents it moves have."""
+
+    @property
+    @abstractmethod
+    def device(self) -> torch.device:
+        """Return the device it is on, which is that of the latents it moves."""
+
     @abstractmethod
     def to(self, device: torch.device) -> Self:
         """Return the same move on a device."""
@@ -39,12 +50,47 @@ class Move(ABC):
         return self * -1.0
 
 
+AnyShift = torch.Tensor | Move  # numbers that are the same for all latents, (D,) or by layer (1, L, D), or a move
+
+
+def moved(z: torch.Tensor, shift: AnyShift) -> torch.Tensor:
+    """Return latents z (B, D) or (B, L, D) after a shift (see generators.protocol.Latents.shifted)."""
+    if isinstance(shift, Move):
+        shift = shift.displacement(z)
+    if shift.dim() == 3 and z.dim() == 2:
+        z = z[:, None]
+    if shift.dim() == 2 and z.dim() == 3:
+        shift = shift[:, None]
+    return z + shift
+
+
+def together(shifts: Sequence[AnyShift]) -> AnyShift:
+    """Return several shifts as one: their sum, or, where there are moves, one after another."""
+    plain = [shift for shift in shifts if isinstance(shift, torch.Tensor)]
+    return torch.stack(plain).sum(dim=0) if len(plain) == len(shifts) else _Together(tuple(shifts))
+
+
 @dataclass(frozen=True)
 class _LayeredMove(Move):
     """A move of signed length `alpha`, at the layers alone where `layers` (L,) is true, None for all."""
 
     alpha: float
     layers: torch.Tensor | None
+
+    @property
+    @abstractmethod
+    def numbers(self) -> torch.Tensor:
+        """Return numbers (..., D) on its device."""
+
+    @property
+    def latent_dim(self) -> int:
+        """Return how many numbers the latents it moves have."""
+        return self.numbers.shape[-1]
+
+    @property
+    def device(self) -> torch.device:
+        """Return the device it is on, which is that of the latents it moves."""
+        return self.numbers.device
 
     def __mul__(self, share: float) -> Self:
         return replace(self, alpha=self.alpha * share)
@@ -71,6 +117,11 @@ class Curve(_LayeredMove):
 
     warp: Warp
 
+    @property
+    def numbers(self) -> torch.Tensor:
+        """Return numbers (..., D) on its device."""
+        return self.warp.centres
+
     def everywhere(self, z: torch.Tensor) -> torch.Tensor:
         """Return where the curve leads from z (..., D), less z."""
         return self.warp.walked(z, self.alpha) - z
@@ -95,6 +146,11 @@ class Centred(_LayeredMove):
     unit: torch.Tensor
     centre: float
 
+    @property
+    def numbers(self) -> torch.Tensor:
+        """Return numbers (..., D) on its device."""
+        return self.unit
+
     def everywhere(self, z: torch.Tensor) -> torch.Tensor:
         """Return what brings z (..., D) to `centre` + `alpha` along the unit vector."""
         unit = self.unit.to(z)
@@ -107,3 +163,39 @@ class Centred(_LayeredMove):
     def to(self, device: torch.device) -> Self:
         """Return the same move on a device."""
         return replace(self, unit=self.unit.to(device))
+
+
+@dataclass(frozen=True)
+class _Together(Move):
+    """Shifts of which each begins where the one before it has led."""
+
+    parts: tuple[AnyShift, ...]
+
+    @property
+    def latent_dim(self) -> int:
+        """Return how many numbers the latents it moves have."""
+        first = self.parts[0]
+        return first.latent_dim if isinstance(first, Move) else first.shape[-1]
+
+    @property
+    def device(self) -> torch.device:
+        """Return the device it is on, which is that of the latents it moves."""
+        return self.parts[0].device
+
+    def displacement(self, z: torch.Tensor) -> torch.Tensor:
+        """Return what is added to latents z (B, D) or (B, L, D): (B, D), or by layer (B, L, D)."""
+        end = z
+        for part in self.parts:
+            end = moved(end, part)
+        return end - (z[:, None] if end.dim() > z.dim() else z)
+
+    def __mul__(self, share: float) -> "_Together":
+        return _Together(tuple(part * share for part in self.parts))
+
+    def tensors(self) -> list[torch.Tensor]:
+        """Return the numbers that say which move it is."""
+        return [tensor for part in self.parts for tensor in (part.tensors() if isinstance(part, Move) else [part])]
+
+    def to(self, device: torch.device) -> Self:
+        """Return the same move on a device."""
+        return replace(self, parts=tuple(part.to(device) for part in self.parts))

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     import torch
 
     from generators.protocol import Generator
+    from toolkit.moves import AnyShift
 
 
 @listed_in(
@@ -115,8 +116,8 @@ def sample(
     console.print(f"next: {discover_command(*generator_words(generator, weights))}")
 
 
-def _shift(directions: Path, direction: str | None, alpha: float | None, generator: "Generator") -> "torch.Tensor":
-    """Return the shift (D,) along a direction of a set, or along the one chosen there."""
+def _shift(directions: Path, direction: str | None, alpha: float | None, generator: "Generator") -> "AnyShift":
+    """Return the shift along a direction of a set, or along the one chosen there."""
     from discovery.opening import open_directions
     from generators.protocol import fitting
 
