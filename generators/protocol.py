@@ -162,6 +162,15 @@ def fitting(directions: DirectionSet, generator: Generator, layers: str | None =
     return directions
 
 
+@runtime_checkable
+class KnowsDirections(Protocol):
+    """A generator of whose latent space some directions are known without a search."""
+
+    def own_directions(self) -> dict[str, torch.Tensor]:
+        """Return the directions (D,) by name; empty where the latents have none."""
+        ...
+
+
 def render_twins(
     generate: Callable[[Latents], torch.Tensor], latents: Latents, *shifts: AnyShift
 ) -> tuple[torch.Tensor, ...]:
