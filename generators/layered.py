@@ -1,6 +1,6 @@
 """Layers of a generator that takes a latent for each: which of them directions move, and latents mixed of two."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Self
 
 import torch
@@ -17,6 +17,10 @@ class LatentsAtLayers(Latents):
     """Latents of which a shift (D,) or (B, D) moves the layers alone where `layers` (L,) is true."""
 
     layers: torch.Tensor = field(kw_only=True)
+
+    def to(self, device: torch.device) -> Self:
+        """Return the same latents on `device`."""
+        return replace(super().to(device), layers=self.layers.to(device))
 
     def shifted(self, shift: AnyShift) -> Self:
         """Return z + shift at these layers with the same classes; a shift by layer, and a move, as they are."""

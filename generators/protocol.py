@@ -151,13 +151,16 @@ def layers_named(text: str, generator: Generator) -> torch.Tensor | None:
     return read_layers(text, count)
 
 
-def fitting(directions: DirectionSet, generator: Generator, layers: str | None = None) -> DirectionSet:
-    """Return a set for a generator, its directions moving the layers that are named, or, for None, those they moved.
+def fitting(
+    directions: DirectionSet, generator: Generator, layers: str | None = None, index: int | None = None
+) -> DirectionSet:
+    """Return a set for a generator, its directions, or the one of `index`, moving the layers that are named.
 
-    UserError where the generator has another latent space than the set's, or not these layers.
+    For None they move those that they did. UserError where the generator has another latent space than the set's, or
+    not these layers.
     """
     if layers is not None:
-        directions = directions.moving(layers_named(layers, generator))
+        directions = directions.moving(layers_named(layers, generator), index)
     directions.require_dim(generator.latent_dim, generator.name, layers_of(generator))
     return directions
 
@@ -182,15 +185,17 @@ def render_twins(
     return images.chunk(1 + len(shifts))
 
 
-def load_latents(path: Path, latent_dim: int) -> torch.Tensor:
-    """Return the latents (N, D) float32 in a `.npy` file.
+def load_latents(path: Path, latent_dim: int, num_layers: int | None = None) -> torch.Tensor:
+    """Return the latents (N, D) float32 in a `.npy` file, or by layer (N, L, D), of a generator of `num_layers`.
 
-    UserError when it is missing, no array, of another shape than (N, latent_dim), empty or not finite.
+    UserError when it is missing, no array, of another shape than these, empty or not finite.
     """
     array = _mapped(existing_file(path, "latents file (.npy)"))
-    if not isinstance(array, np.ndarray) or array.ndim != 2 or array.shape[1] != latent_dim or not len(array):
+    shapes = [(latent_dim,), *([] if num_layers is None else [(num_layers, latent_dim)])]
+    if not isinstance(array, np.ndarray) or not array.ndim or array.shape[1:] not in shapes or not len(array):
         shape = getattr(array, "shape", "several arrays")
-        raise UserError(f"{path} has shape {shape}, but latents of shape (N, {latent_dim}) are needed")
+        needed = " or ".join(f"(N, {', '.join(map(str, one))})" for one in shapes)
+        raise UserError(f"{path} has shape {shape}, but latents of shape {needed} are needed")
     real = np.issubdtype(array.dtype, np.floating) or np.issubdtype(array.dtype, np.integer)
     with np.errstate(over="ignore"):
         array = array.astype(np.float32) if real else np.full(1, np.nan)

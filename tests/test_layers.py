@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from golden_fill_stylegan2 import fill_stylegan2
@@ -20,14 +21,15 @@ from discovery.originals.writing import networks_of
 from discovery.picking.picker import best_of_each, judged_latents, with_operator_scores
 from discovery.picking.picking import judged
 from discovery.settings import PickSettings
+from generators.chosen_latents import latents_in_file
 from generators.layered import seen_at
-from generators.protocol import Inspectable, Latents, fitting
+from generators.protocol import Inspectable, Latents, fitting, load_latents
 from generators.published.stylegan2.layout import StyleGAN2Shape, published_shapes
 from generators.published.stylegan2.network import StyleGAN2Network
 from generators.scene import SceneGenerator
 from generators.styled import StyledGenerator
 from segmentation.synthesis.source import MaskSource
-from segmentation.synthesis.synthesizer import MaskSynthesizer, PriorSource
+from segmentation.synthesis.synthesizer import EmbeddingSource, MaskSynthesizer, PriorSource
 from segmentation.unet.settings import SegmentationSettings
 from toolkit.compute.engine import Engine
 from toolkit.directions import Choice, DirectionSet
@@ -275,3 +277,39 @@ def test_the_originals_files_hold_no_layers():
     assert "which the original's files cannot say; move all with toolkit pick SET --layers all" in refusal(
         networks_of, layered(), None
     )
+
+
+def test_latents_by_layer_come_from_files(generator, tmp_path):
+    w = Stream(3, "w-plus").normal(4, LAYERS * 8).view(4, LAYERS, 8)
+    np.save(tmp_path / "w.npy", w.numpy())
+    assert torch.equal(load_latents(tmp_path / "w.npy", 8, LAYERS), w)
+    assert torch.equal(latents_in_file(f"{tmp_path / 'w.npy'}:1,3", generator, Stream(0, "x")).z, w[[1, 3]])
+    np.save(tmp_path / "plain.npy", w[:, 0].numpy())
+    assert torch.equal(latents_in_file(str(tmp_path / "plain.npy"), generator, Stream(0, "x")).z, w[:, 0])
+    made = layered(choice=Choice(0, 1, 4.0))
+    source = MaskSource.along(made.resolve(), generator, {}, "lighting", tmp_path / "w.npy")
+    assert torch.equal(source.latents, w)
+
+
+def test_latents_of_other_layers_are_refused_in_a_line(generator, tmp_path):
+    np.save(tmp_path / "w.npy", np.zeros((4, 6, 8), np.float32))
+    needed = "has shape (4, 6, 8), but latents of shape (N, 8) or (N, 8, 8) are needed"
+    assert needed in refusal(latents_in_file, str(tmp_path / "w.npy"), generator, Stream(0, "x"))
+    made = layered(choice=Choice(0, 1, 4.0))
+    assert needed in refusal(MaskSource.along, made.resolve(), generator, {}, None, tmp_path / "w.npy")
+    scene = SceneGenerator()
+    assert "latents of shape (N, 16) are needed" in refusal(
+        latents_in_file, str(tmp_path / "w.npy"), scene, Stream(0, "x")
+    )
+    np.save(tmp_path / "none.npy", np.float32(3))
+    assert "has shape ()" in refusal(load_latents, tmp_path / "none.npy", 8, LAYERS)
+
+
+def test_noise_on_latents_by_layer_is_each_layers_own():
+    w = Stream(3, "w-plus").normal(2, LAYERS * 8).view(2, LAYERS, 8)
+    drawn = EmbeddingSource(w, noise=0.5).draw(64, Stream(0, "s"))
+    rows = Stream(0, "s").integers(64, 2)
+    noise = (drawn.z - w[rows]) / 0.5
+    assert noise.std().item() == pytest.approx(1, abs=0.05)
+    assert (noise[:, 0] * noise[:, 1]).mean().item() == pytest.approx(0, abs=0.2)
+    assert torch.equal(drawn.z[:8], EmbeddingSource(w, noise=0.5).draw(8, Stream(0, "s")).z)

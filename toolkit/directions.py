@@ -15,7 +15,7 @@ from toolkit.files.shipped import file_named
 from toolkit.files.writing import write_bytes
 from toolkit.moves import AnyShift, Curve
 from toolkit.provenance import GeneratorSource
-from toolkit.shifts import SHORTEST, Shift, at_layers, finite_length, require_layers
+from toolkit.shifts import SHORTEST, Shift, at_layers, finite_length, layers_text, require_layers
 from toolkit.untrusted.direction_card import require_described
 from toolkit.untrusted.text import whole_number
 from toolkit.warps import Warps
@@ -49,9 +49,9 @@ class DirectionSet:
     """K directions of one generator's latent space.
 
     vectors (K, D) float32 of unit length; names, one a direction; `scores` holds named columns of K numbers;
-    `choice` is what `toolkit pick` chose, or None; `card` says how the set was made; `layers` (K, L) bool says which
-    of a generator's L layers each direction moves, None where each moves all of them alike; `warps`, K or None, are
-    what walks follow where they are curved, `vectors` then their ways from the origin.
+    `choice` is what `toolkit pick` chose, or None; `card` says how the set was made; `warps`, K or None, are what walks
+    follow where they are curved, `vectors` then their ways from the origin; `layers` (K, L) bool says which of a
+    generator's L layers each direction moves, None where each moves all of them alike.
     """
 
     vectors: torch.Tensor
@@ -61,8 +61,8 @@ class DirectionSet:
     scores: dict[str, list[float]] = field(default_factory=dict)
     choice: Choice | None = None
     card: dict[str, Any] = field(default_factory=dict)
-    layers: torch.Tensor | None = None
     warps: Warps | None = None
+    layers: torch.Tensor | None = None
 
     def __post_init__(self) -> None:
         if not self.vectors.is_floating_point():
@@ -83,10 +83,10 @@ class DirectionSet:
         for index in chosen:
             if not 0 <= index < len(vectors):
                 raise UserError(f"direction {index} is chosen, but there are {len(vectors)}; pick again")
-        if self.layers is not None:
-            object.__setattr__(self, "layers", require_layers(self.layers, len(vectors)))
         if self.warps is not None and self.warps.centres[:, 0].shape != vectors.shape:
             raise UserError(f"warps {list(self.warps.centres.shape)} are not those of directions {list(vectors.shape)}")
+        if self.layers is not None:
+            object.__setattr__(self, "layers", require_layers(self.layers, len(vectors)))
 
     def __len__(self) -> int:
         return len(self.vectors)
@@ -96,7 +96,7 @@ class DirectionSet:
         if self.choice is not None:
             signed = f"{self.choice.sign * self.choice.alpha:+g}"
             rule = f", mask rule {self.choice.mask_rule}" if self.choice.mask_rule else ""
-            chosen = f"; chosen: {self.names[self.choice.index]} {signed}{rule}"
+            chosen = f"; chosen: {self.names[self.choice.index]} {signed}{self.place_of(self.choice.index)}{rule}"
         return f"<DirectionSet: {len(self)} directions of {self.generator} by {self.method}{chosen}>"
 
     @property
@@ -157,6 +157,10 @@ class DirectionSet:
         moved[index] = True if layers is None else layers
         return replace(self, layers=None if moved.all() else moved)
 
+    def place_of(self, index: int) -> str:
+        """Return words on the layers that a direction moves, such as ` at layers 0-3,7`; none where it moves all."""
+        return "" if self.layers is None else f" at layers {layers_text(self.layers[index])}"
+
     def is_as(self, other: "DirectionSet") -> bool:
         """Return whether both sets hold the same directions, moving the same layers."""
         if self.layers is None or other.layers is None:
@@ -206,9 +210,9 @@ class DirectionSet:
             "scores": self.scores,
             "choice": choice,
         }
-        layers = {} if self.layers is None else {"layers": self.layers}
         warps = {} if self.warps is None else self.warps.tensors()
-        save_artefact(path, KIND, {"vectors": self.vectors, **layers, **warps}, card)
+        layers = {} if self.layers is None else {"layers": self.layers}
+        save_artefact(path, KIND, {"vectors": self.vectors, **warps, **layers}, card)
 
     @classmethod
     def load(cls, path: Path) -> "DirectionSet":
@@ -222,8 +226,8 @@ class DirectionSet:
             require_described(made, len(vectors) if vectors.dim() else 0, card)
             generator, method, names, scores = made
             picked = None if choice is None else _require_choice(Choice(**choice))
-            layers, warps = tensors.get("layers"), Warps.of(tensors)
-            return cls(vectors, generator, method, tuple(names), scores, picked, card, layers, warps)
+            further = Warps.of(tensors), tensors.get("layers")
+            return cls(vectors, generator, method, tuple(names), scores, picked, card, *further)
         except (KeyError, TypeError) as error:
             raise UserError(f"{path} lacks parts of a direction set ({error}); discover again") from error
 

@@ -15,7 +15,9 @@ from toolkit.warps import Warp
 
 
 class Move(ABC):
-    """A shift that depends on the latents."""
+    """A shift that depends on the latents, and moves the layers alone where `layers` (L,) is true, None for all."""
+
+    layers: torch.Tensor | None
 
     @abstractmethod
     def displacement(self, z: torch.Tensor) -> torch.Tensor:
@@ -170,6 +172,7 @@ class _Together(Move):
     """Shifts of which each begins where the one before it has led."""
 
     parts: tuple[AnyShift, ...]
+    layers: None = None
 
     @property
     def latent_dim(self) -> int:

@@ -122,4 +122,12 @@ class Shift:
         """Return what a run records of what a rule compares; the digest keeps apart sets of the same numbers."""
         parts = seen.tensors() if isinstance(seen, Move) else [seen]
         digest = hashlib.sha256(b"".join(part.cpu().numpy().tobytes() for part in parts)).hexdigest()[:16]
-        return {"direction": str(self.index), "alpha": f"{self.alpha:g}", "shift_digest": digest}
+        layers = {} if self.layers is None else {"layers": layers_text(self.layers)}
+        return {"direction": str(self.index), "alpha": f"{self.alpha:g}", **layers, "shift_digest": digest}
+
+    @property
+    def layers(self) -> torch.Tensor | None:
+        """Return which layers (L,) the shift moves alone, None where it moves all alike."""
+        if isinstance(self.vector, Move):
+            return self.vector.layers
+        return None if self.vector.dim() == 1 else self.vector[0].any(dim=1)

@@ -67,7 +67,7 @@ class PickFile:
         """Return the file of a copy of `directions` in the folder `out`; UserError where that holds something else."""
         # The set is written last: the other files alone are of a command that was killed.
         path, others = out / "directions.safetensors", holdings(out, but=_BESIDE)
-        ours = others == [path.name] and DirectionSet.load(path).is_as(directions)
+        ours = others == [path.name] and torch.equal(DirectionSet.load(path).vectors, directions.vectors)
         if others and not ours:
             raise UserError(f"{out} holds files already; choose an empty or new {named('out')}")
         writable_folder(out)
@@ -85,20 +85,29 @@ class PickFile:
         if not same:
             raise UserError(f"{self.path.parent} holds another choice already; choose an empty or new {named('out')}")
 
-    def choose(self, direction: str | int, alpha: float) -> DirectionSet:
+    def choose(
+        self, direction: str | int, alpha: float, layers: str | None = None, generator: Generator | None = None
+    ) -> DirectionSet:
         """Write a choice made by hand (`with_choice`) and return the set with it."""
         if not self.is_copy:
-            return choose_direction(self.path, direction, alpha)
-        chosen = with_choice(self.directions, direction, alpha)
+            return choose_direction(self.path, direction, alpha, None, layers, generator)
+        chosen = with_choice(self.directions, direction, alpha, None, layers, generator)
         self.require_unchosen(chosen)
         chosen.save(self.path)
         return chosen
 
 
-def choose_direction(path: Path, direction: str | int, alpha: float, mask_rule: str | None = None) -> DirectionSet:
+def choose_direction(
+    path: Path,
+    direction: str | int,
+    alpha: float,
+    mask_rule: str | None = None,
+    layers: str | None = None,
+    generator: Generator | None = None,
+) -> DirectionSet:
     """Write a choice (`with_choice`) into the set in the file `path`, and return the set as it is now."""
     with claimed(path.parent, PATIENCE):
-        chosen = with_choice(open_directions(path), direction, alpha, mask_rule)
+        chosen = with_choice(open_directions(path), direction, alpha, mask_rule, layers, generator)
         chosen.save(path)
     return chosen
 

@@ -42,11 +42,11 @@ class PriorSource:
 
 @dataclass(frozen=True)
 class EmbeddingSource:
-    """Rows z of `embeddings` (N, D) drawn with replacement and noised, without classes.
+    """Rows z of `embeddings` (N, D), or by layer (N, L, D), drawn with replacement and noised, without classes.
 
-    With n from N(0, I) they become z + `noise` * n, as in the original (Voynov et al. 2021); `preserving`
-    makes it sqrt(1 - noise^2) z + noise * n, under which N(0, I) stays itself (2011.13456, section 3.4): plain addition
-    carries latents away from the sphere on which the generator was trained.
+    With n from N(0, I), each layer's own, they become z + `noise` * n, as in the original (Voynov et al. 2021);
+    `preserving` makes it sqrt(1 - noise^2) z + noise * n, under which N(0, I) stays itself (2011.13456, section 3.4):
+    plain addition carries latents away from the sphere on which the generator was trained.
     """
 
     embeddings: torch.Tensor
@@ -60,7 +60,7 @@ class EmbeddingSource:
         z = self.embeddings[rng.integers(count, len(self.embeddings))]
         if self.noise > 0:
             kept = math.sqrt(1 - self.noise**2) if self.preserving else 1.0
-            z = kept * z + self.noise * noises.normal(count, z.shape[1])
+            z = kept * z + self.noise * noises.normal(count, z[0].numel()).view_as(z)
         return Latents(z)
 
 
