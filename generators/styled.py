@@ -29,7 +29,8 @@ class StyledNetwork(nn.Module, ABC):
     """w, or a w for each of `num_layers` layers, -> images; frozen, gradients reach w.
 
     `latent_dim` numbers of z, `style_dim` of w, `image_size` pixels; `num_classes` of a conditional network, else 0;
-    `noise_shapes` (height, width) of the noise maps it takes, in the order of its layers.
+    `noise_shapes` (height, width) of the noise maps it takes, in the order of its layers; `drawing_layers` those that
+    draw, where others place the whole image or only colour it (None: all draw).
     """
 
     latent_dim: int
@@ -38,6 +39,7 @@ class StyledNetwork(nn.Module, ABC):
     image_size: int
     num_classes: int = 0
     noise_shapes: Sequence[tuple[int, int]] = ()
+    drawing_layers: Sequence[int] | None = None
     mapping: nn.Module
     """z (B, Z), and classes (B,) where there are some, -> w (B, D)."""
 
@@ -192,6 +194,14 @@ class StyledGenerator:
             return self.network.modulations()
         weight = next(weight for name, weight in self.network.mapping.named_buffers() if name.endswith("weight"))
         return [weight[:, : self.network.latent_dim]]  # behind z stands the class
+
+    @property
+    def drawing_layers(self) -> torch.Tensor | None:
+        """Return which layers (num_layers,) SeFa analyses and moves unless others are named; None for all of them."""
+        drawing = self.network.drawing_layers
+        if self.space != "w" or drawing is None:
+            return None
+        return torch.isin(torch.arange(self.num_layers), torch.tensor(drawing))
 
     def own_directions(self) -> dict[str, torch.Tensor]:
         """Return directions (D,) whose meaning is known, by name; none in Z."""

@@ -29,7 +29,7 @@ from generators.tensorflow.bundle import CheckpointBundle
 from generators.tensorflow.hub import convert_tf_variables, module_variables
 from segmentation.mask_reading.reading import MaskReading
 from segmentation.predict.segmenter import Segmenter
-from toolkit.directions import load_published
+from toolkit.bg_direction import load_published
 from toolkit.errors import UserError
 from toolkit.files.artefacts import load_state_file
 from toolkit.files.partial_file import PartialFile
