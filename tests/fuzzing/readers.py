@@ -21,7 +21,7 @@ from generators.encoder.network import load_encoder
 from generators.latents_file import load_unfinished, require_made_for
 from generators.own.wrapper import OwnGenerator
 from generators.protocol import load_latents
-from generators.published.stylegan2.layout import unwrapped
+from generators.published.stylegan2.generator import unwrapped
 from generators.scene import SceneGenerator
 from generators.tensorflow.bundle import CheckpointBundle
 from generators.tensorflow.hub import convert_tf_variables, module_variables
