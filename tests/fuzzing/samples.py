@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
+import stub_pickles
 import torch
 import torch.nn.functional as F
 from bundle_writing import write_bundle
@@ -26,6 +27,7 @@ from generators.published.biggan import network as biggan
 from generators.published.stylegan2 import rosinality
 from generators.published.stylegan2.layers import FILTER
 from generators.published.stylegan2.shape import StyleGAN2Shape
+from generators.weights_file import read_weights, save_weights
 from segmentation.predict.segmenter import Segmenter
 from segmentation.unet.network import UNet
 from toolkit.directions import Choice, DirectionSet, save_published
@@ -116,6 +118,9 @@ def write_networks(folder: Path) -> None:
     (folder / "sngan").mkdir()
     torch.save(filled(sngan.published_shapes(SNGAN)), folder / "sngan" / "generator.pt")
     write_json(folder / "sngan" / "args.json", {"model": "sn_resnet32", "latent_dim": 6, "image_channels": 1})
+    save_weights(folder / "converted.safetensors", read_weights(folder / "sngan" / "generator.pt"), {})
+    stub_pickles.write("stylegan2ada", folder / "snapshot.pkl", resolution=8, only_ema=True)
+    write_json(folder / "config.json", {"z_dim": 128, "layers": [[False, 16, 16], [True, 16, 8]], "eps": 1e-4})
     torch.save(filled(biggan.published_shapes(BIGGAN)), folder / "biggan.pth")
     torch.save(filled(proggan.published_shapes(proggan.ProgGANShape((4, 4, 4, 4), 5))), folder / "proggan.pth")
     styled = filled(rosinality.NAMING.table(StyleGAN2Shape((4, 4, 4), 5, 2, 5)))

@@ -50,9 +50,6 @@ class Arguments:
 
 
 _NO_ARGUMENTS = (
-    "{path} does not say where features are clamped (conv_clamp); 256 is taken, with which NVIDIA's programs "
-    "train"
-)
     "{path} does not say where features are clamped (conv_clamp); 256 is taken, with which NVIDIA's programs train"
 )
 
