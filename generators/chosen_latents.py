@@ -13,7 +13,6 @@ from generators.encoder.opening import encoder_file
 from generators.latents_file import require_made_for
 from generators.projection.photos import PhotoProjector, is_projected
 from generators.protocol import Generator, Latents, load_latents
-from generators.styled import StyledGenerator
 from toolkit.compute.engine import Engine
 from toolkit.errors import UserError
 from toolkit.files.shipped import or_published
@@ -81,7 +80,7 @@ def latents_of_photos(
     generator are found by projection, by layer (N, L, D) in W+. `record` names the generator (generators.recorded).
     UserError where there is no encoder else, and for one that does not fit.
     """
-    if isinstance(generator, StyledGenerator) and is_projected(generator, record["generator"], encoder):
+    if is_projected(generator, record["generator"], encoder):
         projector = PhotoProjector(generator, record, engine, watch=watch)
         return _with_classes(projector.embed(squares(projector.side))[0], generator, rng)
     embedder = load_encoder(encoder_file(encoder, record["generator"])).to(engine.device)

@@ -100,7 +100,6 @@ def embed(
     from generators.projection.method import by_projection
     from generators.projection.photos import batch_of, is_projected
     from generators.recorded import generator_inputs
-    from generators.styled import StyledGenerator
     from toolkit.files.locks import hold_file, let_go_file
     from toolkit.files.writing import writable_file
     from toolkit.pictures.photo_folder import require_outside
@@ -110,7 +109,7 @@ def embed(
     renderer = _open_renderer(generator, weights, engine.device)
     require(renderer is not None or not steps, "--steps need the generator's weights; get them or omit --steps")
     whose = Whose(renderer, generator, generator_inputs(generator, weights).get("generator_digest"))
-    if isinstance(renderer, StyledGenerator) and module is None and is_projected(renderer, generator, encoder, space):
+    if renderer is not None and module is None and is_projected(renderer, generator, encoder, space):
         require(not sample, "--sample draws what an encoder estimates, but latents are found by steps; omit it")
         settings = Projection(space or spaces_of(renderer)[0], **_given(steps=steps, rate=rate), seed=seed)
         start = _open_embedder(encoder, None, whose, engine.device) if encoder or own_encoder(generator) else ()

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 import torch
@@ -33,7 +33,9 @@ _FOLDER = "photos"
 _PIXELS = 2**19  # of the photos of one batch, so that a step on a CPU takes seconds and not minutes
 
 
-def is_projected(generator: Generator, name: str, encoder: str | None, space: str | None = None) -> bool:
+def is_projected(
+    generator: Generator, name: str, encoder: str | None, space: str | None = None
+) -> TypeGuard[StyledGenerator]:
     """Return whether photos are projected, rather than estimated by the encoder called `encoder` or by its own.
 
     That is so for a style-based generator called `name` where a space is named, or no encoder is named or at hand.
