@@ -133,6 +133,15 @@ class Layered(Protocol):
     num_layers: int
 
 
+@runtime_checkable
+class KnowsDirections(Protocol):
+    """A generator of whose latent space some directions are known without a search."""
+
+    def own_directions(self) -> dict[str, torch.Tensor]:
+        """Return the directions (D,) by name; empty where the latents have none."""
+        ...
+
+
 def render_twins(
     generate: Callable[[Latents], torch.Tensor], latents: Latents, *shifts: torch.Tensor
 ) -> tuple[torch.Tensor, ...]:

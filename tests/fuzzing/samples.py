@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
+import stub_pickles
 import torch
 import torch.nn.functional as F
 from bundle_writing import write_bundle
@@ -24,6 +25,7 @@ from generators.latents_file import EmbeddedPhotos, save_latents
 from generators.published import proggan, sngan
 from generators.published.biggan import network as biggan
 from generators.published.stylegan2 import layout as stylegan2
+from generators.weights_file import read_weights, save_weights
 from segmentation.predict.segmenter import Segmenter
 from segmentation.unet.network import UNet
 from toolkit.directions import Choice, DirectionSet, save_published
@@ -83,6 +85,16 @@ def write_sets(folder: Path) -> None:
     save_checkpoint(folder / "checkpoint.pt", state)
 
 
+def write_directions_of_others(folder: Path) -> None:
+    components, columns = torch.rand(3, 1, 16).numpy(), {"lat_stdev": np.ones(3), "var_ratio": np.ones(3)}
+    np.savez_compressed(folder / "components.npz", lat_comp=components, lat_mean=components[0], **columns)
+    np.save(folder / "boundary.npy", torch.rand(4, 16).numpy())
+    (folder / "warped" / "models").mkdir(parents=True)
+    write_json(folder / "warped" / "args.json", {"gan": "stylegan2_x", "stylegan_space": "W", "num_support_sets": 2})
+    sets = {"SUPPORT_SETS": torch.randn(2, 4 * 16), "ALPHAS": torch.ones(2, 4), "LOGGAMMA": torch.zeros(2, 1)}
+    torch.save(sets, folder / "warped" / "models" / "support_sets.pt")
+
+
 def write_deformator(folder: Path) -> None:
     (folder / "models").mkdir(parents=True)
     state = {name: tensor.clone() for name, tensor in make_deformator("linear", 3, 120).state_dict().items()}
@@ -104,6 +116,9 @@ def write_networks(folder: Path) -> None:
     (folder / "sngan").mkdir()
     torch.save(filled(sngan.published_shapes(SNGAN)), folder / "sngan" / "generator.pt")
     write_json(folder / "sngan" / "args.json", {"model": "sn_resnet32", "latent_dim": 6, "image_channels": 1})
+    save_weights(folder / "converted.safetensors", read_weights(folder / "sngan" / "generator.pt"), {})
+    stub_pickles.write("stylegan2ada", folder / "snapshot.pkl", resolution=8, only_ema=True)
+    write_json(folder / "config.json", {"z_dim": 128, "layers": [[False, 16, 16], [True, 16, 8]], "eps": 1e-4})
     torch.save(filled(biggan.published_shapes(BIGGAN)), folder / "biggan.pth")
     torch.save(filled(proggan.published_shapes(proggan.ProgGANShape((4, 4, 4, 4), 5))), folder / "proggan.pth")
     styled = filled(stylegan2.published_shapes(stylegan2.StyleGAN2Shape((4, 4, 4), 5, 2)))
@@ -179,3 +194,4 @@ def write_all(folder: Path) -> None:
     write_module(folder)
     write_tables(folder)
     write_pictures(folder)
+    write_directions_of_others(folder)
