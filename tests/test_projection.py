@@ -1,6 +1,7 @@
 """Photos found in the latent spaces of style-based generators, without an encoder."""
 
 import json
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -9,22 +10,27 @@ import torch
 from cli_runs import ran, refused, stopped
 from golden_fill_stylegan2 import fill_stylegan2
 from PIL import Image
+from safetensors.torch import load_file
 from torch import nn
 
 import cli.runs.progress
 from generators.encoder.reconstruction import pyramid_error
 from generators.latents_file import read_record, record_of
 from generators.projection.distance import edge_pyramid_error
+from generators.projection.photos import PhotoProjector, RememberedPhotos
 from generators.projection.projector import Projector
 from generators.projection.settings import Projection
 from generators.protocol import Latents
 from generators.published.stylegan2.layout import StyleGAN2Shape, published_shapes
 from generators.published.stylegan2.network import StyleGAN2Network
+from generators.recorded import generator_inputs
 from generators.styled import StyledGenerator, StyledNetwork, Styling
 from toolkit.compute.engine import Engine
+from toolkit.directions import Choice, DirectionSet
 from toolkit.errors import UserError
+from toolkit.files.places import cache_folder
 from toolkit.pictures.photos import write_picture
-from toolkit.pictures.pixels import to_bytes
+from toolkit.pictures.pixels import from_bytes, to_bytes
 from toolkit.streams import Stream
 
 TINY = StyleGAN2Shape((8, 10, 6), style_dim=8, mapping_layers=3)
@@ -245,3 +251,90 @@ def test_photos_have_no_class_for_z(generator):
     one = StyledGenerator(Classed(), "classed", Styling(space="z"))
     with pytest.raises(UserError, match=r"z of classed-z goes with a class, which no photo names; write @space=w"):
         Projector(one, Projection("z", 1), ENGINE)
+
+
+# ---------------------------------------------------------------- photos on the way
+
+
+@pytest.fixture
+def photo(photos) -> Path:
+    return photos / "3.png"
+
+
+@pytest.fixture
+def directions(tiny_file, tmp_path) -> Path:
+    vectors = torch.nn.functional.normalize(Stream(0, "directions").normal(2, 8), dim=1)
+    card = {"source": generator_inputs(str(tiny_file))}
+    DirectionSet(vectors, "stylegan2", "random", choice=Choice(1, 1, 2.0), card=card).save(tmp_path / "d.safetensors")
+    return tmp_path / "d.safetensors"
+
+
+@pytest.fixture
+def few_steps(monkeypatch):
+    monkeypatch.setattr("generators.chosen_latents.PhotoProjector", partial(PhotoProjector, steps=30))
+
+
+@pytest.fixture
+def empty_cache(monkeypatch, tmp_path):
+    monkeypatch.setenv("TOOLKIT_CACHE", str(tmp_path / "cache"))
+
+
+@pytest.mark.usefixtures("few_steps", "empty_cache")
+def test_a_photo_without_an_encoder_is_found_once_and_edited(photo, tiny_file, directions, tmp_path, monkeypatch):
+    cpu = ("--photo", photo, "--device", "cpu")
+    output = ran("sample", *cpu, "--generator", tiny_file, "--out", tmp_path / "a.npy")
+    assert "stylegan2 has no encoder: each photo's latent in w+ is found in 30 steps; it is remembered for" in output
+    target = from_bytes(np.asarray(Image.open(photo)))[None]
+    shown = torch.from_numpy(np.load(tmp_path / "a.npy"))
+    assert pyramid_error(shown, target) < 0.5 * pyramid_error(tiny().network(tiny().mean[None]), target)
+    monkeypatch.setattr("generators.projection.photos.Projector", None)  # what is known is not found again
+    monkeypatch.chdir(tmp_path)
+    edited = ("--directions", directions, "--direction", 1, "--alpha", 2)
+    output = ran("sample", *cpu, "--generator", tiny_file.name, *edited, "--out", tmp_path / "b.npy")
+    assert "no encoder" not in output
+    (kept,) = (cache_folder() / "photos").iterdir()
+    shift = DirectionSet.load(directions).shift(1, 2.0)
+    latents = Latents(load_file(kept)["z"])
+    torch.testing.assert_close(tiny()(latents), shown)
+    torch.testing.assert_close(tiny()(latents.shifted(shift)), torch.from_numpy(np.load(tmp_path / "b.npy")))
+    ran("render-gif", directions, *cpu, "--frames", 3, "--alpha", 2, "--out", tmp_path / "walk.gif", "--one-way")
+    with Image.open(tmp_path / "walk.gif") as walk:
+        assert walk.n_frames == 3
+
+
+@pytest.mark.usefixtures("empty_cache")
+def test_latents_are_remembered_by_photo_generator_and_settings(tiny_file, photo):
+    record, square = generator_inputs(str(tiny_file)), np.asarray(Image.open(photo))
+    settings = Projection("w+", 3)
+
+    def file(one=None, record=record, settings=settings, square=square, engine=ENGINE):
+        memory = RememberedPhotos.of(one or tiny(), record, settings, engine)
+        return memory.file_of(square)
+
+    others = [
+        file(),
+        file(record={**record, "generator_digest": "0" * 16}),
+        file(record={**record, "generator": record["generator"] + "@noise=none"}),
+        file(one=tiny(space="z")),
+        file(settings=Projection("w+", 4)),
+        file(square=255 - square),
+        file(engine=Engine(torch.device("cpu"), bf16=True)),
+    ]
+    assert len(set(others)) == len(others)
+    assert file(record={**record, "generator": "tiny.pt"}) == file()
+    assert RememberedPhotos.of(tiny(), {"generator": "stylegan2"}, settings, ENGINE) is None
+
+
+@pytest.mark.usefixtures("empty_cache")
+def test_a_damaged_memory_is_found_anew(tiny_file, photo):
+    projector = PhotoProjector(tiny(), generator_inputs(str(tiny_file)), ENGINE, 3)
+    square = np.asarray(Image.open(photo))[None]
+    z, (error,) = projector.embed(square)
+    (kept,) = (cache_folder() / "photos").iterdir()
+    before = kept.read_bytes()
+    for damage in (b"", before[:-8], torch.zeros(1).numpy().tobytes()):
+        kept.write_bytes(damage)
+        again, (same,) = projector.embed(square)
+        assert torch.equal(again, z)
+        assert same == error
+        assert kept.read_bytes() == before
