@@ -176,11 +176,19 @@ class StyledGenerator:
 
         UserError where noise is fresh, or a class needed, for latents that name none.
         """
+        return self.network(self.styles_of(latents), self.noises_of(latents))
+
+    def styles_of(self, latents: Latents) -> torch.Tensor:
+        """Return the w (B, D), or by layer (B, L, D), that the network renders for latents; gradients reach them."""
         if self.space == "w":
-            w = latents.z
-        else:
-            w = self._truncated(self._to_w(self.network.mapping, latents.z, self._classes_of(latents)))
-        return self.network(w, self._noises(latents))
+            return latents.z
+        return self._truncated(self._to_w(self.network.mapping, latents.z, self._classes_of(latents)))
+
+    def noises_of(self, latents: Latents) -> list[torch.Tensor] | None:
+        """Return the noise maps (B, 1, h, w) of latents, none of them without noise; None for those in the weights."""
+        if self.styling.noise == "none":
+            return []
+        return self.noises(latents) if self.fresh_noise else None
 
     def noises(self, latents: Latents) -> list[torch.Tensor]:
         """Return the noise maps (B, 1, h, w) of N(0, 1) that the numbers of `latents` name, of every shape.
@@ -222,11 +230,6 @@ class StyledGenerator:
         """Return the generator on `device`."""
         self.network.to(device)
         return self
-
-    def _noises(self, latents: Latents) -> list[torch.Tensor] | None:
-        if self.styling.noise == "none":
-            return []
-        return self.noises(latents) if self.fresh_noise else None
 
     def _drawn_classes(self, count: int, rng: Stream) -> torch.Tensor | None:
         if not self.classes:
