@@ -29,7 +29,8 @@ class StyledNetwork(nn.Module, ABC):
     """w, or a w for each of `num_layers` layers, -> images; frozen, gradients reach w.
 
     `latent_dim` numbers of z, `style_dim` of w, `image_size` pixels of the longer side; `num_classes` of a conditional
-    network, else 0; `noise_shapes` (height, width) of the noise maps it takes, in the order of its layers.
+    network, else 0; `noise_shapes` (height, width) of the noise maps it takes, in the order of its layers;
+    `drawing_layers` those that draw, where others place the whole image or only colour it (None: all draw).
     """
 
     latent_dim: int
@@ -38,6 +39,7 @@ class StyledNetwork(nn.Module, ABC):
     image_size: int
     num_classes: int = 0
     noise_shapes: Sequence[tuple[int, int]] = ()
+    drawing_layers: Sequence[int] | None = None
     mapping: nn.Module
     """z (B, Z), and classes (B,) where there are some, -> w (B, D)."""
 
@@ -174,11 +176,19 @@ class StyledGenerator:
 
         UserError where noise is fresh, or a class needed, for latents that name none.
         """
+        return self.network(self.styles_of(latents), self.noises_of(latents))
+
+    def styles_of(self, latents: Latents) -> torch.Tensor:
+        """Return the w (B, D), or by layer (B, L, D), that the network renders for latents; gradients reach them."""
         if self.space == "w":
-            w = latents.z
-        else:
-            w = self._truncated(self._to_w(self.network.mapping, latents.z, self._classes_of(latents)))
-        return self.network(w, self._noises(latents))
+            return latents.z
+        return self._truncated(self._to_w(self.network.mapping, latents.z, self._classes_of(latents)))
+
+    def noises_of(self, latents: Latents) -> list[torch.Tensor] | None:
+        """Return the noise maps (B, 1, h, w) of latents, none of them without noise; None for those in the weights."""
+        if self.styling.noise == "none":
+            return []
+        return self.noises(latents) if self.fresh_noise else None
 
     def noises(self, latents: Latents) -> list[torch.Tensor]:
         """Return the noise maps (B, 1, h, w) of N(0, 1) that the numbers of `latents` name, of every shape.
@@ -204,6 +214,14 @@ class StyledGenerator:
         weight = next(weight for name, weight in self.network.mapping.named_buffers() if name.endswith("weight"))
         return [weight[:, : self.network.latent_dim]]  # behind z stands the class
 
+    @property
+    def drawing_layers(self) -> torch.Tensor | None:
+        """Return which layers (num_layers,) SeFa analyses and moves unless others are named; None for all of them."""
+        drawing = self.network.drawing_layers
+        if self.space != "w" or drawing is None:
+            return None
+        return torch.isin(torch.arange(self.num_layers), torch.tensor(drawing))
+
     def own_directions(self) -> dict[str, torch.Tensor]:
         """Return directions (D,) whose meaning is known, by name; none in Z."""
         return self.network.own_directions() if self.space == "w" else {}
@@ -212,11 +230,6 @@ class StyledGenerator:
         """Return the generator on `device`."""
         self.network.to(device)
         return self
-
-    def _noises(self, latents: Latents) -> list[torch.Tensor] | None:
-        if self.styling.noise == "none":
-            return []
-        return self.noises(latents) if self.fresh_noise else None
 
     def _drawn_classes(self, count: int, rng: Stream) -> torch.Tensor | None:
         if not self.classes:
