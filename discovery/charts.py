@@ -9,6 +9,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from discovery.picking.rendering import every_shift, rendered
 from generators.protocol import Generator, Latents
+from toolkit.moves import AnyShift
 from toolkit.pictures.photos import write_picture
 from toolkit.pictures.pixels import grid, resized_to, stack_rows, to_bytes
 from toolkit.pictures.report import plotted
@@ -29,7 +30,7 @@ def walk(vectors: torch.Tensor, reach: float, count: int) -> torch.Tensor:
     return vectors[:, None] * lengths[:, *[None] * (vectors.dim() - 1)]
 
 
-def frames(generator: Generator, latents: Latents, shifts: torch.Tensor) -> torch.Tensor:
+def frames(generator: Generator, latents: Latents, shifts: torch.Tensor | Sequence[AnyShift]) -> torch.Tensor:
     """Return images (F, 3, H, W) of one latent (a row of `latents`) moved by each of shifts (F, D), or (F, 1, L, D)."""
     return torch.cat([images for _, images in rendered(generator, every_shift(latents, shifts))])
 

@@ -22,6 +22,7 @@ from toolkit.compute.engine import Engine, choose_engine
 from toolkit.directions import DirectionSet
 from toolkit.errors import UserError
 from toolkit.files.writing import writable_file
+from toolkit.moves import AnyShift
 from toolkit.pictures.animation import ENDINGS, write_animation
 from toolkit.pictures.photos import write_picture
 from toolkit.pictures.pixels import grid, resized_to, to_bytes
@@ -135,7 +136,7 @@ def edit(
         opened = _generator_and_set(opened, generator, layers)[1]
     shift = _shift(opened, direction, alpha)
     _require_latents_of(opened, latents)
-    return latents.shifted(shift.to(latents.z))
+    return latents.shifted(shift.to(latents.z.device))
 
 
 def render(
@@ -184,7 +185,7 @@ def render(
     watch = watch_of(progress)
     walk = np.stack(
         [
-            _images(gan, latents.shifted((shift * position).to(latents.z)), size, engine)
+            _images(gan, latents.shifted((shift * position).to(latents.z.device)), size, engine)
             for position in watch.over(positions, "rendering", "frames")
         ]
     )
@@ -207,7 +208,7 @@ def _generator_and_set(
     return gan, fitting(directions, gan, layers)
 
 
-def _shift(directions: DirectionSet, direction: str | int | None, alpha: float | None) -> torch.Tensor:
+def _shift(directions: DirectionSet, direction: str | int | None, alpha: float | None) -> AnyShift:
     return directions.resolve(direction, alpha).vector
 
 

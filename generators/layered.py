@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from generators.protocol import Generator, Inspectable, KnowsDirections, Latents, image_shape, layers_named
+from toolkit.moves import AnyShift
 from toolkit.shifts import at_layers, layers_text
 from toolkit.streams import Stream
 
@@ -38,9 +39,9 @@ class LatentsAtLayers(Latents):
         """Return the same latents on `device`."""
         return replace(super().to(device), layers=self.layers.to(device))
 
-    def shifted(self, shift: torch.Tensor) -> Self:
-        """Return z + shift at these layers with the same classes; a shift by layer as it is."""
-        if shift.dim() < 3:
+    def shifted(self, shift: AnyShift) -> Self:
+        """Return z + shift at these layers with the same classes; a shift by layer, and a move, as they are."""
+        if isinstance(shift, torch.Tensor) and shift.dim() < 3:
             shift = at_layers(shift.reshape(-1, shift.shape[-1]), self.layers)
         return super().shifted(shift)
 

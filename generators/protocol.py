@@ -13,6 +13,7 @@ from torch import nn
 from toolkit.directions import DirectionSet
 from toolkit.errors import UserError, named
 from toolkit.files.writing import existing_file
+from toolkit.moves import AnyShift, moved
 from toolkit.shifts import read_layers
 from toolkit.streams import Stream
 from toolkit.untrusted.foreign import naming_others
@@ -47,17 +48,13 @@ class Latents:
         """Return the same latents on `device`."""
         return replace(self, z=self.z.to(device), y=None if self.y is None else self.y.to(device))
 
-    def shifted(self, shift: torch.Tensor) -> Self:
+    def shifted(self, shift: AnyShift) -> Self:
         """Return z + shift with the same classes; shift (B, D) or (D,), or by layer (B, L, D) or (1, L, D).
 
-        Latents of one z for all layers are spread over them by a shift by layer.
+        Latents of one z for all layers are spread over them by a shift by layer. A move says itself how far (see
+        toolkit.moves).
         """
-        z = self.z
-        if shift.dim() == 3 and z.dim() == 2:
-            z = z[:, None]
-        if shift.dim() == 2 and z.dim() == 3:
-            shift = shift[:, None]
-        return replace(self, z=z + shift)
+        return replace(self, z=moved(self.z, shift))
 
     def layered(self, num_layers: int) -> Self:
         """Return the same latents with one z for each layer, z (B, L, D)."""
@@ -144,6 +141,13 @@ class KnowsDirections(Protocol):
         ...
 
 
+@runtime_checkable
+class Noted(Protocol):
+    """A generator with something to say about how it was opened: a line for the user each in `notes`."""
+
+    notes: tuple[str, ...]
+
+
 def layers_of(generator: Generator) -> int | None:
     """Return how many layers of a generator take a latent of their own; None where one latent is for all of it."""
     return generator.num_layers if isinstance(generator, Layered) else None
@@ -178,7 +182,7 @@ def fitting(
 
 
 def render_twins(
-    generate: Callable[[Latents], torch.Tensor], latents: Latents, *shifts: torch.Tensor
+    generate: Callable[[Latents], torch.Tensor], latents: Latents, *shifts: AnyShift
 ) -> tuple[torch.Tensor, ...]:
     """Return images (B, 3, H, W) before, and after adding each of `shifts` (as in Latents.shifted), all in one batch.
 

@@ -1,7 +1,5 @@
 """The direction set: the one value in which discovery and segmentation meet, in memory or as a file."""
 
-import io
-import os
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -10,9 +8,8 @@ import torch
 
 from toolkit.command_line import command
 from toolkit.errors import UserError, named
-from toolkit.files.artefacts import load_artefact, load_pickled, save_artefact
-from toolkit.files.shipped import file_named
-from toolkit.files.writing import write_bytes
+from toolkit.files.artefacts import load_artefact, save_artefact
+from toolkit.moves import AnyShift, Curve
 from toolkit.provenance import GeneratorSource
 from toolkit.shifts import SHORTEST, Shift, at_layers, finite_length, layers_text, require_layers
 from toolkit.untrusted.direction_card import require_described
@@ -20,7 +17,6 @@ from toolkit.untrusted.text import whole_number
 from toolkit.warps import Warps
 
 KIND = "direction set"
-_PUBLISHED_LENGTH = 5.0  # by which the published segmentation multiplies the vector, positive side only
 
 
 def direction_file(path: Path) -> Path:
@@ -129,10 +125,21 @@ class DirectionSet:
         """Return the shifts of length 1 along all directions: (K, D), or by layer (K, 1, L, D)."""
         return self.vectors if self.layers is None else at_layers(self.vectors, self.layers)[:, None]
 
-    def shift(self, index: int, alpha: float) -> torch.Tensor:
-        """Return the latent shift (D,), `alpha` long, along direction `index`; by layer (1, L, D), 0 in all others."""
+    def shift(self, index: int, alpha: float) -> AnyShift:
+        """Return the latent shift (D,), `alpha` long, along direction `index`; by layer (1, L, D), 0 in all others.
+
+        Along a curved direction it is a move.
+        """
+        layers = None if self.layers is None else self.layers[index]
+        if self.warps is not None:
+            return Curve(alpha, layers, self.warps[index])
         shift = self.vectors[index] * alpha
-        return shift if self.layers is None else at_layers(shift, self.layers[index])[None]
+        return shift if layers is None else at_layers(shift, layers)[None]
+
+    @property
+    def is_curved(self) -> bool:
+        """Return whether walks along the directions are curved (see toolkit.warps)."""
+        return self.warps is not None
 
     def moving(self, layers: torch.Tensor | None, index: int | None = None) -> "DirectionSet":
         """Return the set whose directions, or the one of `index`, move `layers` (L,) alone, or all (None)."""
@@ -152,8 +159,10 @@ class DirectionSet:
     def is_as(self, other: "DirectionSet") -> bool:
         """Return whether both sets hold the same directions, moving the same layers."""
         if self.layers is None or other.layers is None:
-            return self.layers is other.layers and torch.equal(self.vectors, other.vectors)
-        return torch.equal(self.vectors, other.vectors) and torch.equal(self.layers, other.layers)
+            same = self.layers is other.layers
+        else:
+            same = torch.equal(self.layers, other.layers)
+        return same and torch.equal(self.vectors, other.vectors) and self.is_curved == other.is_curved
 
     def chosen(self) -> Choice:
         """Return the choice; UserError before `toolkit pick` ran."""
@@ -164,12 +173,12 @@ class DirectionSet:
             )
         return self.choice
 
-    def chosen_shift(self) -> torch.Tensor:
+    def chosen_shift(self) -> AnyShift:
         """Return the shift along the chosen direction, sign and length; UserError before `toolkit pick` ran."""
         choice = self.chosen()
         return self.shift(choice.index, choice.sign * choice.alpha)
 
-    def opposite_shift(self, index: int, alpha: float) -> torch.Tensor:
+    def opposite_shift(self, index: int, alpha: float) -> AnyShift:
         """Return the shift against the one of `alpha` along `index`: the chosen opposite's, or that backwards."""
         choice = self.choice
         if choice is None or choice.opposite is None or (index, alpha > 0) != (choice.index, choice.sign > 0):
@@ -275,36 +284,3 @@ def _require_own(path: Path) -> None:
     if not path.exists() and (path.parent / "args.json").exists():
         copy = command("pick", path.parent, "--out", "FOLDER")
         raise UserError(f"{path.parent} is a published folder and stays as it is; make a direction set of it: {copy}")
-
-
-def load_published(path: Path) -> DirectionSet:
-    """Return the chosen direction in a published `bg_direction.pth`: one tensor (D,) or (1, D) for BigBiGAN.
-
-    UserError when the file is something else.
-    """
-    held = load_pickled(path, "published direction")
-    if not isinstance(held, torch.Tensor) or held.dim() not in (1, 2) or held.numel() != held.shape[-1]:
-        what = f"a tensor {list(held.shape)}" if isinstance(held, torch.Tensor) else type(held).__name__
-        raise UserError(f"{path} holds {what}, but a direction is one tensor [D]; check that it is the right file")
-    vector = held.detach().float().reshape(1, -1)
-    # Six digits are what float32 numbers keep of a length for sure, so that a written one is read back as it was.
-    alpha = float(f"{_PUBLISHED_LENGTH * float(vector.double().norm()):.6g}")
-    card = {"source": {"generator": "bigbigan"}}
-    return DirectionSet(vector, "bigbigan", "published", ("background",), choice=Choice(0, 1, alpha), card=card)
-
-
-def named_directions(name: str | os.PathLike[str]) -> DirectionSet:
-    """Return the direction set in a run folder or file, or the shipped or published one of that name.
-
-    A folder of the original, whose deformator has to be rebuilt, is opened by discovery.opening.open_directions alone.
-    """
-    file = file_named(name, "directions", "direction")
-    return load_published(file) if file.suffix.lower() in (".pth", ".pt") else DirectionSet.load(file)
-
-
-def save_published(path: Path, shift: torch.Tensor) -> None:
-    """Write a shift (D,) as `load_published` and the original segmentation read it: float32 [D], a fifth of it."""
-    held = io.BytesIO()
-    # The form before torch 1.6, since the original is pinned to 1.4.
-    torch.save((shift.double() / _PUBLISHED_LENGTH).float().cpu(), held, _use_new_zipfile_serialization=False)
-    write_bytes(path, held.getvalue())

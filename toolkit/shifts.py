@@ -13,6 +13,7 @@ import torch
 
 from toolkit.errors import UserError, named
 from toolkit.masks.rules import DEFAULT_RULE, MASK_RULES
+from toolkit.moves import AnyShift, Move
 from toolkit.untrusted.text import whole_number
 
 ALL_LAYERS = "all"
@@ -85,7 +86,7 @@ def require_layers(layers: torch.Tensor, count: int) -> torch.Tensor:
 class Shift:
     """A walk of signed length `alpha` along the direction of number `index` and name `name`.
 
-    `vector` (D,), or by layer (1, L, D), is the whole shift and `opposite` the one towards dark, on the CPU;
+    `vector` (D,), or by layer (1, L, D), or a move, is the whole shift and `opposite` the one towards dark, on the CPU;
     `recorded_rule` is the mask rule that was found best for the direction and recorded with the choice of its set, if
     it was.
     """
@@ -93,8 +94,8 @@ class Shift:
     index: int
     name: str
     alpha: float
-    vector: torch.Tensor
-    opposite: torch.Tensor
+    vector: AnyShift
+    opposite: AnyShift
     recorded_rule: str | None = None
 
     def mask_rule(self, rule: str | None = None) -> str:
@@ -109,12 +110,25 @@ class Shift:
             )
         return rule or self.recorded_rule or DEFAULT_RULE
 
-    def seen_by(self, rule: str) -> torch.Tensor:
-        """Return what a mask rule compares: the vector, or with its opposite (2, D) for a rule that needs both."""
+    def seen_by(self, rule: str) -> AnyShift:
+        """Return what a mask rule compares: the vector, or with its opposite (2, D) for a rule that needs both.
+
+        A move, whose opposite is itself turned round, stands for both.
+        """
+        if isinstance(self.vector, Move) or isinstance(self.opposite, Move):
+            return self.vector
         return torch.stack([self.vector, self.opposite]) if MASK_RULES[rule].opposed else self.vector
 
-    def inputs(self, seen: torch.Tensor) -> dict[str, str]:
+    def inputs(self, seen: AnyShift) -> dict[str, str]:
         """Return what a run records of what a rule compares; the digest keeps apart sets of the same numbers."""
-        digest = hashlib.sha256(seen.cpu().numpy().tobytes()).hexdigest()[:16]
-        moved = {} if self.vector.dim() == 1 else {"layers": layers_text(self.vector[0].any(dim=1))}
-        return {"direction": str(self.index), "alpha": f"{self.alpha:g}", **moved, "shift_digest": digest}
+        parts = seen.tensors() if isinstance(seen, Move) else [seen]
+        digest = hashlib.sha256(b"".join(part.cpu().numpy().tobytes() for part in parts)).hexdigest()[:16]
+        layers = {} if self.layers is None else {"layers": layers_text(self.layers)}
+        return {"direction": str(self.index), "alpha": f"{self.alpha:g}", **layers, "shift_digest": digest}
+
+    @property
+    def layers(self) -> torch.Tensor | None:
+        """Return which layers (L,) the shift moves alone, None where it moves all alike."""
+        if isinstance(self.vector, Move):
+            return self.vector.layers
+        return None if self.vector.dim() == 1 else self.vector[0].any(dim=1)

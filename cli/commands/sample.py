@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     import torch
 
     from generators.protocol import Generator, Latents
+    from toolkit.moves import AnyShift
 
 
 _MIXED = 5  # rows and columns of a table of mixed styles
@@ -140,8 +141,8 @@ def sample(
 
 def _shift(
     directions: Path, direction: str | None, alpha: float | None, layers: str | None, generator: "Generator"
-) -> "torch.Tensor":
-    """Return the shift along a direction of a set, or along the one chosen there, (D,) or by layer (1, L, D)."""
+) -> "AnyShift":
+    """Return the shift along a direction of a set, or along the one chosen there."""
     from discovery.opening import open_directions
     from generators.protocol import fitting
 

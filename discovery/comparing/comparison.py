@@ -16,7 +16,7 @@ from scipy.integrate import quad
 from scipy.optimize import linear_sum_assignment
 from scipy.special import betainc
 
-from discovery.comparing.merging import num_layers
+from discovery.comparing.merging import num_layers, require_straight
 from discovery.comparing.settings import CompareSettings
 from discovery.methods.deformator.deformators import FixedDeformator
 from discovery.methods.deformator.training import DiscoveryState
@@ -56,6 +56,7 @@ def selected(directions: DirectionSet, count: int) -> DirectionSet:
         names=tuple(directions.names[i] for i in rows),
         scores={name: [column[i] for i in rows] for name, column in directions.scores.items()},
         choice=None,
+        warps=None if directions.warps is None else directions.warps.taken(rows),
     )
 
 
@@ -93,6 +94,7 @@ def compared(sets: Sequence[DirectionSet]) -> list[torch.Tensor]:
 
     Those of one vector are the less the same the fewer layers they share, and orthogonal where they share none.
     """
+    require_straight(sets)
     count = num_layers(sets)
     if count is None:
         return [one.vectors for one in sets]

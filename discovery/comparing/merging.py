@@ -16,6 +16,7 @@ def merged(sets: Mapping[str, DirectionSet]) -> DirectionSet:
     """
     require_one_generator(sets)
     parts = list(sets.values())
+    require_straight(parts)
     first = parts[0]
     common = set.intersection(*(set(part.scores) for part in parts))
     count = num_layers(parts)
@@ -31,6 +32,13 @@ def merged(sets: Mapping[str, DirectionSet]) -> DirectionSet:
         },
         layers=None if count is None else torch.cat([_layers(part, count) for part in parts]),
     )
+
+
+def require_straight(sets: Iterable[DirectionSet]) -> None:
+    """Raise UserError for sets whose walks are curved: cosines and matrices say nothing of those."""
+    for one in sets:
+        if one.is_curved:
+            raise UserError(f"walks along the directions of {one.method} are curved; compare and merge straight ones")
 
 
 def num_layers(sets: Iterable[DirectionSet]) -> int | None:

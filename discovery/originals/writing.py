@@ -101,7 +101,9 @@ def _linear(directions: torch.Tensor) -> Tensors:
 
 
 def require_all_layers(directions: DirectionSet) -> None:
-    """Raise UserError for directions that move some layers alone, which the original's files cannot say."""
+    """Raise UserError for directions that move some layers alone, or are curved: the original's files say neither."""
+    if directions.is_curved:
+        raise UserError("walks along these directions are curved, which the original's files cannot say")
     if directions.layers is not None:
         raise UserError(
             "these directions move some layers of the generator alone, which the original's files cannot say; move all "

@@ -23,8 +23,9 @@ from segmentation.synthesis.synthesizer import MaskSynthesizer, latent_source
 from segmentation.unet.run import SegmentationRun
 from segmentation.unet.settings import SegmentationSettings
 from segmentation.unet.training import SegmentationState, train
+from toolkit.bg_direction import named_directions
 from toolkit.compute.engine import choose_engine
-from toolkit.directions import DirectionSet, named_directions
+from toolkit.directions import DirectionSet
 from toolkit.errors import UserError
 from toolkit.files.driving import carry_out
 from toolkit.files.workplace import temporary_folder

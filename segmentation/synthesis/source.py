@@ -10,6 +10,7 @@ from generators.protocol import Generator, layers_of, load_latents
 from toolkit.errors import Line, named
 from toolkit.files.shipped import or_published
 from toolkit.files.writing import sha256_of
+from toolkit.moves import AnyShift
 from toolkit.shifts import Shift
 from toolkit.watch import SILENT, Watch
 
@@ -22,7 +23,7 @@ class MaskSource:
     """
 
     generator: Generator
-    shift: torch.Tensor
+    shift: AnyShift
     index: int
     name: str
     alpha: float

@@ -16,6 +16,7 @@ from toolkit.compute.engine import Engine
 from toolkit.errors import UserError, named
 from toolkit.masks.filters import area_within, large_components, multimodal
 from toolkit.masks.rules import DEFAULT_RULE, MASK_RULES
+from toolkit.moves import AnyShift, Move
 from toolkit.streams import Stream
 
 
@@ -115,6 +116,21 @@ class SyntheticBatch:
         return SyntheticBatch(torch.cat([p.images for p in parts]), torch.cat([p.masks for p in parts]))
 
 
+def _require_fit(shift: AnyShift, generator: Generator) -> None:
+    """Raise UserError for a shift of latents that a generator has not."""
+    one = (layers_of(generator) or 0, generator.latent_dim)
+    if isinstance(shift, Move):
+        fits, what = shift.latent_dim == one[1], f"moves {shift.latent_dim} numbers"
+    else:
+        fits = tuple(shift.shape) in ((one[1],), (2, one[1]), (1, *one), (2, 1, *one))
+        what = f"has shape {list(shift.shape)}"
+    if not fits:
+        raise UserError(
+            f"the shift {what}, but latents of {generator.name} have {generator.latent_dim} numbers; use a direction "
+            "of this generator"
+        )
+
+
 @dataclass(frozen=True)
 class Acceptance:
     """How many samples were drawn and accepted, and how many each filter (in this order) rejected first."""
@@ -140,7 +156,7 @@ class MaskSynthesizer:
     Accepted samples come in the order of their latents and none is thrown away, so sample i of a seed is the
     same whatever the batch size. `shift` (D,), or by layer (1, L, D), decides the device; as (2, D) or (2, 1, L, D) it
     holds the shift towards light and the one towards dark, for the rule light-dark, which otherwise takes -`shift` for
-    the latter.
+    the latter. It may be a move too (toolkit.moves).
     The processes of the `engine` render some rows each, `micro_batch` latents of the settings at a time, and get them
     all. With a bf16 `engine` the images are rendered in it: on flowers64 0.2 % of the mask pixels then differ by the
     rule mean_thr, 0.6 % by lighting.
@@ -149,18 +165,13 @@ class MaskSynthesizer:
     def __init__(
         self,
         generator: Generator,
-        shift: torch.Tensor,
+        shift: AnyShift,
         settings: SegmentationSettings,
         source: LatentSource,
         name: str = "synthesis",
         engine: Engine | None = None,
     ) -> None:
-        one = (layers_of(generator) or 0, generator.latent_dim)
-        if shift.shape not in ((one[1],), (2, one[1]), (1, *one), (2, 1, *one)):
-            raise UserError(
-                f"the shift has shape {list(shift.shape)}, but latents of {generator.name} have "
-                f"{generator.latent_dim} numbers; use a direction of this generator"
-            )
+        _require_fit(shift, generator)
         self.generator = generator
         self.shift = shift
         self.settings = settings
@@ -168,7 +179,7 @@ class MaskSynthesizer:
         self.engine = engine or Engine(shift.device, bf16=False)
         self._generate = self.engine.fast(generator.__call__)
         self.rule = MASK_RULES[settings.mask_rule or DEFAULT_RULE]
-        light, dark = shift if shift.dim() in (2, 4) else (shift, -shift)
+        light, dark = shift if isinstance(shift, torch.Tensor) and shift.dim() in (2, 4) else (shift, -shift)
         self._shifts = (light, dark) if self.rule.opposed else (light,)
         self.stream = Stream(settings.seed, name)
         self._kept: SyntheticBatch | None = None

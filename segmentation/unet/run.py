@@ -4,8 +4,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
-import torch
-
 from generators.protocol import Generator, image_shape
 from segmentation.predict.segmenter import Segmenter
 from segmentation.synthesis.picture import draw_samples
@@ -17,6 +15,7 @@ from toolkit.compute.engine import Engine
 from toolkit.files.driving import Work
 from toolkit.files.runs import RunFolder
 from toolkit.masks.rules import DEFAULT_RULE
+from toolkit.moves import AnyShift
 from toolkit.watch import Watch
 
 Measure = Callable[[UNet], dict[str, float]]
@@ -30,7 +29,7 @@ class SegmentationRun(Work[SegmentationState, SegmentationStep]):
     """
 
     generator: Generator
-    shift: torch.Tensor
+    shift: AnyShift
     settings: SegmentationSettings
     engine: Engine
     source: LatentSource
