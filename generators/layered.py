@@ -6,7 +6,7 @@ from typing import Self
 import torch
 from torch import nn
 
-from generators.protocol import Generator, Inspectable, Latents, image_shape, layers_named
+from generators.protocol import Generator, Inspectable, KnowsDirections, Latents, image_shape, layers_named
 from toolkit.moves import AnyShift
 from toolkit.shifts import at_layers, layers_text
 from toolkit.streams import Stream
@@ -55,6 +55,10 @@ class AtLayers:
     def __call__(self, latents: Latents) -> torch.Tensor:
         """Return the generator's images (B, 3, H, W)."""
         return self.generator(latents)
+
+    def own_directions(self) -> dict[str, torch.Tensor]:
+        """Return the directions (D,) that the generator knows, by name."""
+        return self.generator.own_directions() if isinstance(self.generator, KnowsDirections) else {}
 
     def to(self, device: torch.device) -> Self:
         """Return the same view of the generator on `device`."""

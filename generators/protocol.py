@@ -132,6 +132,31 @@ class Layered(Protocol):
     num_layers: int
 
 
+@runtime_checkable
+class Truncated(Protocol):
+    """A generator that may draw its latents towards their mean, so that they vary less."""
+
+    def variation(self, layers: torch.Tensor | None) -> float:
+        """Return how far the latents vary over how far they would untruncated, at layers (L,) or all (None)."""
+        ...
+
+
+@runtime_checkable
+class KnowsDirections(Protocol):
+    """A generator of whose latent space some directions are known without a search."""
+
+    def own_directions(self) -> dict[str, torch.Tensor]:
+        """Return the directions (D,) by name; empty where the latents have none."""
+        ...
+
+
+@runtime_checkable
+class Noted(Protocol):
+    """A generator with something to say about how it was opened: a line for the user each in `notes`."""
+
+    notes: tuple[str, ...]
+
+
 def layers_of(generator: Generator) -> int | None:
     """Return how many layers of a generator take a latent of their own; None where one latent is for all of it."""
     return generator.num_layers if isinstance(generator, Layered) else None
@@ -163,24 +188,6 @@ def fitting(
         directions = directions.moving(layers_named(layers, generator), index)
     directions.require_dim(generator.latent_dim, generator.name, layers_of(generator))
     return directions
-
-
-@runtime_checkable
-class Truncated(Protocol):
-    """A generator that may draw its latents towards their mean, so that they vary less."""
-
-    def variation(self, layers: torch.Tensor | None) -> float:
-        """Return how far the latents vary over how far they would untruncated, at layers (L,) or all (None)."""
-        ...
-
-
-@runtime_checkable
-class KnowsDirections(Protocol):
-    """A generator of whose latent space some directions are known without a search."""
-
-    def own_directions(self) -> dict[str, torch.Tensor]:
-        """Return the directions (D,) by name; empty where the latents have none."""
-        ...
 
 
 def render_twins(
