@@ -23,7 +23,7 @@ from generators.nvlabs.reading import read_networks
 from generators.own.wrapper import OwnGenerator
 from generators.protocol import load_latents
 from generators.published.biggan_deep.config import read_config
-from generators.published.stylegan2.layout import unwrapped
+from generators.published.stylegan2.generator import unwrapped
 from generators.scene import SceneGenerator
 from generators.tensorflow.bundle import CheckpointBundle
 from generators.tensorflow.hub import convert_tf_variables, module_variables
