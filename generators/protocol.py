@@ -162,18 +162,18 @@ def layers_of(generator: Generator) -> int | None:
     return generator.num_layers if isinstance(generator, Layered) else None
 
 
-def layers_named(text: str, generator: Generator) -> torch.Tensor | None:
+def layers_named(text: str, generator: Generator, flag: str = "layers") -> torch.Tensor | None:
     """Return which layers (L,) of a generator a text such as `0-3,7` names, None for all of them.
 
-    UserError where it has none.
+    UserError where it has none; `flag` is the name of what the text was passed as.
     """
     count = layers_of(generator)
     if count is None:
         raise UserError(
-            f"{named('layers')} is {text!r}, but {generator.name} takes no latent for each layer, as style-based "
+            f"{named(flag)} is {text!r}, but {generator.name} takes no latent for each layer, as style-based "
             "generators do; omit it"
         )
-    return read_layers(text, count)
+    return read_layers(text, count, flag)
 
 
 def fitting(

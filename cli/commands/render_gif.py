@@ -49,6 +49,10 @@ def render_gif(
     latents: LatentsOption = None,
     photo: PhotoOption = None,
     encoder: EncoderOption = None,
+    mix: Annotated[
+        str | None,
+        typer.Option(help="Take the latents of these layers from a second sample: mixed styles, as 4-7."),
+    ] = None,
     columns: Annotated[int | None, typer.Option(help="Columns of the grid.", min=1)] = None,
     size: Annotated[
         int | None,
@@ -91,7 +95,8 @@ def render_gif(
     from discovery.animation import walk_frames
     from discovery.opening import open_directions
     from discovery.walks import walk_along
-    from generators.protocol import image_shape
+    from generators.layered import mixed
+    from generators.protocol import image_shape, layers_named, layers_of
     from toolkit.compute.engine import choose_engine
     from toolkit.pictures.pixels import enlargement, with_longer_side
     from toolkit.streams import Stream
@@ -104,6 +109,9 @@ def render_gif(
     shift = walk_along(opened, gan, direction, reach, sigma, centred)
     gan, rng = gan.to(engine.device), Stream(seed, "render-gif")
     points = shown_latents(gan, source["generator"], latents, photo, encoder, samples or 8, rng, engine)
+    if mix is not None:
+        which, others = layers_named(mix, gan, "mix"), gan.sample(len(points), Stream(seed, "render-gif-mix"))
+        points = mixed(points, others, which, layers_of(gan) or 0)
     columns, side = columns or min(len(points), 4), size or gan.image_size * enlargement(gan.image_size)
     _require_fit(out, len(points), columns, with_longer_side(*image_shape(gan), side))
     rule = shift.mask_rule(mask_rule)
