@@ -14,7 +14,7 @@ import torch
 
 from generators.catalogue import code_of
 from generators.encoder.opening import own_encoder
-from generators.projection.canvas import require_space, spaces_of
+from generators.projection.canvas import require_projectable, require_space, spaces_of
 from generators.projection.projector import Projector
 from generators.projection.settings import Projection
 from generators.protocol import Generator
@@ -96,7 +96,7 @@ class RememberedPhotos:
 class PhotoProjector:
     """Embeds photos into the best space of a style-based generator, those known from before at once.
 
-    `record` is what runs record about the generator (generators.recorded).
+    `record` is what runs record about the generator (generators.recorded). UserError where photos cannot be projected.
     """
 
     def __init__(
@@ -110,6 +110,7 @@ class PhotoProjector:
         self.side = generator.image_size
         self._generator, self._engine, self._watch = generator, engine, watch
         self._settings = Projection(spaces_of(generator)[0], steps)
+        require_projectable(generator, self._settings.space)
         self._memory = RememberedPhotos.of(generator, record, self._settings, engine)
 
     def embed(self, squares: np.ndarray) -> tuple[torch.Tensor, list[float]]:
