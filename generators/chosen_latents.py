@@ -12,7 +12,7 @@ from generators.encoder.network import load_encoder
 from generators.encoder.opening import encoder_file
 from generators.latents_file import require_made_for
 from generators.projection.photos import PhotoProjector, is_projected
-from generators.protocol import Generator, Latents, load_latents
+from generators.protocol import Generator, Latents, layers_of, load_latents
 from toolkit.compute.engine import Engine
 from toolkit.errors import UserError
 from toolkit.files.shipped import or_published
@@ -57,7 +57,7 @@ def latents_in_file(text: str, generator: Generator, rng: Stream) -> Latents:
     name, rows = split_rows(text)
     path = or_published(Path(name), "embeddings")
     require_made_for(path, generator)
-    z = load_latents(path, generator.latent_dim)
+    z = load_latents(path, generator.latent_dim, layers_of(generator))
     if rows is not None:
         if max(rows) >= len(z):
             raise UserError(f"{path} has no row {max(rows)}; its rows are 0 to {len(z) - 1}")
@@ -92,6 +92,6 @@ def latents_of_photos(
 
 
 def with_classes(z: torch.Tensor, generator: Generator, rng: Stream) -> Latents:
-    """Return latents z (N, D) with classes from `rng` where the generator has some."""
+    """Return latents z (N, D) or (N, L, D) with classes from `rng` where the generator has some."""
     drawn = generator.sample(1, Stream(rng.seed, rng.name))
     return Latents(z, None if drawn.y is None else generator.sample(len(z), rng).y)

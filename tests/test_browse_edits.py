@@ -8,16 +8,16 @@ from urllib.parse import urlencode
 import numpy as np
 import torch
 from cli_runs import ran
-from golden_fill_stylegan2 import fill_stylegan2
 from PIL import Image, ImageSequence
 from test_browse import DARKER, browser, described_by, pixels, run, shipped_browser  # noqa: F401 (fixtures)
+from test_stylegan2 import filled
 
 from cli.browse.photos import EncodedPhotos, ProjectedPhotos
 from cli.browse.pictures import FRAMES_A_SIDE, Edit, Pictures, Start
 from generators.catalogue import open_generator
 from generators.encoder.network import load_encoder
 from generators.protocol import Latents
-from generators.published.stylegan2.layout import StyleGAN2Shape, published_shapes
+from generators.published.stylegan2.shape import StyleGAN2Shape
 from generators.recorded import generator_inputs
 from toolkit.compute.engine import choose_engine
 from toolkit.directions import DirectionSet
@@ -143,9 +143,8 @@ def test_what_is_saved_of_a_photo_is_named_so(browser):  # noqa: F811
 
 def test_a_photo_without_an_encoder_is_found_in_steps(tmp_path, monkeypatch):
     monkeypatch.setenv("TOOLKIT_CACHE", str(tmp_path / "cache"))
-    shape = StyleGAN2Shape((8, 8, 4), style_dim=8, mapping_layers=2)
-    table = {name: torch.from_numpy(fill_stylegan2(0, name, size)) for name, size in published_shapes(shape).items()}
-    torch.save({"g_ema": table}, tmp_path / "g.pt")
+    shape = StyleGAN2Shape((8, 8, 4), style_dim=8, mapping_layers=2, latent_dim=8)
+    torch.save({"g_ema": filled(shape)}, tmp_path / "g.pt")
     source = generator_inputs(str(tmp_path / "g.pt"))
     DirectionSet(torch.eye(8)[:2], "stylegan2", "by hand", card={"source": source}).save(tmp_path / "set.safetensors")
     generator = open_generator(str(tmp_path / "g.pt"))

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 LatentsOption = Annotated[
     str | None,
     typer.Option(
-        help="Latents instead of random ones: a .npy array (N, D), some of its rows as z.npy:0,3-5, or a published "
-        "name (z-cub)."
+        help="Latents instead of random ones: a .npy array (N, D), or (N, L, D) with one for each layer, some of its "
+        "rows as z.npy:0,3-5, or a published name (z-cub)."
     ),
 ]
 PhotoOption = Annotated[
