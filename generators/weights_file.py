@@ -27,16 +27,21 @@ def read_weights(path: Path, say: Callable[[str], None] = lambda line: None) -> 
     return Weights(load_state_file(path, "generator weights", unwrapped, fits, OWN_HINT), path, config_beside(path))
 
 
-def config_beside(path: Path) -> dict[str, Any]:
-    """Return what the `config.json` beside a state dict of Hugging Face holds; empty where there is none.
+def config_file(path: Path) -> Path | None:
+    """Return the `config.json` beside a state dict of Hugging Face, None where there is none.
 
     Of `NAME-pytorch_model.bin` it is `NAME-config.json`, as the original's downloads are named.
     """
     ending = next((ending for ending in _STATES if path.name.endswith(ending)), None)
     if ending is None:
-        return {}
+        return None
     own = path.with_name(path.name.removesuffix(ending) + "config.json")
-    beside = next((file for file in (own, path.with_name("config.json")) if file.is_file()), None)
+    return next((beside for beside in (own, path.with_name("config.json")) if beside.is_file()), None)
+
+
+def config_beside(path: Path) -> dict[str, Any]:
+    """Return what the `config_file` of a state dict holds; empty where there is none."""
+    beside = config_file(path)
     if beside is None:
         return {}
     config = parse_json(read_text(beside, "config.json", _LARGEST_CONFIG), str(beside))
@@ -45,17 +50,17 @@ def config_beside(path: Path) -> dict[str, Any]:
     return config
 
 
-def save_weights(path: Path, weights: Weights, card: Mapping[str, Any]) -> Generator:
-    """Write one artefact for `open_weights`, and return the generator in it.
+def save_weights(path: Path, weights: Weights, card: Mapping[str, Any]) -> tuple[str, Generator]:
+    """Write one artefact for `open_weights`; return what layout it has, with its article, and the generator in it.
 
-    It holds the tensors under their published names, and besides `card` the config and what layout they have. The
-    generator keeps its own name unless the card has one. UserError for weights that fit no family.
+    It holds the tensors under their published names, and besides `card` the config and the layout. The generator keeps
+    its own name unless the card has one. UserError for weights that fit no family; nothing is written then.
     """
     what, weights = recognised(weights)
     own = open_published(weights, Options({}, str(weights.path))).name
-    written = {"name": own, **card, "what": what, "own_name": own, "config": weights.config}
+    written = {"name": own, **card, "layout": what, "own_name": own, "config": weights.config}
     save_artefact(path, KIND, weights.tensors, written)
-    return open_weights(path, Options({}, str(path)))
+    return what, open_weights(path, Options({}, str(path)))
 
 
 def open_weights(path: Path, options: Options) -> Generator:

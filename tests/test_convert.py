@@ -18,11 +18,13 @@ from tf_writing import module_names, write_generator_module
 from generators.catalogue import open_generator
 from generators.protocol import Latents
 from generators.published.biggan.network import BIGBIGAN, BigGANNetwork, infer_shape
+from generators.published.stylegan2 import layout as stylegan2
 from generators.tensorflow.hub import convert_tf_variables
 from segmentation.predict.segmenter import Segmenter
 from segmentation.unet.network import UNet
 from toolkit.directions import DirectionSet
-from toolkit.files.artefacts import load_artefact
+from toolkit.errors import UserError
+from toolkit.files.artefacts import load_artefact, save_artefact
 from toolkit.files.writing import sha256_of
 
 NAMES = {name: [NARROW.get(n, n) for n in shape] for name, shape in module_names().items()}
@@ -146,16 +148,70 @@ def test_published_generator_file_becomes_an_artefact(ending, state, tmp_path):
     assert_opens_as(tmp_path / "g.safetensors", state)
 
 
-def test_class_conditional_weights_are_refused(state, tmp_path):
+def test_class_conditional_weights_stay_what_they_are(state, tmp_path):
     torch.save({**state, "shared.weight": torch.randn(1000, 128)}, tmp_path / "G_ema.pth")
-    text = refused("convert", tmp_path / "G_ema.pth", "--out", tmp_path / "g.safetensors")
-    assert "G_ema.pth is class-conditional: its 1000 classes differ; BigBiGAN has one for all" in text
+    text = ran("convert", tmp_path / "G_ema.pth", "--out", tmp_path / "g.safetensors", "--name", "mine")
+    assert "found a BigGAN or BigBiGAN (BigGAN-PyTorch layout): 128x128 pixels" in text
+    generator = open_generator(f"{tmp_path / 'g.safetensors'}@classes=7,9")
+    assert (generator.classes, generator.name) == ((7, 9), "mine")
 
 
-def test_state_that_is_no_generator_is_refused(tmp_path):
+def test_a_state_that_is_no_generator_is_refused(tmp_path):
     torch.save({"fc.weight": torch.zeros(3)}, tmp_path / "resnet.pth")
     text = refused("convert", tmp_path / "resnet.pth", "--out", tmp_path / "g.safetensors")
-    assert "resnet.pth does not fit BigBiGAN weights: missing: " in text
+    assert "resnet.pth has no layout of a known generator (its entries begin with fc.weight)" in text
+    assert not (tmp_path / "g.safetensors").exists()
+
+
+@pytest.fixture(scope="module")
+def stylegan2_state():
+    """A StyleGAN2 of 8 px in the layout with modules numbered, with what its training keeps besides."""
+    shape = stylegan2.StyleGAN2Shape((8, 8), 6, 2)
+    state = {name: torch.randn(size) * 0.2 for name, size in stylegan2.published_shapes(shape).items()}
+    return state | dict.fromkeys(stylegan2.filter_names(shape), stylegan2.FILTER)
+
+
+def test_any_published_generator_becomes_an_artefact(stylegan2_state, tmp_path):
+    source, out = tmp_path / "painter.pt", tmp_path / "g.safetensors"
+    torch.save({"g_ema": stylegan2_state, "g_optim": {"state": torch.zeros(9)}, "latent_avg": torch.zeros(6)}, source)
+    text = ran("convert", source, "--out", out)
+    assert "found a StyleGAN2" in text
+    assert "8x8 pixels, latents of 6 numbers" in text
+    assert f"next: toolkit discover --generator {out} --out directions" in text
+    tensors, card = load_artefact(out, "published generator")
+    assert set(tensors) == set(stylegan2_state)
+    assert all(torch.equal(tensors[name], tensor) for name, tensor in stylegan2_state.items() if name != "latent_avg")
+    assert card["sha256"] == {"painter.pt": sha256_of(source)}
+    assert (card["converted_from"], card["config"]) == ("published weights", {})
+    assert card["layout"].startswith("a StyleGAN2")
+    with Image.open(tmp_path / "g.png") as drawn:
+        assert drawn.size == (4 * 8 + 3 * 2, 4 * 8 + 3 * 2)
+
+
+def test_options_go_behind_a_converted_generator(stylegan2_state, tmp_path):
+    torch.save(stylegan2_state, tmp_path / "painter.pt")
+    out = tmp_path / "g.safetensors"
+    ran("convert", tmp_path / "painter.pt", "--out", out, "--name", "mine")
+    latents = Latents(torch.randn(2, 6))
+    for options in ("", "@space=z", "@noise=none"):
+        converted, source = (open_generator(f"{path}{options}") for path in (out, tmp_path / "painter.pt"))
+        assert torch.equal(converted(latents), source(latents))
+        assert converted.name == source.name.replace(open_generator(str(tmp_path / "painter.pt")).name, "mine")
+    with pytest.raises(UserError, match=r"are chosen, but it has none; omit them"):
+        open_generator(f"{out}@classes=3")
+    assert "g.safetensors is a published generator artefact of this toolkit already" in refused(
+        "convert", out, "--out", tmp_path / "h.safetensors"
+    )
+
+
+def test_other_entries_in_a_converted_generator_are_told(stylegan2_state, tmp_path):
+    torch.save(stylegan2_state, tmp_path / "painter.pt")
+    ran("convert", tmp_path / "painter.pt", "--out", tmp_path / "g.safetensors")
+    tensors, card = load_artefact(tmp_path / "g.safetensors", "published generator")
+    del tensors["conv1.activate.bias"]
+    save_artefact(tmp_path / "g.safetensors", "published generator", tensors, card)
+    with pytest.raises(UserError, match=r"missing: conv1\.activate\.bias"):
+        open_generator(str(tmp_path / "g.safetensors"))
 
 
 def test_published_segmenter_becomes_an_artefact(tmp_path):
