@@ -8,7 +8,7 @@ from toolkit.compute.engine import Engine
 from toolkit.masks.filters import large_components
 from toolkit.masks.rules import MaskRule
 from toolkit.pictures.outlines import overlay
-from toolkit.pictures.pixels import WHITE, enlarged, enlargement, grid, resize, to_bytes
+from toolkit.pictures.pixels import WHITE, enlarged, enlargement, grid, resize, resized_to, to_bytes
 from toolkit.watch import SILENT, Watch
 
 
@@ -45,13 +45,13 @@ def walk_frames(
 def _frame(images: torch.Tensor, masks: torch.Tensor | None, size: int | None, columns: int) -> np.ndarray:
     """Return images (B, 3, H, W), outlined by masks (B, H, W), as one picture.
 
-    Each is `size` pixels wide; where that is None its own width, small ones enlarged by a whole factor.
+    The longer side of each is `size` pixels; where that is None its own, small ones enlarged by a whole factor.
     """
     if size is not None:
-        images = resize(images, (size, size))
+        images = resized_to(images, size)
     pictures = to_bytes(images)
     if size is None:
-        pictures = enlarged(pictures, enlargement(pictures.shape[-2]))
+        pictures = enlarged(pictures, enlargement(max(pictures.shape[-3:-1])))
     if masks is not None:
         scaled = resize(masks[:, None].float(), (pictures.shape[-3], pictures.shape[-2]))[:, 0] > 0.5
         pictures = overlay(pictures, scaled.cpu().numpy(), WHITE)  # one colour in every frame: nothing flickers

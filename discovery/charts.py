@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw, ImageFont
 from discovery.picking.rendering import every_shift, rendered
 from generators.protocol import Generator, Latents
 from toolkit.pictures.photos import write_picture
-from toolkit.pictures.pixels import grid, resize, stack_rows, to_bytes
+from toolkit.pictures.pixels import grid, resized_to, stack_rows, to_bytes
 from toolkit.pictures.report import plotted
 from toolkit.streams import Stream
 
@@ -87,8 +87,7 @@ def chart_page(
 
 
 def _shrunk(images: torch.Tensor, side: int) -> np.ndarray:
-    side = min(side, images.shape[-1])
-    return to_bytes(resize(images.float(), (side, side)))
+    return to_bytes(resized_to(images.float(), min(side, max(images.shape[-2:]))))
 
 
 def _mark(pictures: torch.Tensor) -> None:

@@ -23,7 +23,7 @@ from toolkit.errors import UserError
 from toolkit.files.writing import writable_file
 from toolkit.pictures.animation import ENDINGS, write_animation
 from toolkit.pictures.photos import write_picture
-from toolkit.pictures.pixels import grid, resize, to_bytes
+from toolkit.pictures.pixels import grid, resized_to, to_bytes
 from toolkit.screen import watch_of
 from toolkit.settings import Settings
 
@@ -142,9 +142,9 @@ def render(
 ) -> np.ndarray:
     """Return images of latents, uint8 (N, H, W, 3); with directions a walk along one, uint8 (frames, N, H, W, 3).
 
-    The walk goes from -`reach` to `reach`; unless passed, the direction and the reach are those chosen in the set. Each
-    picture is `size` pixels wide if given. `out` is a file to write too: a picture of all images (.png, .jpg), or an
-    animation there and back (.gif, .webp, .mp4).
+    The walk goes from -`reach` to `reach`; unless passed, the direction and the reach are those chosen in the set. The
+    longer side of each picture is `size` pixels if given. `out` is a file to write too: a picture of all images (.png,
+    .jpg), or an animation there and back (.gif, .webp, .mp4).
 
     >>> from generators.face import sample
     >>> render(sample("flowers64", 2), "flowers64", "flowers64", frames=3).shape
@@ -197,5 +197,5 @@ def _images(generator: Generator, latents: Latents, size: int | None, engine: En
     with torch.inference_mode(), engine.autocast():
         for start in range(0, len(latents), _BATCH):
             images = generator(latents[start : start + _BATCH].to(engine.device)).float()
-            parts.append(to_bytes(images if size is None else resize(images, (size, size))))
+            parts.append(to_bytes(images if size is None else resized_to(images, size)))
     return np.concatenate(parts)

@@ -5,7 +5,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from discovery.annotations import annotations_beside, read_annotations
+from discovery.originals.components import holds_arrays, load_arrays
 from discovery.originals.reading import is_published, load_directions
+from discovery.originals.warped import is_warped, load_warped
 from toolkit.directions import DirectionSet, direction_file, load_published
 from toolkit.errors import UserError
 from toolkit.files.shipped import file_named
@@ -14,18 +16,22 @@ from toolkit.files.shipped import file_named
 def open_directions(name: str | os.PathLike[str]) -> DirectionSet:
     """Return the direction set in a run folder or file, or the shipped or published one of that name.
 
-    Published are a tensor in a `.pth`, and a folder of the original or its deformator's file
-    (discovery.originals.reading).
-    Directions have the names in the human_annotation.txt beside their set.
+    Published are a tensor in a `.pth`, and what other tools leave (discovery.originals): a folder of GANLatentDiscovery
+    or its deformator's file, a folder of WarpedGANSpace or its support_sets.pt, GANSpace's components (`.npz`), vectors
+    in a `.npy`. Directions have the names in the human_annotation.txt beside their set.
 
     >>> open_directions("flowers64")
     <DirectionSet: 64 directions of flowers64 by discover (ortho); chosen: dark_ground +6, ...>
     """
     file = file_named(name, "directions", "direction")
+    if is_warped(file):
+        return load_warped(file)
     if is_published(file):
         return load_directions(file)
     if file.suffix.lower() in (".pth", ".pt"):
         return load_published(file)
+    if holds_arrays(file):
+        return load_arrays(file)
     directions, labels = DirectionSet.load(file), annotations_beside(direction_file(file))
     return directions.renamed(read_annotations(labels)) if labels.exists() else directions
 

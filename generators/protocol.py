@@ -79,13 +79,14 @@ class Generator(Protocol):
     name: str
     latent_dim: int
     image_size: int
+    """The side of the images in pixels; of those that are not square the longer one (see image_shape)."""
 
     def sample(self, count: int, rng: Stream, truncation: float | None = None) -> Latents:
         """Return `count` latents on the CPU from the stream's next rows."""
         ...
 
     def __call__(self, latents: Latents) -> torch.Tensor:
-        """Return images (B, 3, H, W) in [-1, 1] on the device of the latents."""
+        """Return images (B, 3, H, W) in [-1, 1] on the device of the latents, square unless `image_shape` is there."""
         ...
 
     def to(self, device: torch.device) -> Self:
@@ -93,9 +94,16 @@ class Generator(Protocol):
         ...
 
 
+def image_shape(generator: Generator) -> tuple[int, int]:
+    """Return height and width of a generator's images: its `image_shape` where it has one, else a square."""
+    height, width = getattr(generator, "image_shape", (generator.image_size, generator.image_size))
+    return int(height), int(width)
+
+
 def in_a_line(generator: Generator) -> str:
     """Return a generator as one line: what `repr` shows of ours."""
-    side = f"{generator.image_size} x {generator.image_size} pixels"
+    height, width = image_shape(generator)
+    side = f"{width} x {height} pixels"
     return f"<{type(generator).__name__} {generator.name}: {generator.latent_dim} latent numbers -> {side}>"
 
 
@@ -123,6 +131,15 @@ class Layered(Protocol):
     """
 
     num_layers: int
+
+
+@runtime_checkable
+class KnowsDirections(Protocol):
+    """A generator of whose latent space some directions are known without a search."""
+
+    def own_directions(self) -> dict[str, torch.Tensor]:
+        """Return the directions (D,) by name; empty where the latents have none."""
+        ...
 
 
 def render_twins(

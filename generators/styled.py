@@ -52,6 +52,10 @@ class StyledNetwork(nn.Module, ABC):
     def modulations(self) -> list[torch.Tensor]:
         """Return the weights (M_i, D) of the affine maps that read w, in the order of the layers, float32."""
 
+    def own_directions(self) -> dict[str, torch.Tensor]:
+        """Return directions (D,) of w whose meaning is known, by name: none, unless a family has some."""
+        return {}
+
     def by_layer(self, w: torch.Tensor) -> torch.Tensor:
         """Return w (B, D) or (B, num_layers, D) as (B, num_layers, D); ValueError for any other shape."""
         if w.dim() == 2:
@@ -186,7 +190,12 @@ class StyledGenerator:
         """Return the weights (M_i, D) that read the latent: in W one modulation a layer, in Z the first layer."""
         if self.space == "w":
             return self.network.modulations()
-        return [next(weight for name, weight in self.network.mapping.named_buffers() if name.endswith("weight"))]
+        weight = next(weight for name, weight in self.network.mapping.named_buffers() if name.endswith("weight"))
+        return [weight[:, : self.network.latent_dim]]  # behind z stands the class
+
+    def own_directions(self) -> dict[str, torch.Tensor]:
+        """Return directions (D,) whose meaning is known, by name; none in Z."""
+        return self.network.own_directions() if self.space == "w" else {}
 
     def to(self, device: torch.device) -> Self:
         """Return the generator on `device`."""

@@ -126,6 +126,15 @@ def test_regression_finds_slopes_beside_an_intercept():
     torch.testing.assert_close(regression.slopes().float(), slopes, atol=1e-4, rtol=0)
 
 
+def test_deviations_and_mean_of_the_targets_come_with_the_regression():
+    targets = torch.randn(300, 4).double() @ torch.randn(4, 4).double() + 9
+    regression, units = Regression(), torch.linalg.qr(torch.randn(4, 4).double())[0]
+    for rows in targets.split(64):
+        regression.update(torch.randn(len(rows), 2), rows)
+    torch.testing.assert_close(regression.mean(), targets.mean(dim=0))
+    torch.testing.assert_close(regression.deviations(units), (targets @ units.T).std(dim=0))
+
+
 def test_ganspace_carries_components_of_a_linear_layer_back_to_its_singular_vectors():
     generator = Mixed()
     found, steps = by_ganspace(generator, samples=4000, batch=500)
@@ -133,8 +142,10 @@ def test_ganspace_carries_components_of_a_linear_layer_back_to_its_singular_vect
     assert [step.step for step in steps] == list(range(1, 17))
     variances = generator.strengths**2 / (generator.strengths**2).sum()
     torch.testing.assert_close(torch.tensor(found.scores["variance"]), variances[:4], atol=0.08, rtol=0)
-    # One deviation of a component of this layer is a latent step of length 1.
+    # One deviation of a component of this layer is a latent step of length 1, as is one of the latents themselves.
     torch.testing.assert_close(torch.tensor(found.scores["length"]), torch.ones(4), atol=0.15, rtol=0)
+    torch.testing.assert_close(torch.tensor(found.scores["sigma"]), torch.ones(4), atol=0.05, rtol=0)
+    torch.testing.assert_close(torch.tensor(found.scores["centre"]), torch.zeros(4), atol=0.05, rtol=0)
 
 
 def test_ganspace_stops_the_forward_pass_at_the_layer():
@@ -149,6 +160,9 @@ def test_ganspace_on_mapped_latents_needs_no_regression():
     assert len(steps) == 8
     assert (agreement(found.vectors, generator.right) > 0.97).all()
     torch.testing.assert_close(torch.tensor(found.scores["length"]), generator.strengths[:4], atol=0.5, rtol=0)
+    assert found.scores["sigma"] == pytest.approx(found.scores["length"])
+    # The latents lie about the point (1, ..., 1).
+    torch.testing.assert_close(torch.tensor(found.scores["centre"]), found.vectors.sum(dim=1), atol=1, rtol=0)
 
 
 def test_ganspace_of_a_generator_that_shows_no_inside_takes_the_images():
@@ -263,7 +277,7 @@ def test_edges_are_sobel_magnitudes_of_the_grey_image():
 
 
 def test_radial_map_rises_outward_and_has_no_mean():
-    outward = radial_map(33, torch.device("cpu"))
+    outward = radial_map(33, 33, torch.device("cpu"))
     assert abs(float(outward.mean())) < 1e-5
     assert outward.argmin() == 16 * 33 + 16
     assert float(outward[0, 0] - outward[16, 16]) == pytest.approx(4 * 2**0.5, abs=1e-4)

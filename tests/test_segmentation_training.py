@@ -231,7 +231,7 @@ def test_parts_of_a_batch_add_up_to_its_gradient_where_no_batch_norm_looks():
 
 
 def test_the_memory_of_a_step_grows_with_image_and_samples():
-    small, large = (bytes_needed(SETTINGS, side, bf16=False) for side in (32, 64))
+    small, large = (bytes_needed(SETTINGS, (side, side), bf16=False) for side in (32, 64))
     weights = small(0)
     assert weights == large(0)
     assert large(3) - weights == pytest.approx(4 * (small(3) - weights), rel=0.01)

@@ -74,10 +74,24 @@ def names(folder):
     return sorted(path.name for path in folder.iterdir()) if folder.exists() else []
 
 
+NVIDIA = [
+    *(f"stylegan2-{what}" for what in ("ffhq", "metfaces", "cats", "dogs", "wild", "cifar10", "ffhq-256")),
+    *(f"stylegan3-{kind}-{what}" for kind in "tr" for what in ("ffhqu-256", "ffhq", "afhqv2")),
+]
+
+
+def test_the_list_says_under_which_licence_each_file_is():
+    lines = ran("weights", "list").splitlines()
+    assert any("stylegan3-t-ffhq" in line and "NVIDIA, non-commercial" in line for line in lines)
+    assert any("z-cub" in line and "none stated" in line for line in lines)
+    assert {find(name).licence for name in NVIDIA} == {"NVIDIA, non-commercial"}
+    assert all("not commercially" in find(name).terms for name in NVIDIA)
+
+
 def test_the_table_names_the_published_files():
     names = {role: [entry.name for entry in published().values() if entry.role == role] for role in ROLES}
     assert names == {
-        "generator": ["bigbigan"],
+        "generator": ["bigbigan", *NVIDIA, "biggan-deep-128", "biggan-deep-256", "biggan-deep-512"],
         "direction": ["bg-direction"],
         "embeddings": ["z-imagenet", "z-cub", "z-duts", "z-flowers"],
         "segmenter": ["unet-imagenet", "unet-cub", "unet-flowers"],
@@ -343,7 +357,7 @@ def test_the_list_tells_what_is_there(cache):
     cache.mkdir()
     (cache / "u_net_cub2002011.pth").write_bytes(bytes(2_500_000))
     printed = ran("weights", "list")
-    assert re.search(r"bigbigan +generator +282 MB +no +BigBiGAN_x1\.pth", printed)
+    assert re.search(r"bigbigan +generator +282 MB +no +none stated +BigBiGAN_x1\.pth", printed)
     assert re.search(r"unet-cub +segmenter +2\.5 MB +yes ", printed)
     assert re.search(r"bigbigan-resnet50 +module +unknown +by hand ", printed)
     assert f"cache: {cache}" in printed

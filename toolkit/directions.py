@@ -18,6 +18,7 @@ from toolkit.provenance import GeneratorSource
 from toolkit.shifts import SHORTEST, Shift, finite_length
 from toolkit.untrusted.printable import is_printable
 from toolkit.untrusted.text import whole_number
+from toolkit.warps import Warps
 
 KIND = "direction set"
 _PUBLISHED_LENGTH = 5.0  # by which the published segmentation multiplies the vector, positive side only
@@ -48,7 +49,8 @@ class DirectionSet:
     """K directions of one generator's latent space.
 
     vectors (K, D) float32 of unit length; names, one a direction; `scores` holds named columns of K numbers;
-    `choice` is what `toolkit pick` chose, or None; `card` says how the set was made.
+    `choice` is what `toolkit pick` chose, or None; `card` says how the set was made; `warps`, K or None, are what walks
+    follow where they are curved, `vectors` then their ways from the origin.
     """
 
     vectors: torch.Tensor
@@ -58,6 +60,7 @@ class DirectionSet:
     scores: dict[str, list[float]] = field(default_factory=dict)
     choice: Choice | None = None
     card: dict[str, Any] = field(default_factory=dict)
+    warps: Warps | None = None
 
     def __post_init__(self) -> None:
         if not self.vectors.is_floating_point():
@@ -78,6 +81,8 @@ class DirectionSet:
         for index in chosen:
             if not 0 <= index < len(vectors):
                 raise UserError(f"direction {index} is chosen, but there are {len(vectors)}; pick again")
+        if self.warps is not None and self.warps.centres[:, 0].shape != vectors.shape:
+            raise UserError(f"warps {list(self.warps.centres.shape)} are not those of directions {list(vectors.shape)}")
 
     def __len__(self) -> int:
         return len(self.vectors)
@@ -161,7 +166,8 @@ class DirectionSet:
             "scores": self.scores,
             "choice": choice,
         }
-        save_artefact(path, KIND, {"vectors": self.vectors}, card)
+        warps = {} if self.warps is None else self.warps.tensors()
+        save_artefact(path, KIND, {"vectors": self.vectors, **warps}, card)
 
     @classmethod
     def load(cls, path: Path) -> "DirectionSet":
@@ -175,7 +181,8 @@ class DirectionSet:
             _require_described(made, len(vectors) if vectors.dim() else 0, card)
             generator, method, names, scores = made
             picked = None if choice is None else _require_choice(Choice(**choice))
-            return cls(vectors, generator, method, tuple(names), scores, picked, card)
+            warps = Warps.of(tensors)
+            return cls(vectors, generator, method, tuple(names), scores, picked, card, warps)
         except (KeyError, TypeError) as error:
             raise UserError(f"{path} lacks parts of a direction set ({error}); discover again") from error
 
@@ -257,7 +264,7 @@ def _require_choice(choice: Choice) -> Choice:
 
 def _require_own(path: Path) -> None:
     """Raise UserError for what is published: it can be opened, but a command that came here would write into it."""
-    if path.suffix.lower() in (".pth", ".pt"):
+    if path.suffix.lower() in (".pth", ".pt", ".npz", ".npy"):
         copy = command("convert", path, "--out", path.with_suffix(".safetensors").name)
         raise UserError(f"{path} is a published file and stays as it is; make a direction set of it: {copy}")
     if not path.exists() and (path.parent / "args.json").exists():

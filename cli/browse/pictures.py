@@ -19,7 +19,7 @@ from toolkit.masks.filters import large_components
 from toolkit.masks.rules import MaskRule
 from toolkit.pictures.animation import write_animation
 from toolkit.pictures.outlines import outlined
-from toolkit.pictures.pixels import grid, mask_picture, resize, to_bytes
+from toolkit.pictures.pixels import grid, mask_picture, resized_to, to_bytes
 from toolkit.streams import Stream
 
 FRAMES_A_SIDE = 4
@@ -67,8 +67,8 @@ class Pictures:
         shifts = walk(directions.vectors[index][None], reach, FRAMES_A_SIDE)[0].to(self._engine.device)
         with self._engine.autocast():
             images = frames(self._generator, self._latents(start), shifts).float()
-        side = min(_STRIP_SIDE, images.shape[-1])
-        return webp(grid(to_bytes(resize(images, (side, side))), columns=len(images), gap=0))
+        side = min(_STRIP_SIDE, max(images.shape[-2:]))
+        return webp(grid(to_bytes(resized_to(images, side)), columns=len(images), gap=0))
 
     def shifted(self, edit: Edit, start: Start, rule: MaskRule | None) -> bytes:
         """Return images before and after an edit and, where there is a rule, the outlined mask, without gaps, as WebP.
@@ -133,13 +133,13 @@ class Pictures:
 
 
 def _shown(images: torch.Tensor, side: int) -> np.ndarray:
-    """Return images (B, 3, H, W) as uint8 pictures (B, side, side, 3)."""
-    return to_bytes(resize(images, (side, side)))
+    """Return images (B, 3, H, W) as uint8 pictures (B, h, w, 3) whose longer side is `side`."""
+    return to_bytes(resized_to(images, side))
 
 
 def _grown(masks: torch.Tensor, side: int) -> np.ndarray:
-    """Return masks (B, H, W) as bool (B, side, side)."""
-    return (resize(masks[:, None].float(), (side, side))[:, 0] > 0.5).cpu().numpy()
+    """Return masks (B, H, W) as bool (B, h, w), their longer side `side`."""
+    return (resized_to(masks[:, None].float(), side)[:, 0] > 0.5).cpu().numpy()
 
 
 def webp(pixels: np.ndarray) -> bytes:

@@ -30,8 +30,9 @@ def convert(
     source: Annotated[
         Path,
         typer.Argument(
-            help="Snapshot of StyleGAN2-ADA or StyleGAN3 (.pkl), published .pth or folder of Hugging Face with a "
-            "generator, U-Net or direction, folder or .tar.gz of a TF-Hub BigBiGAN module."
+            help="Snapshot of StyleGAN2-ADA or StyleGAN3 (.pkl), published .pth or folder of Hugging Face (generator, "
+            "U-Net, direction), folder or .tar.gz of a TF-Hub BigBiGAN module, or directions of GANSpace (.npz), "
+            "InterFaceGAN (.npy) or WarpedGANSpace (support_sets.pt)."
         ),
     ],
     out: Annotated[Path, typer.Option(help="A .safetensors file; the samples of a generator go beside it.")],
@@ -54,11 +55,15 @@ def _converter(source: Path) -> Callable[[Path, Path, str | None], None]:
     """Return the function that converts what `source` holds."""
     import torch
 
+    from discovery.originals.components import holds_arrays
+    from discovery.originals.warped import is_warped
     from generators.nvlabs.reading import is_plain_pickle
     from generators.tensorflow.hub import is_module
     from segmentation.unet.layouts import holds_network
     from toolkit.files.artefacts import artefact_kind, load_pickled
 
+    if holds_arrays(source) or is_warped(source):
+        return _directions
     if is_module(source):
         return _module
     if source.suffix.lower() == ".safetensors":
@@ -153,6 +158,16 @@ def _direction(source: Path, out: Path, _: str | None) -> None:
         f"found a direction of {directions.vectors.shape[1]} numbers, shift length {directions.chosen().alpha:g}"
     )
     print_outcome(out, following=segment_command(out))
+
+
+def _directions(source: Path, out: Path, _: str | None) -> None:
+    from discovery.opening import open_directions
+
+    directions = open_directions(source)
+    files = [source] if source.is_file() else sorted(source.glob("**/support_sets*.pt"))
+    replace(directions, card={**directions.card, **_provenance(directions.method, files)}).save(out)
+    console.print(f"found {len(directions)} directions of {directions.vectors.shape[1]} numbers: {directions.method}")
+    print_outcome(out, following=command("browse", out, "--generator", directions.source.missing or "FILE"))
 
 
 def _provenance(form: str, files: list[Path]) -> dict[str, object]:

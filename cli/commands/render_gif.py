@@ -47,7 +47,7 @@ def render_gif(
     size: Annotated[
         int | None,
         typer.Option(
-            help="Side of one picture in pixels; not set: the generator's, or below 128 a multiple of it.",
+            help="Longer side of one picture in pixels; not set: the generator's, or below 128 a multiple of it.",
             min=_LEAST_SIDE,
             max=2048,
         ),
@@ -84,8 +84,9 @@ def render_gif(
     from cli.inputs.sources import generator_of
     from discovery.animation import walk_frames
     from discovery.opening import open_directions
+    from generators.protocol import image_shape
     from toolkit.compute.engine import choose_engine
-    from toolkit.pictures.pixels import enlargement
+    from toolkit.pictures.pixels import enlargement, with_longer_side
     from toolkit.streams import Stream
 
     engine = choose_engine(device, precision)
@@ -95,7 +96,7 @@ def render_gif(
     gan, rng = gan.to(engine.device), Stream(seed, "render-gif")
     points = shown_latents(gan, source["generator"], latents, photo, encoder, samples or 8, rng, engine)
     columns, side = columns or min(len(points), 4), size or gan.image_size * enlargement(gan.image_size)
-    _require_fit(out, len(points), columns, side)
+    _require_fit(out, len(points), columns, with_longer_side(*image_shape(gan), side))
     rule = shift.mask_rule(mask_rule)
     path = walk_frames(
         gan,
@@ -118,14 +119,14 @@ def render_gif(
     console.print(f"next: {segment_command(directions, *words, rule=shown)}")
 
 
-def _require_fit(out: Path, samples: int, columns: int, side: int) -> None:
+def _require_fit(out: Path, samples: int, columns: int, shape: tuple[int, int]) -> None:
     """Raise UserError, saying what would fit, when the frames are larger than the format of `out` takes."""
     from toolkit.pictures.picture_files import largest_side, require_side
     from toolkit.pictures.pixels import grid_size
 
     across = max(columns, -(-samples // columns))
-    least, most = grid_size(1, side)[0] + 2, largest_side(out) + 2
+    least, most = grid_size(1, *shape)[0] + 2, largest_side(out) + 2
     smaller = f"--size {most // across - 2} fits" if most // across >= _LEAST_SIDE + 2 else "fewer --samples do"
     rows = most // least  # pictures of this size, in a row or above one another
     fewer = f"so does --columns {rows}" if columns > rows and -(-samples // rows) <= rows else "or give fewer --samples"
-    require_side(out, *grid_size(samples, side, columns), f"{smaller}, {fewer}")
+    require_side(out, *grid_size(samples, *shape, columns), f"{smaller}, {fewer}")

@@ -58,7 +58,7 @@ def sample(
     size: Annotated[
         int | None,
         typer.Option(
-            help="Side of one picture of a .png in pixels; not set: the generator's, or below 128 a multiple of it.",
+            help="Longer side of a picture of a .png, in pixels; not set: the generator's, or below 128 a multiple.",
             min=16,
             max=2048,
         ),
@@ -78,11 +78,12 @@ def sample(
     import torch
 
     from cli.inputs.sources import open_typed
+    from generators.protocol import image_shape
     from toolkit.compute.engine import choose_engine
     from toolkit.files.writing import replacing
     from toolkit.pictures.photos import write_picture
     from toolkit.pictures.picture_files import require_side
-    from toolkit.pictures.pixels import enlargement, grid, grid_size
+    from toolkit.pictures.pixels import enlargement, grid, grid_size, with_longer_side
     from toolkit.streams import Stream
 
     engine = choose_engine(device, precision)
@@ -92,9 +93,11 @@ def sample(
     if directions is not None or direction is not None or alpha is not None:
         points = points.shifted(_shift(directions or Path(generator), direction, alpha, opened))
     if out.suffix.lower() == ".png":
-        side = size or opened.image_size * enlargement(opened.image_size)
+        shape = with_longer_side(*image_shape(opened), size or opened.image_size * enlargement(opened.image_size))
         require_side(
-            out, *grid_size(len(points), side), "give fewer --samples, or a .npy file as --out, which holds any number"
+            out,
+            *grid_size(len(points), *shape),
+            "give fewer --samples, or a .npy file as --out, which holds any number",
         )
     parts = []
     with Bar("sampling", len(points), unit="images") as bar, torch.inference_mode(), engine.autocast():
@@ -122,9 +125,9 @@ def _shift(directions: Path, direction: str | None, alpha: float | None, generat
 
 
 def _tiles(images: "torch.Tensor", size: int | None) -> "np.ndarray":
-    """Return images (N, 3, H, W) as uint8 pictures, `size` pixels wide or, small ones, enlarged by a whole factor."""
-    from toolkit.pictures.pixels import enlarged, enlargement, resize, to_bytes
+    """Return images (N, 3, H, W) as uint8 pictures, `size` pixels long or, small ones, enlarged by a whole factor."""
+    from toolkit.pictures.pixels import enlarged, enlargement, resized_to, to_bytes
 
     if size is not None:
-        return to_bytes(resize(images, (size, size)))
-    return enlarged(to_bytes(images), enlargement(images.shape[-1]))
+        return to_bytes(resized_to(images, size))
+    return enlarged(to_bytes(images), enlargement(max(images.shape[-2:])))

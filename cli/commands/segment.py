@@ -72,12 +72,13 @@ def segment(
     """Train a U-Net on synthetic images and the masks a direction gives."""
     validation = open_validation(validation_photos, validation_masks, object_codes, ignore, invert, resize_masks)
     from cli.inputs.mask_source import open_source
+    from generators.protocol import image_shape
     from segmentation.unet.training import bytes_needed
 
     engine = engine_of(device, precision, processes).for_training(compile_mode, settings.steps)
     source = open_source(directions, direction, alpha, generator, weights, embeddings, settings.mask_rule)
     settings = replace(settings, mask_rule=source.mask_rule)
-    needed = partial(bytes_needed, settings, source.generator.image_size, engine.bf16)
+    needed = partial(bytes_needed, settings, image_shape(source.generator), engine.bf16)
     settings = within_memory(settings, max_memory, needed, engine.team.size)
     segment_into(out, source, settings, engine, validation)
     following = command("predict", "MY_PHOTOS", "--segmenter", out, "--out", "predictions")
@@ -92,11 +93,12 @@ def segment_into(
     validation: "ValidationSet | None" = None,
 ) -> "RunFolder":
     """Return the finished run in `out`, after starting it, resuming it or finding it finished."""
+    from generators.protocol import image_shape
     from segmentation.synthesis.synthesizer import latent_source
     from segmentation.unet.run import SegmentationRun
 
     generator = source.generator.to(engine.device)
     latents = latent_source(generator, settings, source.latents)
-    measure = None if validation is None else validation.figures_at(generator.image_size)
+    measure = None if validation is None else validation.figures_at(min(image_shape(generator)))
     work = SegmentationRun(generator, source.shift, settings, engine, latents, source.inputs, source.name, measure)
     return carried_out(work, out, Forecasting(settings, engine))

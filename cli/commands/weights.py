@@ -33,11 +33,14 @@ def list_files() -> None:
     from toolkit.files.places import cache_folder
     from toolkit.files.published import published
 
-    table = Table("name", "role", "size", "in the cache", "file", box=None)
+    table = Table("name", "role", "size", "in the cache", "licence", "file", box=None)
     for entry in published().values():
-        table.add_row(entry.name, entry.role, entry.size.removeprefix("size "), _presence(entry), entry.file)
+        table.add_row(
+            entry.name, entry.role, entry.size.removeprefix("size "), _presence(entry), entry.licence, entry.file
+        )
     console.print(table)
     console.print(f"cache: {cache_folder()}; TOOLKIT_CACHE names another folder")
+    console.print("nothing is downloaded until its name is pulled, which shows its terms first")
     console.print("next: toolkit weights pull NAME")
 
 

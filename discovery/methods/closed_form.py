@@ -1,12 +1,12 @@
-"""Directions that need no training: SeFa's eigenvectors, and the two controls."""
+"""Directions that need no training: SeFa's eigenvectors, what a generator knows by itself, and the two controls."""
 
 import torch
 import torch.nn.functional as F
 
 from discovery.methods.search import DirectionSearch, Findings
-from discovery.methods.settings import CoordinateSettings, RandomSettings, SefaSettings
+from discovery.methods.settings import CoordinateSettings, PoseSettings, RandomSettings, SefaSettings
 from discovery.methods.signs import with_fixed_signs
-from generators.protocol import Generator, Inspectable
+from generators.protocol import Generator, Inspectable, KnowsDirections
 from toolkit.compute.engine import Engine
 from toolkit.directions import DirectionSet
 from toolkit.errors import UserError, named
@@ -43,6 +43,24 @@ class SefaSearch(DirectionSearch[SefaSettings]):
             card={"settings": self.settings.defining()},
         )
         return Findings(directions)
+
+
+class PoseSearch(DirectionSearch[PoseSettings]):
+    """The directions that move the whole image, which the generator states; UserError for one that has none."""
+
+    def __init__(self, generator: Generator, settings: PoseSettings, engine: Engine) -> None:
+        super().__init__(generator, settings, engine)
+        self._known = generator.own_directions() if isinstance(generator, KnowsDirections) else {}
+        if not self._known:
+            raise UserError(
+                f"{named('method', 'pose')} needs a generator that turns and shifts its images, which {generator.name} "
+                "does not; open a StyleGAN3 as FILE@pose=walk, or use another method"
+            )
+
+    def result(self) -> Findings:
+        """Return the directions in the generator's order."""
+        vectors, card = torch.stack(list(self._known.values())), {"settings": self.settings.defining()}
+        return Findings(DirectionSet(vectors, self.generator.name, "pose", tuple(self._known), card=card))
 
 
 class CoordinateSearch(DirectionSearch[CoordinateSettings]):

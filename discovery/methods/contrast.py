@@ -15,7 +15,7 @@ from torch import nn
 
 from discovery.methods.search import DirectionSearch, Findings
 from discovery.methods.settings import ContrastSettings
-from generators.protocol import Generator
+from generators.protocol import Generator, image_shape
 from toolkit.compute.engine import Engine
 from toolkit.directions import Choice, DirectionSet
 from toolkit.pictures.pixels import gray
@@ -34,10 +34,10 @@ def edges(images: torch.Tensor) -> torch.Tensor:
     return (slopes.square().sum(dim=1) + 1e-6).sqrt()
 
 
-def radial_map(side: int, device: torch.device) -> torch.Tensor:
-    """Return (side, side): the distance from the centre, in half sides, less its mean, times 4."""
-    axis = torch.linspace(-1, 1, side, device=device)
-    distance = (axis[:, None].square() + axis[None].square()).sqrt()
+def radial_map(height: int, width: int, device: torch.device) -> torch.Tensor:
+    """Return (height, width): the distance from the centre, in half sides, less its mean, times 4."""
+    down, across = (torch.linspace(-1, 1, side, device=device) for side in (height, width))
+    distance = (down[:, None].square() + across[None].square()).sqrt()
     return _STEEPNESS * (distance - distance.mean())
 
 
@@ -95,7 +95,7 @@ def optimise(
     state: ContrastState, generator: Generator, settings: ContrastSettings, engine: Engine
 ) -> Iterator[ContrastStep]:
     """Train until `settings.steps`, yielding after each step."""
-    outward = radial_map(generator.image_size, engine.device)
+    outward = radial_map(*image_shape(generator), engine.device)
     while state.step < settings.steps:
         latents = generator.sample(settings.batch, state.streams["latents"], settings.truncation).to(engine.device)
         radius = settings.mean_alpha + settings.alpha_spread * float(state.streams["radius"].normal(1, 1))

@@ -11,6 +11,7 @@ from discovery.methods.settings import (
     ContrastSettings,
     CoordinateSettings,
     GanspaceSettings,
+    PoseSettings,
     RandomSettings,
     SefaSettings,
 )
@@ -88,7 +89,9 @@ METHODS: Table[Method] = Table(
             "discovery.methods.ganspace.method:GanspaceSearch",
             "Principal components of the generator's features, strongest first, carried back to its latents by "
             "regression (GANSpace, Harkonen et al. 2020). `variance` is the share of the features' variance that a "
-            "component explains, `length` how far one of its deviations is in the latent space.",
+            "component explains, `length` how far one of its deviations is in the latent space, `sigma` the standard "
+            "deviation of the latents along it, in which GANSpace's sliders are marked, and `centre` where their mean "
+            "lies along it.",
         ),
         "sefa": Method(
             SefaSettings,
@@ -103,6 +106,13 @@ METHODS: Table[Method] = Table(
             "`dark` does the opposite (Melas-Kyriazi et al. 2021). In training `light` falls and `dark` rises, "
             "`edge_loss` is the squared change of the edges. Masks are what `light` makes brighter than `dark` (mask "
             "rule light-dark).",
+        ),
+        "pose": Method(
+            PoseSettings,
+            "discovery.methods.closed_form:PoseSearch",
+            "Where the whole image lies: `rotate` turns it clockwise, `right` and `down` shift it. Nothing is sought: "
+            "a StyleGAN3 opened with pose=walk renders its image anywhere (Karras et al. 2021). A unit is 15 degrees, "
+            "or a twentieth of the image's side.",
         ),
         "coordinates": Method(
             CoordinateSettings,

@@ -117,7 +117,8 @@ def _judged(
     if int(passed.sum()) >= _FEWEST:
         before, after, masks, shorter = (t[passed] for t in (before, after, masks, shorter))
     change = gray(after) - gray(before)
-    ring, core = _ring(before.shape[-1], before.device), _core(before.shape[-1], before.device)
+    size = tuple(before.shape[-2:])
+    ring, core = _ring(size, before.device), _core(size, before.device)
     inside = (change * masks).sum(dim=(1, 2)) / masks.sum(dim=(1, 2)).clamp_min(1)
     union = (masks | shorter).sum(dim=(1, 2)).clamp_min(1)
     figures = {
@@ -133,18 +134,19 @@ def _judged(
     return Candidate(index, sign, alpha, _score(figures), figures)
 
 
-def _ring(side: int, device: torch.device) -> torch.Tensor:
-    """Return the outer eighth of the picture as a mask (S, S)."""
-    ring = torch.ones(side, side, dtype=torch.bool, device=device)
-    edge = max(1, side // 8)
+def _ring(size: tuple[int, ...], device: torch.device) -> torch.Tensor:
+    """Return the outer eighth of the picture, along its shorter side, as a mask (H, W)."""
+    ring = torch.ones(size, dtype=torch.bool, device=device)
+    edge = max(1, min(size) // 8)
     ring[edge:-edge, edge:-edge] = False
     return ring
 
 
-def _core(side: int, device: torch.device) -> torch.Tensor:
-    """Return the middle third of the picture as a mask (S, S)."""
-    core = torch.zeros(side, side, dtype=torch.bool, device=device)
-    core[side // 3 : side - side // 3, side // 3 : side - side // 3] = True
+def _core(size: tuple[int, ...], device: torch.device) -> torch.Tensor:
+    """Return the middle third of the picture, down and across, as a mask (H, W)."""
+    core = torch.zeros(size, dtype=torch.bool, device=device)
+    rows, columns = (slice(side // 3, side - side // 3) for side in size)
+    core[rows, columns] = True
     return core
 
 

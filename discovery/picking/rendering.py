@@ -1,10 +1,11 @@
 """Rendering many latents in batches of bounded size."""
 
+import math
 from collections.abc import Iterator
 
 import torch
 
-from generators.protocol import Generator, Latents
+from generators.protocol import Generator, Latents, image_shape
 
 _PIXELS = 64 * 128 * 128
 
@@ -12,7 +13,7 @@ _PIXELS = 64 * 128 * 128
 @torch.no_grad()
 def rendered(generator: Generator, latents: Latents) -> Iterator[tuple[slice, torch.Tensor]]:
     """Yield (rows, images of these rows) for all latents, a million pixels at a time, without gradients."""
-    batch = max(1, _PIXELS // generator.image_size**2)
+    batch = max(1, _PIXELS // math.prod(image_shape(generator)))
     for start in range(0, len(latents), batch):
         rows = slice(start, min(start + batch, len(latents)))
         yield rows, generator(latents[rows])

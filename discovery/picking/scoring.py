@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 
 from discovery.picking.rendering import every_shift, rendered
-from generators.protocol import Generator, Latents
+from generators.protocol import Generator, Latents, image_shape
 from toolkit.compute.engine import Engine
 from toolkit.errors import UserError
 from toolkit.streams import Stream
@@ -133,7 +133,7 @@ def _sampled_colours(
     generator: Generator, latents: Latents, shifts: torch.Tensor, num_pixels: int, seed: int
 ) -> torch.Tensor:
     """Return colours (1 + M, N, 3, P) at P random pixels of N images: unmoved, then moved by each shift."""
-    places = Stream(seed, "score-pixels").uniform(len(latents), num_pixels) * generator.image_size**2
+    places = Stream(seed, "score-pixels").uniform(len(latents), num_pixels) * math.prod(image_shape(generator))
     places = places.long().to(latents.z.device)
     everything = every_shift(latents, torch.cat([torch.zeros_like(shifts[:1]), shifts]))
     colours = latents.z.new_empty(len(everything), 3, num_pixels)

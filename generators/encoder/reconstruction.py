@@ -6,7 +6,8 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from generators.protocol import Generator, Latents
+from generators.protocol import Generator, Latents, image_shape
+from toolkit.errors import UserError
 from toolkit.pictures.pixels import grid, resize, to_bytes
 from toolkit.streams import Stream
 
@@ -15,7 +16,16 @@ _MOMENT_SAMPLES = 4096
 
 
 def rendered(generator: Generator, z: torch.Tensor, side: int) -> torch.Tensor:
-    """Return images (B, 3, side, side) float32 of z (B, D); gradients reach the latents."""
+    """Return images (B, 3, side, side) float32 of z (B, D); gradients reach the latents.
+
+    UserError for a generator whose images are not square: photos are compared with them as squares.
+    """
+    height, width = image_shape(generator)
+    if height != width:
+        raise UserError(
+            f"images of {generator.name} are {width} x {height} pixels, but photos are embedded as squares; use a "
+            "generator of square images for photos"
+        )
     return resize(generator(Latents(z)).float(), (side, side))
 
 

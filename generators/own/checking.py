@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from generators.own.wrapper import OwnGenerator
-from generators.protocol import Generator, Latents, render_twins
+from generators.protocol import Generator, Latents, image_shape, render_twins
 from toolkit.errors import UserError
 from toolkit.streams import Stream
 
@@ -151,11 +151,12 @@ def _rendered(generator: Generator, latents: Latents, what: str) -> torch.Tensor
 
 
 def _check_images(images: Any, generator: Generator, what: str) -> None:
-    side = generator.image_size
-    if not isinstance(images, torch.Tensor) or images.shape != (2, 3, side, side):
+    height, width = image_shape(generator)
+    if not isinstance(images, torch.Tensor) or images.shape != (2, 3, height, width):
+        stated = height if height == width else (height, width)
         raise UserError(
-            f"{what} renders two latents as {_described(images)}, but image_size {side} means [2, 3, {side}, {side}]; "
-            "set image_size, or return colour channels first"
+            f"{what} renders two latents as {_described(images)}, but image_size {stated} means "
+            f"[2, 3, {height}, {width}]; set image_size, or return colour channels first"
         )
     if images.dtype != torch.float32:
         raise UserError(f"{what} renders {images.dtype}, but torch.float32 is needed; return images.float()")

@@ -21,7 +21,8 @@ class OwnGenerator:
     """Any network that renders latents z (B, D), as a generator (see generators.protocol).
 
     `network(z)`, or `network(z, y)` with classes y (B,) int64 where `num_classes` is given, returns images
-    (B, 3, S, S), or grey (B, 1, S, S), with values in `value_range`: (-1, 1) unless given. A torch module is put into
+    (B, 3, S, S), or grey (B, 1, S, S), with values in `value_range`: (-1, 1) unless given. `image_size` is S, or height
+    and width of images that are not square. A torch module is put into
     evaluation mode and frozen; gradients have to reach z. `latents` says what z was drawn from in training: "normal",
     N(0, I), or "uniform", U(-1, 1). `classes` are those that samples are drawn from (empty: all).
 
@@ -44,7 +45,7 @@ class OwnGenerator:
         network: Callable[..., torch.Tensor],
         *,
         latent_dim: int,
-        image_size: int,
+        image_size: int | tuple[int, int],
         name: str = "own",
         num_classes: int | None = None,
         classes: Sequence[int] = (),
@@ -54,7 +55,8 @@ class OwnGenerator:
         feature_layer: str | None = None,
     ) -> None:
         _require(isinstance(name, str) and bool(name), "name", name, "a text that is not empty")
-        for key, value in {"latent_dim": latent_dim, "image_size": image_size, "num_classes": num_classes}.items():
+        shape = _shape(image_size)
+        for key, value in {"latent_dim": latent_dim, "num_classes": num_classes}.items():
             known = value is not None or key == "num_classes"
             _require(known and (value is None or _is_count(value)), key, value, f"a whole number from 1 to {_MOST}")
         _require(latents in LATENT_KINDS, "latents", latents, f"one of {', '.join(LATENT_KINDS)}")
@@ -68,7 +70,8 @@ class OwnGenerator:
             weight.requires_grad_(False)  # one by one: TorchScript modules refuse to do it for all
         self.name = name
         self.latent_dim = latent_dim
-        self.image_size = image_size
+        self.image_shape = shape
+        self.image_size = max(shape)
         self.classes = tuple(classes) or tuple(allowed)
         self.states_range = value_range is not None
         self.value_range = _FULL if value_range is None else (float(value_range[0]), float(value_range[1]))
@@ -160,6 +163,14 @@ def _matrix(layer: nn.Module, name: str, latent_dim: int) -> torch.Tensor:
     if not torch.allclose(twice - none, 2 * matrix, rtol=1e-3, atol=1e-4 * float(matrix.abs().max())):
         raise UserError(f"first layer {name} is not linear; name the linear maps that read the latent")
     return matrix.float().contiguous()
+
+
+def _shape(image_size: Any) -> tuple[int, int]:
+    """Return height and width of images of `image_size`: one side of a square, or both; UserError for anything else."""
+    sides = tuple(image_size) if isinstance(image_size, Sequence) else (image_size, image_size)
+    fits = len(sides) == 2 and all(_is_count(side) for side in sides)
+    _require(fits, "image_size", image_size, f"a whole number from 1 to {_MOST}, or height and width")
+    return sides
 
 
 def _is_count(value: object) -> bool:

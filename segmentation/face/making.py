@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from generators.face import AnyGenerator, generator_for
+from generators.protocol import image_shape
 from segmentation.face.using import AnySegmenter, as_segmenter
 from segmentation.predict.segmenter import Segmenter
 from segmentation.self_training.rounds import self_train as rounds
@@ -122,7 +123,7 @@ def segment(
             advance(1, f"loss {float(step.loss):.3f}")
     made = {**source.inputs, "direction_name": source.name}
     card = {"source": made, "steps": state.step, "settings": chosen.defining()}
-    return Segmenter(state.network.cpu(), gan.image_size, card)
+    return Segmenter(state.network.cpu(), min(image_shape(gan)), card)
 
 
 def self_train(

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from generators.protocol import Generator
+from generators.protocol import Generator, image_shape
 from segmentation.predict.segmenter import Segmenter
 from segmentation.synthesis.picture import draw_samples
 from segmentation.synthesis.synthesizer import LatentSource
@@ -67,7 +67,7 @@ class SegmentationRun(Work[SegmentationState, SegmentationStep]):
         source: dict[str, Any] = {**self.inputs, "direction_name": self.direction_name}
         figures = last_figures(run, "synthetic")
         card = {"source": source, "steps": state.step, "settings": self.settings.defining(), "figures": figures}
-        Segmenter(state.network.cpu(), self.generator.image_size, card).save(run.path / "segmenter.safetensors")
+        Segmenter(state.network.cpu(), min(image_shape(self.generator)), card).save(run.path / "segmenter.safetensors")
         accepted = state.synthesizer.acceptance
         run.finish({**source, "steps": state.step, **figures, "drawn": accepted.drawn, "rejected": accepted.rejected})
 

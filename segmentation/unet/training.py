@@ -125,13 +125,13 @@ def fresh_network(width: int, seed: int, engine: Engine) -> UNet:
     return synchronised(network.to(engine.device).to(memory_format=torch.channels_last), engine.team)
 
 
-def bytes_needed(settings: SegmentationSettings, image_size: int, bf16: bool) -> Callable[[int], int]:
+def bytes_needed(settings: SegmentationSettings, image_shape: tuple[int, int], bf16: bool) -> Callable[[int], int]:
     """Return a function from the samples at a time to the bytes that a step on them needs (toolkit.compute.memory)."""
     engine = Engine(torch.device("cpu"), bf16)
     network = fresh_network(settings.width, settings.seed, engine)
 
     def step(count: int) -> torch.Tensor:
-        images = torch.zeros(count, 3, image_size, image_size)
+        images = torch.zeros(count, 3, *image_shape)
         with engine.autocast():
             logits = network(images)
         return F.cross_entropy(logits.float(), torch.zeros_like(images[:, 0]).long())

@@ -44,7 +44,7 @@ from .mutations import JSON, LABELS, LINES, TOML, Damage, any_of, damaged_bytes
 from .pickles import damaged_program
 from .samples import LATENT_DIM, NO_DOWNLOAD, Example, direction_set
 from .tables import BUNDLE
-from .tensors import NPY, PACKED_TAR, PICKLE, SAFETENSORS, TAR, damaged_png
+from .tensors import NPY, PACKED_ARRAYS, PACKED_TAR, PICKLE, SAFETENSORS, TAR, damaged_png
 
 PICTURE = any_of(damaged_bytes)
 PROGRAM = any_of(damaged_program, damaged_program, damaged_bytes)
@@ -227,6 +227,17 @@ READERS: dict[str, Reader] = {
     "published direction, opened": Reader(
         "set/bg_direction.pth", PICKLE, lambda folder: open_directions(folder / "set" / "bg_direction.pth")
     ),
+    "components": Reader(
+        "components.npz",
+        PACKED_ARRAYS,
+        lambda folder: open_directions(folder / "components.npz"),
+        ("discovery.originals.arrays.read_arrays",),
+    ),
+    "boundaries": Reader("boundary.npy", NPY, lambda folder: open_directions(folder / "boundary.npy")),
+    "support sets": Reader(
+        "warped/models/support_sets.pt", PICKLE, lambda folder: open_directions(folder / "warped").shift(1, 2.0)
+    ),
+    "arguments of support sets": Reader("warped/args.json", JSON, lambda folder: open_directions(folder / "warped")),
     "deformator": Reader(
         "deformator/models/deformator_9.pt", PICKLE, lambda folder: load_directions(folder / "deformator")
     ),

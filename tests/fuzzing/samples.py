@@ -85,6 +85,16 @@ def write_sets(folder: Path) -> None:
     save_checkpoint(folder / "checkpoint.pt", state)
 
 
+def write_directions_of_others(folder: Path) -> None:
+    components, columns = torch.rand(3, 1, 16).numpy(), {"lat_stdev": np.ones(3), "var_ratio": np.ones(3)}
+    np.savez_compressed(folder / "components.npz", lat_comp=components, lat_mean=components[0], **columns)
+    np.save(folder / "boundary.npy", torch.rand(4, 16).numpy())
+    (folder / "warped" / "models").mkdir(parents=True)
+    write_json(folder / "warped" / "args.json", {"gan": "stylegan2_x", "stylegan_space": "W", "num_support_sets": 2})
+    sets = {"SUPPORT_SETS": torch.randn(2, 4 * 16), "ALPHAS": torch.ones(2, 4), "LOGGAMMA": torch.zeros(2, 1)}
+    torch.save(sets, folder / "warped" / "models" / "support_sets.pt")
+
+
 def write_deformator(folder: Path) -> None:
     (folder / "models").mkdir(parents=True)
     state = {name: tensor.clone() for name, tensor in make_deformator("linear", 3, 120).state_dict().items()}
@@ -184,3 +194,4 @@ def write_all(folder: Path) -> None:
     write_module(folder)
     write_tables(folder)
     write_pictures(folder)
+    write_directions_of_others(folder)

@@ -253,6 +253,7 @@ def array_of(rng: Random) -> np.ndarray:
     return np.zeros([rng.choice([0, 1, 2, 5]) for _ in range(rng.randrange(6))], rng.choice(kinds))
 
 
+PACKED_ARRAYS = any_of(damaged_zip, damaged_zip, damaged_bytes)
 NPY = any_of(damaged_npy, damaged_npy, damaged_bytes)
 PICKLE = any_of(damaged_pickle, damaged_pickle, damaged_pickle, damaged_zip, damaged_bytes)
 SAFETENSORS = any_of(damaged_safetensors, damaged_safetensors, damaged_safetensors, damaged_bytes)

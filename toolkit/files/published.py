@@ -36,6 +36,7 @@ class PublishedFile:
     file: str
     terms: str
     next: str
+    licence: str = "not stated"
     mirrors: tuple[str, ...] = ()
     page: str = ""
     megabytes: float | None = None
@@ -93,8 +94,9 @@ def _entry(name: str, values: Any, source: str | None) -> PublishedFile:
     problems = {
         f"role is {entry.role!r}, not one of {', '.join(ROLES)}": entry.role not in ROLES,
         f"file is {entry.file!r}, not a bare file name": not _is_bare(entry.file),
-        "terms, next and page are not all text": not all(
-            isinstance(text, str) and is_printable(text) for text in (entry.terms, entry.next, entry.page)
+        "terms, next, licence and page are not all text": not all(
+            isinstance(text, str) and is_printable(text)
+            for text in (entry.terms, entry.next, entry.licence, entry.page)
         ),
         "mirrors are not all http or https addresses": not all(
             isinstance(one, str) and one.startswith(("http://", "https://")) for one in entry.mirrors

@@ -41,6 +41,17 @@ def resize(images: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
     return F.interpolate(images, size=size, mode="bilinear", align_corners=False, antialias=True)
 
 
+def with_longer_side(height: int, width: int, side: int) -> tuple[int, int]:
+    """Return (height, width) with the longer side `side` and the shorter one scaled alike, of at least a pixel."""
+    longer = max(height, width)
+    return max(1, round(side * height / longer)), max(1, round(side * width / longer))
+
+
+def resized_to(images: torch.Tensor, side: int) -> torch.Tensor:
+    """Return images (B, C, H, W) resized as by `resize` so that their longer side is `side` pixels."""
+    return resize(images, with_longer_side(images.shape[-2], images.shape[-1], side))
+
+
 LEAST_TILE = 128  # pixels of a picture's side below which it is shown enlarged
 
 
@@ -73,10 +84,10 @@ def grid(pictures: np.ndarray, columns: int | None = None, gap: int = 2, ground:
     return sheet
 
 
-def grid_size(count: int, side: int, columns: int | None = None, gap: int = 2) -> tuple[int, int]:
-    """Return the width and height in pixels of what `grid` makes of so many square pictures."""
+def grid_size(count: int, height: int, width: int, columns: int | None = None, gap: int = 2) -> tuple[int, int]:
+    """Return the width and height in pixels of what `grid` makes of so many pictures of that height and width."""
     columns = columns or math.ceil(math.sqrt(count))
-    return columns * (side + gap) - gap, math.ceil(count / columns) * (side + gap) - gap
+    return columns * (width + gap) - gap, math.ceil(count / columns) * (height + gap) - gap
 
 
 def stack_rows(rows: Sequence[np.ndarray], gap: int = 6, ground: int = 255) -> np.ndarray:

@@ -16,7 +16,7 @@ from torch import nn
 from discovery.methods.deformator.deformators import Deformator, make_deformator
 from discovery.methods.deformator.reconstructors import make_reconstructor
 from discovery.settings import DiscoverySettings
-from generators.protocol import Generator, Inspectable, Latents
+from generators.protocol import Generator, Inspectable, Latents, image_shape
 from toolkit.compute.batch_norm import synchronised
 from toolkit.compute.batches import even_slices
 from toolkit.compute.engine import Engine
@@ -48,7 +48,7 @@ class DiscoveryState(ResumableState):
     @classmethod
     def start(cls, generator: Generator, settings: DiscoverySettings, engine: Engine) -> "DiscoveryState":
         """Return the state before the first step, weights drawn from the seed; UserError if it cannot be."""
-        side = settings.reconstructor_size or generator.image_size
+        side = settings.reconstructor_size or min(image_shape(generator))
         if settings.reconstructor == "lenet" and side < _LENET_SIDE:
             raise UserError(
                 f"the lenet reconstructor needs images of at least {_LENET_SIDE} pixels, but these have "

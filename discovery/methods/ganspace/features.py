@@ -7,7 +7,7 @@ from torch import nn
 
 from generators.protocol import Generator, Inspectable, Latents
 from toolkit.errors import UserError, named
-from toolkit.pictures.pixels import resize
+from toolkit.pictures.pixels import resized_to
 
 LATENTS, IMAGES = "latents", "images"
 _SIDE = 32  # of the images, where they themselves are the features
@@ -51,8 +51,7 @@ class Features:
             return latents.z.float()
         if self._module is None:
             images = self.generator(latents).float()
-            side = min(_SIDE, images.shape[-1])
-            return resize(images, (side, side)).flatten(1)
+            return resized_to(images, min(_SIDE, max(images.shape[-2:]))).flatten(1)
         return self._stopped_at(self._module, latents).float().flatten(1)
 
     def _stopped_at(self, module: nn.Module, latents: Latents) -> torch.Tensor:

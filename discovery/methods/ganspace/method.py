@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 
 from discovery.methods.ganspace.features import LATENTS, Features
 from discovery.methods.ganspace.principal_components import IncrementalPCA, Regression
@@ -121,7 +122,8 @@ class GanspaceSearch(DirectionSearch[GanspaceSettings]):
     """The principal components of a layer's features as directions of the latents, the strongest component first.
 
     Each has its largest entry positive. The score column `variance` is the share of the features' variance, `length`
-    the latent length of one deviation.
+    the latent length of one deviation of the features, `sigma` the standard deviation of the latents along the
+    direction, in which the authors' sliders are marked, and `centre` where the mean latent lies along it.
     """
 
     def __init__(self, generator: Generator, settings: GanspaceSettings, engine: Engine) -> None:
@@ -153,12 +155,21 @@ class GanspaceSearch(DirectionSearch[GanspaceSettings]):
         components, deviations = _leading(state)
         mapped = state.features.layer == LATENTS
         moves = components * deviations[:, None] if mapped else state.regression.slopes()
+        vectors = with_fixed_signs(moves.float())
+        units = F.normalize(vectors.double(), dim=1)
+        mean = state.components.mean if mapped else state.regression.mean()
+        sigmas = deviations if mapped else state.regression.deviations(units)
         shares = state.components.shares()[: state.count].tolist()
         directions = DirectionSet(
-            with_fixed_signs(moves.float()),
+            vectors,
             self.generator.name,
             "ganspace",
-            scores={"variance": shares, "length": moves.norm(dim=1).tolist()},
+            scores={
+                "variance": shares,
+                "length": moves.norm(dim=1).tolist(),
+                "sigma": sigmas.tolist(),
+                "centre": (units @ mean).tolist(),
+            },
             card={"layer": state.features.layer, "settings": self.settings.defining()},
         )
         return Findings(directions, {"layer": state.features.layer, "explained": sum(shares)})

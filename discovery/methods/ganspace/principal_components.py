@@ -67,22 +67,35 @@ class Regression:
     def __init__(self) -> None:
         self._products = torch.zeros(0, 0)
         self._targets = torch.zeros(0, 0)
+        self._squares = torch.zeros(0, 0)
 
     def update(self, inputs: torch.Tensor, targets: torch.Tensor) -> None:
         """Take in inputs (B, K) and targets (B, D)."""
         inputs = torch.cat([inputs.double(), torch.ones_like(inputs[:, :1]).double()], dim=1)
-        products, targets = inputs.T @ inputs, inputs.T @ targets.double()
-        self._products = self._products + products if len(self._products) else products
-        self._targets = self._targets + targets if len(self._targets) else targets
+        targets = targets.double()
+        gathered = inputs.T @ inputs, inputs.T @ targets, targets.T @ targets
+        if len(self._products):
+            gathered = self._products + gathered[0], self._targets + gathered[1], self._squares + gathered[2]
+        self._products, self._targets, self._squares = gathered
 
     def slopes(self) -> torch.Tensor:
         """Return (K, D): the change of the targets per unit of each input."""
         return torch.linalg.lstsq(self._products, self._targets, driver="gelsd").solution[:-1]
 
+    def mean(self) -> torch.Tensor:
+        """Return the mean target (D,)."""
+        return self._targets[-1] / self._products[-1, -1]
+
+    def deviations(self, vectors: torch.Tensor) -> torch.Tensor:
+        """Return the standard deviation (M,) of the targets along unit vectors (M, D)."""
+        vectors, count = vectors.double(), self._products[-1, -1]
+        squares = ((vectors @ self._squares) * vectors).sum(dim=1)
+        return ((squares / count - (vectors @ self.mean()).square()) * count / (count - 1)).clamp_min(0).sqrt()
+
     def state_dict(self) -> dict[str, Any]:
         """Return what was gathered."""
-        return {"products": self._products, "targets": self._targets}
+        return {"products": self._products, "targets": self._targets, "squares": self._squares}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue from a saved state."""
-        self._products, self._targets = state["products"], state["targets"]
+        self._products, self._targets, self._squares = state["products"], state["targets"], state["squares"]

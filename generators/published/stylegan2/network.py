@@ -8,7 +8,6 @@ activation) is multiplied into the weights when the network is built.
 import itertools
 import math
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 import torch
@@ -16,6 +15,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from generators.frozen import FixedConv
+from generators.mapping import FixedLinear, MappingNetwork, in_float32
 from generators.published.stylegan2.layout import FILTER, StyleGAN2Shape
 from generators.styled import StyledNetwork
 
@@ -34,56 +34,22 @@ class _Published:
     def __getitem__(self, name: str) -> torch.Tensor:
         return self.tensors[name].float()
 
-    def linear(self, name: str, gain: float) -> "FixedLinear":
+    def linear(self, name: str, gain: float) -> FixedLinear:
         weight = self[f"{name}.weight"]
         return FixedLinear(weight * (gain / math.sqrt(weight.shape[1])), self[f"{name}.bias"] * gain)
+
+    def mapping(self, num_layers: int) -> MappingNetwork:
+        rate = _GAIN * _MAPPING_RATE
+        return MappingNetwork([self.linear(f"style.{i + 1}", rate) for i in range(num_layers)])
 
     def weight(self, name: str) -> torch.Tensor:
         weight = self[f"{name}.weight"][0]
         return weight / math.sqrt(weight[0].numel())
 
 
-def _float32(tensor: torch.Tensor) -> AbstractContextManager:
-    """Return a context without autocast: styles are small work, but every pixel depends on them."""
-    return torch.autocast(tensor.device.type, enabled=False)
-
-
 def _spatial(values: torch.Tensor, features: torch.Tensor) -> torch.Tensor:
     """Return values (B, C) as (B, C, 1, 1) in the precision of `features`."""
     return values[:, :, None, None].to(features.dtype)
-
-
-class FixedLinear(nn.Module):
-    """An affine map with weights that are never trained."""
-
-    weight: torch.Tensor
-    bias: torch.Tensor
-
-    def __init__(self, weight: torch.Tensor, bias: torch.Tensor) -> None:
-        super().__init__()
-        self.register_buffer("weight", weight)
-        self.register_buffer("bias", bias)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Return the image (B, M) of x (B, D)."""
-        return F.linear(x, self.weight, self.bias)
-
-
-class MappingNetwork(nn.Module):
-    """z (B, D) -> w (B, D): z brought to a fixed length, then activated affine maps; in the weights' precision."""
-
-    def __init__(self, published: _Published, num_layers: int) -> None:
-        super().__init__()
-        names = [f"style.{i + 1}" for i in range(num_layers)]
-        self.layers = nn.ModuleList(published.linear(name, _GAIN * _MAPPING_RATE) for name in names)
-
-    def forward(self, z: torch.Tensor) -> torch.Tensor:
-        """Return w (B, D) of z (B, D)."""
-        with _float32(z):
-            x = z * (z.square().mean(dim=1, keepdim=True) + _EPS).rsqrt()
-            for layer in self.layers:
-                x = F.leaky_relu(layer(x), _SLOPE)
-        return x
 
 
 class UpsampledConv(nn.Module):
@@ -126,7 +92,7 @@ class StyledConv(nn.Module):
 
     def forward(self, features: torch.Tensor, w: torch.Tensor, noise: torch.Tensor | None = None) -> torch.Tensor:
         """Return features (B, C', H', W') in style w (B, D), with the stored noise unless `noise` (B, 1, H', W')."""
-        with _float32(w):
+        with in_float32(w):
             scale = self.modulation(w)
             gain = _GAIN * (scale.square() @ self.energy + _EPS).rsqrt()
             noise = self.strength * (self.noise if noise is None else noise)
@@ -149,7 +115,7 @@ class ToRGB(nn.Module):
 
     def forward(self, features: torch.Tensor, w: torch.Tensor, image: torch.Tensor | None = None) -> torch.Tensor:
         """Return the image (B, 3, H, W) of features in style w (B, D) and of `image` (B, 3, H / 2, W / 2)."""
-        with _float32(w):
+        with in_float32(w):
             weight = self.weight * self.modulation(w)[:, None]
         # Three rows a sample are cheaper to scale than the features.
         colours = (weight.to(features.dtype) @ features.flatten(2)).float().unflatten(2, features.shape[2:]) + self.bias
@@ -182,7 +148,7 @@ class StyleGAN2Network(StyledNetwork):
         self.num_layers = shape.num_slots
         self.image_size = shape.image_size
         self.noise_shapes = [(side, side) for side in shape.noise_sides]
-        self.mapping = MappingNetwork(published, shape.mapping_layers)
+        self.mapping = published.mapping(shape.mapping_layers)
         self.register_buffer("constant", published["input.input"])
         self.conv1 = StyledConv(published, "conv1", "noises.noise_0", FixedConv)
         self.to_rgb1 = ToRGB(published, "to_rgb1")

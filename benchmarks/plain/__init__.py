@@ -1,0 +1,1 @@
+"""Straightforward paths of generators, written step by step, to measure ours against."""

@@ -1,0 +1,60 @@
+"""The mapping network of style-based generators: z, and a class where there are some, to w."""
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+_EPS = 1e-8
+_SLOPE = 0.2
+
+
+def in_float32(tensor: torch.Tensor) -> AbstractContextManager:
+    """Return a context without autocast: styles are small work, but every pixel depends on them."""
+    return torch.autocast(tensor.device.type, enabled=False)
+
+
+class FixedLinear(nn.Module):
+    """An affine map with weights that are never trained."""
+
+    weight: torch.Tensor
+    bias: torch.Tensor
+
+    def __init__(self, weight: torch.Tensor, bias: torch.Tensor) -> None:
+        super().__init__()
+        self.register_buffer("weight", weight)
+        self.register_buffer("bias", bias)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return the image (B, M) of x (B, D)."""
+        return F.linear(x, self.weight, self.bias)
+
+
+class MappingNetwork(nn.Module):
+    """z (B, Z), and classes y (B,) -> w (B, D): affine maps, leaky ReLU behind each, in the weights' precision.
+
+    z is brought to a fixed length first. The class passes through `embed`, an affine map of one-hot vectors, is brought
+    to the same length by itself, and stands behind z.
+    """
+
+    def __init__(self, layers: Sequence[FixedLinear], embed: FixedLinear | None = None) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(layers)
+        self.embed = embed
+
+    def forward(self, z: torch.Tensor, y: torch.Tensor | None = None) -> torch.Tensor:
+        """Return w (B, D)."""
+        with in_float32(z):
+            x = _at_length(z)
+            if self.embed is not None:
+                x = torch.cat([x, _at_length(self.embed.weight.T[y] + self.embed.bias)], dim=1)
+            for layer in self.layers:
+                x = F.leaky_relu(layer(x), _SLOPE)
+        return x
+
+
+def _at_length(x: torch.Tensor) -> torch.Tensor:
+    """Return x (B, D) divided by the root of its mean square."""
+    return x * (x.square().mean(dim=1, keepdim=True) + _EPS).rsqrt()
