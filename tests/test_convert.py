@@ -5,6 +5,7 @@ import tarfile
 
 import numpy as np
 import pytest
+import stub_pickles
 import torch
 from bundle_writing import write_bundle
 from cli_runs import ran, refused
@@ -26,7 +27,9 @@ from toolkit.directions import DirectionSet
 from toolkit.errors import UserError
 from toolkit.files.artefacts import load_artefact, save_artefact
 from toolkit.files.writing import sha256_of
+from toolkit.streams import Stream
 
+SNAPSHOTS = ["stylegan3t", "stylegan3t-cond", "stylegan3r"]
 NAMES = {name: [NARROW.get(n, n) for n in shape] for name, shape in module_names().items()}
 
 
@@ -186,6 +189,54 @@ def test_any_published_generator_becomes_an_artefact(stylegan2_state, tmp_path):
     assert card["layout"].startswith("a StyleGAN2")
     with Image.open(tmp_path / "g.png") as drawn:
         assert drawn.size == (4 * 8 + 3 * 2, 4 * 8 + 3 * 2)
+
+
+@pytest.mark.parametrize("kind", SNAPSHOTS)
+def test_a_snapshot_becomes_an_artefact_that_renders_the_same(kind, tmp_path):
+    source, out = tmp_path / "snapshot.pkl", tmp_path / "g.safetensors"
+    state = stub_pickles.write(kind, source, resolution=16)
+    assert "16x16 pixels, latents of 32 numbers" in ran("convert", source, "--out", out)
+    tensors, card = load_artefact(out, "published generator")
+    assert {name: tensor.tolist() for name, tensor in tensors.items()} == {n: t.tolist() for n, t in state.items()}
+    assert (card["converted_from"], card["sha256"]) == ("NVlabs pickle", {"snapshot.pkl": sha256_of(source)})
+    assert card["config"]["init_kwargs"]["img_resolution"] == 16
+    for options in ("", "@psi=0.5"):
+        opened, converted = (open_generator(f"{path}{options}") for path in (source, out))
+        latents = opened.sample(2, Stream(0, "test"))
+        assert opened(latents).std() > 0.01
+        assert torch.equal(converted(latents), opened(latents))
+
+
+def test_a_snapshot_of_another_version_is_opened_with_a_note(tmp_path):
+    stub_pickles.write("stylegan3t", tmp_path / "snapshot.pkl", resolution=16, only_ema=True)
+    older = (tmp_path / "snapshot.pkl").read_bytes().replace(b"\x07version\x94K\x06", b"\x07version\x94K\x05")
+    (tmp_path / "older.pkl").write_bytes(older)
+    text = ran("sample", "--generator", tmp_path / "older.pkl", "--samples", "1", "--out", tmp_path / "s.png")
+    assert f"note: {tmp_path / 'older.pkl'} is of version 5 of its kind, of which 6 is known here" in text
+
+
+@pytest.mark.parametrize("ending", ["pkl", "pt", "dat"])
+def test_a_damaged_snapshot_leaves_nothing_behind(ending, tmp_path):
+    source = tmp_path / f"snapshot.{ending}"
+    stub_pickles.write("stylegan3t", source, resolution=16)
+    source.write_bytes(source.read_bytes()[:-1000])
+    text = refused("convert", source, "--out", tmp_path / "g.safetensors")
+    assert text == f"{source} is no whole pickle of a generator (it is cut short); make or download it again"
+    assert [path.name for path in tmp_path.iterdir()] == [source.name]
+
+
+def test_a_folder_of_hugging_face_keeps_its_config(stylegan2_state, tmp_path):
+    folder = tmp_path / "hub"
+    folder.mkdir()
+    torch.save(stylegan2_state, folder / "pytorch_model.bin")
+    (folder / "config.json").write_text('{"z_dim": 6}')
+    ran("convert", folder, "--out", tmp_path / "g.safetensors")
+    card = load_artefact(tmp_path / "g.safetensors", "published generator")[1]
+    assert card["config"] == {"z_dim": 6}
+    assert set(card["sha256"]) == {"pytorch_model.bin", "config.json"}
+    (folder / "config.json").write_text("[6]")
+    text = refused("convert", folder, "--out", tmp_path / "h.safetensors")
+    assert text.startswith(f"{folder / 'config.json'} holds no table of a network's sizes")
 
 
 def test_options_go_behind_a_converted_generator(stylegan2_state, tmp_path):
