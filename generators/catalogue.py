@@ -6,8 +6,8 @@ from functools import partial
 from pathlib import Path
 
 from generators.own.factories import find_factory
-from generators.own.trust import RECORDED, Code, Trust
-from generators.protocol import Generator
+from generators.own.trust import RECORDED, Code, Trust, Typed
+from generators.protocol import Generator, Noted
 from generators.spec import Options, split_spec
 from toolkit.command_line import command
 from toolkit.errors import UserError, named
@@ -114,6 +114,9 @@ def open_generator(name: str, weights: Path | None = None, trust: Trust = RECORD
     options = Options(values, plain)
     opened = _opened(plain, weights, options, trust)
     options.end()
+    if isinstance(opened, Noted) and isinstance(trust, Typed):
+        for line in opened.notes:
+            trust.notice(f"note: {line}")
     return opened
 
 

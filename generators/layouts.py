@@ -61,10 +61,15 @@ class Layout:
 
 @dataclass(frozen=True)
 class Family:
-    """The layouts of one family, and how its files wrap a state: `unwrapped` returns anything else as it is."""
+    """The layouts of one family, and what else its files are like.
+
+    `unwrapped` takes a state out of what a file holds, and returns anything else as it is; `beside` returns the
+    configuration that a file beside the weights' states, {} where there is none (`config` of Weights).
+    """
 
     layouts: tuple[Layout, ...]
     unwrapped: Callable[[Any], Any] = lambda held: held
+    beside: Callable[[Path], Mapping[str, Any]] = lambda path: {}
 
 
 def _fault(entry: Any) -> str | None:
@@ -94,16 +99,16 @@ def open_published(weights: Weights, options: Options) -> Generator:
     prefix stands before all names.
     """
     best = _whole(weights)
-    return _built(best, replace(weights, tensors=_without(best.prefix, weights.tensors)), options)
+    return _built(best, _taken(best, weights), options)
 
 
 def recognised(weights: Weights) -> tuple[str, Weights]:
-    """Return what layout the weights have, with its article, and them without an adapter's prefix.
+    """Return what layout the weights have, with its article, and them without an adapter's prefix but configured.
 
     UserError as for `open_published`.
     """
     best = _whole(weights)
-    return best.layout.what, replace(weights, tensors=_without(best.prefix, weights.tensors))
+    return best.layout.what, _taken(best, weights)
 
 
 def _whole(weights: Weights) -> "_Comparison":
@@ -134,6 +139,12 @@ def _of_class(weights: Weights) -> str:
     """Return what a file says of its network's class, where it is none of those that go by one name in all files."""
     name = weights.config.get("class_name")
     return f", of a class {name}" if isinstance(name, str) and name != "Generator" else ""
+
+
+def _taken(best: "_Comparison", weights: Weights) -> Weights:
+    """Return weights without an adapter's prefix, with the configuration of the file beside them if they have none."""
+    config = weights.config or FAMILIES.attempt(best.family, lambda: FAMILIES[best.family].beside(weights.path))
+    return replace(weights, tensors=_without(best.prefix, weights.tensors), config=config)
 
 
 def _built(best: "_Comparison", weights: Weights, options: Options) -> Generator:

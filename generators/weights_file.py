@@ -10,11 +10,8 @@ from generators.protocol import Generator
 from generators.spec import Options
 from toolkit.errors import UserError
 from toolkit.files.artefacts import load_artefact, load_state_file, save_artefact
-from toolkit.untrusted.text import parse_json, read_text
 
 KIND = "published generator"
-_LARGEST_CONFIG = 1_000_000  # bytes
-_STATES = ("pytorch_model.bin", "model.safetensors")  # Hugging Face's names of a state dict
 
 
 def read_weights(path: Path, say: Callable[[str], None] = lambda line: None) -> Weights:
@@ -24,30 +21,7 @@ def read_weights(path: Path, say: Callable[[str], None] = lambda line: None) -> 
     """
     if is_plain_pickle(path):
         return read_networks(path, say)
-    return Weights(load_state_file(path, "generator weights", unwrapped, fits, OWN_HINT), path, config_beside(path))
-
-
-def config_file(path: Path) -> Path | None:
-    """Return the `config.json` beside a state dict of Hugging Face, None where there is none.
-
-    Of `NAME-pytorch_model.bin` it is `NAME-config.json`, as the original's downloads are named.
-    """
-    ending = next((ending for ending in _STATES if path.name.endswith(ending)), None)
-    if ending is None:
-        return None
-    own = path.with_name(path.name.removesuffix(ending) + "config.json")
-    return next((beside for beside in (own, path.with_name("config.json")) if beside.is_file()), None)
-
-
-def config_beside(path: Path) -> dict[str, Any]:
-    """Return what the `config_file` of a state dict holds; empty where there is none."""
-    beside = config_file(path)
-    if beside is None:
-        return {}
-    config = parse_json(read_text(beside, "config.json", _LARGEST_CONFIG), str(beside))
-    if not isinstance(config, dict):
-        raise UserError(f"{beside} holds no table of a network's sizes; download it again")
-    return config
+    return Weights(load_state_file(path, "generator weights", unwrapped, fits, OWN_HINT), path)
 
 
 def save_weights(path: Path, weights: Weights, card: Mapping[str, Any]) -> tuple[str, Generator]:

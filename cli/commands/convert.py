@@ -95,10 +95,11 @@ def _module(source: Path, out: Path, name: str | None) -> None:
 def _generator(source: Path, out: Path, name: str | None) -> None:
     from generators.nvlabs.reading import is_plain_pickle
     from generators.published.biggan.generator import is_bigbigan
-    from generators.weights_file import config_file, read_weights, save_weights
+    from generators.published.biggan_deep.config import config_path
+    from generators.weights_file import read_weights, save_weights
 
     weights = read_weights(source, console.print)
-    beside = config_file(source)
+    beside = config_path(source)
     card = _provenance(
         "NVlabs pickle" if is_plain_pickle(source) else "published weights", [source, *([beside] if beside else [])]
     )
@@ -150,7 +151,7 @@ def _segmenter(source: Path, out: Path, _: str | None) -> None:
 
 
 def _direction(source: Path, out: Path, _: str | None) -> None:
-    from toolkit.directions import load_published
+    from toolkit.bg_direction import load_published
 
     directions = load_published(source)
     replace(directions, card={**directions.card, **_provenance("published weights", [source])}).save(out)

@@ -22,14 +22,14 @@ from generators.latents_file import load_unfinished, require_made_for
 from generators.nvlabs.reading import read_networks
 from generators.own.wrapper import OwnGenerator
 from generators.protocol import load_latents
-from generators.published.stylegan2.layout import unwrapped
+from generators.published.biggan_deep.config import read_config
+from generators.published.stylegan2.generator import unwrapped
 from generators.scene import SceneGenerator
 from generators.tensorflow.bundle import CheckpointBundle
 from generators.tensorflow.hub import convert_tf_variables, module_variables
-from generators.weights_file import config_beside
 from segmentation.mask_reading.reading import MaskReading
 from segmentation.predict.segmenter import Segmenter
-from toolkit.directions import load_published
+from toolkit.bg_direction import load_published
 from toolkit.errors import UserError
 from toolkit.files.artefacts import load_state_file
 from toolkit.files.partial_file import PartialFile
@@ -277,8 +277,7 @@ READERS: dict[str, Reader] = {
     "config of weights": Reader(
         "config.json",
         JSON,
-        lambda folder: config_beside(folder / "pytorch_model.bin"),
-        ("generators.weights_file.config_beside",),
+        lambda folder: read_config(folder / "pytorch_model.bin"),
     ),
     "wrapped weights": Reader(
         "stylegan2.pt", PICKLE, lambda folder: load_state_file(folder / "stylegan2.pt", "weights", unwrapped)
