@@ -34,6 +34,15 @@ def join_spec(name: str, options: Mapping[str, str]) -> str:
     return "@".join([name, *(f"{key}={value}" for key, value in options.items())])
 
 
+def _number(text: str) -> float:
+    """Return a finite number, or NaN, which lies in no range."""
+    try:
+        number = float(text)
+    except ValueError:
+        return math.nan
+    return number if math.isfinite(number) else math.nan
+
+
 class Options:
     """The options of one generator; each is taken by name, and `end` refuses those that nobody took."""
 
@@ -59,13 +68,20 @@ class Options:
         value = self._take(key)
         if value is None:
             return default
-        try:
-            number = float(value)
-        except ValueError:
-            number = math.nan
-        if not (math.isfinite(number) and low <= number <= high):
+        number = _number(value)
+        if not low <= number <= high:
             raise self._wrong(key, value, f"a number from {low:g} to {high:g}")
         return number
+
+    def numbers(self, key: str, default: Sequence[float], low: float, high: float) -> list[float]:
+        """Return the option's values, as many numbers in [low, high] as `default` has, separated by commas."""
+        value = self._take(key)
+        if value is None:
+            return list(default)
+        numbers = [_number(part) for part in value.split(",")]
+        if len(numbers) != len(default) or not all(low <= number <= high for number in numbers):
+            raise self._wrong(key, value, f"{len(default)} numbers from {low:g} to {high:g} with commas between")
+        return numbers
 
     def integer(self, key: str, default: int | None, low: int = 0) -> int | None:
         """Return the option's value, a whole number of at least `low`."""

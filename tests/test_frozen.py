@@ -12,8 +12,6 @@ from test_proggan import TINY as PROGGAN
 from test_sngan import TINY_64 as SNGAN
 from test_studiogan import BIGGAN as STUDIOGAN
 
-from generators.attention import PooledAttention
-from generators.conditional import ConditionalGenerator
 from generators.frozen import (
     ColourConv,
     DifferencedUpsampledConv,
@@ -25,6 +23,8 @@ from generators.frozen import (
     modulated,
     upsampled_conv,
 )
+from generators.layers.attention import PooledAttention
+from generators.layers.conditional import ConditionalGenerator
 from generators.protocol import Generator, Inspectable, Latents
 from generators.published import proggan, sngan
 from generators.published.biggan import network as biggan

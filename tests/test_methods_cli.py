@@ -74,7 +74,7 @@ def test_settings_are_those_of_the_method(runs, tmp_path):
     message = refused("discover", "--method", "sefa", "--deformator", "fc", "--out", tmp_path / "r")
     assert message == "--deformator goes with --method deformator, not sefa; omit it"
     message = refused("discover", "--method", "pca", "--out", tmp_path / "r")
-    assert "choose one of deformator, ganspace, sefa, contrast, coordinates, random" in message
+    assert "choose one of deformator, ganspace, sefa, contrast, pose, coordinates, random" in message
     again = ("discover", "--method", "ganspace", *SCENE, "--config", runs[0] / "ganspace" / "config.toml")
     ran(*again, "--out", tmp_path / "again")
     assert torch.equal(DirectionSet.load(tmp_path / "again").vectors, DirectionSet.load(runs[0] / "ganspace").vectors)

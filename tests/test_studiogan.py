@@ -7,7 +7,7 @@ from golden_fill_generators import layer_statistics
 from golden_modern import channel_statistics, filled_state, golden_arrays, table
 
 from generators.catalogue import open_generator
-from generators.conditional import ConditionalGenerator
+from generators.layers.conditional import ConditionalGenerator
 from generators.layouts import Weights, fits, open_published
 from generators.protocol import Generator, Inspectable, Latents
 from generators.published.studiogan.layout import StudioGANShape, infer_shape, published_shapes

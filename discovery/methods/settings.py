@@ -76,3 +76,10 @@ class RandomSettings(Settings):
 
     directions: int | None = same_as(DiscoverySettings, "directions")
     seed: int = same_as(DiscoverySettings, "seed")
+
+
+@dataclass(frozen=True)
+class PoseSettings(Settings):
+    """Directions that a generator knows by itself, such as the turn and the shift of StyleGAN3's images."""
+
+    kind: ClassVar[str] = "discover pose"

@@ -11,6 +11,7 @@ from discovery.methods.settings import (
     ContrastSettings,
     CoordinateSettings,
     GanspaceSettings,
+    PoseSettings,
     RandomSettings,
     SefaSettings,
 )
@@ -105,6 +106,13 @@ METHODS: Table[Method] = Table(
             "`dark` does the opposite (Melas-Kyriazi et al. 2021). In training `light` falls and `dark` rises, "
             "`edge_loss` is the squared change of the edges. Masks are what `light` makes brighter than `dark` (mask "
             "rule light-dark).",
+        ),
+        "pose": Method(
+            PoseSettings,
+            "discovery.methods.closed_form:PoseSearch",
+            "Where the whole image lies: `rotate` turns it clockwise, `right` and `down` shift it. Nothing is sought: "
+            "a StyleGAN3 opened with pose=walk renders its image anywhere (Karras et al. 2021). A unit is 15 degrees, "
+            "or a twentieth of the image's side.",
         ),
         "coordinates": Method(
             CoordinateSettings,

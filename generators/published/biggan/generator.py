@@ -6,8 +6,8 @@ from typing import Any
 
 import torch
 
-from generators.conditional import ConditionalGenerator
 from generators.frozen import FrozenGenerator
+from generators.layers.conditional import ConditionalGenerator
 from generators.layouts import Family, Layout, Weights
 from generators.protocol import Latents
 from generators.published.biggan.network import (
@@ -50,7 +50,7 @@ class BigBiGAN(FrozenGenerator):
 
 
 class ConditionalBigGAN(ConditionalGenerator):
-    """The class-conditional generator (see generators.conditional)."""
+    """The class-conditional generator (see generators.layers.conditional)."""
 
     def __init__(self, network: BigGANNetwork, classes: Sequence[int] = ()) -> None:
         super().__init__(network, f"biggan{network.shape.resolution}", network.shape.num_classes, classes)

@@ -11,10 +11,10 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from generators.attention import PooledAttention
 from generators.frozen import FIRST_SIDE, FirstFeatures, FixedConv, FrozenNetwork, modulated
+from generators.layers.attention import PooledAttention
+from generators.layers.residual import Affine, ConditionalBlock, Layer, conditional_norm
 from generators.published.biggan.layout import BIGBIGAN, BIGGAN_128, BigGANShape, infer_shape, published_shapes
-from generators.residual import Affine, ConditionalBlock, Layer, conditional_norm
 
 __all__ = ["BIGBIGAN", "BIGGAN_128", "BigGANNetwork", "BigGANShape", "infer_shape", "published_shapes"]
 

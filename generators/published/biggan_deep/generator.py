@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import fields, replace
 from typing import Self
 
-from generators.conditional import ConditionalGenerator
+from generators.layers.conditional import ConditionalGenerator
 from generators.layouts import Family, Layout, Weights
 from generators.protocol import Latents
 from generators.published.biggan_deep.config import configured_shape, read_config

@@ -8,7 +8,7 @@ from itertools import pairwise
 import torch
 
 from generators.frozen import FIRST_SIDE, likeliest_size
-from generators.spectral import hooked_shapes
+from generators.layers.spectral import hooked_shapes
 from toolkit.errors import UserError
 
 SQUEEZE = 4  # a block's inner convolutions have a quarter of the channels that come in

@@ -13,7 +13,6 @@ from typing import Self
 import torch
 from torch import nn
 
-from generators.attention import PooledAttention
 from generators.frozen import (
     FIRST_SIDE,
     ColourConv,
@@ -24,8 +23,9 @@ from generators.frozen import (
     modulated,
     upsampled_conv,
 )
+from generators.layers.attention import PooledAttention
+from generators.layers.spectral import hooked_weight
 from generators.published.biggan_deep.layout import NORMS, BigGANDeepShape
-from generators.spectral import hooked_weight
 
 _COLOURS = 3  # of the channels that the last convolution has in the file; the original computes and drops the others
 

@@ -1,7 +1,7 @@
 """PyTorch-StudioGAN's BigGAN and SNGAN as generators."""
 
-from generators.conditional import ConditionalGenerator
 from generators.frozen import FrozenGenerator
+from generators.layers.conditional import ConditionalGenerator
 from generators.layouts import Family, Layout, Weights
 from generators.published.studiogan.layout import infer_shape, is_optional, published_shapes
 from generators.published.studiogan.network import StudioGANNetwork

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 
 from generators.frozen import FIRST_SIDE, likeliest_size
-from generators.spectral import hooked_shapes
+from generators.layers.spectral import hooked_shapes
 from toolkit.errors import UserError
 
 CONVS = ("conv2d1", "conv2d2", "conv2d0")  # of a block: in its doubled size, behind that, and beside both

@@ -10,11 +10,11 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from generators.attention import PooledAttention
 from generators.frozen import FIRST_SIDE, FirstFeatures, FixedConv, FrozenNetwork, modulated
+from generators.layers.attention import PooledAttention
+from generators.layers.residual import Affine, ConditionalBlock, FixedBlock, Layer, conditional_norm, fixed_norm
+from generators.layers.spectral import hooked_weight
 from generators.published.studiogan.layout import ATTENTION, CONVS, StudioGANShape
-from generators.residual import Affine, ConditionalBlock, FixedBlock, Layer, conditional_norm, fixed_norm
-from generators.spectral import hooked_weight
 
 _NORM_EPS = 1e-4
 
