@@ -7,6 +7,7 @@ from generators.protocol import Generator, Latents
 from toolkit.compute.engine import Engine
 from toolkit.masks.filters import large_components
 from toolkit.masks.rules import MaskRule
+from toolkit.moves import AnyShift
 from toolkit.pictures.outlines import overlay
 from toolkit.pictures.pixels import WHITE, enlarged, enlargement, grid, resize, resized_to, to_bytes
 from toolkit.watch import SILENT, Watch
@@ -15,8 +16,8 @@ from toolkit.watch import SILENT, Watch
 def walk_frames(
     generator: Generator,
     latents: Latents,
-    shift: torch.Tensor,
-    opposite: torch.Tensor,
+    shift: AnyShift,
+    opposite: AnyShift,
     count: int,
     size: int | None,
     rule: MaskRule | None,
@@ -26,7 +27,7 @@ def walk_frames(
 ) -> list[np.ndarray]:
     """Return uint8 frames (H, W, 3) from -shift to +shift, a grid of all latents; masks by `rule` are outlined.
 
-    `opposite` (D,) is the shift that an opposed rule compares with.
+    `opposite` is the shift that an opposed rule compares with.
     """
     placed, shift, opposite = latents.to(engine.device), shift.to(engine.device), opposite.to(engine.device)
     frames: list[np.ndarray] = []

@@ -9,6 +9,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from discovery.picking.rendering import every_shift, rendered
 from generators.protocol import Generator, Latents
+from toolkit.moves import AnyShift
 from toolkit.pictures.photos import write_picture
 from toolkit.pictures.pixels import grid, resized_to, stack_rows, to_bytes
 from toolkit.pictures.report import plotted
@@ -24,12 +25,13 @@ def offsets(reach: float, count: int) -> torch.Tensor:
 
 
 def walk(vectors: torch.Tensor, reach: float, count: int) -> torch.Tensor:
-    """Return the shifts (M, 2 * count + 1, D) of walks along vectors (M, D)."""
-    return vectors[:, None] * offsets(reach, count).to(vectors.device)[:, None]
+    """Return the shifts (M, 2 * count + 1, D) of walks along vectors (M, D), or by layer along shifts (M, 1, L, D)."""
+    lengths = offsets(reach, count).to(vectors.device)
+    return vectors[:, None] * lengths[:, *[None] * (vectors.dim() - 1)]
 
 
-def frames(generator: Generator, latents: Latents, shifts: torch.Tensor) -> torch.Tensor:
-    """Return images (F, 3, H, W) of one latent (a row of `latents`) moved by each of shifts (F, D)."""
+def frames(generator: Generator, latents: Latents, shifts: torch.Tensor | Sequence[AnyShift]) -> torch.Tensor:
+    """Return images (F, 3, H, W) of one latent (a row of `latents`) moved by each of shifts (F, D), or (F, 1, L, D)."""
     return torch.cat([images for _, images in rendered(generator, every_shift(latents, shifts))])
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from discovery.methods.run import discover_into
+from discovery.methods.run import discover_into, found_by
 from discovery.methods.table import METHODS, search_of
 from discovery.opening import open_directions
 from discovery.picking.files import PickFile, save_pick
@@ -16,11 +16,13 @@ from discovery.picking.picking import pick_direction
 from discovery.settings import PickSettings
 from generators.catalogue import DEFAULT
 from generators.face import AnyGenerator, as_generator, generator_for, recorded_as
-from generators.protocol import Generator, Latents
+from generators.layered import seen_at
+from generators.protocol import Generator, Latents, fitting
 from toolkit.compute.engine import Engine, choose_engine
 from toolkit.directions import DirectionSet
 from toolkit.errors import UserError
 from toolkit.files.writing import writable_file
+from toolkit.moves import AnyShift
 from toolkit.pictures.animation import ENDINGS, write_animation
 from toolkit.pictures.photos import write_picture
 from toolkit.pictures.pixels import grid, resized_to, to_bytes
@@ -41,6 +43,7 @@ def discover(
     out: Where | None = None,
     preset: str = "quick",
     settings: Settings | None = None,
+    layers: str | None = None,
     device: str = "auto",
     precision: str = "auto",
     progress: bool = False,
@@ -50,7 +53,8 @@ def discover(
 
     By default principal components of its features (GANSpace), which take half a minute of a CPU core for flowers64 and
     serve as well; `method="deformator"` is the papers', half an hour with `preset="quick"`, days with "paper".
-    `changes` are fields of the method's settings, such as `samples=2000`. In the folder `out` it leaves what the
+    `changes` are fields of the method's settings, such as `samples=2000`. They move `layers` alone, such as "0-3,7", of
+    a style-based generator, unless these are not named. In the folder `out` it leaves what the
     command leaves, and the same call resumes it. UserError for what cannot be found.
 
     >>> discover("scene", "random", directions=8)
@@ -59,7 +63,7 @@ def discover(
     if method not in METHODS:
         raise UserError(f"method is {method!r}; choose one of {', '.join(METHODS)}")
     chosen = METHODS[method].settings.of(settings, preset, changes)
-    opened, record = as_generator(generator), recorded_as(generator)
+    opened, record = seen_at(as_generator(generator), layers), recorded_as(generator)
     engine = choose_engine(device, precision)
     if METHODS[method].scales:
         engine = engine.for_training("auto", getattr(chosen, "steps", 0))
@@ -70,7 +74,7 @@ def discover(
     with watch.bar(search.label, search.total) as advance:
         for step in search.steps():
             advance(1, search.describe({name: float(value) for name, value in vars(step).items() if name != "step"}))
-    found = search.result().directions
+    found = found_by(search).directions
     return replace(found, card={"source": record, **found.card})
 
 
@@ -80,6 +84,7 @@ def pick(
     *,
     out: Where | None = None,
     settings: PickSettings | None = None,
+    layers: str | None = None,
     device: str = "auto",
     precision: str = "auto",
     progress: bool = False,
@@ -87,15 +92,16 @@ def pick(
 ) -> DirectionSet:
     """Return a set with scores of its directions as background darkeners, and the best as its `choice`.
 
-    The generator is the one that the set records unless another is passed. `changes` are fields of PickSettings. With
-    `out` the set is saved there with the table and the picture that `toolkit pick` writes. UserError if none will do.
+    The generator is the one that the set records unless another is passed. `layers`, such as "0-3,7" or "all", are
+    those that the directions are judged on and then move. `changes` are fields of PickSettings. With `out` the set is
+    saved there with the table and the picture that `toolkit pick` writes. UserError if none will do.
 
     >>> pick("flowers64", samples=8, compared=8, lengths=1).choice.sign in (1, -1)
     True
     """
     chosen = PickSettings.of(settings, None, changes)
     opened = as_directions(directions)
-    gan, _ = generator_for(opened, generator)
+    gan, opened = _generator_and_set(opened, generator, layers)
     file = None if out is None else PickFile.into(Path(out), opened)
     engine = choose_engine(device, precision)
     gan = gan.to(engine.device)
@@ -107,9 +113,18 @@ def pick(
 
 
 def edit(
-    latents: Latents, directions: AnyDirections, direction: str | int | None = None, alpha: float | None = None
+    latents: Latents,
+    directions: AnyDirections,
+    direction: str | int | None = None,
+    alpha: float | None = None,
+    *,
+    layers: str | None = None,
+    generator: AnyGenerator | None = None,
 ) -> Latents:
     """Return latents moved by `alpha` along a direction, by number or name; unless passed, along the chosen one.
+
+    With `layers`, such as "0-3,7" or "all", it moves these of the generator, which is the one that the set records
+    unless another is passed, instead of those that the set says.
 
     >>> from generators.face import sample
     >>> edit(sample("flowers64", 4), "flowers64", direction=25, alpha=-3.0)
@@ -117,13 +132,11 @@ def edit(
     """
     _require_latents(latents)
     opened = as_directions(directions)
+    if layers is not None or generator is not None:
+        opened = _generator_and_set(opened, generator, layers)[1]
     shift = _shift(opened, direction, alpha)
-    if latents.z.shape[-1] != len(shift):
-        raise UserError(
-            f"the latents have {latents.z.shape[-1]} numbers, but the directions have {len(shift)}; use latents of "
-            f"{opened.generator}"
-        )
-    return latents.shifted(shift.to(latents.z))
+    _require_latents_of(opened, latents)
+    return latents.shifted(shift.to(latents.z.device))
 
 
 def render(
@@ -133,6 +146,7 @@ def render(
     *,
     direction: str | int | None = None,
     reach: float | None = None,
+    layers: str | None = None,
     frames: int = 31,
     size: int | None = None,
     out: Where | None = None,
@@ -142,9 +156,10 @@ def render(
 ) -> np.ndarray:
     """Return images of latents, uint8 (N, H, W, 3); with directions a walk along one, uint8 (frames, N, H, W, 3).
 
-    The walk goes from -`reach` to `reach`; unless passed, the direction and the reach are those chosen in the set. The
-    longer side of each picture is `size` pixels if given. `out` is a file to write too: a picture of all images (.png,
-    .jpg), or an animation there and back (.gif, .webp, .mp4).
+    The walk goes from -`reach` to `reach`; unless passed, the direction and the reach are those chosen in the set, and
+    the `layers` that it moves, such as "0-3,7" or "all", those that the set says. The longer side of each picture is
+    `size` pixels if given. `out` is a file to write too: a picture of all images (.png, .jpg), or an animation there
+    and back (.gif, .webp, .mp4).
 
     >>> from generators.face import sample
     >>> render(sample("flowers64", 2), "flowers64", "flowers64", frames=3).shape
@@ -153,6 +168,8 @@ def render(
     _require_latents(latents)
     if out is not None:
         writable_file(Path(out), PICTURE_ENDINGS if directions is None else ENDINGS)
+    if directions is None and layers is not None:
+        raise UserError("layers are those that a direction moves, but no directions are passed; pass both or neither")
     engine = choose_engine(device, precision)
     if directions is None:
         gan = as_generator(DEFAULT if generator is None else generator).to(engine.device)
@@ -160,14 +177,15 @@ def render(
         if out is not None:
             write_picture(Path(out), grid(images))
         return images
-    opened = as_directions(directions)
-    gan = generator_for(opened, generator)[0].to(engine.device)
+    gan, opened = _generator_and_set(as_directions(directions), generator, layers)
+    gan = gan.to(engine.device)
+    _require_latents_of(opened, latents)
     shift = _shift(opened, direction, reach if reach is not None or direction is None else 6.0)
     positions = torch.linspace(-1, 1, frames).tolist()
     watch = watch_of(progress)
     walk = np.stack(
         [
-            _images(gan, latents.shifted((shift * position).to(latents.z)), size, engine)
+            _images(gan, latents.shifted((shift * position).to(latents.z.device)), size, engine)
             for position in watch.over(positions, "rendering", "frames")
         ]
     )
@@ -182,8 +200,31 @@ def as_directions(directions: AnyDirections) -> DirectionSet:
     return directions if isinstance(directions, DirectionSet) else open_directions(directions)
 
 
-def _shift(directions: DirectionSet, direction: str | int | None, alpha: float | None) -> torch.Tensor:
+def _generator_and_set(
+    directions: DirectionSet, generator: AnyGenerator | None, layers: str | None
+) -> tuple[Generator, DirectionSet]:
+    """Return the generator a set was found on, or the one passed instead, and the set with these layers moved."""
+    gan, _ = generator_for(directions if layers is None else directions.moving(None), generator)
+    return gan, fitting(directions, gan, layers)
+
+
+def _shift(directions: DirectionSet, direction: str | int | None, alpha: float | None) -> AnyShift:
     return directions.resolve(direction, alpha).vector
+
+
+def _require_latents_of(directions: DirectionSet, latents: Latents) -> None:
+    """Raise UserError where a set's directions do not fit latents: in how many numbers they have, or layers."""
+    width, length = latents.z.shape[-1], directions.vectors.shape[1]
+    if width != length:
+        raise UserError(
+            f"the latents have {width} numbers, but the directions have {length}; use latents of {directions.generator}"
+        )
+    own = None if directions.layers is None else directions.layers.shape[1]
+    if own is not None and latents.z.dim() == 3 and latents.z.shape[1] != own:
+        raise UserError(
+            f"the latents are of {latents.z.shape[1]} layers, but the directions of {own}; use latents of "
+            f"{directions.generator}"
+        )
 
 
 def _require_latents(latents: Latents) -> None:

@@ -64,7 +64,10 @@ def _add_directions(section: Section, folder: Path, directions: DirectionSet, re
         section.text(f"Next: {command('pick', folder)} ranks them as background darkeners and chooses one.")
     else:
         rule = "" if choice.mask_rule is None else f"; its masks are best made by the rule {choice.mask_rule}"
-        section.text(f"Chosen: {directions.names[choice.index]}, {choice.sign * choice.alpha:+.2f}{rule}.")
+        chosen = (
+            f"{directions.names[choice.index]}, {choice.sign * choice.alpha:+.2f}{directions.place_of(choice.index)}"
+        )
+        section.text(f"Chosen: {chosen}{rule}.")
         section.text(
             f"Next: {command('segment', folder, '--out', 'segmenter', '--preset', 'quick')} trains a segmenter along "
             "it on a CPU; without the preset it has the papers' settings, for a GPU."

@@ -26,8 +26,8 @@ def write_results(
 ) -> DirectionSet:
     """Write set, charts of `walks` (K, F, D), report.html and result.json, and return the set under its labels.
 
-    `method` is the name of the discovery method. Files of an earlier pick are removed: they describe directions that
-    are gone.
+    Walks by layer are (K, F, 1, L, D). `method` is the name of the discovery method. Files of an earlier pick are
+    removed: they describe directions that are gone.
     """
     labels = annotations_beside(run.path / "directions.safetensors")
     if labels.exists():
@@ -41,7 +41,7 @@ def write_results(
     with watch.bar("drawing", len(walks), unit="directions") as advance:
         write_charts(run.path / "charts", generator, walks, directions.names, seed=seed, drew=advance)
     directions.save(run.path / "directions.safetensors")
-    reach = float(walks[0, -1].norm())
+    reach = float(walks[0, -1].norm(dim=-1).max())  # of a layer, where the walks are by layer
     result = {"directions": len(directions), "method": method, "reach": reach, **figures}
     write_page(run.path, directions, result)
     run.finish(result)

@@ -6,8 +6,8 @@ from functools import partial
 from pathlib import Path
 
 from generators.own.factories import find_factory
-from generators.own.trust import RECORDED, Code, Trust
-from generators.protocol import Generator
+from generators.own.trust import RECORDED, Code, Trust, Typed
+from generators.protocol import Generator, Noted
 from generators.spec import Options, split_spec
 from toolkit.command_line import command
 from toolkit.errors import UserError, named
@@ -18,7 +18,8 @@ from toolkit.files.unfinished import require_finished
 from toolkit.plug_ins import offers
 
 DEFAULT = "flowers64"
-_IN_FOLDERS = ("generator.safetensors", "generator.pt")  # in run folders, in published ones; the first there is taken
+# In run folders, in published ones, in those of Hugging Face; the first that is there is taken.
+_IN_FOLDERS = ("generator.safetensors", "generator.pt", "model.safetensors", "pytorch_model.bin")
 
 
 def shipped_generators() -> list[str]:
@@ -110,6 +111,9 @@ def open_generator(name: str, weights: Path | None = None, trust: Trust = RECORD
     options = Options(values, plain)
     opened = _opened(plain, weights, options, trust)
     options.end()
+    if isinstance(opened, Noted) and isinstance(trust, Typed):
+        for line in opened.notes:
+            trust.notice(f"note: {line}")
     return opened
 
 
@@ -157,34 +161,28 @@ def _opened(name: str, weights: Path | None, options: Options, trust: Trust) -> 
 
 
 def _open_file(path: Path, options: Options, trust: Trust) -> Generator:
-    from generators.layouts import OWN_HINT, Weights, fits, open_published, unwrapped
+    from generators.layouts import open_published
     from generators.own.programs import open_program
-    from toolkit.files.artefacts import load_state_file
+    from generators.weights_file import read_weights
 
-    if path.suffix.lower() == ".pkl":
-        raise UserError(
-            f"{path} is a pickle with code, which is never run; convert StyleGAN2-ADA to the rosinality layout (a .pt "
-            "with the entry g_ema), or wrap any other, such as StyleGAN3, as your own generator: package.module:factory"
-        )
     kind = artefact_kind(path)
     if kind is not None:
-        return _open_artefact(path, kind)
+        return _open_artefact(path, kind, options)
     program = open_program(path, options, trust)
-    if program is not None:
-        return program
-    state = load_state_file(path, "generator weights", unwrapped, fits, OWN_HINT)
-    return open_published(Weights(state, path), options)
+    return open_published(read_weights(path, trust.say), options) if program is None else program
 
 
-def _open_artefact(path: Path, kind: str) -> Generator:
+def _open_artefact(path: Path, kind: str, options: Options) -> Generator:
     """Return the generator in one of this toolkit's artefacts, by its kind."""
+    from generators import weights_file as published
     from generators.compact import network as compact
     from generators.published.biggan import generator as biggan
 
-    loaders: dict[str, Callable[[Path], Generator]] = {
-        compact.KIND: compact.load_compact,
-        biggan.KIND: biggan.load_bigbigan,
+    loaders: dict[str, Callable[[], Generator]] = {
+        compact.KIND: lambda: compact.load_compact(path),
+        biggan.KIND: lambda: biggan.load_bigbigan(path),
+        published.KIND: lambda: published.open_weights(path, options),
     }
     if kind not in loaders:
         raise UserError(f"{path} is a {kind} artefact, but a {' or a '.join(loaders)} is needed")
-    return loaders[kind](path)
+    return loaders[kind]()

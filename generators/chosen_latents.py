@@ -1,7 +1,7 @@
-"""Latents that somebody chose instead of drawing them: rows of a file, or photos as an encoder sees them."""
+"""Latents that somebody chose instead of drawing them: rows of a file, or photos."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -9,14 +9,16 @@ import torch
 
 from generators.encoder.embedding import Refinement, embed_images, require_fit
 from generators.encoder.network import load_encoder
+from generators.encoder.opening import encoder_file
 from generators.latents_file import require_made_for
-from generators.protocol import Generator, Latents, load_latents
+from generators.projection.photos import PhotoProjector, is_projected
+from generators.protocol import Generator, Latents, layers_of, load_latents
 from toolkit.compute.engine import Engine
 from toolkit.errors import UserError
 from toolkit.files.shipped import or_published
-from toolkit.pictures.photos import read_square
 from toolkit.pictures.pixels import from_bytes
 from toolkit.streams import Stream
+from toolkit.watch import SILENT, Watch
 
 _ROWS = re.compile(r"\d+(-\d+)?(,\d+(-\d+)?)*")
 _MOST_ROWS = 100_000
@@ -55,7 +57,7 @@ def latents_in_file(text: str, generator: Generator, rng: Stream) -> Latents:
     name, rows = split_rows(text)
     path = or_published(Path(name), "embeddings")
     require_made_for(path, generator)
-    z = load_latents(path, generator.latent_dim)
+    z = load_latents(path, generator.latent_dim, layers_of(generator))
     if rows is not None:
         if max(rows) >= len(z):
             raise UserError(f"{path} has no row {max(rows)}; its rows are 0 to {len(z) - 1}")
@@ -64,18 +66,32 @@ def latents_in_file(text: str, generator: Generator, rng: Stream) -> Latents:
 
 
 def latents_of_photos(
-    paths: Sequence[Path], generator: Generator, encoder: Path, engine: Engine, rng: Stream
+    squares: Callable[[int], np.ndarray],
+    generator: Generator,
+    record: Mapping[str, str],
+    encoder: str | None,
+    engine: Engine,
+    rng: Stream,
+    watch: Watch = SILENT,
 ) -> Latents:
-    """Return the latents (N, D) that the encoder in a file estimates of photos' centre squares; UserError if unfit."""
-    embedder = load_encoder(encoder).to(engine.device)
+    """Return the latents of photos, of which `squares` gives the centres, uint8 (N, S, S, 3), for a side S.
+
+    They are (N, D), by the encoder called `encoder` or the generator's own; without one, those of a style-based
+    generator are found by projection, by layer (N, L, D) in W+. `record` names the generator (generators.recorded).
+    UserError where there is no encoder else, and for one that does not fit.
+    """
+    if is_projected(generator, record["generator"], encoder):
+        projector = PhotoProjector(generator, record, engine, watch=watch)
+        return _with_classes(projector.embed(squares(projector.side))[0], generator, rng)
+    embedder = load_encoder(encoder_file(encoder, record["generator"])).to(engine.device)
     require_fit(embedder, generator)
-    images = from_bytes(np.stack([read_square(path, embedder.image_size) for path in paths])).to(engine.device)
+    images = from_bytes(squares(embedder.image_size)).to(engine.device)
     with engine.autocast():
         z, _ = embed_images(images, embedder, None, False, Refinement(), rng)
     return _with_classes(z.cpu(), generator, rng)
 
 
 def _with_classes(z: torch.Tensor, generator: Generator, rng: Stream) -> Latents:
-    """Return latents z (N, D) with classes from `rng` where the generator has some."""
+    """Return latents z (N, D) or (N, L, D) with classes from `rng` where the generator has some."""
     drawn = generator.sample(1, Stream(rng.seed, rng.name))
     return Latents(z, None if drawn.y is None else generator.sample(len(z), rng).y)

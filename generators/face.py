@@ -7,7 +7,7 @@ from pathlib import Path
 from generators import catalogue
 from generators.catalogue import DEFAULT, code_of
 from generators.own.trust import RECORDED, TYPED, is_known
-from generators.protocol import Generator, Latents
+from generators.protocol import Generator, Latents, fitting
 from generators.recorded import generator_inputs, open_recorded
 from toolkit.directions import DirectionSet
 from toolkit.errors import UserError
@@ -87,5 +87,5 @@ def generator_for(directions: DirectionSet, generator: AnyGenerator | None) -> t
         opened, inputs = open_recorded(directions.origin)
     else:
         opened, inputs = as_generator(generator), recorded_as(generator)
-    directions.require_dim(opened.latent_dim, opened.name)
+    fitting(directions, opened)
     return opened, inputs

@@ -34,7 +34,7 @@ class EmbeddedPhotos:
         return len(self.files) + len(self.left_out)
 
     def extend(self, files: list[str], z: torch.Tensor, errors: dict[str, torch.Tensor]) -> None:
-        """Append the latents (B, D) of these photos and their errors (B,)."""
+        """Append the latents (B, D), or (B, L, D) by layer, of these photos and their errors (B,)."""
         self.files += files
         self.z.append(z.cpu())
         for name, values in errors.items():
@@ -49,7 +49,7 @@ class EmbeddedPhotos:
             self.errors.setdefault(name, []).extend(values)
 
     def table(self) -> torch.Tensor:
-        """Return the latents (N, D)."""
+        """Return the latents (N, D), or (N, L, D) by layer."""
         return torch.cat(self.z)
 
     def figures(self) -> dict[str, float]:
@@ -79,7 +79,7 @@ def _require_whole(photos: EmbeddedPhotos, made: Any) -> None:
     """Raise TypeError unless what a file says is of the types and lengths that are written."""
     count = len(photos.files) if isinstance(photos.files, list) else -1
     names = [*photos.files, *photos.left_out] if count >= 0 and isinstance(photos.left_out, list) else [None]
-    shapes = [part.dim() == 2 and part.is_floating_point() and len(part) == count for part in photos.z]
+    shapes = [part.dim() in (2, 3) and part.is_floating_point() and len(part) == count for part in photos.z]
     columns = photos.errors.values() if isinstance(photos.errors, dict) else [None]
     figures = [isinstance(c, list) and len(c) == count and all(isinstance(v, int | float) for v in c) for c in columns]
     wrong = {
@@ -98,7 +98,7 @@ def record_of(path: Path) -> Path:
 
 
 def save_latents(path: Path, photos: EmbeddedPhotos, made: dict[str, Any]) -> None:
-    """Write latents float32 (N, D) in the published `.npy` layout, and beside them which photo each row is of."""
+    """Write latents float32 (N, D), or (N, L, D) by layer, as a `.npy` file, and beside it which photo a row is of."""
     rows = {"files": photos.files, "errors": photos.errors, "left_out": photos.left_out}
     # The record first: latents without one pass for somebody else's, which are never written over.
     write_json(record_of(path), {"kind": KIND, "made": made, "figures": photos.figures(), **rows})

@@ -61,10 +61,15 @@ class Layout:
 
 @dataclass(frozen=True)
 class Family:
-    """The layouts of one family, and how its files wrap a state: `unwrapped` returns anything else as it is."""
+    """The layouts of one family, and what else its files are like.
+
+    `unwrapped` takes a state out of what a file holds, and returns anything else as it is; `beside` returns the
+    configuration that a file beside the weights' states, {} where there is none (`config` of Weights).
+    """
 
     layouts: tuple[Layout, ...]
     unwrapped: Callable[[Any], Any] = lambda held: held
+    beside: Callable[[Path], Mapping[str, Any]] = lambda path: {}
 
 
 def _fault(entry: Any) -> str | None:
@@ -93,18 +98,33 @@ def open_published(weights: Weights, options: Options) -> Generator:
     UserError saying which layout it resembles most and what is missing, unknown or of another shape, or which other
     prefix stands before all names.
     """
+    best = _whole(weights)
+    return _built(best, _taken(best, weights), options)
+
+
+def recognised(weights: Weights) -> tuple[str, Weights]:
+    """Return what layout the weights have, with its article, and them without an adapter's prefix but configured.
+
+    UserError as for `open_published`.
+    """
+    best = _whole(weights)
+    return best.layout.what, _taken(best, weights)
+
+
+def _whole(weights: Weights) -> "_Comparison":
+    """Return the comparison with the layout that the weights have; UserError as for `open_published`."""
     state, path = weights.tensors, weights.path
     best = _best(state)
     if best.likeness < _LEAST_LIKENESS:
         known = "; ".join(layout.what for name in FAMILIES for layout in FAMILIES[name].layouts)
         raise UserError(
             f"{path} has no layout of a known generator (its entries begin with "
-            f"{', '.join(sorted(state)[:_SHOWN]) or 'nothing'}); known are {known}{OWN_HINT}"
+            f"{', '.join(sorted(state)[:_SHOWN]) or 'nothing'}{_of_class(weights)}); known are {known}{OWN_HINT}"
         )
     if best.difference:
         raise UserError(
             f"{path} fits no generator; it resembles {best.layout.what} most, {int(100 * best.likeness)}% of the "
-            f"entries: {best.difference}; check that it is the right file"
+            f"entries{_of_class(weights)}: {best.difference}; check that it is the right file"
         )
     if best.prefix not in ("", *_ADAPTERS):
         raise UserError(
@@ -112,7 +132,19 @@ def open_published(weights: Weights, options: Options) -> Generator:
             "the names and save it again"
         )
     require_weights(state, path)
-    return _built(best, replace(weights, tensors=_without(best.prefix, state)), options)
+    return best
+
+
+def _of_class(weights: Weights) -> str:
+    """Return what a file says of its network's class, where it is none of those that go by one name in all files."""
+    name = weights.config.get("class_name")
+    return f", of a class {name}" if isinstance(name, str) and name != "Generator" else ""
+
+
+def _taken(best: "_Comparison", weights: Weights) -> Weights:
+    """Return weights without an adapter's prefix, with the configuration of the file beside them if they have none."""
+    config = weights.config or FAMILIES.attempt(best.family, lambda: FAMILIES[best.family].beside(weights.path))
+    return replace(weights, tensors=_without(best.prefix, weights.tensors), config=config)
 
 
 def _built(best: "_Comparison", weights: Weights, options: Options) -> Generator:

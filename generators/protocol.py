@@ -2,7 +2,7 @@
 
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol, Self, runtime_checkable
 
@@ -10,8 +10,11 @@ import numpy as np
 import torch
 from torch import nn
 
-from toolkit.errors import UserError
+from toolkit.directions import DirectionSet
+from toolkit.errors import UserError, named
 from toolkit.files.writing import existing_file
+from toolkit.moves import AnyShift, moved
+from toolkit.shifts import read_layers
 from toolkit.streams import Stream
 from toolkit.untrusted.foreign import naming_others
 from toolkit.untrusted.text import guarded
@@ -38,29 +41,25 @@ class Latents:
         more = "" if self.y is None else ", with a class or noise each"
         return f"<Latents: {len(self)} of {self.z.shape[-1]} numbers{more}>"
 
-    def __getitem__(self, rows: slice | torch.Tensor) -> "Latents":
-        return Latents(self.z[rows], None if self.y is None else self.y[rows])
+    def __getitem__(self, rows: slice | torch.Tensor) -> Self:
+        return replace(self, z=self.z[rows], y=None if self.y is None else self.y[rows])
 
     def to(self, device: torch.device) -> Self:
         """Return the same latents on `device`."""
-        return type(self)(self.z.to(device), None if self.y is None else self.y.to(device))
+        return replace(self, z=self.z.to(device), y=None if self.y is None else self.y.to(device))
 
-    def shifted(self, shift: torch.Tensor) -> Self:
+    def shifted(self, shift: AnyShift) -> Self:
         """Return z + shift with the same classes; shift (B, D) or (D,), or by layer (B, L, D) or (1, L, D).
 
-        Latents of one z for all layers are spread over them by a shift by layer.
+        Latents of one z for all layers are spread over them by a shift by layer. A move says itself how far (see
+        toolkit.moves).
         """
-        z = self.z
-        if shift.dim() == 3 and z.dim() == 2:
-            z = z[:, None]
-        if shift.dim() == 2 and z.dim() == 3:
-            shift = shift[:, None]
-        return type(self)(z + shift, self.y)
+        return replace(self, z=moved(self.z, shift))
 
     def layered(self, num_layers: int) -> Self:
         """Return the same latents with one z for each layer, z (B, L, D)."""
         z = self.z if self.z.dim() == 3 else self.z[:, None].expand(-1, num_layers, -1)
-        return type(self)(z, self.y)
+        return replace(self, z=z)
 
     @staticmethod
     def cat(parts: "list[Latents]") -> "Latents":
@@ -142,8 +141,48 @@ class KnowsDirections(Protocol):
         ...
 
 
+@runtime_checkable
+class Noted(Protocol):
+    """A generator with something to say about how it was opened: a line for the user each in `notes`."""
+
+    notes: tuple[str, ...]
+
+
+def layers_of(generator: Generator) -> int | None:
+    """Return how many layers of a generator take a latent of their own; None where one latent is for all of it."""
+    return generator.num_layers if isinstance(generator, Layered) else None
+
+
+def layers_named(text: str, generator: Generator) -> torch.Tensor | None:
+    """Return which layers (L,) of a generator a text such as `0-3,7` names, None for all of them.
+
+    UserError where it has none.
+    """
+    count = layers_of(generator)
+    if count is None:
+        raise UserError(
+            f"{named('layers')} is {text!r}, but {generator.name} takes no latent for each layer, as style-based "
+            "generators do; omit it"
+        )
+    return read_layers(text, count)
+
+
+def fitting(
+    directions: DirectionSet, generator: Generator, layers: str | None = None, index: int | None = None
+) -> DirectionSet:
+    """Return a set for a generator, its directions, or the one of `index`, moving the layers that are named.
+
+    For None they move those that they did. UserError where the generator has another latent space than the set's, or
+    not these layers.
+    """
+    if layers is not None:
+        directions = directions.moving(layers_named(layers, generator), index)
+    directions.require_dim(generator.latent_dim, generator.name, layers_of(generator))
+    return directions
+
+
 def render_twins(
-    generate: Callable[[Latents], torch.Tensor], latents: Latents, *shifts: torch.Tensor
+    generate: Callable[[Latents], torch.Tensor], latents: Latents, *shifts: AnyShift
 ) -> tuple[torch.Tensor, ...]:
     """Return images (B, 3, H, W) before, and after adding each of `shifts` (as in Latents.shifted), all in one batch.
 
@@ -153,15 +192,17 @@ def render_twins(
     return images.chunk(1 + len(shifts))
 
 
-def load_latents(path: Path, latent_dim: int) -> torch.Tensor:
-    """Return the latents (N, D) float32 in a `.npy` file.
+def load_latents(path: Path, latent_dim: int, num_layers: int | None = None) -> torch.Tensor:
+    """Return the latents (N, D) float32 in a `.npy` file, or by layer (N, L, D), of a generator of `num_layers`.
 
-    UserError when it is missing, no array, of another shape than (N, latent_dim), empty or not finite.
+    UserError when it is missing, no array, of another shape than these, empty or not finite.
     """
     array = _mapped(existing_file(path, "latents file (.npy)"))
-    if not isinstance(array, np.ndarray) or array.ndim != 2 or array.shape[1] != latent_dim or not len(array):
+    shapes = [(latent_dim,), *([] if num_layers is None else [(num_layers, latent_dim)])]
+    if not isinstance(array, np.ndarray) or not array.ndim or array.shape[1:] not in shapes or not len(array):
         shape = getattr(array, "shape", "several arrays")
-        raise UserError(f"{path} has shape {shape}, but latents of shape (N, {latent_dim}) are needed")
+        needed = " or ".join(f"(N, {', '.join(map(str, one))})" for one in shapes)
+        raise UserError(f"{path} has shape {shape}, but latents of shape {needed} are needed")
     real = np.issubdtype(array.dtype, np.floating) or np.issubdtype(array.dtype, np.integer)
     with np.errstate(over="ignore"):
         array = array.astype(np.float32) if real else np.full(1, np.nan)

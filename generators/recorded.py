@@ -1,5 +1,6 @@
 """What runs and direction sets record about their generator, and the generator that such a record names."""
 
+import os
 import shlex
 from pathlib import Path
 
@@ -7,6 +8,7 @@ from generators.catalogue import code_of, open_generator, weights_file
 from generators.own.programs import program_card
 from generators.own.trust import is_known
 from generators.protocol import Generator
+from generators.published.biggan_deep.config import config_path
 from generators.spec import join_spec, split_spec
 from toolkit.errors import UserError, named
 from toolkit.files.writing import sha256_of
@@ -21,10 +23,12 @@ def generator_inputs(name: str, weights: Path | None = None) -> dict[str, str]:
     plain, options = split_spec(name)
     if path is None:
         return GeneratorSource(name).as_dict()
-    card = program_card(path)
-    inside = Path(plain).exists() and path.resolve().is_relative_to(Path(plain).resolve())
+    card = program_card(path) or config_path(path)
+    # Links are not followed: in Hugging Face's cache they lead to a file beside which there is no configuration.
+    place = Path(os.path.abspath(plain))
+    inside = place.exists() and Path(os.path.abspath(path)).is_relative_to(place)
     return GeneratorSource(
-        join_spec(str(Path(plain).resolve()), options) if weights is None and inside else name,
+        join_spec(str(place), options) if weights is None and inside else name,
         sha256_of(path)[:16],
         None if card is None or not card.is_file() else sha256_of(card)[:16],
         None if weights is None else str(weights.resolve()),
@@ -51,13 +55,17 @@ def _recorded(source: GeneratorSource, weights: Path | None) -> tuple[str, Path 
     plain = split_spec(name)[0]
     if Path(plain).is_absolute() and not Path(plain).exists():
         raise UserError(f"the generator of the set, {name}, is not there any more; give {named('generator', 'FILE')}")
-    _require_same_file(source.generator_digest, name, weights)
+    _require_same_file(source, name, weights)
     return name, weights
 
 
-def _require_same_file(recorded: str | None, name: str, weights: Path | None) -> None:
-    """Raise UserError where `name`, which a set records, is another file than the one of the digest `recorded`."""
-    if recorded is None or recorded == generator_inputs(name, weights).get("generator_digest", recorded):
+def _require_same_file(source: GeneratorSource, name: str, weights: Path | None) -> None:
+    """Raise UserError where `name`, which a set records, is another file than the recorded one, or has another card."""
+    recorded, card = source.generator_digest, source.generator_card_digest
+    if recorded is None:
+        return
+    current = GeneratorSource(**generator_inputs(name, weights))
+    if current.generator_digest in (None, recorded) and card in (None, current.generator_card_digest):
         return
     code, word = code_of(name), shlex.quote(name)
     trusted = "" if code is None else f" if you trust the code in {code.place}"

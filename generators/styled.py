@@ -28,8 +28,9 @@ NOISES = ("stored", "fresh", "none")
 class StyledNetwork(nn.Module, ABC):
     """w, or a w for each of `num_layers` layers, -> images; frozen, gradients reach w.
 
-    `latent_dim` numbers of z, `style_dim` of w, `image_size` pixels; `num_classes` of a conditional network, else 0;
-    `noise_shapes` (height, width) of the noise maps it takes, in the order of its layers.
+    `latent_dim` numbers of z, `style_dim` of w, `image_size` pixels of the longer side; `num_classes` of a conditional
+    network, else 0; `noise_shapes` (height, width) of the noise maps it takes, in the order of its layers;
+    `drawing_layers` those that draw, where others place the whole image or only colour it (None: all draw).
     """
 
     latent_dim: int
@@ -38,14 +39,20 @@ class StyledNetwork(nn.Module, ABC):
     image_size: int
     num_classes: int = 0
     noise_shapes: Sequence[tuple[int, int]] = ()
+    drawing_layers: Sequence[int] | None = None
     mapping: nn.Module
     """z (B, Z), and classes (B,) where there are some, -> w (B, D)."""
 
+    @property
+    def image_shape(self) -> tuple[int, int]:
+        """Return height and width of the images in pixels: a square, unless a family knows others."""
+        return self.image_size, self.image_size
+
     @abstractmethod
     def forward(self, w: torch.Tensor, noises: Sequence[torch.Tensor] | None = None) -> torch.Tensor:
-        """Return images (B, 3, S, S) of w (B, D), or of a w for every layer (B, num_layers, D).
+        """Return images (B, 3, H, W) of w (B, D), or of a w for every layer (B, num_layers, D).
 
-        `noises` (B or 1, 1, h, w) take the place of those stored in the weights.
+        `noises` (B or 1, 1, h, w) take the place of those stored in the weights; none is added if it is empty.
         """
 
     @abstractmethod
@@ -98,12 +105,17 @@ class StyledGenerator:
     fresh noise the number y of each latent names the noise of its image, which a shifted twin shares; without, every
     image has the noise stored with the weights. `mean` (D,) of w is taken from 4096 samples if it is needed and not
     given. The `truncation` of `sample` is another thing: it bounds the numbers of z. Images are not clamped: some
-    pixels leave [-1, 1], and are brought back where pictures are written. UserError for a class or noise that the
-    network has not.
+    pixels leave [-1, 1], and are brought back where pictures are written. `notes` are lines for the user about how the
+    network was opened. UserError for a class or noise that the network has not.
     """
 
     def __init__(
-        self, network: StyledNetwork, name: str, styling: Styling | None = None, mean: torch.Tensor | None = None
+        self,
+        network: StyledNetwork,
+        name: str,
+        styling: Styling | None = None,
+        mean: torch.Tensor | None = None,
+        notes: Sequence[str] = (),
     ) -> None:
         self.styling = styling = styling or Styling()
         _require_fit(network, name, styling)
@@ -115,7 +127,8 @@ class StyledGenerator:
         self.classes = styling.classes or tuple(range(network.num_classes))
         self.latent_dim = network.style_dim if self.space == "w" else network.latent_dim
         self.num_layers = network.num_layers
-        self.image_size = network.image_size
+        self.image_size, self.image_shape = network.image_size, network.image_shape
+        self.notes = tuple(notes)
         self.feature_layer = "latents" if self.space == "w" else "mapping"
         self._family = name
         self._mean = mean
@@ -159,15 +172,23 @@ class StyledGenerator:
         return Latents(z, numbers if classes is None else classes)
 
     def __call__(self, latents: Latents) -> torch.Tensor:
-        """Return images (B, 3, S, S) float32, nominally in [-1, 1]; gradients reach the latents.
+        """Return images (B, 3, H, W) float32, nominally in [-1, 1]; gradients reach the latents.
 
         UserError where noise is fresh, or a class needed, for latents that name none.
         """
+        return self.network(self.styles_of(latents), self.noises_of(latents))
+
+    def styles_of(self, latents: Latents) -> torch.Tensor:
+        """Return the w (B, D), or by layer (B, L, D), that the network renders for latents; gradients reach them."""
         if self.space == "w":
-            w = latents.z
-        else:
-            w = self._truncated(self._to_w(self.network.mapping, latents.z, self._classes_of(latents)))
-        return self.network(w, self._noises(latents))
+            return latents.z
+        return self._truncated(self._to_w(self.network.mapping, latents.z, self._classes_of(latents)))
+
+    def noises_of(self, latents: Latents) -> list[torch.Tensor] | None:
+        """Return the noise maps (B, 1, h, w) of latents, none of them without noise; None for those in the weights."""
+        if self.styling.noise == "none":
+            return []
+        return self.noises(latents) if self.fresh_noise else None
 
     def noises(self, latents: Latents) -> list[torch.Tensor]:
         """Return the noise maps (B, 1, h, w) of N(0, 1) that the numbers of `latents` name, of every shape.
@@ -193,6 +214,14 @@ class StyledGenerator:
         weight = next(weight for name, weight in self.network.mapping.named_buffers() if name.endswith("weight"))
         return [weight[:, : self.network.latent_dim]]  # behind z stands the class
 
+    @property
+    def drawing_layers(self) -> torch.Tensor | None:
+        """Return which layers (num_layers,) SeFa analyses and moves unless others are named; None for all of them."""
+        drawing = self.network.drawing_layers
+        if self.space != "w" or drawing is None:
+            return None
+        return torch.isin(torch.arange(self.num_layers), torch.tensor(drawing))
+
     def own_directions(self) -> dict[str, torch.Tensor]:
         """Return directions (D,) whose meaning is known, by name; none in Z."""
         return self.network.own_directions() if self.space == "w" else {}
@@ -201,11 +230,6 @@ class StyledGenerator:
         """Return the generator on `device`."""
         self.network.to(device)
         return self
-
-    def _noises(self, latents: Latents) -> list[torch.Tensor] | None:
-        if self.styling.noise == "none":
-            return [latents.z.new_zeros(1, 1, *shape) for shape in self.network.noise_shapes]
-        return self.noises(latents) if self.fresh_noise else None
 
     def _drawn_classes(self, count: int, rng: Stream) -> torch.Tensor | None:
         if not self.classes:

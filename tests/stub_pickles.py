@@ -9,6 +9,7 @@ The embedded module source is a harmless dummy; weights follow the deterministic
 """
 
 import argparse
+import contextlib
 import copy
 import pickle
 import sys
@@ -737,6 +738,21 @@ def legacy_triple(resolution, seed):
     return tuple(nets)
 
 
+@contextlib.contextmanager
+def names_of_the_original():
+    """Let pickle find the classes under the foreign module names, which are gone again afterwards."""
+    saved = {k: sys.modules.get(k) for k in MODULE_NAMES}
+    sys.modules.update(STUBS)
+    try:
+        yield
+    finally:
+        for k, v in saved.items():
+            if v is None:
+                sys.modules.pop(k, None)
+            else:
+                sys.modules[k] = v
+
+
 def write(kind, path, resolution=32, seed=0, protocol=4, only_ema=False, published=False):
     """Writes the pickle; returns the state dict of G_ema as float32 arrays (None for legacy-tf).
 
@@ -747,20 +763,14 @@ def write(kind, path, resolution=32, seed=0, protocol=4, only_ema=False, publish
     data = legacy_triple(resolution, seed) if kind == "legacy-tf" else snapshot(kind, resolution, seed)
     if only_ema:
         data = {"G_ema": data["G_ema"]}
-    saved = {k: sys.modules.get(k) for k in MODULE_NAMES}
-    sys.modules.update(STUBS)  # so that pickle finds the classes under the foreign module names
     try:
-        raw = pickle.dumps(data, protocol=3 if published else protocol)
-        if published:  # no frames in protocol 3: names can be exchanged
-            raw = raw.replace(b"cnumpy._core.multiarray\n", b"cnumpy.core.multiarray\n")
-        Path(path).write_bytes(raw)
+        with names_of_the_original():
+            raw = pickle.dumps(data, protocol=3 if published else protocol)
     finally:
         PUBLISHED = False
-        for k, v in saved.items():
-            if v is None:
-                sys.modules.pop(k, None)
-            else:
-                sys.modules[k] = v
+    if published:  # no frames in protocol 3: names can be exchanged
+        raw = raw.replace(b"cnumpy._core.multiarray\n", b"cnumpy.core.multiarray\n")
+    Path(path).write_bytes(raw)
     return None if kind == "legacy-tf" else {k: v.numpy().copy() for k, v in data["G_ema"].state_dict().items()}
 
 

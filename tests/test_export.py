@@ -13,7 +13,8 @@ from discovery.methods.deformator.deformators import make_deformator
 from discovery.methods.deformator.reconstructors import make_reconstructor
 from discovery.opening import open_directions
 from discovery.originals.writing import export_folder, networks_of
-from toolkit.directions import Choice, DirectionSet, load_published, save_published
+from toolkit.bg_direction import load_published, save_published
+from toolkit.directions import Choice, DirectionSet
 from toolkit.errors import UserError
 from toolkit.files.artefacts import save_checkpoint
 from toolkit.streams import Stream

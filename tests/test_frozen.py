@@ -4,10 +4,13 @@ import pytest
 import torch
 import torch.nn.functional as F
 from golden_fill_generators import filled, proggan_value, sngan_value
+from golden_modern import filled_state
 from rounding import close
 from test_biggan import TINY as BIGGAN
+from test_biggan_deep import TINY as DEEP
 from test_proggan import TINY as PROGGAN
 from test_sngan import TINY_64 as SNGAN
+from test_studiogan import BIGGAN as STUDIOGAN
 
 from generators.frozen import (
     DifferencedUpsampledConv,
@@ -18,10 +21,16 @@ from generators.frozen import (
     likeliest_size,
     upsampled_conv,
 )
+from generators.layers.conditional import ConditionalGenerator
 from generators.protocol import Generator, Inspectable, Latents
 from generators.published import proggan, sngan
 from generators.published.biggan import network as biggan
 from generators.published.biggan.generator import BigBiGAN, ConditionalBigGAN
+from generators.published.biggan_deep import layout as biggan_deep
+from generators.published.biggan_deep.generator import BigGANDeep
+from generators.published.biggan_deep.network import BigGANDeepNetwork
+from generators.published.studiogan import layout as studiogan
+from generators.published.studiogan.network import StudioGANNetwork
 from toolkit.streams import Stream
 
 
@@ -39,14 +48,25 @@ def biggan_network():
     return biggan.BigGANNetwork(BIGGAN, filled(biggan.published_shapes(BIGGAN)))
 
 
+def deep_generator():
+    return BigGANDeep(BigGANDeepNetwork(DEEP, filled_state("biggan_deep", biggan_deep.published_shapes(DEEP))))
+
+
+def studiogan_generator():
+    network = StudioGANNetwork(STUDIOGAN, filled_state("studiogan", studiogan.published_shapes(STUDIOGAN)))
+    return ConditionalGenerator(network, "studiogan", STUDIOGAN.num_classes)
+
+
 @pytest.fixture(
     params=[
         sngan_generator,
         proggan_generator,
         lambda: BigBiGAN(biggan_network()),
         lambda: ConditionalBigGAN(biggan_network(), classes=(1, 3)),
+        deep_generator,
+        studiogan_generator,
     ],
-    ids=["sngan", "proggan", "bigbigan", "biggan"],
+    ids=["sngan", "proggan", "bigbigan", "biggan", "biggan_deep", "studiogan"],
 )
 def generator(request):
     return request.param()

@@ -19,6 +19,7 @@ PARSERS = {
     "json.load", "json.loads", "tomllib.load", "tomllib.loads", "np.load", "np.fromfile", "np.loadtxt", "torch.load",
     "safe_open", "Image.open", "tarfile.open", "zipfile.ZipFile", "pickle.load", "pickle.loads", "read_text",
     "path.read_text", "parse_json", "parse_toml", "torch.jit.load", "torch.export.load", "read_bytes",
+    "read_pickle",
 }  # fmt: skip
 NO_READERS = {
     "toolkit.untrusted.text.parse_toml": "the guard itself",

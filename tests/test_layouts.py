@@ -1,5 +1,3 @@
-import functools
-
 import pytest
 import torch
 from golden_fill_generators import filled, layout, sngan_value
@@ -147,15 +145,25 @@ def test_an_sngan_has_no_classes_to_choose(tmp_path):
 
 
 def test_a_folder_without_a_generator_is_told_which_files_it_may_hold(tmp_path):
-    with pytest.raises(UserError, match=r"holds none of generator\.safetensors, generator\.pt; name the run folder"):
+    with pytest.raises(UserError, match=r"holds none of generator\.safetensors, .*bin; name the run folder"):
         open_generator(str(tmp_path))
 
 
 @pytest.mark.parametrize("name", ["stylegan3-r-ffhq-1024x1024.pkl", "ffhq.PKL"])
-def test_pickles_with_code_are_refused_unread(name, tmp_path, monkeypatch):
-    (tmp_path / name).write_bytes(b"cos\nsystem\n(S'false'\ntR.")
-    monkeypatch.setattr(torch, "load", functools.partial(pytest.fail, "the file was read"))
+def test_calls_in_a_pickle_are_named_and_not_made(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / name).write_bytes(b"cos\nmkdir\n(Vran\ntR.")
     with pytest.raises(
-        UserError, match=r"never run; convert StyleGAN2-ADA .* g_ema.*StyleGAN3.*package\.module:factory"
+        UserError, match=r"is a pickle of os\.mkdir, not of a table with a generator's G_ema; check that"
     ):
         open_generator(str(tmp_path / name))
+    assert not (tmp_path / "ran").exists()
+
+
+def test_a_network_of_another_class_is_named(tmp_path):
+    weights = Weights(published("sngan_mnist"), tmp_path / "g.pkl", {"class_name": "TriPlaneGenerator"})
+    del weights.tensors["model.0.bias"]
+    with pytest.raises(
+        UserError, match=r"% of the entries, of a class TriPlaneGenerator: missing: model\.0\.bias; check"
+    ):
+        open_published(weights, Options({}, "g.pkl"))

@@ -19,7 +19,8 @@ from discovery.originals.reading import load_directions
 from generators.protocol import load_latents
 from generators.spec import Options
 from generators.tensorflow.bundle import CheckpointBundle
-from toolkit.directions import KIND, DirectionSet, load_published
+from toolkit.bg_direction import load_published
+from toolkit.directions import KIND, DirectionSet
 from toolkit.errors import UserError
 from toolkit.files.artefacts import load_pickled, load_state_file, match_state, save_artefact
 from toolkit.files.runs import RunFolder

@@ -15,14 +15,17 @@ from safetensors.torch import save_file
 from generators.catalogue import open_generator
 from generators.layouts import Weights, open_published
 from generators.protocol import Generator, Inspectable, Latents, render_twins
-from generators.published.stylegan2.layout import MEAN_LATENT, StyleGAN2Shape, infer_shape, published_shapes
 from generators.published.stylegan2.network import StyleGAN2Network
+from generators.published.stylegan2.rosinality import MEAN as MEAN_LATENT
+from generators.published.stylegan2.rosinality import NAMING
+from generators.published.stylegan2.shape import StyleGAN2Shape
+from generators.published.stylegan2.shape import infer_shape as infer_canonical
 from generators.spec import Options
 from generators.styled import StyledGenerator, Styling
 from toolkit.errors import UserError
 from toolkit.streams import Stream
 
-TINY = StyleGAN2Shape((8, 10, 6, 4), style_dim=8, mapping_layers=3)
+TINY = StyleGAN2Shape((8, 10, 6, 4), style_dim=8, mapping_layers=3, latent_dim=8)
 TINY_DEPTH = 3 + 8
 MAPPING, PAINTING = 8, 14  # sums of products of the 256 px network: of the style, and of 13 convolutions and colours
 
@@ -32,8 +35,17 @@ def styled(network, space="w", fresh_noise=False, psi=1.0, mean=None):
     return StyledGenerator(network, "stylegan2", Styling(space, "fresh" if fresh_noise else "stored", psi), mean)
 
 
+def infer_shape(state):
+    return infer_canonical(NAMING.ours(state))
+
+
+def built(shape, state):
+    """The network of a state in this layout."""
+    return StyleGAN2Network(shape, NAMING.canonical(state))
+
+
 def filled(shape):
-    return {name: torch.from_numpy(fill_stylegan2(0, name, size)) for name, size in published_shapes(shape).items()}
+    return {name: torch.from_numpy(fill_stylegan2(0, name, size)) for name, size in NAMING.table(shape).items()}
 
 
 def original_shapes(size):
@@ -52,7 +64,7 @@ def state():
 
 @pytest.fixture(scope="module")
 def network(state):
-    return StyleGAN2Network(infer_shape(state), state)
+    return built(infer_shape(state), state)
 
 
 @pytest.fixture
@@ -71,7 +83,7 @@ def tiny_state():
 
 @pytest.fixture
 def tiny(tiny_state):
-    return StyleGAN2Network(TINY, tiny_state)
+    return built(TINY, tiny_state)
 
 
 @pytest.fixture
@@ -94,7 +106,7 @@ def channel_stats(images):
 def test_published_layout_is_that_of_the_original(size, entries, numbers):
     original = original_shapes(size)
     shape = infer_shape({name: torch.empty(sizes, device="meta") for name, sizes in original.items()})
-    ours = without_mean(published_shapes(shape))
+    ours = without_mean(NAMING.table(shape))
     assert ours == original
     assert (shape.image_size, len(ours)) == (size, entries)
     assert sum(int(np.prod(sizes)) for sizes in ours.values()) == numbers
@@ -170,20 +182,20 @@ def test_whole_256_layout_opens(state, original):
 
 def test_whole_1024_layout_makes_a_network():
     state = {name: torch.empty(size, device="meta") for name, size in original_shapes(1024).items()}
-    network = StyleGAN2Network(infer_shape(state), state)
+    network = built(infer_shape(state), state)
     assert (network.shape.num_slots, len(network.convs), len(network.to_rgbs)) == (18, 16, 8)
-    assert network.convs[15].noise.shape == (1, 1, 1024, 1024)
+    assert network.convs[15].noise.shape == (1024, 1024)
 
 
 @pytest.mark.parametrize(
     "shape",
-    [TINY, StyleGAN2Shape((2, 2), 4, 1), StyleGAN2Shape((3, 5, 4, 4, 4, 3, 2, 2, 2), 6, 10)],
+    [TINY, StyleGAN2Shape((2, 2), 4, 1, 4), StyleGAN2Shape((3, 5, 4, 4, 4, 3, 2, 2, 2), 6, 10, 6)],
     ids=lambda shape: f"{shape.image_size} px",
 )
 def test_any_size_is_told_by_the_tensors_and_renders(shape):
     state = filled(shape)
     assert infer_shape(state) == shape
-    images = StyleGAN2Network(shape, state)(torch.randn(3, shape.style_dim))
+    images = built(shape, state)(torch.randn(3, shape.style_dim))
     assert images.shape == (3, 3, shape.image_size, shape.image_size)
     assert bool(images.isfinite().all())
 
@@ -238,7 +250,7 @@ def test_fresh_noise_is_shared_by_twins_and_differs_between_samples(tiny):
 def test_fresh_noise_is_standard_normal_of_every_size(tiny):
     generator = styled(tiny, fresh_noise=True)
     maps = generator.noises(generator.sample(16, Stream(0, "z")))
-    assert [tuple(noise.shape) for noise in maps] == [(16, 1, side, side) for side in TINY.noise_sides]
+    assert [tuple(noise.shape) for noise in maps] == [(16, 1, *shape) for shape in TINY.noise_shapes]
     assert maps[-1].mean() == pytest.approx(0, abs=0.05)
     assert maps[-1].std() == pytest.approx(1, abs=0.05)
 
@@ -283,7 +295,7 @@ def test_directions_in_z_are_read_by_the_first_mapping_layer(tiny, tiny_state):
 
 @pytest.mark.parametrize("space", ["w", "z"])
 def test_gradient_reaches_every_number_of_the_latent_and_is_right(tiny_state, space):
-    network = StyleGAN2Network(TINY, tiny_state).double()
+    network = built(TINY, tiny_state).double()
     generator = styled(network, space)
     z = torch.randn(2, 8, dtype=torch.float64, requires_grad=True)
     weights = torch.randn(2, 3, 32, 32, dtype=torch.float64)

@@ -297,7 +297,7 @@ def test_it_is_what_the_toolkit_needs():
         7,
     )
     assert generator.sample(5, Stream(0, "z")).z.shape == (5, 8)
-    assert [tuple(weight.shape) for weight in generator.first_weights()] == [(n, 8) for n in (6, 6, 6, 5, 5)]
+    assert [tuple(weight.shape) for weight in generator.first_weights()] == [(n, 8) for n in (4, 6, 6, 6, 5, 5, 4)]
     by_z = opened(filled_shape(dataclasses.replace(TINY, num_classes=4)), space="z")
     assert [tuple(weight.shape) for weight in by_z.first_weights()] == [(8, 7)]
     grey = dataclasses.replace(TINY, layers=(*TINY.layers[:-1], (32, 1)))
@@ -356,7 +356,7 @@ def test_a_pose_is_three_further_latent_numbers():
     assert torch.equal(latents.z[:, 8:], torch.zeros(2, 3))
     assert torch.equal(latents.z[:, :8], still.sample(2, Stream(0, "z")).z)
     close(walking(latents), still(Latents(latents.z[:, :8])), depth=TINY_DEPTH)
-    assert [tuple(weight.shape) for weight in walking.first_weights()] == [(n, 11) for n in (6, 6, 6, 5, 5)]
+    assert [tuple(weight.shape) for weight in walking.first_weights()] == [(n, 11) for n in (4, 6, 6, 6, 5, 5, 4)]
     assert all(bool((weight[:, 8:] == 0).all()) for weight in walking.first_weights())
     axes = walking.own_directions()
     assert list(axes) == ["rotate", "right", "down"]

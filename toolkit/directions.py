@@ -1,8 +1,5 @@
 """The direction set: the one value in which discovery and segmentation meet, in memory or as a file."""
 
-import io
-import os
-from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -11,17 +8,15 @@ import torch
 
 from toolkit.command_line import command
 from toolkit.errors import UserError, named
-from toolkit.files.artefacts import load_artefact, load_pickled, save_artefact
-from toolkit.files.shipped import file_named
-from toolkit.files.writing import write_bytes
+from toolkit.files.artefacts import load_artefact, save_artefact
+from toolkit.moves import AnyShift, Curve
 from toolkit.provenance import GeneratorSource
-from toolkit.shifts import SHORTEST, Shift, finite_length
-from toolkit.untrusted.printable import is_printable
+from toolkit.shifts import SHORTEST, Shift, at_layers, finite_length, layers_text, require_layers
+from toolkit.untrusted.direction_card import require_described
 from toolkit.untrusted.text import whole_number
 from toolkit.warps import Warps
 
 KIND = "direction set"
-_PUBLISHED_LENGTH = 5.0  # by which the published segmentation multiplies the vector, positive side only
 
 
 def direction_file(path: Path) -> Path:
@@ -50,7 +45,8 @@ class DirectionSet:
 
     vectors (K, D) float32 of unit length; names, one a direction; `scores` holds named columns of K numbers;
     `choice` is what `toolkit pick` chose, or None; `card` says how the set was made; `warps`, K or None, are what walks
-    follow where they are curved, `vectors` then their ways from the origin.
+    follow where they are curved, `vectors` then their ways from the origin; `layers` (K, L) bool says which of a
+    generator's L layers each direction moves, None where each moves all of them alike.
     """
 
     vectors: torch.Tensor
@@ -61,6 +57,7 @@ class DirectionSet:
     choice: Choice | None = None
     card: dict[str, Any] = field(default_factory=dict)
     warps: Warps | None = None
+    layers: torch.Tensor | None = None
 
     def __post_init__(self) -> None:
         if not self.vectors.is_floating_point():
@@ -83,6 +80,8 @@ class DirectionSet:
                 raise UserError(f"direction {index} is chosen, but there are {len(vectors)}; pick again")
         if self.warps is not None and self.warps.centres[:, 0].shape != vectors.shape:
             raise UserError(f"warps {list(self.warps.centres.shape)} are not those of directions {list(vectors.shape)}")
+        if self.layers is not None:
+            object.__setattr__(self, "layers", require_layers(self.layers, len(vectors)))
 
     def __len__(self) -> int:
         return len(self.vectors)
@@ -92,7 +91,7 @@ class DirectionSet:
         if self.choice is not None:
             signed = f"{self.choice.sign * self.choice.alpha:+g}"
             rule = f", mask rule {self.choice.mask_rule}" if self.choice.mask_rule else ""
-            chosen = f"; chosen: {self.names[self.choice.index]} {signed}{rule}"
+            chosen = f"; chosen: {self.names[self.choice.index]} {signed}{self.place_of(self.choice.index)}{rule}"
         return f"<DirectionSet: {len(self)} directions of {self.generator} by {self.method}{chosen}>"
 
     @property
@@ -121,9 +120,49 @@ class DirectionSet:
         shown = ", ".join(self.names[:6]) + (" ..." if len(self) > 6 else "")
         raise UserError(f"no direction {text!r}; there are {len(self)}: 0 to {len(self) - 1}, or by name {shown}")
 
-    def shift(self, index: int, alpha: float) -> torch.Tensor:
-        """Return the latent shift (D,), `alpha` long, along direction `index`."""
-        return self.vectors[index] * alpha
+    @property
+    def units(self) -> torch.Tensor:
+        """Return the shifts of length 1 along all directions: (K, D), or by layer (K, 1, L, D)."""
+        return self.vectors if self.layers is None else at_layers(self.vectors, self.layers)[:, None]
+
+    def shift(self, index: int, alpha: float) -> AnyShift:
+        """Return the latent shift (D,), `alpha` long, along direction `index`; by layer (1, L, D), 0 in all others.
+
+        Along a curved direction it is a move.
+        """
+        layers = None if self.layers is None else self.layers[index]
+        if self.warps is not None:
+            return Curve(alpha, layers, self.warps[index])
+        shift = self.vectors[index] * alpha
+        return shift if layers is None else at_layers(shift, layers)[None]
+
+    @property
+    def is_curved(self) -> bool:
+        """Return whether walks along the directions are curved (see toolkit.warps)."""
+        return self.warps is not None
+
+    def moving(self, layers: torch.Tensor | None, index: int | None = None) -> "DirectionSet":
+        """Return the set whose directions, or the one of `index`, move `layers` (L,) alone, or all (None)."""
+        if index is None:
+            return replace(self, layers=None if layers is None else layers.expand(len(self), -1))
+        before = layers if self.layers is None else self.layers
+        if before is None:
+            return self
+        moved = torch.ones(len(self), before.shape[-1], dtype=torch.bool) if self.layers is None else before.clone()
+        moved[index] = True if layers is None else layers
+        return replace(self, layers=None if moved.all() else moved)
+
+    def place_of(self, index: int) -> str:
+        """Return words on the layers that a direction moves, such as ` at layers 0-3,7`; none where it moves all."""
+        return "" if self.layers is None else f" at layers {layers_text(self.layers[index])}"
+
+    def is_as(self, other: "DirectionSet") -> bool:
+        """Return whether both sets hold the same directions, moving the same layers."""
+        if self.layers is None or other.layers is None:
+            same = self.layers is other.layers
+        else:
+            same = torch.equal(self.layers, other.layers)
+        return same and torch.equal(self.vectors, other.vectors) and self.is_curved == other.is_curved
 
     def chosen(self) -> Choice:
         """Return the choice; UserError before `toolkit pick` ran."""
@@ -134,13 +173,13 @@ class DirectionSet:
             )
         return self.choice
 
-    def chosen_shift(self) -> torch.Tensor:
-        """Return the shift (D,) of the chosen direction, sign and length; UserError before `toolkit pick` ran."""
+    def chosen_shift(self) -> AnyShift:
+        """Return the shift along the chosen direction, sign and length; UserError before `toolkit pick` ran."""
         choice = self.chosen()
         return self.shift(choice.index, choice.sign * choice.alpha)
 
-    def opposite_shift(self, index: int, alpha: float) -> torch.Tensor:
-        """Return the shift (D,) against the one of `alpha` along `index`: the chosen opposite's, or that backwards."""
+    def opposite_shift(self, index: int, alpha: float) -> AnyShift:
+        """Return the shift against the one of `alpha` along `index`: the chosen opposite's, or that backwards."""
         choice = self.choice
         if choice is None or choice.opposite is None or (index, alpha > 0) != (choice.index, choice.sign > 0):
             return self.shift(index, -alpha)
@@ -167,7 +206,8 @@ class DirectionSet:
             "choice": choice,
         }
         warps = {} if self.warps is None else self.warps.tensors()
-        save_artefact(path, KIND, {"vectors": self.vectors, **warps}, card)
+        layers = {} if self.layers is None else {"layers": self.layers}
+        save_artefact(path, KIND, {"vectors": self.vectors, **warps, **layers}, card)
 
     @classmethod
     def load(cls, path: Path) -> "DirectionSet":
@@ -178,11 +218,11 @@ class DirectionSet:
         try:
             vectors, choice = tensors["vectors"], card.pop("choice")
             made = [card.pop(key) for key in ("generator", "method", "names", "scores")]
-            _require_described(made, len(vectors) if vectors.dim() else 0, card)
+            require_described(made, len(vectors) if vectors.dim() else 0, card)
             generator, method, names, scores = made
             picked = None if choice is None else _require_choice(Choice(**choice))
-            warps = Warps.of(tensors)
-            return cls(vectors, generator, method, tuple(names), scores, picked, card, warps)
+            further = Warps.of(tensors), tensors.get("layers")
+            return cls(vectors, generator, method, tuple(names), scores, picked, card, *further)
         except (KeyError, TypeError) as error:
             raise UserError(f"{path} lacks parts of a direction set ({error}); discover again") from error
 
@@ -208,48 +248,22 @@ class DirectionSet:
         rule = choice.mask_rule if choice is not None and choice.index == index else None
         return Shift(index, self.names[index], alpha, self.shift(index, alpha), self.opposite_shift(index, alpha), rule)
 
-    def require_dim(self, latent_dim: int, generator: str) -> None:
-        """Raise UserError when the set belongs to a latent space of another size."""
+    def require_dim(self, latent_dim: int, generator: str, num_layers: int | None = None) -> None:
+        """Raise UserError when the set belongs to a latent space of another size, or moves layers that are not there.
+
+        `num_layers` of the generator is None where it takes one latent for all of itself.
+        """
         if self.vectors.shape[1] != latent_dim:
             raise UserError(
                 f"directions of {self.generator} have {self.vectors.shape[1]} numbers, but the latents of {generator} "
                 f"have {latent_dim}; use the generator they were found on"
             )
-
-
-def _require_described(made: list[Any], count: int, card: Mapping[str, Any]) -> None:
-    """Raise TypeError unless what a file says of its `count` directions is of the types that are written.
-
-    `made` are generator, method, names and scores, `card` is all else.
-    """
-    generator, method, names, scores = made
-    wrong = {
-        "generator": not isinstance(generator, str),
-        "method": not isinstance(method, str),
-        "names": not (isinstance(names, list) and all(isinstance(n, str) and is_printable(n) for n in names)),
-        "scores": not (isinstance(scores, dict) and all(_are_figures(column, count) for column in scores.values())),
-        "step": type(card.get("step", 0)) is not int,
-        "source": not all(isinstance(value, str) for value in _table(card, "source").values()),
-        "settings": not _are_settings(_table(card, "settings")),
-        "published": not isinstance(_table(card, "published").get("gan_type", ""), str),
-    }
-    for name in (name for name, is_wrong in wrong.items() if is_wrong):
-        raise TypeError(f"its {name} cannot be read")
-
-
-def _table(card: Mapping[str, Any], key: str) -> dict[str, Any]:
-    table = card.get(key, {})
-    if not isinstance(table, dict):
-        raise TypeError(f"its {key} is no table")
-    return table
-
-
-def _are_figures(column: Any, count: int) -> bool:
-    return isinstance(column, list) and len(column) == count and all(type(one) in (int, float) for one in column)
-
-
-def _are_settings(settings: Mapping[str, Any]) -> bool:
-    return all(isinstance(value, str | int | float | None) for value in settings.values())
+        if self.layers is not None and self.layers.shape[1] != num_layers:
+            there = "has none of its own" if num_layers is None else f"has {num_layers}"
+            raise UserError(
+                f"directions of {self.generator} move some of {self.layers.shape[1]} layers, but {generator} {there}; "
+                "use the generator they were found on"
+            )
 
 
 def _require_choice(choice: Choice) -> Choice:
@@ -270,36 +284,3 @@ def _require_own(path: Path) -> None:
     if not path.exists() and (path.parent / "args.json").exists():
         copy = command("pick", path.parent, "--out", "FOLDER")
         raise UserError(f"{path.parent} is a published folder and stays as it is; make a direction set of it: {copy}")
-
-
-def load_published(path: Path) -> DirectionSet:
-    """Return the chosen direction in a published `bg_direction.pth`: one tensor (D,) or (1, D) for BigBiGAN.
-
-    UserError when the file is something else.
-    """
-    held = load_pickled(path, "published direction")
-    if not isinstance(held, torch.Tensor) or held.dim() not in (1, 2) or held.numel() != held.shape[-1]:
-        what = f"a tensor {list(held.shape)}" if isinstance(held, torch.Tensor) else type(held).__name__
-        raise UserError(f"{path} holds {what}, but a direction is one tensor [D]; check that it is the right file")
-    vector = held.detach().float().reshape(1, -1)
-    # Six digits are what float32 numbers keep of a length for sure, so that a written one is read back as it was.
-    alpha = float(f"{_PUBLISHED_LENGTH * float(vector.double().norm()):.6g}")
-    card = {"source": {"generator": "bigbigan"}}
-    return DirectionSet(vector, "bigbigan", "published", ("background",), choice=Choice(0, 1, alpha), card=card)
-
-
-def named_directions(name: str | os.PathLike[str]) -> DirectionSet:
-    """Return the direction set in a run folder or file, or the shipped or published one of that name.
-
-    A folder of the original, whose deformator has to be rebuilt, is opened by discovery.opening.open_directions alone.
-    """
-    file = file_named(name, "directions", "direction")
-    return load_published(file) if file.suffix.lower() in (".pth", ".pt") else DirectionSet.load(file)
-
-
-def save_published(path: Path, shift: torch.Tensor) -> None:
-    """Write a shift (D,) as `load_published` and the original segmentation read it: float32 [D], a fifth of it."""
-    held = io.BytesIO()
-    # The form before torch 1.6, since the original is pinned to 1.4.
-    torch.save((shift.double() / _PUBLISHED_LENGTH).float().cpu(), held, _use_new_zipfile_serialization=False)
-    write_bytes(path, held.getvalue())

@@ -76,6 +76,10 @@ class Warps:
     def __getitem__(self, index: int) -> Warp:
         return Warp(self.centres[index], self.weights[index], float(self.gammas[index]))
 
+    def taken(self, rows: list[int]) -> "Warps":
+        """Return the functions of these numbers."""
+        return Warps(self.centres[rows], self.weights[rows], self.gammas[rows])
+
     def ways(self, z: torch.Tensor) -> torch.Tensor:
         """Return the unit gradients (K, D) of all functions at one point z (D,)."""
         return torch.stack([self[index].way(z[None])[0] for index in range(len(self))])

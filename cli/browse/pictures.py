@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 
 from cli.browse.photos import EmbeddedPhoto
-from discovery.charts import frames, walk
+from discovery.charts import frames, offsets
 from discovery.picking.rendering import every_shift, rendered
 from generators.protocol import Generator, Latents
 from toolkit.compute.engine import Engine
@@ -17,6 +17,7 @@ from toolkit.directions import DirectionSet
 from toolkit.files.workplace import temporary_folder
 from toolkit.masks.filters import large_components
 from toolkit.masks.rules import MaskRule
+from toolkit.moves import AnyShift, together
 from toolkit.pictures.animation import write_animation
 from toolkit.pictures.outlines import outlined
 from toolkit.pictures.pixels import grid, mask_picture, resized_to, to_bytes
@@ -32,17 +33,20 @@ _ANIMATED_FRAMES, _ANIMATED_RATE = 16, 12.0  # of one way; frames a second
 
 
 class Edit(NamedTuple):
-    """The sum of shifts along directions, (D,), and the one against it, which an opposed mask rule compares with."""
+    """The sum of shifts along directions, and the one against it.
 
-    forth: torch.Tensor
-    back: torch.Tensor
+    An opposed mask rule compares with the latter.
+    """
+
+    forth: AnyShift
+    back: AnyShift
 
     @classmethod
     def along(cls, directions: DirectionSet, shifts: list[tuple[int, float]]) -> "Edit":
         """Return the edit along pairs (direction, alpha)."""
         return cls(
-            torch.stack([directions.shift(index, alpha) for index, alpha in shifts]).sum(dim=0),
-            torch.stack([directions.opposite_shift(index, alpha) for index, alpha in shifts]).sum(dim=0),
+            together([directions.shift(index, alpha) for index, alpha in shifts]),
+            together([directions.opposite_shift(index, alpha) for index, alpha in shifts]),
         )
 
 
@@ -64,7 +68,8 @@ class Pictures:
 
     def strip(self, directions: DirectionSet, index: int, reach: float, start: Start) -> bytes:
         """Return one row of frames along direction `index`, from -reach to reach, without gaps, as WebP."""
-        shifts = walk(directions.vectors[index][None], reach, FRAMES_A_SIDE)[0].to(self._engine.device)
+        lengths = offsets(reach, FRAMES_A_SIDE).tolist()
+        shifts = [directions.shift(index, length).to(self._engine.device) for length in lengths]
         with self._engine.autocast():
             images = frames(self._generator, self._latents(start), shifts).float()
         side = min(_STRIP_SIDE, max(images.shape[-2:]))
@@ -112,9 +117,9 @@ class Pictures:
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
         """Return images (B, 3, H, W) before and after an edit, and masks (B, H, W) where there is a rule."""
         opposed = rule is not None and rule.opposed
-        shifts = torch.stack([0 * edit.forth, edit.forth, *([edit.back] if opposed else [])])
-        images = self._images(every_shift(self._latents(start), shifts.to(self._engine.device)))
-        before, after, *opposite = images.chunk(len(shifts))
+        latents, shifts = self._latents(start), [edit.forth, *([edit.back] if opposed else [])]
+        moved = every_shift(latents, [shift.to(self._engine.device) for shift in shifts])
+        before, after, *opposite = self._images(Latents.cat([latents, moved])).chunk(1 + len(shifts))
         if rule is None:
             return before, after, None
         return before, after, large_components(rule(opposite[0] if opposed else before, after))

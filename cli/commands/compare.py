@@ -46,8 +46,10 @@ def compare(
     from rich.table import Table
 
     from cli.inputs.sources import generator_of
+    from discovery.comparing.comparison import compared
     from discovery.comparing.merging import require_one_generator
     from discovery.opening import labelled_sets
+    from generators.protocol import fitting
     from toolkit.compute.engine import choose_engine
     from toolkit.files.locks import hold, let_go
     from toolkit.files.writing import writable_folder
@@ -60,16 +62,17 @@ def compare(
         require_one_generator({entry.label: entry.directions for entry in entries})
     opened, source = generator_of(entries[0].directions, generator, weights)
     for entry in entries:
-        entry.directions.require_dim(opened.latent_dim, opened.name)
+        fitting(entry.directions, opened)
     opened = opened.to(engine.device)
     settings, entries = _cut_alike(settings, entries)
     writable_folder(out)
     hold(out)
     (out / "rca").mkdir(exist_ok=True)  # the first thing there, by which a later command knows the folder
     trained = [_recognition(entry, opened, settings, engine, out / "rca", source) for entry in entries]
+    vectors = compared([entry.directions for entry in entries])
     judged = [
-        Judged(entry, *recognised, _candidates(entry, opened, settings, engine))
-        for entry, recognised in zip(entries, trained, strict=True)
+        Judged(entry, *recognised, _candidates(entry, opened, settings, engine), own)
+        for entry, recognised, own in zip(entries, trained, vectors, strict=True)
     ]
     write_results(out, judged, opened, settings, engine, source)
     let_go(out)

@@ -10,6 +10,7 @@ from cli.inputs.options import (
     CompileOption,
     DeviceOption,
     GeneratorOption,
+    LayersOption,
     MaxMemoryOption,
     PrecisionOption,
     WeightsOption,
@@ -41,6 +42,7 @@ def discover(
     out: Annotated[Path, typer.Option(help="Run folder; the same command again resumes it, more --steps go on.")],
     generator: GeneratorOption = "flowers64",
     weights: WeightsOption = None,
+    layers: LayersOption = None,
     device: DeviceOption = "auto",
     precision: PrecisionOption = "auto",
     processes: ProcessesOption = 1,
@@ -50,10 +52,11 @@ def discover(
     """Find directions of a latent space, by default with a deformator trained against a shift reconstructor."""
     from cli.inputs.sources import open_typed
     from discovery.methods.run import discover_into
+    from generators.layered import seen_at
     from generators.recorded import generator_inputs
 
     engine = engine_of(device, precision, processes)
-    opened = open_typed(generator, weights)
+    opened = seen_at(open_typed(generator, weights), layers)
     source = generator_inputs(generator, weights)
     if METHODS[method].scales:
         engine = engine.for_training(compile_mode, getattr(settings, "steps", 0))

@@ -1,7 +1,7 @@
 """toolkit embed: the latents of one's own photos."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -13,21 +13,21 @@ from cli.listing import GENERATORS, listed_in
 from cli.reports.hints import segment_command
 from cli.runs.processes import ProcessesOption, engine_of
 from cli.runs.progress import console, terminal
+from generators.projection.settings import SPACES, STEPS, Projection
 from toolkit.command_line import as_flags
 from toolkit.errors import UserError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    import numpy as np
     import torch
 
     from generators.encoder.embed_photos import EmbedTask
-    from generators.encoder.embedding import Embedder, LatentRefiner
+    from generators.encoder.embedding import Embedder
+    from generators.encoder.method import Method, Whose
     from generators.latents_file import EmbeddedPhotos
     from generators.protocol import Generator
 
 _BACKENDS = ("torch", "tfhub")
+_BATCH = 32  # photos that an encoder sees at a time
 _PAIRS = 16  # columns of the picture
 # Unlike the original, which kept draws: on flowers64 means miss held-out photos by 0.215, draws by 0.337.
 _SAMPLE = False
@@ -37,13 +37,27 @@ _SAMPLE = False
     GENERATORS,
     "toolkit embed MY_PHOTOS --out z.npy",
     "toolkit embed MY_PHOTOS --generator my-generator --out z.npy --steps 50",
+    "toolkit embed MY_PHOTOS --generator stylegan2.pt --space w+ --out w.npy",
     formerly={"--refine": "--steps", "--refine-rate": "--rate"},
 )
 def embed(
     photos: Annotated[Path, typer.Argument(help="Folder of photos; their centre squares are embedded.")],
-    out: Annotated[Path, typer.Option(help="A .npy file of latents (N, D); .json and .png are written beside it.")],
+    out: Annotated[
+        Path,
+        typer.Option(
+            help="A .npy file of latents (N, D), or (N, layers, D) in w+; .json and .png are written beside it."
+        ),
+    ],
     generator: GeneratorOption = "flowers64",
     weights: WeightsOption = None,
+    space: Annotated[
+        str | None,
+        typer.Option(
+            help="Of a style-based generator: w+ (a latent for each layer), w or z, found by steps through the "
+            "generator, from the encoder's estimate or the mean; default: w+ where there is no encoder.",
+            autocompletion=completion.one_of(SPACES),
+        ),
+    ] = None,
     encoder: EncoderOption = None,
     backend: Annotated[
         str,
@@ -53,78 +67,76 @@ def embed(
     ] = "torch",
     module: Annotated[Path | None, typer.Option(help="Folder of the module, with --backend tfhub.")] = None,
     sample: Annotated[bool, typer.Option("--sample/--mean", help="Draw from each latent's spread, or not.")] = _SAMPLE,
-    steps: Annotated[int, typer.Option(help="Steps that move each latent towards its photo.", min=0)] = 0,
-    rate: Annotated[float, typer.Option(help="Length of such a step, in the latents' spread.")] = 0.05,
-    batch: Annotated[int, typer.Option(help="Photos at a time.", min=1)] = 32,
+    steps: Annotated[
+        int | None,
+        typer.Option(
+            help="Steps that move each latent towards its photo.", min=0, show_default=f"0; {STEPS} with --space"
+        ),
+    ] = None,
+    rate: Annotated[
+        float | None,
+        typer.Option(help="Length of such a step, in the latents' spread.", show_default="0.05; 0.1 with --space"),
+    ] = None,
+    batch: Annotated[
+        int | None, typer.Option(help="Photos at a time.", min=1, show_default="32; fewer with --space")
+    ] = None,
     seed: SeedOption = 0,
     skip_unreadable: Annotated[bool, typer.Option("--skip-unreadable", help="Report broken photos and go on.")] = False,
     device: DeviceOption = "auto",
     precision: PrecisionOption = "fp32",
     processes: ProcessesOption = 1,
 ) -> None:
-    """Estimate the latents of photos; rerun to resume."""
+    """Estimate or find the latents of photos; rerun to resume."""
     require(backend in _BACKENDS, f"--backend is {backend!r}; choose one of {', '.join(_BACKENDS)}")
     require((backend == "tfhub") == (module is not None), "--backend tfhub and --module go together; give both")
     require(module is None or encoder is None, "--module holds the encoder itself; omit --encoder")
-    require(rate > 0, f"--rate is {rate}, but has to be more than 0")
+    require(rate is None or rate > 0, f"--rate is {rate}, but has to be more than 0")
     from generators.encoder.embed_photos import EmbedTask, embed_all
-    from generators.encoder.embedding import LatentRefiner, Refinement, embed_images
+    from generators.encoder.embedding import Refinement
+    from generators.encoder.method import Whose, by_encoder
+    from generators.encoder.opening import own_encoder
     from generators.latents_file import record_of, save_latents
+    from generators.projection.canvas import spaces_of
+    from generators.projection.method import by_projection
+    from generators.projection.photos import batch_of, is_projected
     from generators.recorded import generator_inputs
     from toolkit.files.locks import hold_file, let_go_file
     from toolkit.files.writing import writable_file
     from toolkit.pictures.photo_folder import require_outside
-    from toolkit.pictures.photos import read_centre, read_square
-    from toolkit.streams import Stream
 
     require_outside(out, photos)
     engine = engine_of(device, precision, processes)
     renderer = _open_renderer(generator, weights, engine.device)
-    require(renderer is not None or steps == 0, "--steps need the generator's weights; get them or omit --steps")
-    embedder, source = _open_embedder(encoder, module, generator, engine.device)
-    digest = generator_inputs(generator, weights).get("generator_digest")
-    _require_fit(embedder, renderer, digest)
-    made = {
-        "generator": generator if renderer is None else renderer.name,
-        "generator_digest": digest,
-        "latent_dim": embedder.latent_dim,
-        **source,
-        "latents": "sample" if sample else "mean",
-        "seed": seed,
-        "refine": steps,
-        "refine_rate": rate,
-        **engine.identity(),
-    }
-    task = EmbedTask(photos, photos_in(photos), writable_file(out, (".npy",)), made)
+    require(renderer is not None or not steps, "--steps need the generator's weights; get them or omit --steps")
+    whose = Whose(renderer, generator, generator_inputs(generator, weights).get("generator_digest"))
+    if renderer is not None and module is None and is_projected(renderer, generator, encoder, space):
+        require(not sample, "--sample draws what an encoder estimates, but latents are found by steps; omit it")
+        settings = Projection(space or spaces_of(renderer)[0], **_given(steps=steps, rate=rate), seed=seed)
+        start = _open_embedder(encoder, None, whose, engine.device) if encoder or own_encoder(generator) else ()
+        method = by_projection(whose, renderer, settings, engine, *start)
+        batch = batch or batch_of(renderer.image_size, engine.device)
+    else:
+        require(space in (None, "z"), f"--space is {space}, but an encoder's latents are z; omit it")
+        embedder, source = _open_embedder(encoder, module, whose, engine.device)
+        method = by_encoder(whose, embedder, source, sample, Refinement(**_given(steps=steps, rate=rate)), seed, engine)
+    task = EmbedTask(photos, photos_in(photos), writable_file(out, (".npy",)), method.made)
     engine.team.led(lambda: hold_file(out))
     if engine.team.led(task.is_finished):
         console.print(f"{out} is finished already")
         return
-    refiner = None if renderer is None else LatentRefiner(renderer, embedder.image_size, engine.device)
-
-    def read(path: Path) -> "np.ndarray":
-        return (read_centre if backend == "tfhub" else read_square)(path, embedder.image_size)
-
-    def estimate(images: "torch.Tensor", first_row: int) -> "tuple[torch.Tensor, dict[str, torch.Tensor]]":
-        rng, images = Stream(seed, "embedding", first_row), images.to(engine.device)
-        with engine.autocast():
-            return embed_images(images, embedder, refiner, sample, Refinement(steps, rate), rng)
-
-    embedded = embed_all(task, batch, skip_unreadable, read, estimate, engine.team, terminal)
+    embedded = embed_all(task, batch or _BATCH, skip_unreadable, method, engine.team, terminal)
     for line in embedded.left_out:
         console.print(f"left out: {line}")
     require(bool(embedded.files), "none of the photos could be read")
     if not engine.team.lead:
         return
-    if refiner is not None:
-        _draw_pairs(task, embedded, refiner, read)
+    _draw_pairs(task, embedded, method)
     save_latents(out, embedded, task.described(len(task.paths)))
     task.unfinished.unlink(missing_ok=True)
     let_go_file(out)
     figures = "".join(f", {name} {value:.3f}" for name, value in embedded.figures().items())
-    console.print(
-        f"wrote {out}: {len(embedded.files)} latents of {made['generator']}{figures}; {record_of(out)} names the photos"
-    )
+    made = f"{len(embedded.files)} latents of {method.made['generator']}{figures}"
+    console.print(f"wrote {out}: {made}; {record_of(out)} names the photos")
     console.print(f"next: {segment_command('DIRECTIONS', '--embeddings', str(out), '--z-noise', '0.2')}")
 
 
@@ -141,43 +153,40 @@ def _open_renderer(name: str, weights: Path | None, device: "torch.device") -> "
         return None
 
 
+def _given(**settings: float | None) -> dict[str, Any]:
+    """Return the settings that were given: the others keep their defaults."""
+    return {name: value for name, value in settings.items() if value is not None}
+
+
 def _open_embedder(
-    encoder: str | None, module: Path | None, generator: str, device: "torch.device"
+    encoder: str | None, module: Path | None, whose: "Whose", device: "torch.device"
 ) -> "tuple[Embedder, dict[str, str]]":
-    """Return what estimates the latents, and how a record names it."""
+    """Return what estimates the latents, and how a record names it; UserError for that of another generator."""
+    from generators.encoder.embedding import require_fit, trained_on_another
     from generators.encoder.network import load_encoder
     from generators.encoder.opening import encoder_file
     from toolkit.files.writing import sha256_of
 
+    embedder: Embedder
     if module is not None:
         from generators.tensorflow.encoder import load_tfhub_encoder
 
-        encoder_module = load_tfhub_encoder(module)
-        return encoder_module, {"encoder": str(module), "encoder_digest": sha256_of(module / "saved_model.pb")[:16]}
-    path = encoder_file(encoder, generator)
-    return load_encoder(path).to(device), {"encoder": encoder or generator, "encoder_digest": sha256_of(path)[:16]}
+        embedder, name, file = load_tfhub_encoder(module), str(module), module / "saved_model.pb"
+    else:
+        file = encoder_file(encoder, whose.name)
+        embedder, name = load_encoder(file).to(device), encoder or whose.name
+    if whose.generator is not None:
+        require_fit(embedder, whose.generator)
+        if trained_on_another(embedder, whose.digest):
+            console.print(
+                f"note: the encoder was trained on another file of {whose.generator.name}; if that was another "
+                "training, so is this"
+            )
+    return embedder, {"encoder": name, "encoder_digest": sha256_of(file)[:16]}
 
 
-def _require_fit(embedder: "Embedder", generator: "Generator | None", digest: str | None) -> None:
-    from generators.encoder.embedding import require_fit, trained_on_another
-
-    if generator is None:
-        return
-    require_fit(embedder, generator)
-    if trained_on_another(embedder, digest):
-        console.print(
-            f"note: the encoder was trained on another file of {generator.name}; if that was another training, "
-            "so is this"
-        )
-
-
-def _draw_pairs(
-    task: "EmbedTask",
-    embedded: "EmbeddedPhotos",
-    refiner: "LatentRefiner",
-    read: "Callable[[Path], np.ndarray]",
-) -> None:
-    """Write a picture of photos, evenly spaced, above their reconstructions."""
+def _draw_pairs(task: "EmbedTask", embedded: "EmbeddedPhotos", method: "Method") -> None:
+    """Write a picture of photos, evenly spaced, above their reconstructions, where these can be rendered."""
     import numpy as np
     import torch
 
@@ -186,8 +195,11 @@ def _draw_pairs(
     from toolkit.pictures.photos import write_picture
     from toolkit.pictures.pixels import from_bytes, resize
 
+    if method.images is None:
+        return
     rows = np.linspace(0, len(embedded.files) - 1, min(_PAIRS, len(embedded.files))).astype(int)
-    photos = from_bytes(np.stack([read(task.folder / read_back(embedded.files[row])) for row in rows]))
-    z = embedded.table()[torch.from_numpy(rows)].to(refiner.moments.mean)
-    picture = pairs_picture(resize(photos, (refiner.side,) * 2), refiner.images(z).cpu())
-    write_picture(task.out.with_suffix(".png"), picture)
+    photos = from_bytes(np.stack([method.read(task.folder / read_back(embedded.files[row])) for row in rows]))
+    images = method.images(embedded.table()[torch.from_numpy(rows)]).cpu()
+    write_picture(
+        task.out.with_suffix(".png"), pairs_picture(resize(photos, (images.shape[-2], images.shape[-1])), images)
+    )

@@ -81,18 +81,20 @@ def _deformator(given: Path, directions: "DirectionSet", out: Path, gan_type: st
 
 
 def _bg_direction(directions: "DirectionSet", out: Path, direction: str | None, alpha: float | None) -> None:
-    from toolkit.directions import save_published
+    from discovery.originals.writing import require_all_layers
+    from toolkit.bg_direction import save_published
     from toolkit.files.writing import writable_file
 
+    require_all_layers(directions)
     writable_file(out, (".pth", ".pt"))
     shift = directions.resolve(direction, alpha)
-    choice = directions.choice
-    save_published(out, shift.vector)
+    choice, vector = directions.choice, shift.alpha * directions.vectors[shift.index]
+    save_published(out, vector)
     if choice is not None and choice.opposite is not None and shift.index == choice.index:
         console.print(f"note: one tensor holds no opposite; {directions.names[choice.opposite]} is omitted")
-    if len(shift.vector) != _BIGBIGAN_LATENTS:
+    if len(vector) != _BIGBIGAN_LATENTS:
         console.print(
-            f"note: the original's BigBiGAN has {_BIGBIGAN_LATENTS} latent numbers, this direction {len(shift.vector)}"
+            f"note: the original's BigBiGAN has {_BIGBIGAN_LATENTS} latent numbers, this direction {len(vector)}"
         )
     given = [] if directions.generator == "bigbigan" else generator_words(_generator(directions))
     if given:

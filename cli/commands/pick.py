@@ -8,6 +8,7 @@ import typer
 
 from cli.inputs.options import (
     DeviceOption,
+    LayersOption,
     OtherGeneratorOption,
     PrecisionOption,
     WeightsOption,
@@ -43,6 +44,7 @@ def pick(
     alpha: Annotated[
         float | None, typer.Option(help="With --direction: shift length, negative for the other way.")
     ] = None,
+    layers: LayersOption = None,
     generator: OtherGeneratorOption = None,
     weights: WeightsOption = None,
     device: DeviceOption = "auto",
@@ -50,7 +52,7 @@ def pick(
 ) -> None:
     """Rank all directions as background darkeners, choose one, and show why."""
     require((direction is None) == (alpha is None), "--direction and --alpha go together; give both or neither")
-    from cli.inputs.sources import generator_of
+    from cli.inputs.sources import set_and_generator
     from discovery.page import refresh_page
     from discovery.picking.files import PickFile, save_pick
     from discovery.picking.picking import pick_direction
@@ -59,11 +61,13 @@ def pick(
     engine = choose_engine(device, precision)
     file = PickFile.open(directions, out)
     if direction is not None and alpha is not None:
-        chosen = file.choose(direction, alpha)
+        gan = None if layers is None else set_and_generator(file.directions, generator, weights, layers)[1]
+        chosen = file.choose(direction, alpha, layers, gan)
         console.print(chose(file.path, chosen))
     else:
-        opened = generator_of(file.directions, generator, weights)[0].to(engine.device)
-        picked = pick_direction(opened, file.directions, settings, engine, terminal)
+        judged, opened, _ = set_and_generator(file.directions, generator, weights, layers)
+        opened = opened.to(engine.device)
+        picked = pick_direction(opened, judged, settings, engine, terminal)
         chosen = picked.directions
         file.require_unchosen(chosen)
         save_pick(file.path, picked, opened, settings, engine)
@@ -77,7 +81,8 @@ def pick(
 def chose(path: Path, chosen: "DirectionSet") -> str:
     """Return a line on the choice that was written into the file `path`."""
     choice = chosen.chosen()
-    return f"wrote {path}: chose {chosen.names[choice.index]}, {choice.sign * choice.alpha:+.2f}"
+    where = chosen.place_of(choice.index)
+    return f"wrote {path}: chose {chosen.names[choice.index]}, {choice.sign * choice.alpha:+.2f}{where}"
 
 
 def next_after_choosing(directions: Path, named: Sequence[str] = ()) -> str:

@@ -11,6 +11,7 @@ from cli.inputs.options import (
     DeviceOption,
     DirectionOption,
     DirectionsArgument,
+    LayersOption,
     OtherGeneratorOption,
     PrecisionOption,
     SeedOption,
@@ -37,6 +38,7 @@ def render_gif(
     out: Annotated[Path, typer.Option(help="A .gif, .webp or .mp4 file.")],
     direction: DirectionOption = None,
     alpha: Annotated[float | None, typer.Option(help="Walk from -alpha to +alpha; default: the chosen length.")] = None,
+    layers: LayersOption = None,
     frames: Annotated[int, typer.Option(help="Frames of one way.", min=2)] = 31,
     fps: Annotated[float, typer.Option(help="Frames a second.", min=0.5, max=50)] = 20.0,
     samples: Annotated[int | None, typer.Option(help="Latents shown side by side.", min=1, show_default="8")] = None,
@@ -81,7 +83,7 @@ def render_gif(
     if out.suffix.lower() == ".mp4":
         require_video()
     import_torch()
-    from cli.inputs.sources import generator_of
+    from cli.inputs.sources import set_and_generator
     from discovery.animation import walk_frames
     from discovery.opening import open_directions
     from generators.protocol import image_shape
@@ -91,8 +93,11 @@ def render_gif(
 
     engine = choose_engine(device, precision)
     opened = open_directions(directions)
-    shift = opened.resolve(direction, 6.0 if direction is not None and alpha is None else alpha)
-    gan, source = generator_of(opened, generator, weights)
+    reach = 6.0 if direction is not None and alpha is None else alpha
+    shift = opened.resolve(direction, reach)
+    opened, gan, source = set_and_generator(opened, generator, weights, layers)
+    if layers is not None:
+        shift = opened.resolve(direction, reach)
     gan, rng = gan.to(engine.device), Stream(seed, "render-gif")
     points = shown_latents(gan, source["generator"], latents, photo, encoder, samples or 8, rng, engine)
     columns, side = columns or min(len(points), 4), size or gan.image_size * enlargement(gan.image_size)
@@ -115,6 +120,7 @@ def render_gif(
     words = generator_words(generator, weights)
     if direction is not None:
         words += ["--direction", direction, "--alpha", f"{shift.alpha:g}"]
+    words += [] if layers is None else ["--layers", layers]
     shown = mask_rule if mask else None
     console.print(f"next: {segment_command(directions, *words, rule=shown)}")
 

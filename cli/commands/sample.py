@@ -12,6 +12,7 @@ from cli.inputs.options import (
     DeviceOption,
     DirectionOption,
     GeneratorOption,
+    LayersOption,
     PrecisionOption,
     SeedOption,
     WeightsOption,
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     import torch
 
     from generators.protocol import Generator
+    from toolkit.moves import AnyShift
 
 
 @listed_in(
@@ -52,6 +54,7 @@ def sample(
     ] = None,
     direction: DirectionOption = None,
     alpha: AlphaOption = None,
+    layers: LayersOption = None,
     samples: Annotated[int | None, typer.Option(help="How many images.", min=1, show_default="64")] = None,
     seed: SeedOption = 0,
     truncation: Annotated[float | None, typer.Option(help="Restrict random latents to +- this.")] = None,
@@ -72,6 +75,8 @@ def sample(
 
     writable_file(out, (".png", ".npy"))
     require_one_source(latents, photo, samples=samples, truncation=truncation)
+    along = directions is not None or direction is not None or alpha is not None
+    require(layers is None or along, "--layers goes with --direction or --alpha; omit it")
     require(size is None or out.suffix.lower() == ".png", "--size goes with a .png as --out; omit it")
     import_torch()
     import numpy as np
@@ -90,8 +95,8 @@ def sample(
     opened = open_typed(generator, weights).to(engine.device)
     rng = Stream(seed, "sample")
     points = shown_latents(opened, generator, latents, photo, encoder, samples or 64, rng, engine, truncation)
-    if directions is not None or direction is not None or alpha is not None:
-        points = points.shifted(_shift(directions or Path(generator), direction, alpha, opened))
+    if along:
+        points = points.shifted(_shift(directions or Path(generator), direction, alpha, layers, opened))
     if out.suffix.lower() == ".png":
         shape = with_longer_side(*image_shape(opened), size or opened.image_size * enlargement(opened.image_size))
         require_side(
@@ -115,13 +120,15 @@ def sample(
     console.print(f"next: {discover_command(*generator_words(generator, weights))}")
 
 
-def _shift(directions: Path, direction: str | None, alpha: float | None, generator: "Generator") -> "torch.Tensor":
-    """Return the shift (D,) along a direction of a set, or along the one chosen there."""
+def _shift(
+    directions: Path, direction: str | None, alpha: float | None, layers: str | None, generator: "Generator"
+) -> "AnyShift":
+    """Return the shift along a direction of a set, or along the one chosen there."""
     from discovery.opening import open_directions
+    from generators.protocol import fitting
 
     opened = open_directions(directions)
-    opened.require_dim(generator.latent_dim, generator.name)
-    return opened.resolve(direction, alpha).vector
+    return fitting(opened, generator, layers).resolve(direction, alpha).vector
 
 
 def _tiles(images: "torch.Tensor", size: int | None) -> "np.ndarray":

@@ -16,6 +16,7 @@ from cli.inputs.options import (
     EmbeddingsOption,
     IgnoreOption,
     InvertOption,
+    LayersOption,
     MaxMemoryOption,
     ObjectOption,
     OtherGeneratorOption,
@@ -54,6 +55,7 @@ def segment(
     out: Annotated[Path, typer.Option(help="Run folder; the same command again resumes it, more --steps go on.")],
     direction: DirectionOption = None,
     alpha: AlphaOption = None,
+    layers: LayersOption = None,
     generator: OtherGeneratorOption = None,
     weights: WeightsOption = None,
     embeddings: EmbeddingsOption = None,
@@ -76,7 +78,7 @@ def segment(
     from segmentation.unet.training import bytes_needed
 
     engine = engine_of(device, precision, processes).for_training(compile_mode, settings.steps)
-    source = open_source(directions, direction, alpha, generator, weights, embeddings, settings.mask_rule)
+    source = open_source(directions, direction, alpha, generator, weights, embeddings, settings.mask_rule, layers)
     settings = replace(settings, mask_rule=source.mask_rule)
     needed = partial(bytes_needed, settings, image_shape(source.generator), engine.bf16)
     settings = within_memory(settings, max_memory, needed, engine.team.size)

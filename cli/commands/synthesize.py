@@ -11,6 +11,7 @@ from cli.inputs.options import (
     DirectionOption,
     DirectionsArgument,
     EmbeddingsOption,
+    LayersOption,
     OtherGeneratorOption,
     PrecisionOption,
     WeightsOption,
@@ -36,6 +37,7 @@ def synthesize(
     out: Annotated[Path, typer.Option(help="Folder for the pairs; the same command again resumes it.")],
     direction: DirectionOption = None,
     alpha: AlphaOption = None,
+    layers: LayersOption = None,
     generator: OtherGeneratorOption = None,
     weights: WeightsOption = None,
     embeddings: EmbeddingsOption = None,
@@ -52,12 +54,13 @@ def synthesize(
     from segmentation.synthesis.synthesizer import latent_source
 
     engine = engine_of(device, precision, processes)
-    source = open_source(directions, direction, alpha, generator, weights, embeddings, settings.mask_rule)
+    source = open_source(directions, direction, alpha, generator, weights, embeddings, settings.mask_rule, layers)
     latents = latent_source(source.generator.to(engine.device), settings.masking(), source.latents)
     carried_out(SynthesisRun(source, latents, settings, engine), out)
     console.print(f"wrote {settings.samples} pairs into {out}: {_places(settings)}, manifest.json, samples.png")
     words = [] if direction is None else ["--direction", direction]
     words += [] if alpha is None else ["--alpha", f"{alpha:g}"]
+    words += [] if layers is None else ["--layers", layers]
     words += generator_words(generator, weights)
     console.print(f"next: {segment_command(directions, *words, rule=source.mask_rule)}")
 

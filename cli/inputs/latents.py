@@ -9,6 +9,8 @@ from cli.inputs import completion
 from cli.inputs.options import require
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from generators.protocol import Generator, Latents
     from toolkit.compute.engine import Engine
     from toolkit.streams import Stream
@@ -16,13 +18,16 @@ if TYPE_CHECKING:
 LatentsOption = Annotated[
     str | None,
     typer.Option(
-        help="Latents instead of random ones: a .npy array (N, D), some of its rows as z.npy:0,3-5, or a published "
-        "name (z-cub)."
+        help="Latents instead of random ones: a .npy array (N, D), or (N, L, D) with one for each layer, some of its "
+        "rows as z.npy:0,3-5, or a published name (z-cub)."
     ),
 ]
 PhotoOption = Annotated[
     list[Path] | None,
-    typer.Option(help="A photo, embedded as toolkit embed does, instead of random latents; may be given repeatedly."),
+    typer.Option(
+        help="A photo, embedded as toolkit embed does, instead of random latents (of a style-based generator without "
+        "an encoder: found in w+ in 200 steps); may be given repeatedly."
+    ),
 ]
 EncoderOption = Annotated[
     str | None,
@@ -56,10 +61,20 @@ def shown_latents(
     if latents is None and not photo:
         require(encoder is None, "--encoder goes with --photo; omit it")
         return generator.sample(samples, rng, truncation)
+    import numpy as np
+
+    from cli.runs.progress import terminal
     from generators.chosen_latents import latents_in_file, latents_of_photos
-    from generators.encoder.opening import encoder_file
+    from generators.recorded import generator_inputs
+    from toolkit.pictures.photos import read_square
 
     if latents is not None:
         require(encoder is None, "--encoder goes with --photo; omit it")
         return latents_in_file(latents, generator, rng)
-    return latents_of_photos(photo or [], generator, encoder_file(encoder, name), engine, rng)
+
+    def squares(side: int) -> "np.ndarray":
+        return np.stack([read_square(path, side) for path in photo or []])
+
+    return latents_of_photos(
+        squares, generator, {**generator_inputs(name), "generator": name}, encoder, engine, rng, terminal
+    )

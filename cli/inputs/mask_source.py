@@ -17,14 +17,16 @@ def open_source(
     weights: Path | None,
     embeddings: Path | None,
     mask_rule: str | None,
+    layers: str | None = None,
 ) -> "MaskSource":
     """Return what the flags of these names mean, on the CPU; UserError where they do not go together."""
-    from cli.inputs.sources import named_or_recorded
+    from cli.inputs.sources import set_and_generator
     from discovery.opening import open_directions
     from segmentation.synthesis.source import MaskSource
 
     opened = open_directions(directions)
     shift = opened.resolve(direction, alpha)
-    gan, inputs = named_or_recorded(generator, weights, opened.origin)
-    opened.require_dim(gan.latent_dim, gan.name)
+    moving, gan, inputs = set_and_generator(opened, generator, weights, layers)
+    if layers is not None:
+        shift = moving.resolve(direction, alpha)
     return MaskSource.along(shift, gan, inputs, mask_rule, embeddings, terminal)

@@ -49,6 +49,14 @@ DirectionsArgument = Annotated[
     ),
 ]
 DirectionOption = Annotated[str | None, typer.Option(help="Number or name; the chosen one if omitted.")]
+LayersOption = Annotated[
+    str | None,
+    typer.Option(
+        "--layers",
+        help="Layers of a style-based generator that directions move, as 0-3,7, or all; not set: those recorded in the "
+        "set, or all.",
+    ),
+]
 AlphaOption = Annotated[float | None, typer.Option(help="Shift length; negative for the other way.")]
 OtherGeneratorOption = Annotated[
     str | None,
@@ -59,7 +67,8 @@ OtherGeneratorOption = Annotated[
     ),
 ]
 EmbeddingsOption = Annotated[
-    Path | None, typer.Option(help="Latents of real photos: a .npy array (N, D), or a published name (z-cub).")
+    Path | None,
+    typer.Option(help="Latents of real photos: a .npy array (N, D) or (N, L, D), or a published name (z-cub)."),
 ]
 DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.", autocompletion=completion.devices)]
 PrecisionOption = Annotated[str, typer.Option(help="auto, fp32 or bf16.", autocompletion=completion.precisions)]

@@ -32,11 +32,22 @@ def generator_of(
 ) -> "tuple[Generator, dict[str, str]]":
     """Return the generator a direction set was found on, or the one named instead, and what runs record about it.
 
-    UserError when the set's latent space has another size.
+    UserError when the set's latent space has another size, or it moves layers that the generator has not.
     """
+    return set_and_generator(directions, name, weights, None)[1:]
+
+
+def set_and_generator(
+    directions: "DirectionSet", name: str | None, weights: Path | None, layers: str | None
+) -> "tuple[DirectionSet, Generator, dict[str, str]]":
+    """Return a set whose directions move the layers named, if they are, and what `generator_of` returns.
+
+    UserError for layers that the generator has not.
+    """
+    from generators.protocol import fitting
+
     generator, inputs = named_or_recorded(name, weights, directions.origin)
-    directions.require_dim(generator.latent_dim, generator.name)
-    return generator, inputs
+    return fitting(directions, generator, layers), generator, inputs
 
 
 def named_or_recorded(

@@ -9,6 +9,7 @@ from discovery.comparing.settings import CompareSettings
 
 if TYPE_CHECKING:
     import numpy as np
+    import torch
 
     from discovery.picking.picker import Candidate
     from generators.protocol import Generator
@@ -38,13 +39,15 @@ class Judged:
     """A set and its figures.
 
     `recognition` and `curve` (logged steps and accuracies) are a reconstructor's, None and empty for a single
-    direction; `candidates` are the directions as background darkeners, best first.
+    direction; `candidates` are the directions as background darkeners, best first; `vectors` (K, N) are the directions
+    as unit vectors beside those of the other sets (discovery.comparing.comparison.compared).
     """
 
     entry: Entry
     recognition: dict[str, Any] | None
     curve: Curve
     candidates: "list[Candidate]"
+    vectors: "torch.Tensor"
 
     @property
     def label(self) -> str:
@@ -63,7 +66,7 @@ def summary(judged: list[Judged]) -> Cells:
     columns = ["set", "method", "directions", "rca", "chance", "best", "alpha", "score"]
     rows = []
     for one in judged:
-        vectors, best, found = one.entry.directions.vectors, one.candidates[0], one.recognition
+        vectors, best, found = one.vectors, one.candidates[0], one.recognition
         accuracy = ["-", "-"] if found is None else [f"{found['rca']:.3f}", f"{found['chance']:.3f}"]
         rows.append(
             [one.label, one.entry.directions.method, f"{len(vectors)} of {one.entry.size}", *accuracy]
@@ -77,12 +80,11 @@ def overlaps(judged: list[Judged]) -> Cells:
     """Return a table of how much of each set (row) lies in each other (column); the last row is the yardstick."""
     from discovery.comparing.comparison import overlap, random_overlap
 
-    vectors = [one.entry.directions.vectors for one in judged]
     rows = [
-        [one.label, *("-" if first is second else _digits(overlap(first, second)) for second in vectors)]
-        for one, first in zip(judged, vectors, strict=True)
+        [one.label, *("-" if one is other else _digits(overlap(one.vectors, other.vectors)) for other in judged)]
+        for one in judged
     ]
-    yardstick = ["random vectors", *(_digits(random_overlap(*second.shape)) for second in vectors)]
+    yardstick = ["random vectors", *(_digits(random_overlap(*one.entry.directions.vectors.shape)) for one in judged)]
     return ["overlap of", *(f"with {one.label}" for one in judged)], [*rows, yardstick]
 
 
@@ -153,9 +155,9 @@ def _set_result(one: Judged) -> dict[str, Any]:
         "size": one.entry.size,
         "directions": list(directions.names),
         "recognition": one.recognition,
-        "nearest": nearest(directions.vectors),
+        "nearest": nearest(one.vectors),
         "nearest_random": random_overlap(len(directions) - 1, directions.vectors.shape[1]) if several else None,
-        "effective_rank": effective_rank(directions.vectors),
+        "effective_rank": effective_rank(one.vectors),
         "candidates": [{**asdict(candidate), "name": one.name(candidate.index)} for candidate in one.candidates],
     }
 
@@ -163,15 +165,14 @@ def _set_result(one: Judged) -> dict[str, Any]:
 def _overlap(first: Judged, second: Judged) -> dict[str, Any]:
     from discovery.comparing.comparison import overlap, random_overlap
 
-    others = second.entry.directions.vectors
-    shared = overlap(first.entry.directions.vectors, others)
-    return {"first": first.label, "second": second.label, "overlap": shared, "random": random_overlap(*others.shape)}
+    shared, size = overlap(first.vectors, second.vectors), second.entry.directions.vectors.shape
+    return {"first": first.label, "second": second.label, "overlap": shared, "random": random_overlap(*size)}
 
 
 def _matches(first: Judged, second: Judged) -> list[dict[str, Any]]:
     from discovery.comparing.comparison import matches
 
-    found = matches(first.entry.directions.vectors, second.entry.directions.vectors)
+    found = matches(first.vectors, second.vectors)
     return [{"first": first.name(m.first), "second": second.name(m.second), "cosine": m.cosine} for m in found]
 
 
@@ -183,10 +184,10 @@ def _strips(judged: list[Judged], generator: "Generator", settings: CompareSetti
     from toolkit.streams import Stream
 
     shown = [(one, candidate) for one in judged for candidate in one.candidates[:_STRIPS]]
-    vectors = torch.stack([c.sign * one.entry.directions.vectors[c.index] for one, c in shown])
+    units = torch.broadcast_tensors(*(c.sign * one.entry.directions.units[c.index] for one, c in shown))
     labels = [f"{one.label}  {'+' if c.sign > 0 else '-'}{one.name(c.index)}  {c.score:.2f}" for one, c in shown]
     latents = generator.sample(_LATENTS, Stream(settings.seed, "charts"), settings.truncation).to(engine.device)
-    shifts = walk(vectors, settings.max_alpha, _FRAMES_A_SIDE).to(engine.device)
+    shifts = walk(torch.stack(units), settings.max_alpha, _FRAMES_A_SIDE).to(engine.device)
     return chart_page(generator, latents, shifts, labels, frame_side=_FRAME_SIDE)
 
 
@@ -208,7 +209,7 @@ def _report(strips: Path, judged: list[Judged], generator: str) -> "Report":
     )
     _recognition_section(report, [one for one in judged if one.recognition is not None])
     report.section("As background darkeners").table(*_darkeners(judged))
-    vectors = torch.cat([one.entry.directions.vectors for one in judged])
+    vectors = torch.cat([one.vectors for one in judged])
     picture = cosine_picture(
         cosines(vectors, vectors).numpy(),
         [one.label for one in judged],

@@ -7,13 +7,16 @@ trained from scratch to tell them apart. Every set gets the same latents, shifts
 
 import dataclasses
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from scipy.integrate import quad
 from scipy.optimize import linear_sum_assignment
 from scipy.special import betainc
 
+from discovery.comparing.merging import num_layers, require_straight
 from discovery.comparing.settings import CompareSettings
 from discovery.methods.deformator.deformators import FixedDeformator
 from discovery.methods.deformator.training import DiscoveryState
@@ -27,7 +30,7 @@ DEFINITIONS = {
     "rca_error": "standard error of rca from the number of validation pairs, sqrt(rca (1 - rca) / pairs)",
     "recognised": "rca of each direction alone; null where the validation drew none of it",
     "nearest": "mean over directions of the largest |cosine| with another direction of the set; 0 when all are "
-    "orthogonal",
+    "orthogonal, as those are that move different layers",
     "effective_rank": "exponential of the entropy of the squared singular values, normalised to sum 1: K when all "
     "directions are orthogonal, 1 when all are parallel",
     "overlap": "mean over the directions of the first set of the largest |cosine| with a direction of the second",
@@ -49,9 +52,11 @@ def selected(directions: DirectionSet, count: int) -> DirectionSet:
     return dataclasses.replace(
         directions,
         vectors=directions.vectors[rows],
+        layers=None if directions.layers is None else directions.layers[rows],
         names=tuple(directions.names[i] for i in rows),
         scores={name: [column[i] for i in rows] for name, column in directions.scores.items()},
         choice=None,
+        warps=None if directions.warps is None else directions.warps.taken(rows),
     )
 
 
@@ -64,7 +69,7 @@ def reconstruction(
     """
     training = dataclasses.replace(settings.training(), directions=len(directions))
     state = DiscoveryState.start(generator, training, engine)
-    return dataclasses.replace(state, deformator=FixedDeformator(directions.vectors).to(engine.device))
+    return dataclasses.replace(state, deformator=FixedDeformator(directions.units).to(engine.device))
 
 
 @dataclass(frozen=True)
@@ -82,6 +87,20 @@ class Recognition:
         rca = sum(right) / sum(drawn)
         shares = tuple(r / n if n else None for r, n in zip(right, drawn, strict=True))
         return cls(rca, math.sqrt(rca * (1 - rca) / sum(drawn)), shares)
+
+
+def compared(sets: Sequence[DirectionSet]) -> list[torch.Tensor]:
+    """Return the directions of each set as unit vectors (K, D), or (K, L * D) where some set moves layers alone.
+
+    Those of one vector are the less the same the fewer layers they share, and orthogonal where they share none.
+    """
+    require_straight(sets)
+    count = num_layers(sets)
+    if count is None:
+        return [one.vectors for one in sets]
+    everywhere = torch.ones(count, dtype=torch.bool)
+    whole = [one if one.layers is not None else one.moving(everywhere) for one in sets]
+    return [F.normalize(one.units.flatten(1), dim=1) for one in whole]
 
 
 def cosines(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:

@@ -1,6 +1,6 @@
 """Several direction sets of one generator as one."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import torch
 
@@ -16,8 +16,10 @@ def merged(sets: Mapping[str, DirectionSet]) -> DirectionSet:
     """
     require_one_generator(sets)
     parts = list(sets.values())
+    require_straight(parts)
     first = parts[0]
     common = set.intersection(*(set(part.scores) for part in parts))
+    count = num_layers(parts)
     return DirectionSet(
         torch.cat([part.vectors for part in parts]),
         first.generator,
@@ -28,7 +30,32 @@ def merged(sets: Mapping[str, DirectionSet]) -> DirectionSet:
             "source": first.card.get("source", {}),
             "members": {label: {"method": p.method, "directions": len(p)} for label, p in sets.items()},
         },
+        layers=None if count is None else torch.cat([_layers(part, count) for part in parts]),
     )
+
+
+def require_straight(sets: Iterable[DirectionSet]) -> None:
+    """Raise UserError for sets whose walks are curved: cosines and matrices say nothing of those."""
+    for one in sets:
+        if one.is_curved:
+            raise UserError(f"walks along the directions of {one.method} are curved; compare and merge straight ones")
+
+
+def num_layers(sets: Iterable[DirectionSet]) -> int | None:
+    """Return of how many layers the directions of sets move some, None where all of them move all layers.
+
+    UserError where it is not the same number in all.
+    """
+    counts = sorted({one.layers.shape[1] for one in sets if one.layers is not None})
+    if len(counts) > 1:
+        raise UserError(f"sets move some of {counts[0]} layers and of {counts[1]}; give sets of one generator")
+    return counts[0] if counts else None
+
+
+def _layers(directions: DirectionSet, count: int) -> torch.Tensor:
+    """Return which of `count` layers each direction moves, (K, count)."""
+    everywhere = torch.ones(len(directions), count, dtype=torch.bool)
+    return everywhere if directions.layers is None else directions.layers
 
 
 def require_one_generator(sets: Mapping[str, DirectionSet]) -> None:
@@ -39,7 +66,7 @@ def require_one_generator(sets: Mapping[str, DirectionSet]) -> None:
     """
     (label, first), *others = sets.items()
     for other, directions in others:
-        directions.require_dim(first.vectors.shape[1], first.generator)
+        directions.moving(None).require_dim(first.vectors.shape[1], first.generator)
         if _identity(directions, first) != _identity(first, directions):
             named = [one.source.generator or one.generator for one in (directions, first)]
             which = (

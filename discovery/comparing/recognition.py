@@ -31,7 +31,8 @@ class RecognitionRun(Work[DiscoveryState, DiscoveryStep]):
     @property
     def inputs(self) -> dict[str, str]:  # type: ignore[override]
         """Return which directions of which generator are compared."""
-        digest = hashlib.sha256(self.directions.vectors.numpy().tobytes()).hexdigest()[:16]
+        parts = [self.directions.vectors, *([] if self.directions.layers is None else [self.directions.layers])]
+        digest = hashlib.sha256(b"".join(part.numpy().tobytes() for part in parts)).hexdigest()[:16]
         return {"directions_digest": digest, **self.source}
 
     def start(self, run: RunFolder, watch: Watch) -> DiscoveryState:

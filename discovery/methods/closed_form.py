@@ -7,6 +7,7 @@ from discovery.methods.search import DirectionSearch, Findings
 from discovery.methods.settings import CoordinateSettings, PoseSettings, RandomSettings, SefaSettings
 from discovery.methods.signs import with_fixed_signs
 from generators.protocol import Generator, Inspectable, KnowsDirections
+from generators.styled import StyledGenerator
 from toolkit.compute.engine import Engine
 from toolkit.directions import DirectionSet
 from toolkit.errors import UserError, named
@@ -18,7 +19,9 @@ class SefaSearch(DirectionSearch[SefaSettings]):
 
     They are the eigenvectors of A^T A of the largest eigenvalues, A (M, D) being the weights of all linear maps that
     read the latent (Shen & Zhou, CVPR 2021, section 3.2); the score column `eigenvalue` holds these. Each has its
-    largest entry positive. UserError for a generator that does not show its first layers.
+    largest entry positive. Of a generator with a latent a layer these are the maps of the layers that are named, or
+    else of those that draw, and the directions move these layers. UserError for a generator that does not show its
+    first layers.
     """
 
     def __init__(self, generator: Generator, settings: SefaSettings, engine: Engine) -> None:
@@ -29,7 +32,11 @@ class SefaSearch(DirectionSearch[SefaSettings]):
                 f"use {named('method', 'ganspace')} or deformator, or give your own OwnGenerator its first_layers"
             )
         self._count = _count(settings.directions, generator)
-        self._weights = torch.cat([weight.detach().cpu().double() for weight in generator.first_weights()])
+        weights = generator.first_weights()
+        self._layers = generator.drawing_layers if isinstance(generator, StyledGenerator) else None
+        if self._layers is not None:
+            weights = [weights[layer] for layer in self._layers.nonzero().flatten().tolist()]
+        self._weights = torch.cat([weight.detach().cpu().double() for weight in weights])
 
     def result(self) -> Findings:
         """Return the directions, the strongest first."""
@@ -41,6 +48,7 @@ class SefaSearch(DirectionSearch[SefaSettings]):
             "sefa",
             scores={"eigenvalue": values.flip(0)[: self._count].clamp_min(0).tolist()},
             card={"settings": self.settings.defining()},
+            layers=None if self._layers is None else self._layers.expand(self._count, -1),
         )
         return Findings(directions)
 

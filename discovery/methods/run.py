@@ -11,12 +11,14 @@ from discovery.charts import offsets, walk, write_charts
 from discovery.methods.search import DirectionSearch, Findings
 from discovery.methods.table import search_of
 from discovery.results import write_results
+from generators.layered import AtLayers
 from generators.protocol import Generator
 from toolkit.compute.engine import Engine
 from toolkit.directions import DirectionSet
 from toolkit.files.driving import Step, Work, carry_out, log_figures
 from toolkit.files.runs import RunFolder
 from toolkit.settings import Settings
+from toolkit.shifts import layers_text
 from toolkit.state import Resumable
 from toolkit.watch import SILENT, Watch
 
@@ -27,18 +29,21 @@ FRAMES_A_SIDE = 5  # of the charts
 class DiscoveryRun(Work[Resumable, Step]):
     """A search by `method`, into directions.safetensors, charts and report.html.
 
-    `inputs` is what runs record about the generator.
+    `source` is what runs record about the generator; the layers are recorded beside it where the search sees some.
     """
 
     method: str
     search: DirectionSearch[Any]
-    inputs: dict[str, str]
+    source: dict[str, str]
+    inputs: dict[str, str] = field(init=False)
     settings: Settings = field(init=False)
     engine: Engine = field(init=False)
     label: str = field(init=False)
 
     def __post_init__(self) -> None:
         self.settings, self.engine, self.label = self.search.settings, self.search.engine, self.search.label
+        seen = self.search.generator
+        self.inputs = self.source | ({"layers": layers_text(seen.layers)} if isinstance(seen, AtLayers) else {})
 
     def start(self, run: RunFolder, watch: Watch) -> Resumable | None:
         """Return the state before the first step; None for a search without steps."""
@@ -64,13 +69,13 @@ class DiscoveryRun(Work[Resumable, Step]):
 
     def complete(self) -> None:
         """Conclude the search, which its processes do together."""
-        self.findings: Findings = self.search.result()
+        self.findings: Findings = found_by(self.search)
         self.walks = self._walks(self.findings.directions)
 
     def conclude(self, state: Resumable | None, run: RunFolder, watch: Watch) -> None:
         """Write what the run leaves, and say what was found."""
         directions = self.findings.directions
-        directions = replace(directions, card={"source": self.inputs, **directions.card})
+        directions = replace(directions, card={"source": self.source, **directions.card})
         figures = {"steps": 0, **self.findings.figures}
         generator, walks = self.search.generator, self.walks
         written = write_results(run, directions, generator, walks, self._seed, figures, self.method, watch)
@@ -99,7 +104,15 @@ class DiscoveryRun(Work[Resumable, Step]):
         if own is not None:
             return own
         with torch.no_grad():
-            return walk(directions.vectors.to(self.engine.device), self.search.reach, FRAMES_A_SIDE)
+            return walk(directions.units.to(self.engine.device), self.search.reach, FRAMES_A_SIDE)
+
+
+def found_by(search: DirectionSearch[Any]) -> Findings:
+    """Return what a search ends with; directions found at some layers (generators.layered.AtLayers) move these."""
+    findings, seen = search.result(), search.generator
+    if not isinstance(seen, AtLayers) or findings.directions.layers is not None:
+        return findings
+    return replace(findings, directions=findings.directions.moving(seen.layers))
 
 
 def discover_into(
@@ -113,7 +126,8 @@ def discover_into(
 ) -> DirectionSet:
     """Return the directions of the run of `method` in `out`, after starting it, resuming it or finding it finished.
 
-    `inputs` is what runs record about the generator (generators.recorded).
+    `inputs` is what runs record about the generator (generators.recorded). One seen at some of its layers
+    (generators.layered.seen_at) gives directions that move these.
     """
     search = search_of(method)(generator, settings, engine)  # refuses what cannot be before anything is written
     carry_out(DiscoveryRun(method, search, inputs), out, watch)

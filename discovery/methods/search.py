@@ -31,7 +31,9 @@ class DirectionSearch(ABC, Generic[SettingsT]):
 
     Making it refuses, with UserError, whatever cannot be found, before anything is written. Then `steps` are taken
     until they end, after any of which the state may be saved, and `result` concludes. A method in closed form has no
-    steps and writes `result` alone.
+    steps and writes `result` alone. Where directions of some layers are asked for, the generator is one that is seen
+    at these (generators.layered.AtLayers): shifts (D,) and (B, D) of its latents move these layers alone, its first
+    weights are theirs, and whoever runs the search notes them in the result.
     """
 
     label = "discovering"  # beside the progress bar

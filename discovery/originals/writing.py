@@ -22,6 +22,7 @@ from toolkit.directions import DirectionSet
 from toolkit.errors import Line, UserError, named
 from toolkit.files.artefacts import Tensors, load_pickled
 from toolkit.files.writing import replacing_folder, write_bytes, write_json
+from toolkit.shifts import ALL_LAYERS
 
 _CLASSES = 1000
 _SAME = 1e-3  # by which unit vectors of one run may differ, trained on one device and read on another
@@ -53,8 +54,10 @@ class Networks:
 def networks_of(directions: DirectionSet, checkpoint: Path | None) -> Networks:
     """Return the networks of the `toolkit discover` run whose `checkpoint` is given, else a linear map of the vectors.
 
-    UserError when the checkpoint is another run's, or of another step than the set.
+    UserError when the checkpoint is another run's, or of another step than the set, and for directions that move some
+    layers alone.
     """
+    require_all_layers(directions)
     settings = DiscoverySettings.up_to_date(directions.card.get("settings", {}))
     if checkpoint is None or not checkpoint.is_file() or not directions.method.startswith("discover ("):
         return Networks("linear", _linear(directions.vectors))
@@ -95,6 +98,17 @@ def _as_the_original_builds(kind: str, deformator: Deformator, scale: float) -> 
 
 def _linear(directions: torch.Tensor) -> Tensors:
     return {"linear.weight": directions.T.contiguous(), "linear.bias": torch.zeros(directions.shape[1])}
+
+
+def require_all_layers(directions: DirectionSet) -> None:
+    """Raise UserError for directions that move some layers alone, or are curved: the original's files say neither."""
+    if directions.is_curved:
+        raise UserError("walks along these directions are curved, which the original's files cannot say")
+    if directions.layers is not None:
+        raise UserError(
+            "these directions move some layers of the generator alone, which the original's files cannot say; move all "
+            f"with {command('pick', 'SET', '--layers', ALL_LAYERS, '--out', 'FOLDER')}"
+        )
 
 
 def gan_arguments(directions: DirectionSet, gan_type: str | None) -> tuple[dict[str, Any], list[str]]:

@@ -78,27 +78,36 @@ class PickFile:
         if not self.is_copy or not self.path.exists():
             return
         there = DirectionSet.load(self.path)
-        same = torch.equal(there.vectors, chosen.vectors) and all(
+        same = there.is_as(chosen) and all(
             getattr(there, name) == getattr(chosen, name)
             for name in ("generator", "method", "names", "scores", "choice")
         )
         if not same:
             raise UserError(f"{self.path.parent} holds another choice already; choose an empty or new {named('out')}")
 
-    def choose(self, direction: str | int, alpha: float) -> DirectionSet:
+    def choose(
+        self, direction: str | int, alpha: float, layers: str | None = None, generator: Generator | None = None
+    ) -> DirectionSet:
         """Write a choice made by hand (`with_choice`) and return the set with it."""
         if not self.is_copy:
-            return choose_direction(self.path, direction, alpha)
-        chosen = with_choice(self.directions, direction, alpha)
+            return choose_direction(self.path, direction, alpha, None, layers, generator)
+        chosen = with_choice(self.directions, direction, alpha, None, layers, generator)
         self.require_unchosen(chosen)
         chosen.save(self.path)
         return chosen
 
 
-def choose_direction(path: Path, direction: str | int, alpha: float, mask_rule: str | None = None) -> DirectionSet:
+def choose_direction(
+    path: Path,
+    direction: str | int,
+    alpha: float,
+    mask_rule: str | None = None,
+    layers: str | None = None,
+    generator: Generator | None = None,
+) -> DirectionSet:
     """Write a choice (`with_choice`) into the set in the file `path`, and return the set as it is now."""
     with claimed(path.parent, PATIENCE):
-        chosen = with_choice(open_directions(path), direction, alpha, mask_rule)
+        chosen = with_choice(open_directions(path), direction, alpha, mask_rule, layers, generator)
         chosen.save(path)
     return chosen
 

@@ -96,7 +96,7 @@ def _along(
     alphas = settings.alphas()
     # One step below the shortest serves as its neighbour in the stability figure.
     reaches = [alphas[0] * SHORTER, *alphas]
-    shifted = [latents.shifted(sign * directions.shift(index, a).to(latents.z)) for a in reaches]
+    shifted = [latents.shifted((sign * directions.shift(index, a)).to(latents.z.device)) for a in reaches]
     after = _rendered(generator, Latents.cat(shifted), engine, batch).unflatten(0, (len(reaches), -1))
     masks = torch.stack([large_components(lighting(before, twin)) for twin in after])
     return [_judged(index, sign, alpha, before, after[i + 1], masks[i + 1], masks[i]) for i, alpha in enumerate(alphas)]
@@ -204,12 +204,12 @@ def with_operator_scores(
     """
     finalists = ranked[: settings.finalists]
     latents = judged_latents(generator, settings).to(engine.device)
-    shifts = torch.stack([c.sign * directions.shift(c.index, c.alpha) for c in finalists])
+    shifts = [c.sign * directions.shift(c.index, c.alpha) for c in finalists]
     errors = score_directions(generator, shifts, engine, truncation=settings.truncation, seed=settings.seed)
     before = _rendered(generator, latents, engine, 64)
     scored = []
     for candidate, shift, error in zip(finalists, shifts, errors.tolist(), strict=True):
-        after = _rendered(generator, latents.shifted(shift.to(latents.z)), engine, 64)
+        after = _rendered(generator, latents.shifted(shift.to(latents.z.device)), engine, 64)
         size = (after - before).norm(dim=1).mean().clamp_min(1e-6).item()
         relative = min(1.0, error / size)
         figures = {**candidate.figures, "operator": relative}

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from discovery.picking.consensus import by_consensus
 from discovery.picking.picker import Candidate, best_of_each, chosen, rank, with_operator_scores
 from discovery.settings import PickSettings
-from generators.protocol import Generator
+from generators.protocol import Generator, fitting
 from toolkit.compute.engine import Engine
 from toolkit.directions import Choice, DirectionSet
 from toolkit.shifts import finite_length
@@ -55,17 +55,26 @@ def judged(
 
 
 def with_choice(
-    directions: DirectionSet, direction: str | int, alpha: float, mask_rule: str | None = None
+    directions: DirectionSet,
+    direction: str | int,
+    alpha: float,
+    mask_rule: str | None = None,
+    layers: str | None = None,
+    generator: Generator | None = None,
 ) -> DirectionSet:
     """Return the set with a direction, and the sign and the length of `alpha`, as its choice.
 
     The opposite and, unless another is passed, the mask rule of the choice before are kept where it is the same way.
-    UserError for an unknown direction and for an alpha that is 0 or not finite.
+    With `layers` of a `generator` the direction, and its opposite, move these from now on. UserError for an unknown
+    direction, for an alpha that is 0 or not finite, and for layers that are not there.
     """
     finite_length(alpha)
     index, sign, before = directions.index_of(direction), 1 if alpha > 0 else -1, directions.choice
     same = before is not None and (before.index, before.sign) == (index, sign)
     kept = before if before is not None and same else None
     rule = mask_rule or (kept.mask_rule if kept is not None else None)
-    choice = Choice(index, sign, abs(alpha), kept.opposite if kept is not None else None, rule)
-    return replace(directions, choice=choice)
+    opposite = kept.opposite if kept is not None else None
+    if layers is not None and generator is not None:
+        for moved in {index, index if opposite is None else opposite}:
+            directions = fitting(directions, generator, layers, moved)
+    return replace(directions, choice=Choice(index, sign, abs(alpha), opposite, rule))

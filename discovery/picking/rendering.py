@@ -1,11 +1,12 @@
 """Rendering many latents in batches of bounded size."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import torch
 
 from generators.protocol import Generator, Latents, image_shape
+from toolkit.moves import AnyShift
 
 _PIXELS = 64 * 128 * 128
 
@@ -19,7 +20,6 @@ def rendered(generator: Generator, latents: Latents) -> Iterator[tuple[slice, to
         yield rows, generator(latents[rows])
 
 
-def every_shift(latents: Latents, shifts: torch.Tensor) -> Latents:
-    """Return M * N latents: all N of `latents` moved by the first of shifts (M, D), then by the next."""
-    z = (latents.z[None] + shifts[:, None]).flatten(0, 1)
-    return Latents(z, None if latents.y is None else latents.y.repeat(len(shifts)))
+def every_shift(latents: Latents, shifts: torch.Tensor | Sequence[AnyShift]) -> Latents:
+    """Return M * N latents: all N of `latents` moved by the first of shifts (M, D), (M, 1, L, D), then by the next."""
+    return Latents.cat([latents.shifted(shift) for shift in shifts])

@@ -6,6 +6,7 @@ comes nearest; the score is the mean Euclidean colour distance left over on unse
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -14,6 +15,7 @@ from discovery.picking.rendering import every_shift, rendered
 from generators.protocol import Generator, Latents, image_shape
 from toolkit.compute.engine import Engine
 from toolkit.errors import UserError
+from toolkit.moves import AnyShift
 from toolkit.streams import Stream
 
 _FIT_FLOATS = 2**20  # numbers in one intermediate tensor of a fit: larger ones fall out of a processor's cache
@@ -79,7 +81,7 @@ class OperatorFit:
 def operator_score(
     generator: Generator,
     latents: Latents,
-    shift: torch.Tensor,
+    shift: AnyShift,
     plan: ScorePlan | None = None,
     maps: ColourMaps | None = None,
     rate: float = 0.005,
@@ -101,7 +103,7 @@ def operator_score(
 
 def score_directions(
     generator: Generator,
-    shifts: torch.Tensor,
+    shifts: torch.Tensor | Sequence[AnyShift],
     engine: Engine,
     *,
     num_latents: int = 40,
@@ -111,7 +113,7 @@ def score_directions(
     steps: int = 200,
     seed: int = 0,
 ) -> torch.Tensor:
-    """Return scores (M,) on the CPU for shifts (M, D), lower being more operator-like, all fitted together.
+    """Return scores (M,) on the CPU for M shifts, lower being more operator-like, all fitted together.
 
     Every direction sees the same latents, named by `seed` (up to 20, at most half, are held back for the test),
     the same `num_pixels` random pixels of each, the same batches and starting maps, so that scores differ by
@@ -123,19 +125,20 @@ def score_directions(
     maps = ColourMaps.start(num_maps, seed)
     latents = generator.sample(num_latents, Stream(seed, "score-latents"), truncation).to(engine.device)
     with engine.autocast():
-        colours = _sampled_colours(generator, latents, shifts.to(engine.device), num_pixels, seed)
+        moved = [shift.to(engine.device) for shift in shifts]
+        colours = _sampled_colours(generator, latents, moved, num_pixels, seed)
     together = max(1, _FIT_FLOATS // (batch * num_pixels * num_maps * 3))
     fits = [fit_colour_maps(colours[0], part, plan, maps) for part in colours[1:].split(together)]
     return torch.cat([fit.score for fit in fits]).cpu()
 
 
 def _sampled_colours(
-    generator: Generator, latents: Latents, shifts: torch.Tensor, num_pixels: int, seed: int
+    generator: Generator, latents: Latents, shifts: Sequence[AnyShift], num_pixels: int, seed: int
 ) -> torch.Tensor:
     """Return colours (1 + M, N, 3, P) at P random pixels of N images: unmoved, then moved by each shift."""
     places = Stream(seed, "score-pixels").uniform(len(latents), num_pixels) * math.prod(image_shape(generator))
     places = places.long().to(latents.z.device)
-    everything = every_shift(latents, torch.cat([torch.zeros_like(shifts[:1]), shifts]))
+    everything = Latents.cat([latents, every_shift(latents, shifts)])
     colours = latents.z.new_empty(len(everything), 3, num_pixels)
     for rows, images in rendered(generator, everything):
         which = torch.arange(rows.start, rows.stop, device=places.device) % len(latents)

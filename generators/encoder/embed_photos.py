@@ -7,18 +7,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
+from generators.encoder.method import Method, Moved
 from generators.latents_file import EmbeddedPhotos, load_unfinished, read_record, record_of
 from toolkit.compute.team import SOLO, Team
 from toolkit.errors import UserError, named
 from toolkit.files.names import writable, written_name
 from toolkit.pictures.photo_folder import photos_digest
 from toolkit.pictures.pixels import from_bytes
-from toolkit.watch import SILENT, Stopped, Watch
+from toolkit.watch import SILENT, Advance, Stopped, Watch
 
-Read = Callable[[Path], np.ndarray]
-Estimate = Callable[[torch.Tensor, int], tuple[torch.Tensor, dict[str, torch.Tensor]]]
 _SAVE_SECONDS = 30.0
 
 
@@ -84,27 +82,31 @@ class EmbedTask:
 
 
 def embed_all(
-    task: EmbedTask,
-    batch: int,
-    skip_unreadable: bool,
-    read: Read,
-    estimate: Estimate,
-    team: Team = SOLO,
-    watch: Watch = SILENT,
+    task: EmbedTask, batch: int, skip_unreadable: bool, method: Method, team: Team = SOLO, watch: Watch = SILENT
 ) -> EmbeddedPhotos:
     """Return the latents of all photos; where `watch` asks for a stop keep those so far and raise Stopped.
 
-    Each process reads and estimates the next `batch` photos in turn, and all get what all have estimated.
+    Each process reads and estimates the next `batch` photos in turn, and all get what all have estimated. A process
+    that is alone stops between two steps of the method, and those photos begin anew.
     """
     photos = team.led(lambda: task.resumed(watch))
-    saved, taken = time.monotonic(), batch * team.size
-    with watch.bar("embedding", len(task.paths), photos.consumed, "photos") as advance, watch.stops() as stop_wanted:
+    saved, taken, units = time.monotonic(), batch * team.size, method.steps or 1
+    total, done, unit = len(task.paths) * units, photos.consumed * units, "steps" if method.steps else "photos"
+    with watch.bar("embedding", total, done, unit) as advance, watch.stops() as stop_wanted:
         for start in range(photos.consumed, len(task.paths), taken):
             part = task.paths[start : start + taken]
             own = part[batch * team.rank : batch * (team.rank + 1)]
-            for share in _shares(task, own, len(photos.files), skip_unreadable, read, estimate, team):
+            # Of several processes one might have no photo of the last part, and would wait for no other.
+            moved = _Steps(len(part), units, advance, stop_wanted if team.size == 1 else None)
+            try:
+                shares = _shares(task, own, len(photos.files), skip_unreadable, method, moved, team)
+            except Stopped as stop:
+                if photos.files:
+                    task.save(photos)
+                raise Stopped(f"after {photos.consumed} photos") from stop
+            for share in shares:
                 photos.append(share)
-            advance(len(part), ", ".join(f"{name} {value:.3f}" for name, value in photos.figures().items()))
+            advance(moved.left, ", ".join(f"{name} {value:.3f}" for name, value in photos.figures().items()))
             stopping = team.any(stop_wanted())
             last = photos.consumed == len(task.paths)
             # At the end too: beside it, what is written next is known as this command's should it be killed.
@@ -117,20 +119,38 @@ def embed_all(
     return photos
 
 
+class _Steps:
+    """Moves a bar on after each step of a part of the photos, but the last, which is shown with the part's figures.
+
+    `left` is what the bar has to move on yet. Stopped is raised between two steps where `stop_wanted`.
+    """
+
+    def __init__(self, photos: int, steps: int, advance: Advance, stop_wanted: Callable[[], bool] | None) -> None:
+        self.left = photos * steps
+        self._photos, self._advance, self._stop_wanted = photos, advance, stop_wanted
+
+    def __call__(self) -> None:
+        if self.left > self._photos:
+            self.left -= self._photos
+            self._advance(self._photos)
+            if self._stop_wanted is not None and self._stop_wanted():
+                raise Stopped
+
+
 def _shares(
     task: EmbedTask,
     paths: list[Path],
     first_row: int,
     skip_unreadable: bool,
-    read: Read,
-    estimate: Estimate,
+    method: Method,
+    moved: Moved,
     team: Team,
 ) -> list[EmbeddedPhotos]:
     """Return, process after process, the latents of its photos, this one's being `paths`; they begin at `first_row`."""
     share, pictures = EmbeddedPhotos(), {}
     for path in paths:
         try:
-            pictures[task.name_of(path)] = read(path)
+            pictures[task.name_of(path)] = method.read(path)
         except UserError as error:
             if not skip_unreadable:
                 raise
@@ -139,5 +159,5 @@ def _shares(
     before = sum(team.together(lambda: len(pictures))[: team.rank])
     if pictures:
         images = from_bytes(np.stack(list(pictures.values())))
-        share.extend(list(pictures), *estimate(images, first_row + before))
+        share.extend(list(pictures), *method.estimate(images, first_row + before, moved))
     return team.together(lambda: share)

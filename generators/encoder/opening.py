@@ -13,14 +13,20 @@ def encoder_file(name: str | None, generator: str) -> Path:
     UserError when none is shipped for it and none lies in its run folder.
     """
     if name is not None:
-        path = or_shipped(Path(name), "encoders")
-        return path / "encoder.safetensors" if path.is_dir() else path
+        chosen = or_shipped(Path(name), "encoders")
+        return chosen / "encoder.safetensors" if chosen.is_dir() else chosen
+    path = own_encoder(generator)
+    if path is None:
+        raise UserError(
+            f"no encoder comes with {generator}; give {named('encoder')}, or make one: "
+            + command("train-encoder", "--generator", generator, "--out", "encoder")
+        )
+    return path
+
+
+def own_encoder(generator: str) -> Path | None:
+    """Return the encoder that is shipped for `generator` or lies in its run folder; None where there is none."""
     shipped = shipped_file("encoders") / f"{generator}.safetensors"
     folder = Path(generator) if Path(generator).is_dir() else Path(generator).parent
-    for path in [shipped, *([folder / "encoder.safetensors"] if Path(generator).exists() else [])]:
-        if path.is_file():
-            return path
-    raise UserError(
-        f"no encoder comes with {generator}; give {named('encoder')}, or make one: "
-        + command("train-encoder", "--generator", generator, "--out", "encoder")
-    )
+    beside = [folder / "encoder.safetensors"] if Path(generator).exists() else []
+    return next((path for path in (shipped, *beside) if path.is_file()), None)

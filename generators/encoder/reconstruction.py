@@ -18,15 +18,20 @@ _MOMENT_SAMPLES = 4096
 def rendered(generator: Generator, z: torch.Tensor, side: int) -> torch.Tensor:
     """Return images (B, 3, side, side) float32 of z (B, D); gradients reach the latents.
 
-    UserError for a generator whose images are not square: photos are compared with them as squares.
+    UserError as of `require_square`.
     """
+    require_square(generator)
+    return resize(generator(Latents(z)).float(), (side, side))
+
+
+def require_square(generator: Generator) -> None:
+    """Raise UserError for a generator whose images are not square: photos are compared with them as squares."""
     height, width = image_shape(generator)
     if height != width:
         raise UserError(
             f"images of {generator.name} are {width} x {height} pixels, but photos are embedded as squares; use a "
             "generator of square images for photos"
         )
-    return resize(generator(Latents(z)).float(), (side, side))
 
 
 def pyramid_error(images: torch.Tensor, others: torch.Tensor) -> torch.Tensor:
@@ -58,7 +63,11 @@ class LatentMoments:
     @classmethod
     def of(cls, generator: Generator, device: torch.device) -> "LatentMoments":
         """Return the moments on `device`, measured on 4,096 samples: not every latent space is N(0, I)."""
-        z = generator.sample(_MOMENT_SAMPLES, Stream(0, "latent-moments")).z.to(device)
+        return cls.among(generator.sample(_MOMENT_SAMPLES, Stream(0, "latent-moments")).z.to(device))
+
+    @classmethod
+    def among(cls, z: torch.Tensor) -> "LatentMoments":
+        """Return the moments of latents z (N, D)."""
         # A number that never varies has no unit of its own.
         return cls(z.mean(dim=0), z.std(dim=0).clamp_min(1e-6))
 

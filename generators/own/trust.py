@@ -63,6 +63,9 @@ class Recorded:
                 f"{code.place}; if you trust that code, give {named('generator', shlex.quote(code.name))}"
             )
 
+    def say(self, line: str) -> None:
+        """Pass over a line on a file: whoever named it first has seen it."""
+
 
 @dataclass(frozen=True)
 class Typed:
@@ -83,6 +86,11 @@ class Typed:
             write_json(_record(code), {"generator": code.name, "file": code.place})
         except (UserError, RuntimeError):  # no home, or one that cannot be written: it has to be typed each time
             return
+
+    def say(self, line: str) -> None:
+        """Give `notice` a line on the file that the name means."""
+        if self.remember:
+            self.notice(line)
 
 
 Trust = Recorded | Typed

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from generators.face import AnyGenerator, generator_for
-from generators.protocol import image_shape
+from generators.protocol import fitting, image_shape
 from segmentation.face.using import AnySegmenter, as_segmenter
 from segmentation.predict.segmenter import Segmenter
 from segmentation.self_training.rounds import self_train as rounds
@@ -23,8 +23,9 @@ from segmentation.synthesis.synthesizer import MaskSynthesizer, latent_source
 from segmentation.unet.run import SegmentationRun
 from segmentation.unet.settings import SegmentationSettings
 from segmentation.unet.training import SegmentationState, train
+from toolkit.bg_direction import named_directions
 from toolkit.compute.engine import choose_engine
-from toolkit.directions import DirectionSet, named_directions
+from toolkit.directions import DirectionSet
 from toolkit.errors import UserError
 from toolkit.files.driving import carry_out
 from toolkit.files.workplace import temporary_folder
@@ -44,6 +45,7 @@ def synthesize(
     generator: AnyGenerator | None = None,
     direction: str | int | None = None,
     alpha: float | None = None,
+    layers: str | None = None,
     embeddings: Where | None = None,
     samples: int | None = None,
     settings: SynthesizeSettings | None = None,
@@ -53,9 +55,9 @@ def synthesize(
 ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
     """Return an iterator over batches of images (B, 3, H, W) in [-1, 1] and masks (B, H, W) bool, on the device.
 
-    They come without an end, or `samples` of them; pair i of a seed is that of `toolkit synthesize`. Direction, length
-    and mask rule are those chosen in the set unless passed. `changes` are fields of SynthesizeSettings, such as
-    `batch=32`. UserError, before the first batch, for what does not go together.
+    They come without an end, or `samples` of them; pair i of a seed is that of `toolkit synthesize`. Direction, length,
+    mask rule, and the layers moved, such as "0-3,7", are those of the set unless passed. `changes` are fields of
+    SynthesizeSettings, such as `batch=32`. UserError, before the first batch, for what does not go together.
 
     >>> images, masks = next(synthesize("flowers64", batch=4))
     >>> images.shape, masks.shape
@@ -65,7 +67,7 @@ def synthesize(
     chosen = SynthesizeSettings.of(settings, None, {**counted, **changes})
     endless = samples is None and settings is None
     engine = choose_engine(device, precision)
-    source = _source(directions, generator, direction, alpha, embeddings, chosen.mask_rule)
+    source = _source(directions, generator, direction, alpha, layers, embeddings, chosen.mask_rule)
     masking = replace(chosen, mask_rule=source.mask_rule).masking()
     gan, shift = source.generator.to(engine.device), source.shift.to(engine.device)
     latents = latent_source(gan, masking, source.latents)
@@ -89,6 +91,7 @@ def segment(
     generator: AnyGenerator | None = None,
     direction: str | int | None = None,
     alpha: float | None = None,
+    layers: str | None = None,
     embeddings: Where | None = None,
     out: Where | None = None,
     preset: str = "quick",
@@ -100,16 +103,17 @@ def segment(
 ) -> Segmenter:
     """Return a U-Net trained on synthetic images and the masks that a direction gives.
 
-    Direction, length and mask rule are those chosen in the set unless passed. The preset "quick" takes four minutes of
-    a CPU core at 64 pixels, "paper" half a day; `changes` are fields of SegmentationSettings, such as `steps=600`. In
-    the folder `out` it leaves what `toolkit segment` leaves, and the same call resumes it.
+    Direction, length, mask rule, and the layers moved, such as "0-3,7", are those of the set unless passed. The preset
+    "quick" takes four minutes of a CPU core at 64 pixels, "paper" half a day; `changes` are fields of
+    SegmentationSettings, such as `steps=600`. In the folder `out` it leaves what `toolkit segment` leaves, and the same
+    call resumes it.
 
     >>> segment("flowers64", steps=1, batch=2, width=4, validation_count=0)
     <Segmenter: U-Net of width 4, 53,134 parameters, for 64 pixels, on cpu>
     """
     chosen = SegmentationSettings.of(settings, preset, changes)
     engine, watch = choose_engine(device, precision).for_training("auto", chosen.steps), watch_of(progress)
-    source = _source(directions, generator, direction, alpha, embeddings, chosen.mask_rule, watch)
+    source = _source(directions, generator, direction, alpha, layers, embeddings, chosen.mask_rule, watch)
     chosen = replace(chosen, mask_rule=source.mask_rule)
     gan = source.generator.to(engine.device)
     latents = latent_source(gan, chosen, source.latents)
@@ -167,6 +171,7 @@ def _source(
     generator: AnyGenerator | None,
     direction: str | int | None,
     alpha: float | None,
+    layers: str | None,
     embeddings: Where | None,
     mask_rule: str | None,
     watch: Watch | None = None,
@@ -174,7 +179,9 @@ def _source(
     """Return what pairs are made of; UserError where the parts do not go together."""
     opened = directions if isinstance(directions, DirectionSet) else named_directions(directions)
     shift = opened.resolve(direction, alpha)
-    gan, inputs = generator_for(opened, generator)
+    gan, inputs = generator_for(opened if layers is None else opened.moving(None), generator)
+    if layers is not None:
+        shift = fitting(opened, gan, layers).resolve(direction, alpha)
     file = None if embeddings is None else Path(embeddings)
     return MaskSource.along(shift, gan, inputs, mask_rule, file, watch or watch_of(False))
 

@@ -6,23 +6,24 @@ from pathlib import Path
 import torch
 
 from generators.latents_file import require_made_for
-from generators.protocol import Generator, load_latents
+from generators.protocol import Generator, layers_of, load_latents
 from toolkit.errors import Line, named
 from toolkit.files.shipped import or_published
 from toolkit.files.writing import sha256_of
+from toolkit.moves import AnyShift
 from toolkit.shifts import Shift
 from toolkit.watch import SILENT, Watch
 
 
 @dataclass(frozen=True)
 class MaskSource:
-    """A generator, the shift (D,) or (2, D) of direction `index`, a mask rule, latents (N, D) or None.
+    """A generator, the shift along direction `index` (see MaskSynthesizer), a mask rule, latents or None.
 
-    `inputs` is how runs record them.
+    Latents are (N, D), or by layer (N, L, D). `inputs` is how runs record them.
     """
 
     generator: Generator
-    shift: torch.Tensor
+    shift: AnyShift
     index: int
     name: str
     alpha: float
@@ -65,4 +66,4 @@ def _latents_of(path: Path, generator: Generator, inputs: dict[str, str], watch:
     made = require_made_for(path, generator)
     if made and made.get("generator_digest") != inputs.get("generator_digest"):
         watch.say(f"note: {path} was made with another file of {generator.name}; embed again if it was retrained")
-    return load_latents(path, generator.latent_dim)
+    return load_latents(path, generator.latent_dim, layers_of(generator))

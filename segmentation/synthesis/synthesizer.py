@@ -9,13 +9,14 @@ from typing import Any, Protocol
 
 import torch
 
-from generators.protocol import Generator, Latents, render_twins
+from generators.protocol import Generator, Latents, layers_of, render_twins
 from segmentation.unet.settings import SegmentationSettings
 from toolkit.compute.batches import even_slices
 from toolkit.compute.engine import Engine
 from toolkit.errors import UserError, named
 from toolkit.masks.filters import area_within, large_components, multimodal
 from toolkit.masks.rules import DEFAULT_RULE, MASK_RULES
+from toolkit.moves import AnyShift, Move
 from toolkit.streams import Stream
 
 
@@ -41,11 +42,11 @@ class PriorSource:
 
 @dataclass(frozen=True)
 class EmbeddingSource:
-    """Rows z of `embeddings` (N, D) drawn with replacement and noised, without classes.
+    """Rows z of `embeddings` (N, D), or by layer (N, L, D), drawn with replacement and noised, without classes.
 
-    With n from N(0, I) they become z + `noise` * n, as in the original (Voynov et al. 2021); `preserving`
-    makes it sqrt(1 - noise^2) z + noise * n, under which N(0, I) stays itself (2011.13456, section 3.4): plain addition
-    carries latents away from the sphere on which the generator was trained.
+    With n from N(0, I), each layer's own, they become z + `noise` * n, as in the original (Voynov et al. 2021);
+    `preserving` makes it sqrt(1 - noise^2) z + noise * n, under which N(0, I) stays itself (2011.13456, section 3.4):
+    plain addition carries latents away from the sphere on which the generator was trained.
     """
 
     embeddings: torch.Tensor
@@ -59,7 +60,7 @@ class EmbeddingSource:
         z = self.embeddings[rng.integers(count, len(self.embeddings))]
         if self.noise > 0:
             kept = math.sqrt(1 - self.noise**2) if self.preserving else 1.0
-            z = kept * z + self.noise * noises.normal(count, z.shape[1])
+            z = kept * z + self.noise * noises.normal(count, z[0].numel()).view_as(z)
         return Latents(z)
 
 
@@ -115,6 +116,21 @@ class SyntheticBatch:
         return SyntheticBatch(torch.cat([p.images for p in parts]), torch.cat([p.masks for p in parts]))
 
 
+def _require_fit(shift: AnyShift, generator: Generator) -> None:
+    """Raise UserError for a shift of latents that a generator has not."""
+    one = (layers_of(generator) or 0, generator.latent_dim)
+    if isinstance(shift, Move):
+        fits, what = shift.latent_dim == one[1], f"moves {shift.latent_dim} numbers"
+    else:
+        fits = tuple(shift.shape) in ((one[1],), (2, one[1]), (1, *one), (2, 1, *one))
+        what = f"has shape {list(shift.shape)}"
+    if not fits:
+        raise UserError(
+            f"the shift {what}, but latents of {generator.name} have {generator.latent_dim} numbers; use a direction "
+            "of this generator"
+        )
+
+
 @dataclass(frozen=True)
 class Acceptance:
     """How many samples were drawn and accepted, and how many each filter (in this order) rejected first."""
@@ -138,8 +154,9 @@ class MaskSynthesizer:
     """Batches of images with masks: latents drawn, rendered twice, masked, filtered and refilled.
 
     Accepted samples come in the order of their latents and none is thrown away, so sample i of a seed is the
-    same whatever the batch size. `shift` (D,) decides the device; as (2, D) it holds the shift towards light and the
-    one towards dark, for the rule light-dark, which otherwise takes -`shift` for the latter.
+    same whatever the batch size. `shift` (D,), or by layer (1, L, D), decides the device; as (2, D) or (2, 1, L, D) it
+    holds the shift towards light and the one towards dark, for the rule light-dark, which otherwise takes -`shift` for
+    the latter. It may be a move too (toolkit.moves).
     The processes of the `engine` render some rows each, `micro_batch` latents of the settings at a time, and get them
     all. With a bf16 `engine` the images are rendered in it: on flowers64 0.2 % of the mask pixels then differ by the
     rule mean_thr, 0.6 % by lighting.
@@ -148,17 +165,13 @@ class MaskSynthesizer:
     def __init__(
         self,
         generator: Generator,
-        shift: torch.Tensor,
+        shift: AnyShift,
         settings: SegmentationSettings,
         source: LatentSource,
         name: str = "synthesis",
         engine: Engine | None = None,
     ) -> None:
-        if shift.shape not in ((generator.latent_dim,), (2, generator.latent_dim)):
-            raise UserError(
-                f"the shift has shape {list(shift.shape)}, but latents of {generator.name} have "
-                f"{generator.latent_dim} numbers; use a direction of this generator"
-            )
+        _require_fit(shift, generator)
         self.generator = generator
         self.shift = shift
         self.settings = settings
@@ -166,7 +179,7 @@ class MaskSynthesizer:
         self.engine = engine or Engine(shift.device, bf16=False)
         self._generate = self.engine.fast(generator.__call__)
         self.rule = MASK_RULES[settings.mask_rule or DEFAULT_RULE]
-        light, dark = shift if shift.dim() == 2 else (shift, -shift)
+        light, dark = shift if isinstance(shift, torch.Tensor) and shift.dim() in (2, 4) else (shift, -shift)
         self._shifts = (light, dark) if self.rule.opposed else (light,)
         self.stream = Stream(settings.seed, name)
         self._kept: SyntheticBatch | None = None

@@ -4,8 +4,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
-import torch
-
 from generators.protocol import Generator, image_shape
 from segmentation.predict.segmenter import Segmenter
 from segmentation.synthesis.picture import draw_samples
@@ -17,6 +15,7 @@ from toolkit.compute.engine import Engine
 from toolkit.files.driving import Work
 from toolkit.files.runs import RunFolder
 from toolkit.masks.rules import DEFAULT_RULE
+from toolkit.moves import AnyShift
 from toolkit.watch import Watch
 
 Measure = Callable[[UNet], dict[str, float]]
@@ -24,13 +23,13 @@ Measure = Callable[[UNet], dict[str, float]]
 
 @dataclass
 class SegmentationRun(Work[SegmentationState, SegmentationStep]):
-    """A training along `shift` (D,) or (2, D) of a generator, into segmenter.safetensors and synthetic.png.
+    """A training along `shift` (see MaskSynthesizer) of a generator, into segmenter.safetensors and synthetic.png.
 
     `measure` gives figures of the network on photos, where there are any.
     """
 
     generator: Generator
-    shift: torch.Tensor
+    shift: AnyShift
     settings: SegmentationSettings
     engine: Engine
     source: LatentSource

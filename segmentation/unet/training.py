@@ -23,6 +23,7 @@ from segmentation.unet.validation import HeldOut, Validation, validate
 from toolkit.compute.batch_norm import synchronised
 from toolkit.compute.engine import Engine
 from toolkit.compute.memory import training_bytes
+from toolkit.moves import AnyShift
 from toolkit.streams import Stream
 
 
@@ -41,7 +42,7 @@ class SegmentationState:
     def start(
         cls,
         generator: Generator,
-        shift: torch.Tensor,
+        shift: AnyShift,
         settings: SegmentationSettings,
         engine: Engine,
         source: LatentSource,

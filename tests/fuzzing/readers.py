@@ -19,15 +19,17 @@ from generators.catalogue import open_generator
 from generators.compact.warm_start import _read as read_start
 from generators.encoder.network import load_encoder
 from generators.latents_file import load_unfinished, require_made_for
+from generators.nvlabs.reading import read_networks
 from generators.own.wrapper import OwnGenerator
 from generators.protocol import load_latents
-from generators.published.stylegan2.layout import unwrapped
+from generators.published.biggan_deep.config import read_config
+from generators.published.stylegan2.generator import unwrapped
 from generators.scene import SceneGenerator
 from generators.tensorflow.bundle import CheckpointBundle
 from generators.tensorflow.hub import convert_tf_variables, module_variables
 from segmentation.mask_reading.reading import MaskReading
 from segmentation.predict.segmenter import Segmenter
-from toolkit.directions import load_published
+from toolkit.bg_direction import load_published
 from toolkit.errors import UserError
 from toolkit.files.artefacts import load_state_file
 from toolkit.files.partial_file import PartialFile
@@ -39,11 +41,13 @@ from toolkit.pictures.photos import read_gray, read_photo
 from toolkit.settings import read_toml
 
 from .mutations import JSON, LABELS, LINES, TOML, Damage, any_of, damaged_bytes
+from .pickles import damaged_program
 from .samples import LATENT_DIM, NO_DOWNLOAD, Example, direction_set
 from .tables import BUNDLE
 from .tensors import NPY, PACKED_ARRAYS, PACKED_TAR, PICKLE, SAFETENSORS, TAR, damaged_png
 
 PICTURE = any_of(damaged_bytes)
+PROGRAM = any_of(damaged_program, damaged_program, damaged_bytes)
 PNG = any_of(damaged_png, damaged_png, damaged_bytes)
 
 
@@ -263,6 +267,18 @@ READERS: dict[str, Reader] = {
     "biggan": Reader("biggan.pth", PICKLE, _opened("biggan.pth")),
     "proggan": Reader("proggan.pth", PICKLE, _opened("proggan.pth")),
     "stylegan2": Reader("stylegan2.pt", PICKLE, _opened("stylegan2.pt")),
+    "snapshot": Reader(
+        "snapshot.pkl",
+        PROGRAM,
+        lambda folder: read_networks(folder / "snapshot.pkl"),
+        ("generators.nvlabs.reading.read_networks", "toolkit.untrusted.pickled_tensors._storage_in"),
+    ),
+    "converted generator": Reader("converted.safetensors", SAFETENSORS, _opened("converted.safetensors")),
+    "config of weights": Reader(
+        "config.json",
+        JSON,
+        lambda folder: read_config(folder / "pytorch_model.bin"),
+    ),
     "wrapped weights": Reader(
         "stylegan2.pt", PICKLE, lambda folder: load_state_file(folder / "stylegan2.pt", "weights", unwrapped)
     ),

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
+import stub_pickles
 import torch
 import torch.nn.functional as F
 from bundle_writing import write_bundle
@@ -23,10 +24,14 @@ from generators.encoder.network import Encoder, EncoderNetwork, EncoderShape
 from generators.latents_file import EmbeddedPhotos, save_latents
 from generators.published import proggan, sngan
 from generators.published.biggan import network as biggan
-from generators.published.stylegan2 import layout as stylegan2
+from generators.published.stylegan2 import rosinality
+from generators.published.stylegan2.layers import FILTER
+from generators.published.stylegan2.shape import StyleGAN2Shape
+from generators.weights_file import read_weights, save_weights
 from segmentation.predict.segmenter import Segmenter
 from segmentation.unet.network import UNet
-from toolkit.directions import Choice, DirectionSet, save_published
+from toolkit.bg_direction import save_published
+from toolkit.directions import Choice, DirectionSet
 from toolkit.files.artefacts import save_checkpoint
 from toolkit.files.runs import RunFolder
 from toolkit.files.writing import write_json
@@ -114,16 +119,19 @@ def write_networks(folder: Path) -> None:
     (folder / "sngan").mkdir()
     torch.save(filled(sngan.published_shapes(SNGAN)), folder / "sngan" / "generator.pt")
     write_json(folder / "sngan" / "args.json", {"model": "sn_resnet32", "latent_dim": 6, "image_channels": 1})
+    save_weights(folder / "converted.safetensors", read_weights(folder / "sngan" / "generator.pt"), {})
+    stub_pickles.write("stylegan2ada", folder / "snapshot.pkl", resolution=8, only_ema=True)
+    write_json(folder / "config.json", {"z_dim": 128, "layers": [[False, 16, 16], [True, 16, 8]], "eps": 1e-4})
     torch.save(filled(biggan.published_shapes(BIGGAN)), folder / "biggan.pth")
     torch.save(filled(proggan.published_shapes(proggan.ProgGANShape((4, 4, 4, 4), 5))), folder / "proggan.pth")
-    styled = filled(stylegan2.published_shapes(stylegan2.StyleGAN2Shape((4, 4, 4), 5, 2)))
+    styled = filled(rosinality.NAMING.table(StyleGAN2Shape((4, 4, 4), 5, 2, 5)))
     torch.save({"g_ema": {**styled, **_filters(styled)}, "latent_avg": torch.zeros(5)}, folder / "stylegan2.pt")
     save_checkpoint(folder / "checkpoint.pt", {"step": 3, "network": UNet(width=4).state_dict(), "critic": {}})
 
 
 def _filters(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    names = [name for name, tensor in state.items() if tuple(tensor.shape) == tuple(stylegan2.FILTER.shape)]
-    return dict.fromkeys(names, stylegan2.FILTER)
+    names = [name for name, tensor in state.items() if tuple(tensor.shape) == tuple(FILTER.shape)]
+    return dict.fromkeys(names, FILTER)
 
 
 def write_latents(folder: Path) -> None:

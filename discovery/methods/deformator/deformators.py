@@ -188,16 +188,24 @@ class RandomDeformator(Deformator):
 
 
 class FixedDeformator(Deformator):
-    """Directions (K, D) that are there already: a comparison trains a reconstructor on them and nothing else."""
+    """Directions that are there already: a comparison trains a reconstructor on them and nothing else.
+
+    `units` (K, D), or by layer (K, 1, L, D), are the shifts of length 1 along them.
+    """
 
     vectors: torch.Tensor
 
-    def __init__(self, vectors: torch.Tensor) -> None:
-        super().__init__(*vectors.shape)
-        self.register_buffer("vectors", vectors)
+    def __init__(self, units: torch.Tensor) -> None:
+        super().__init__(len(units), units[0].numel())
+        self.shape = units.squeeze(1).shape[1:]
+        self.register_buffer("vectors", units.flatten(1))
+
+    def forward(self, shifts: torch.Tensor) -> torch.Tensor:
+        """Return latent shifts (B, D), or (B, L, D), for shifts (B, K) or (K,)."""
+        return super().forward(shifts).unflatten(1, self.shape)
 
     def deformed(self, shifts: torch.Tensor) -> torch.Tensor:
-        """Return (B, D) for shifts (B, K)."""
+        """Return (B, out_dim) for shifts (B, K)."""
         return shifts @ self.vectors
 
 

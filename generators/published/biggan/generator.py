@@ -2,13 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import torch
 
 from generators.frozen import FrozenGenerator
+from generators.layers.conditional import ConditionalGenerator
 from generators.layouts import Family, Layout, Weights
-from generators.protocol import Latents, in_a_line
+from generators.protocol import Latents
 from generators.published.biggan.network import (
     BIGBIGAN,
     BIGGAN_128,
@@ -28,7 +29,6 @@ from toolkit.files.artefacts import (
     match_state,
     save_artefact,
 )
-from toolkit.streams import Stream
 
 KIND = "bigbigan generator"
 _TARGET_CLASSES = "target_classes"
@@ -49,52 +49,11 @@ class BigBiGAN(FrozenGenerator):
         return self.network(latents.z, torch.zeros(len(latents), dtype=torch.long, device=latents.z.device))
 
 
-class ConditionalBigGAN:
-    """The class-conditional generator (see generators.protocol), drawing from `classes` (empty: all).
-
-    UserError when a class is not one of the network's.
-    """
-
-    feature_layer = "blocks.0"
+class ConditionalBigGAN(ConditionalGenerator):
+    """The class-conditional generator (see generators.layers.conditional)."""
 
     def __init__(self, network: BigGANNetwork, classes: Sequence[int] = ()) -> None:
-        count = network.shape.num_classes
-        wrong = [index for index in classes if not 0 <= index < count]
-        if wrong:
-            raise UserError(f"class {wrong[0]} is unknown; this generator has classes 0 to {count - 1}")
-        self.network = network
-        self.name = f"biggan{network.shape.resolution}"
-        self.classes = tuple(classes) or tuple(range(count))
-        self.latent_dim = network.shape.dim_z
-        self.image_size = network.shape.resolution
-
-    def __repr__(self) -> str:
-        return in_a_line(self)
-
-    def sample(self, count: int, rng: Stream, truncation: float | None = None) -> Latents:
-        """Return `count` latents from N(0, I), cut at +-`truncation` if given, each with a drawn class."""
-        picks = rng.beside("class").integers(count, len(self.classes))
-        return Latents(rng.normal(count, self.latent_dim, truncation), torch.tensor(self.classes)[picks])
-
-    def __call__(self, latents: Latents) -> torch.Tensor:
-        """Return images (B, 3, S, S) in [-1, 1]; gradients reach the latents.
-
-        UserError for latents without classes.
-        """
-        if latents.y is None:
-            raise UserError(
-                f"these latents have no classes, but {self.name} needs one a latent; draw them from it with sample"
-            )
-        return self.network(latents.z, latents.y)
-
-    def first_weights(self) -> list[torch.Tensor]:
-        """Return the weights (M_i, D) of every linear map that reads the latent (see BigGANNetwork.first_weights)."""
-        return self.network.first_weights()
-
-    def to(self, device: torch.device) -> Self:
-        """Return the generator on `device`."""
-        self.network.to(device)
-        return self
+        super().__init__(network, f"biggan{network.shape.resolution}", network.shape.num_classes, classes)
 
 
 def load_bigbigan(path: Path) -> BigBiGAN:

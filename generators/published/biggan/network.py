@@ -11,15 +11,9 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from generators.frozen import (
-    FIRST_SIDE,
-    FirstFeatures,
-    FixedConv,
-    FrozenNetwork,
-    add_doubled,
-    modulated,
-    upsampled_conv,
-)
+from generators.frozen import FIRST_SIDE, FirstFeatures, FixedConv, FrozenNetwork, modulated
+from generators.layers.attention import PooledAttention
+from generators.layers.residual import Affine, ConditionalBlock, Layer, conditional_norm
 from generators.published.biggan.layout import BIGBIGAN, BIGGAN_128, BigGANShape, infer_shape, published_shapes
 
 __all__ = ["BIGBIGAN", "BIGGAN_128", "BigGANNetwork", "BigGANShape", "infer_shape", "published_shapes"]
@@ -52,68 +46,25 @@ class _Published:
         weight = self[f"{layer}.weight"]
         return weight / spectral_sigma(weight, self[f"{layer}.u0"], self.shape.sn_eps)
 
-    def conv(self, layer: str) -> "FixedConv":
-        return FixedConv(self.weight(layer), self[f"{layer}.bias"])
+    def layer(self, layer: str) -> Layer:
+        return self.weight(layer), self[f"{layer}.bias"]
 
-    def norm(self, name: str) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return (2C, condition) and (2C,): scale and offset of the features, affine in the condition."""
-        mean = self[f"{name}.stored_mean"].double()[:, None]
-        inverse = (self[f"{name}.stored_var"].double() + self.shape.bn_eps).rsqrt()[:, None]
-        scale = inverse * self.weight(f"{name}.gain").double()
-        offset = self.weight(f"{name}.bias").double() - mean * scale
-        return torch.cat([scale, offset]), torch.cat([inverse, -mean * inverse])[:, 0]
+    def norm(self, name: str) -> Affine:
+        mean, variance = self[f"{name}.stored_mean"], self[f"{name}.stored_var"]
+        gain, bias = self.weight(f"{name}.gain"), self.weight(f"{name}.bias")
+        return conditional_norm(mean, variance, gain, bias, self.shape.bn_eps)
 
 
-class Block(nn.Module):
-    """A residual block that doubles the side; its two norms are affine in the class and one latent chunk."""
-
-    class_terms: torch.Tensor
-    projection: torch.Tensor
-
-    def __init__(self, published: _Published, index: int) -> None:
-        super().__init__()
-        name = f"blocks.{index}.0"
-        side = FIRST_SIDE * 2**index
-        self.conv1 = upsampled_conv(published.weight(f"{name}.conv1"), published[f"{name}.conv1.bias"], side)
-        self.conv2 = published.conv(f"{name}.conv2")
-        self.shortcut = published.conv(f"{name}.conv_sc")
-        self.channels = published.shape.blocks[index]
-        norms = [published.norm(f"{name}.{norm}") for norm in ("bn1", "bn2")]
-        projection, constant = (torch.cat(parts) for parts in zip(*norms, strict=True))
-        # The condition is [class embedding, latent chunk]; the class part of both norms is known beforehand.
-        by_class, by_chunk = projection.split([published.shape.shared_dim, published.shape.chunk], dim=1)
-        terms = published["shared.weight"].double() @ by_class.T + constant
-        self.register_buffer("class_terms", terms.float())
-        self.register_buffer("projection", by_chunk.T.float().contiguous())
-
-    def forward(self, x: torch.Tensor, y: torch.Tensor, chunk: torch.Tensor) -> torch.Tensor:
-        a, b = self.channels
-        modulation = torch.addmm(self.class_terms[y], chunk, self.projection)
-        scale1, offset1, scale2, offset2 = modulation.split([a, a, b, b], dim=1)
-        h = self.conv1(modulated(x, scale1, offset1))
-        h = self.conv2(modulated(h, scale2, offset2))
-        # A 1x1 convolution commutes with nearest doubling, hence a shortcut at a quarter of the pixels.
-        return add_doubled(h, self.shortcut(x))
+def _block(published: _Published, index: int) -> ConditionalBlock:
+    name, side = f"blocks.{index}.0", FIRST_SIDE * 2**index
+    first, second, shortcut = (published.layer(f"{name}.{conv}") for conv in ("conv1", "conv2", "conv_sc"))
+    norms = published.norm(f"{name}.bn1"), published.norm(f"{name}.bn2")
+    return ConditionalBlock(first, second, shortcut, norms, published["shared.weight"], side)
 
 
-class Attention(nn.Module):
-    """Every pixel attends to the 2x2 max-pooled pixels, without the usual 1 / sqrt(d)."""
-
-    def __init__(self, published: _Published, name: str) -> None:
-        super().__init__()
-        theta, phi, g, o = (published.weight(f"{name}.{layer}") for layer in ("theta", "phi", "g", "o"))
-        # Zero channels change no product; the fused attention of CPUs needs keys as long as the values.
-        filler = theta.new_zeros(len(g) - len(theta), *theta.shape[1:])
-        self.query = FixedConv(torch.cat([theta, filler]))
-        self.key_value = FixedConv(torch.cat([phi, filler, g]))
-        self.output = FixedConv(published[f"{name}.gamma"] * o)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        key, value = F.max_pool2d(self.key_value(x), 2).chunk(2, dim=1)
-        # (B, 1, pixels, C / 2)
-        q, k, v = (features.flatten(2).mT[:, None] for features in (self.query(x), key, value))
-        attended = F.scaled_dot_product_attention(q, k, v, scale=1.0)[:, 0].mT
-        return x + self.output(attended.unflatten(2, x.shape[2:]))
+def _attention(published: _Published, name: str) -> PooledAttention:
+    theta, phi, g, o = (published.weight(f"{name}.{layer}") for layer in ("theta", "phi", "g", "o"))
+    return PooledAttention(theta, phi, g, published[f"{name}.gamma"] * o)
 
 
 class BigGANNetwork(FrozenNetwork):
@@ -132,10 +83,10 @@ class BigGANNetwork(FrozenNetwork):
         self.shape = shape
         self.latent_dim = shape.dim_z
         self.image_size = shape.resolution
-        self.linear = FirstFeatures(published.weight("linear"), published["linear.bias"])
-        self.blocks = nn.ModuleList(Block(published, i) for i in range(shape.num_blocks))
+        self.linear = FirstFeatures(*published.layer("linear"))
+        self.blocks = nn.ModuleList(_block(published, i) for i in range(shape.num_blocks))
         self.after = nn.ModuleList(
-            Attention(published, f"blocks.{i}.1") if i == shape.attention_block else nn.Identity()
+            _attention(published, f"blocks.{i}.1") if i == shape.attention_block else nn.Identity()
             for i in range(shape.num_blocks)
         )
         inverse = (published["output_layer.0.stored_var"] + _OUTPUT_NORM_EPS).rsqrt()
@@ -144,7 +95,7 @@ class BigGANNetwork(FrozenNetwork):
         self.register_buffer(
             "offset", published["output_layer.0.bias"] - published["output_layer.0.stored_mean"] * scale
         )
-        self.to_rgb = published.conv("output_layer.2")
+        self.to_rgb = FixedConv(*published.layer("output_layer.2"))
 
     def forward(self, z: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
         """Return the images of latents z and classes y."""

@@ -1,179 +1,104 @@
-"""The network of StyleGAN2 (Karras et al. 2020, 1912.04958) in plain torch, exact to the published weights.
+"""The network of StyleGAN2 (Karras et al. 2020, 1912.04958) in plain torch, in its three architectures."""
 
-A convolution whose weights are scaled by each sample's style (section 2.2) is computed as scaled input, shared weights
-and scaled output, which is the same but needs no weights a sample. Every constant (equalised learning rates, gain and
-activation) is multiplied into the weights when the network is built.
-"""
-
-import itertools
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 import torch
-import torch.nn.functional as F
 from torch import nn
 
-from generators.frozen import FixedConv
-from generators.mapping import FixedLinear, MappingNetwork, in_float32
-from generators.published.stylegan2.layout import FILTER, StyleGAN2Shape
+from generators.mapping import MAPPING_RATE, mapping_of
+from generators.published.stylegan2.layers import FILTER, ByPass, State, StyledConv, ToRGB, UpsampledStyledConv
+from generators.published.stylegan2.shape import RESNET, StyleGAN2Shape, block_name
 from generators.styled import StyledNetwork
 
-_EPS = 1e-8
-_SLOPE = 0.2
-_GAIN = math.sqrt(2)  # behind every activation; it passes through the activation, hence is folded in before
-_MAPPING_RATE = 0.01
-
-
-@dataclass(frozen=True)
-class _Published:
-    """A published state, read as float32 with the constants of the equalised learning rate multiplied in."""
-
-    tensors: Mapping[str, torch.Tensor]
-
-    def __getitem__(self, name: str) -> torch.Tensor:
-        return self.tensors[name].float()
-
-    def linear(self, name: str, gain: float) -> FixedLinear:
-        weight = self[f"{name}.weight"]
-        return FixedLinear(weight * (gain / math.sqrt(weight.shape[1])), self[f"{name}.bias"] * gain)
-
-    def mapping(self, num_layers: int) -> MappingNetwork:
-        rate = _GAIN * _MAPPING_RATE
-        return MappingNetwork([self.linear(f"style.{i + 1}", rate) for i in range(num_layers)])
-
-    def weight(self, name: str) -> torch.Tensor:
-        weight = self[f"{name}.weight"][0]
-        return weight / math.sqrt(weight[0].numel())
-
-
-def _spatial(values: torch.Tensor, features: torch.Tensor) -> torch.Tensor:
-    """Return values (B, C) as (B, C, 1, 1) in the precision of `features`."""
-    return values[:, :, None, None].to(features.dtype)
-
-
-class UpsampledConv(nn.Module):
-    """The transposed 3x3 convolution of stride 2, then the filter 1, 3, 3, 1: (B, C, H, W) -> (B, C', 2H, 2W).
-
-    One merged convolution would take four times the products; with 512 channels the filter takes 3 % of the time.
-    """
-
-    weight: torch.Tensor
-    filter: torch.Tensor
-
-    def __init__(self, weight: torch.Tensor) -> None:
-        super().__init__()
-        self.register_buffer("weight", weight.transpose(0, 1).contiguous(memory_format=torch.channels_last))
-        self.register_buffer("filter", FILTER.expand(len(weight), 1, -1, -1).contiguous())
-
-    def forward(self, features: torch.Tensor) -> torch.Tensor:
-        """Return features (B, C', 2H, 2W)."""
-        features = F.conv_transpose2d(features, self.weight, stride=2)
-        return F.conv2d(features, self.filter, padding=1, groups=len(self.filter))
-
-
-class StyledConv(nn.Module):
-    """Modulated and demodulated 3x3 convolution, noise, bias and activation (figure 2d of the paper)."""
-
-    energy: torch.Tensor
-    bias: torch.Tensor
-    strength: torch.Tensor
-    noise: torch.Tensor
-
-    def __init__(self, published: _Published, name: str, noise: str, conv: type[nn.Module]) -> None:
-        super().__init__()
-        weight = published.weight(f"{name}.conv")
-        self.modulation = published.linear(f"{name}.conv.modulation", 1.0)
-        self.conv = conv(weight)
-        self.register_buffer("energy", weight.square().sum(dim=(2, 3)).T.contiguous())
-        self.register_buffer("bias", _GAIN * published[f"{name}.activate.bias"][:, None, None])
-        self.register_buffer("strength", _GAIN * published[f"{name}.noise.weight"])
-        self.register_buffer("noise", published[noise])
-
-    def forward(self, features: torch.Tensor, w: torch.Tensor, noise: torch.Tensor | None = None) -> torch.Tensor:
-        """Return features (B, C', H', W') in style w (B, D), with the stored noise unless `noise` (B, 1, H', W')."""
-        with in_float32(w):
-            scale = self.modulation(w)
-            gain = _GAIN * (scale.square() @ self.energy + _EPS).rsqrt()
-            noise = self.strength * (self.noise if noise is None else noise)
-        h = self.conv(features * _spatial(scale, features))
-        h = torch.addcmul(self.bias.to(h.dtype), h, _spatial(gain, h)).add_(noise.to(h.dtype))
-        return F.leaky_relu_(h, _SLOPE)
-
-
-class ToRGB(nn.Module):
-    """Modulated 1x1 convolution to colours, added to the doubled image so far; images are float32."""
-
-    weight: torch.Tensor
-    bias: torch.Tensor
-
-    def __init__(self, published: _Published, name: str) -> None:
-        super().__init__()
-        self.modulation = published.linear(f"{name}.conv.modulation", 1.0)
-        self.register_buffer("weight", published.weight(f"{name}.conv")[:, :, 0, 0])
-        self.register_buffer("bias", published[f"{name}.bias"])
-
-    def forward(self, features: torch.Tensor, w: torch.Tensor, image: torch.Tensor | None = None) -> torch.Tensor:
-        """Return the image (B, 3, H, W) of features in style w (B, D) and of `image` (B, 3, H / 2, W / 2)."""
-        with in_float32(w):
-            weight = self.weight * self.modulation(w)[:, None]
-        # Three rows a sample are cheaper to scale than the features.
-        colours = (weight.to(features.dtype) @ features.flatten(2)).float().unflatten(2, features.shape[2:]) + self.bias
-        return colours if image is None else colours + doubled(image)
-
-
-def doubled(image: torch.Tensor) -> torch.Tensor:
-    """Return an image (B, C, H, W) at twice its side by the filter 1, 3, 3, 1, with zeros around it.
-
-    Inside, this is bilinear interpolation; at the border that would repeat the last pixels instead.
-    """
-    padded = F.pad(image, (1, 1, 1, 1))
-    return F.interpolate(padded, scale_factor=2.0, mode="bilinear", align_corners=False)[:, :, 2:-2, 2:-2]
+__all__ = ["FILTER", "StyleGAN2Network"]
+_GAIN = math.sqrt(2)
+# Numbers of one sample's features (4 MB) from which on samples pass one by one through the blocks on a CPU: their
+# features then stay in its cache, and no more than one sample's large ones are in memory.
+_ALONE_FROM = 2**20
+Noises = Sequence[torch.Tensor] | None
+Passed = tuple[torch.Tensor, torch.Tensor | None]
+"""Features and the image so far, if there is one."""
 
 
 class StyleGAN2Network(StyledNetwork):
-    """w -> images (B, 3, S, S), nominally in [-1, 1] and not clamped; frozen, gradients reach w.
+    """w -> images (B, 3, H, W), nominally in [-1, 1] and not clamped; frozen, gradients reach w.
 
-    Built from a published state that fits `shape`. `mapping` takes z (B, D) to w (B, D). Modules bear the names of the
-    published layout.
+    Built from a state of the entries of `shape` (see shape.entry_shapes), features clamped to +-`clamp` unless it is
+    None. `mapping` takes z (B, Z) to w (B, D). A grey image has three equal channels.
     """
 
     constant: torch.Tensor
 
-    def __init__(self, shape: StyleGAN2Shape, state: Mapping[str, torch.Tensor]) -> None:
+    def __init__(
+        self, shape: StyleGAN2Shape, state: State, clamp: float | None = None, mapping_rate: float = MAPPING_RATE
+    ) -> None:
         super().__init__()
-        published = _Published(state)
+        blocks, half = range(1, len(shape.channels)), math.sqrt(0.5) if shape.architecture == RESNET else 1.0
         self.shape = shape
-        self.latent_dim = self.style_dim = shape.style_dim
-        self.num_layers = shape.num_slots
-        self.image_size = shape.image_size
-        self.noise_shapes = [(side, side) for side in shape.noise_sides]
-        self.mapping = published.mapping(shape.mapping_layers)
-        self.register_buffer("constant", published["input.input"])
-        self.conv1 = StyledConv(published, "conv1", "noises.noise_0", FixedConv)
-        self.to_rgb1 = ToRGB(published, "to_rgb1")
-        kinds = zip(range(shape.num_slots - 2), itertools.cycle((UpsampledConv, FixedConv)), strict=False)
-        self.convs = nn.ModuleList(
-            StyledConv(published, f"convs.{i}", f"noises.noise_{i + 1}", kind) for i, kind in kinds
-        )
-        self.to_rgbs = nn.ModuleList(ToRGB(published, f"to_rgbs.{i}") for i in range(len(self.convs) // 2))
+        self.latent_dim, self.style_dim = shape.latent_dim, shape.style_dim
+        self.num_layers, self.num_classes = shape.num_slots, shape.num_classes
+        self.image_size, self.noise_shapes = shape.image_size, shape.noise_shapes
+        self.mapping = mapping_of(state, shape.mapping_layers, mapping_rate)
+        self.register_buffer("constant", state[f"{block_name(0)}.const"].float()[None])
+        self.conv1 = StyledConv(state, f"{block_name(0)}.conv1", _GAIN, clamp)
+        self.convs = nn.ModuleList()
+        for name in map(block_name, blocks):
+            self.convs.append(UpsampledStyledConv(state, f"{name}.conv0", _GAIN, clamp))
+            self.convs.append(StyledConv(state, f"{name}.conv1", half * _GAIN, None if clamp is None else half * clamp))
+        colours = [
+            ToRGB(state, f"{block_name(i)}.torgb", clamp) if shape.has_colours(i) else None for i in (0, *blocks)
+        ]
+        self.to_rgb1, self.to_rgbs = colours[0], nn.ModuleList(step for step in colours[1:] if step is not None)
+        resnet = shape.architecture == RESNET
+        self.bypasses = nn.ModuleList(ByPass(state, f"{block_name(i)}.skip") for i in blocks if resnet)
+        sizes = [channels * math.prod(side) for channels, side in zip(shape.channels, shape.sides, strict=True)]
+        self._alone_from = next((i for i in blocks if sizes[i] >= _ALONE_FROM), len(sizes))
 
-    def forward(self, w: torch.Tensor, noises: Sequence[torch.Tensor] | None = None) -> torch.Tensor:
-        """Return the images of w (B, D), or of a w for every slot (B, num_slots, D) as in style mixing.
+    @property
+    def image_shape(self) -> tuple[int, int]:
+        """Return height and width of the images in pixels."""
+        return self.shape.image_shape
 
-        Slot i styles the i-th convolution, and the step to colours behind it slot i + 1. `noises` (B, 1, s, s) of
-        the sides `shape.noise_sides` take the place of those stored in the weights.
+    def forward(self, w: torch.Tensor, noises: Noises = None) -> torch.Tensor:
+        """Return the images of w (B, D), or of a w for every slot (B, num_layers, D) as in style mixing.
+
+        Slot i styles the i-th convolution, and the step to colours behind it slot i + 1, which the next convolution
+        shares. `noises` (B or 1, 1, h, w) of `noise_shapes` take the place of those stored; none is added if it is
+        empty.
         """
-        slots = self.by_layer(w).unbind(1)
-        given = [None] * len(self.shape.noise_sides) if noises is None else noises
+        ws, num_blocks = self.by_layer(w), len(self.shape.channels)
+        trains = torch.is_grad_enabled() and any(values.requires_grad for values in (w, *(noises or ())))
+        alone = num_blocks if trains or len(w) == 1 or w.device.type != "cpu" else self._alone_from
         h = self.constant.expand(len(w), -1, -1, -1).contiguous(memory_format=torch.channels_last)
-        h = self.conv1(h, slots[0], given[0])
-        image = self.to_rgb1(h, slots[1])
-        for i, to_rgb in enumerate(self.to_rgbs):
-            for j in (2 * i, 2 * i + 1):
-                h = self.convs[j](h, slots[j + 1], given[j + 1])
-            image = to_rgb(h, slots[2 * i + 3], image)
-        return image
+        passed = self._through(range(alone), (h, None), ws, noises)
+        if alone == num_blocks:
+            return _coloured(passed)
+        rows = (slice(i, i + 1) for i in range(len(w)))
+        later = range(alone, num_blocks)
+        return torch.cat([_coloured(self._through(later, *_only(row, passed, ws, noises))) for row in rows])
+
+    def _through(self, blocks: range, passed: Passed, ws: torch.Tensor, noises: Noises) -> Passed:
+        """Return features and image behind some blocks."""
+        for block in blocks:
+            passed = self._block(block, passed, ws, noises) if block else self._first(passed[0], ws, noises)
+        return passed
+
+    def _first(self, h: torch.Tensor, ws: torch.Tensor, noises: Noises) -> Passed:
+        h = self.conv1(h, ws[:, 0], _noise(noises, 0))
+        return h, None if self.to_rgb1 is None else self.to_rgb1(h, ws[:, 1])
+
+    def _block(self, block: int, passed: Passed, ws: torch.Tensor, noises: Noises) -> Passed:
+        h, image = passed
+        around = self.bypasses[block - 1](h) if self.bypasses else None
+        for i in (2 * block - 1, 2 * block):
+            h = self.convs[i - 1](h, ws[:, i], _noise(noises, i))
+        if around is not None:
+            h = h + around
+        if not self.shape.has_colours(block):
+            return h, None
+        to_rgb = self.to_rgbs[block - 1 if self.to_rgb1 is not None else -1]
+        return h, to_rgb(h, ws[:, 2 * block + 1], image)
 
     def modulations(self) -> list[torch.Tensor]:
         """Return the weights (M_i, D) of the affine maps that read w, one a slot: the steps to colours share theirs,
@@ -181,3 +106,22 @@ class StyleGAN2Network(StyledNetwork):
         """
         layers = [self.conv1, *self.convs, self.to_rgbs[-1]]
         return [layer.modulation.weight for layer in layers]
+
+
+def _noise(noises: Noises, i: int) -> torch.Tensor | bool:
+    """Return the noise that layer i is given, or whether it takes its own."""
+    return noises[i] if noises else noises is None
+
+
+def _only(row: slice, passed: Passed, ws: torch.Tensor, noises: Noises) -> tuple[Passed, torch.Tensor, Noises]:
+    """Return what stands in one row of a batch, as `_through` takes it."""
+    h, image = passed
+    given = None if noises is None else [noise if len(noise) == 1 else noise[row] for noise in noises]
+    return (h[row], None if image is None else image[row]), ws[row], given
+
+
+def _coloured(passed: Passed) -> torch.Tensor:
+    """Return the image (B, 3, H, W), grey ones with three equal channels."""
+    image = passed[1]
+    assert image is not None  # the last block makes one
+    return image if image.shape[1] == 3 else image.repeat(1, 3, 1, 1)

@@ -191,8 +191,9 @@ class Synthesis(nn.Module):
         return [self.get_submodule(name) for name in (*self.names, self.last)]
 
     def modulations(self) -> list[torch.Tensor]:
-        """Return the weights (M_i, D) of the affine maps that read w in all layers but the last."""
-        return [self.get_buffer(f"{name}.conv.affine.weight") for name in self.names]
+        """Return the weights (M_i, D) of the affine maps that read w: of the input, the layers and the colours."""
+        layers = (self.get_buffer(f"{name}.conv.affine.weight") for name in self.names)
+        return [self.input.affine.weight, *layers, self.get_buffer(f"{self.last}.affine.weight")]
 
     def forward(self, slots: Sequence[torch.Tensor], moved: torch.Tensor | None = None) -> torch.Tensor:
         """Return images (B, C, S, S) of w (B, D) by slot; `moved` as in FourierFeatures."""
@@ -217,6 +218,7 @@ class StyleGAN3Network(StyledNetwork):
         self.latent_dim = shape.latent_dim
         self.style_dim = shape.style_dim
         self.num_layers = shape.num_slots
+        self.drawing_layers = range(1, shape.num_slots - 1)  # the input turns and moves, the last layer colours
         self.num_classes = shape.num_classes
         self.image_size = shape.image_size
         self.mapping = _mapping(state, shape)
@@ -237,7 +239,5 @@ class StyleGAN3Network(StyledNetwork):
         return images.expand(-1, 3, -1, -1)
 
     def modulations(self) -> list[torch.Tensor]:
-        """Return the weights (M_i, D) of the affine maps that read w, without those of the input, which turn and move,
-        and of the colours.
-        """
+        """Return the weights (M_i, D) of the affine maps that read w, one a slot."""
         return self.synthesis.modulations()

@@ -47,6 +47,7 @@ class PosedNetwork(StyledNetwork):
         self.latent_dim = network.latent_dim
         self.style_dim = network.style_dim + len(NAMES)
         self.num_layers = network.num_layers
+        self.drawing_layers = network.drawing_layers
         self.num_classes = network.num_classes
         self.image_size = network.image_size
         self.mapping = Unmoved(network.mapping)

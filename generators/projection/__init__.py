@@ -1,0 +1,1 @@
+"""Projection: latents of photos found by optimisation through the generator itself, without an encoder."""

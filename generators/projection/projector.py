@@ -1,0 +1,78 @@
+"""Photos into the latents of a style-based generator."""
+
+import functools
+from collections.abc import Callable
+
+import torch
+
+from generators.encoder.embedding import Embedder
+from generators.encoder.reconstruction import pyramid_error
+from generators.projection.canvas import Canvas, require_projectable
+from generators.projection.projecting import ProjectionState, project
+from generators.projection.settings import Projection
+from generators.styled import StyledGenerator
+from toolkit.compute.engine import Engine
+from toolkit.pictures.pixels import resize
+from toolkit.streams import Stream
+
+_RENDERED = 4  # images at a time: those of 1,024 px take 0.5 GB each
+
+
+class Projector:
+    """Finds latents of photos in a space of a style-based generator, from those that an encoder estimates, if any.
+
+    UserError for a space that the generator has not, and where photos cannot be projected into it.
+    """
+
+    def __init__(
+        self, generator: StyledGenerator, settings: Projection, engine: Engine, encoder: Embedder | None = None
+    ) -> None:
+        require_projectable(generator, settings.space)
+        self.settings = settings
+        self.side = generator.image_size
+        self._generator = generator
+        self._num_layers = generator.num_layers if settings.space == "w+" else None
+        self._engine = engine
+        self._encoder = encoder
+
+    @functools.cached_property
+    def _canvas(self) -> Canvas:
+        return Canvas.of(self._generator, self._engine.device)
+
+    def embed(
+        self, photos: torch.Tensor, moved: Callable[[], None] = lambda: None
+    ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        """Return latents (B, D), or (B, L, D) in W+, of photos (B, 3, S, S) in [-1, 1], and errors (B,) by name.
+
+        `error` is the pyramid error of the images of the latents returned, `error_before` of those it began with.
+        `moved` is called after every step.
+        """
+        photos = photos.to(self._engine.device)
+        state = ProjectionState.starting(self._first(photos), self._num_layers)
+        photos = resize(photos, (self.side,) * 2)
+        with self._engine.autocast():
+            before = self._errors(state.best, photos)
+            for _ in project(state, self._canvas, photos, self.settings):
+                moved()
+            errors = {"error": self._errors(state.best, photos), "error_before": before}
+        return self._canvas.moments.restored(state.best), errors
+
+    @torch.no_grad()
+    def images(self, latents: torch.Tensor) -> torch.Tensor:
+        """Return images (B, 3, S, S) of latents (B, D) or (B, L, D)."""
+        points = self._canvas.moments.normalised(latents.to(self._engine.device))
+        with self._engine.autocast():
+            return torch.cat([self._canvas.images(part) for part in points.split(_RENDERED)])
+
+    @torch.no_grad()
+    def _errors(self, points: torch.Tensor, photos: torch.Tensor) -> torch.Tensor:
+        return pyramid_error(self._canvas.images(points), photos)
+
+    @torch.no_grad()
+    def _first(self, photos: torch.Tensor) -> torch.Tensor:
+        """Return the points (B, D) to start from."""
+        if self._encoder is None:
+            return self._canvas.first.expand(len(photos), -1)
+        with self._engine.autocast():
+            estimated = self._encoder.embed(photos, False, Stream(0, "embedding")).float()
+        return self._canvas.moments.normalised(estimated)
