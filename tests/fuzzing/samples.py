@@ -31,12 +31,12 @@ from generators.published.stylegan2.shape import StyleGAN2Shape, entry_shapes
 from generators.weights_file import read_weights, save_weights
 from segmentation.predict.segmenter import Segmenter
 from segmentation.unet.network import UNet
-from toolkit.bg_direction import save_published
 from toolkit.directions import Choice, DirectionSet
 from toolkit.files.artefacts import save_checkpoint
 from toolkit.files.runs import RunFolder
 from toolkit.files.writing import write_json
 from toolkit.settings import Settings, setting
+from toolkit.untrusted.bg_direction import save_published
 
 LATENT_DIM = 16  # of the scene
 NO_DOWNLOAD = b"abc"
