@@ -5,9 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from golden_fill_stylegan2 import fill_stylegan2
 from rounding import close
 from test_directions import refusal
+from test_stylegan2 import built, filled
 
 from discovery.animation import walk_frames
 from discovery.charts import frames, walk
@@ -24,8 +24,7 @@ from discovery.settings import PickSettings
 from generators.chosen_latents import latents_in_file
 from generators.layered import seen_at
 from generators.protocol import Inspectable, Latents, fitting, load_latents
-from generators.published.stylegan2.layout import StyleGAN2Shape, published_shapes
-from generators.published.stylegan2.network import StyleGAN2Network
+from generators.published.stylegan2.shape import StyleGAN2Shape
 from generators.scene import SceneGenerator
 from generators.styled import StyledGenerator
 from segmentation.synthesis.source import MaskSource
@@ -38,7 +37,7 @@ from toolkit.pictures.pixels import gray
 from toolkit.shifts import at_layers, layers_text, read_layers
 from toolkit.streams import Stream
 
-SHAPE = StyleGAN2Shape((8, 10, 6, 4), style_dim=8, mapping_layers=3)
+SHAPE = StyleGAN2Shape((8, 10, 6, 4), style_dim=8, mapping_layers=3, latent_dim=8)
 LAYERS = 8
 CPU = Engine(torch.device("cpu"), bf16=False)
 
@@ -49,8 +48,8 @@ def mask(*numbers):
 
 @pytest.fixture(scope="module")
 def generator():
-    state = {n: torch.from_numpy(fill_stylegan2(0, n, size)) for n, size in published_shapes(SHAPE).items()}
-    return StyledGenerator(StyleGAN2Network(SHAPE, state), "stylegan2")
+    state = filled(SHAPE)
+    return StyledGenerator(built(SHAPE, state), "stylegan2")
 
 
 def a_set(count=3, layers=None, **changes):

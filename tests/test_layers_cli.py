@@ -6,17 +6,17 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
-from golden_fill_stylegan2 import fill_stylegan2
 from rounding import close
+from test_stylegan2 import filled
 
 import toolkit
 from discovery.settings import PickSettings
-from generators.published.stylegan2.layout import StyleGAN2Shape, published_shapes
+from generators.published.stylegan2.shape import StyleGAN2Shape
 from tests.cli_runs import ran, refused
 from toolkit.directions import DirectionSet
 from toolkit.errors import UserError
 
-SHAPE = StyleGAN2Shape((8, 10, 6, 4), style_dim=8, mapping_layers=3)
+SHAPE = StyleGAN2Shape((8, 10, 6, 4), style_dim=8, mapping_layers=3, latent_dim=8)
 LAYERS = 8
 CPU = ("--device", "cpu")
 
@@ -25,7 +25,7 @@ CPU = ("--device", "cpu")
 def folder(tmp_path, monkeypatch):
     """A folder to work in with the generator tiny.pt."""
     monkeypatch.chdir(tmp_path)
-    state = {n: torch.from_numpy(fill_stylegan2(0, n, size)) for n, size in published_shapes(SHAPE).items()}
+    state = filled(SHAPE)
     torch.save({"g_ema": state}, "tiny.pt")
     return tmp_path
 

@@ -8,10 +8,9 @@ import numpy as np
 import pytest
 import torch
 from cli_runs import ran, refused, stopped
-from generators.published.stylegan2.layout import StyleGAN2Shape, published_shapes
-from golden_fill_stylegan2 import fill_stylegan2
 from PIL import Image
 from safetensors.torch import load_file
+from test_stylegan2 import built, filled
 from torch import nn
 
 import cli.runs.progress
@@ -22,7 +21,7 @@ from generators.projection.photos import PhotoProjector, RememberedPhotos
 from generators.projection.projector import Projector
 from generators.projection.settings import Projection
 from generators.protocol import Latents
-from generators.published.stylegan2.network import StyleGAN2Network
+from generators.published.stylegan2.shape import StyleGAN2Shape
 from generators.recorded import generator_inputs
 from generators.styled import StyledGenerator, StyledNetwork, Styling
 from toolkit.compute.engine import Engine
@@ -33,7 +32,7 @@ from toolkit.pictures.photos import write_picture
 from toolkit.pictures.pixels import from_bytes, to_bytes
 from toolkit.streams import Stream
 
-TINY = StyleGAN2Shape((8, 10, 6), style_dim=8, mapping_layers=3)
+TINY = StyleGAN2Shape((8, 10, 6), style_dim=8, mapping_layers=3, latent_dim=8)
 ENGINE = Engine(torch.device("cpu"), bf16=False)
 
 
@@ -59,12 +58,8 @@ class Bands(StyledNetwork):
 BANDS = StyledGenerator(Bands(), "bands")
 
 
-def table(shape=TINY):
-    return {name: torch.from_numpy(fill_stylegan2(0, name, size)) for name, size in published_shapes(shape).items()}
-
-
 def tiny(**styling):
-    return StyledGenerator(StyleGAN2Network(TINY, table()), "stylegan2", Styling(**styling))
+    return StyledGenerator(built(TINY, filled(TINY)), "stylegan2", Styling(**styling))
 
 
 @pytest.fixture(scope="module")
@@ -74,7 +69,7 @@ def generator():
 
 @pytest.fixture
 def tiny_file(tmp_path) -> Path:
-    torch.save({"g_ema": table()}, tmp_path / "tiny.pt")
+    torch.save({"g_ema": filled(TINY)}, tmp_path / "tiny.pt")
     return tmp_path / "tiny.pt"
 
 
