@@ -21,7 +21,7 @@ from PIL import Image
 
 from cli.browse.app import Page
 from cli.browse.guard import LARGEST_BODY
-from cli.browse.photos import PhotoEmbedder
+from cli.browse.photos import EncodedPhotos
 from cli.browse.pictures import FRAMES_A_SIDE, Pictures
 from cli.browse.server import ADDRESS, BrowseServer, bound_socket
 from cli.browse.set import BrowsedSet
@@ -114,7 +114,7 @@ def serving(shown: BrowsedSet, segmenter: Segmenter | None, encoder: Encoder | N
     generator = SceneGenerator(image_size=32)
     assert generator.latent_dim > len(FACTORS)
     pictures = Pictures(generator, choose_engine("cpu", "fp32"))
-    embedder = None if encoder is None else PhotoEmbedder(encoder, generator, torch.device("cpu"))
+    embedder = None if encoder is None else EncodedPhotos(encoder, generator, torch.device("cpu"))
     serves = BrowseServer(Page(shown, pictures, segmenter, "tiny", embedder, "no encoder comes with scene"))
     with bound_socket(0) as bound:
         thread = threading.Thread(target=serves.run, kwargs={"sockets": [bound]})

@@ -14,6 +14,8 @@ from test_stylegan2 import built, filled
 from torch import nn
 
 import cli.runs.progress
+import toolkit
+from generators.encoder.network import Encoder, EncoderNetwork, EncoderShape
 from generators.encoder.reconstruction import pyramid_error
 from generators.latents_file import read_record, record_of
 from generators.projection.distance import edge_pyramid_error
@@ -28,6 +30,7 @@ from toolkit.compute.engine import Engine
 from toolkit.directions import Choice, DirectionSet
 from toolkit.errors import UserError
 from toolkit.files.places import cache_folder
+from toolkit.files.writing import sha256_of
 from toolkit.pictures.photos import write_picture
 from toolkit.pictures.pixels import from_bytes, to_bytes
 from toolkit.streams import Stream
@@ -282,7 +285,7 @@ def test_a_photo_without_an_encoder_is_found_once_and_edited(photo, tiny_file, d
     target = from_bytes(np.asarray(Image.open(photo)))[None]
     shown = torch.from_numpy(np.load(tmp_path / "a.npy"))
     assert pyramid_error(shown, target) < 0.5 * pyramid_error(tiny().network(tiny().mean[None]), target)
-    monkeypatch.setattr("generators.projection.photos.Projector", None)  # what is known is not found again
+    monkeypatch.setattr("generators.projection.photos.by_projection", None)  # what is known is not found again
     monkeypatch.chdir(tmp_path)
     edited = ("--directions", directions, "--direction", 1, "--alpha", 2)
     output = ran("sample", *cpu, "--generator", tiny_file.name, *edited, "--out", tmp_path / "b.npy")
@@ -333,3 +336,37 @@ def test_a_damaged_memory_is_found_anew(tiny_file, photo):
         assert torch.equal(again, z)
         assert same == error
         assert kept.read_bytes() == before
+
+
+# ---------------------------------------------------------------- the library
+
+
+def test_the_verb_gives_what_the_command_writes(photos, tiny_file, tmp_path):
+    ran("embed", photos, "--generator", tiny_file, "--space", "w", "--steps", 8, "--device", "cpu",
+        "--out", tmp_path / "w.npy")  # fmt: skip
+    latents = toolkit.embed(photos, tiny_file, "w", steps=8, device="cpu")
+    np.testing.assert_allclose(latents.z.numpy(), np.load(tmp_path / "w.npy"), atol=1e-5)
+    one = toolkit.embed(np.asarray(Image.open(photos / "1.png")), toolkit.open_generator(tiny_file), steps=8)
+    assert one.z.shape == (1, 6, 8)
+    with pytest.raises(UserError, match=r"^space is w, but scene has z alone; omit it$"):
+        toolkit.embed(photos, "scene", "w")
+    with pytest.raises(UserError, match=r"^no encoder comes with scene; give encoder, or make one"):
+        toolkit.embed(photos, "scene")
+
+
+def test_an_encoder_is_where_the_steps_begin(photos, tiny_file, tmp_path):
+    torch.manual_seed(0)
+    encoder = Encoder(EncoderNetwork(EncoderShape(latent_dim=8, image_size=16, width=4)), {"generator": "stylegan2"})
+    encoder.save(tmp_path / "encoder.safetensors")  # beside the generator, hence its own
+    estimated = toolkit.embed(photos, tiny_file, device="cpu")
+    assert estimated.z.shape == (5, 8)
+    settings = Projection("w+", 4)
+    images = torch.stack([from_bytes(np.asarray(Image.open(path))) for path in sorted(photos.iterdir())])
+    begun, errors = Projector(tiny(), settings, ENGINE, encoder).embed(images)
+    torch.testing.assert_close(errors["error_before"], pyramid_error(tiny()(estimated), images), atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(toolkit.embed(photos, tiny_file, "w+", steps=4, device="cpu").z, begun)
+    ran("embed", photos, "--generator", tiny_file, "--space", "w+", "--steps", 4, "--out", tmp_path / "w.npy",
+        "--device", "cpu")  # fmt: skip
+    assert read_record(tmp_path / "w.npy")["encoder_digest"] == sha256_of(tmp_path / "encoder.safetensors")[:16]
+    Encoder(encoder.network, {"generator": "another"}).save(tmp_path / "encoder.safetensors")
+    assert toolkit.embed(photos, tiny_file, steps=4, device="cpu").z.shape == (5, 6, 8)  # that one is not its own
