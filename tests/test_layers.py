@@ -5,11 +5,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-<<<<<<< HEAD
-=======
-from generators.published.stylegan2.layout import StyleGAN2Shape, published_shapes
-from golden_fill_stylegan2 import fill_stylegan2
->>>>>>> main
 from rounding import close
 from test_directions import refusal
 from test_stylegan2 import built, filled
@@ -30,11 +25,7 @@ from discovery.settings import PickSettings
 from generators.chosen_latents import latents_in_file
 from generators.layered import mixed, mixing_table, seen_at
 from generators.protocol import Inspectable, Latents, fitting, load_latents
-<<<<<<< HEAD
 from generators.published.stylegan2.shape import StyleGAN2Shape
-=======
-from generators.published.stylegan2.network import StyleGAN2Network
->>>>>>> main
 from generators.scene import SceneGenerator
 from generators.styled import StyledGenerator
 from segmentation.synthesis.source import MaskSource
