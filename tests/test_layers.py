@@ -4,10 +4,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import small_stylegan2
 import torch
 from rounding import close
+from small_stylegan2 import LAYERS
 from test_directions import refusal
-from test_stylegan2 import built, filled
 
 import toolkit
 from discovery.animation import walk_frames
@@ -25,9 +26,7 @@ from discovery.settings import PickSettings
 from generators.chosen_latents import latents_in_file
 from generators.layered import mixed, mixing_table, seen_at
 from generators.protocol import Inspectable, Latents, fitting, load_latents
-from generators.published.stylegan2.shape import StyleGAN2Shape
 from generators.scene import SceneGenerator
-from generators.styled import StyledGenerator
 from segmentation.synthesis.source import MaskSource
 from segmentation.synthesis.synthesizer import EmbeddingSource, MaskSynthesizer, PriorSource
 from segmentation.unet.settings import SegmentationSettings
@@ -38,8 +37,6 @@ from toolkit.pictures.pixels import gray
 from toolkit.shifts import at_layers, layers_text, read_layers
 from toolkit.streams import Stream
 
-SHAPE = StyleGAN2Shape((8, 10, 6, 4), style_dim=8, mapping_layers=3, latent_dim=8)
-LAYERS = 8
 CPU = Engine(torch.device("cpu"), bf16=False)
 
 
@@ -49,8 +46,7 @@ def mask(*numbers):
 
 @pytest.fixture(scope="module")
 def generator():
-    state = filled(SHAPE)
-    return StyledGenerator(built(SHAPE, state), "stylegan2")
+    return small_stylegan2.generator()
 
 
 def a_set(count=3, layers=None, **changes):

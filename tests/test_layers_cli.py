@@ -5,21 +5,19 @@ from functools import partial
 
 import numpy as np
 import pytest
+import small_stylegan2
 import torch
 from PIL import Image
 from rounding import close
-from test_stylegan2 import filled
+from small_stylegan2 import LAYERS
 
 import toolkit
 from discovery.settings import PickSettings
-from generators.published.stylegan2.shape import StyleGAN2Shape
 from tests.cli_runs import ran, refused
 from toolkit.directions import DirectionSet
 from toolkit.errors import UserError
 from toolkit.streams import Stream
 
-SHAPE = StyleGAN2Shape((8, 10, 6, 4), style_dim=8, mapping_layers=3, latent_dim=8)
-LAYERS = 8
 CPU = ("--device", "cpu")
 
 
@@ -27,8 +25,7 @@ CPU = ("--device", "cpu")
 def folder(tmp_path, monkeypatch):
     """A folder to work in with the generator tiny.pt."""
     monkeypatch.chdir(tmp_path)
-    state = filled(SHAPE)
-    torch.save({"g_ema": state}, "tiny.pt")
+    small_stylegan2.write(tmp_path / "tiny.pt")
     return tmp_path
 
 

@@ -210,7 +210,7 @@ class StyleGAN3Network(StyledNetwork):
         self.drawing_layers = range(1, shape.num_slots - 1)  # the input turns and moves, the last layer colours
         self.num_classes = shape.num_classes
         self.image_size = shape.image_size
-        self.mapping = mapping_of(state, shape.mapping_layers)
+        self.mapping = mapping_of(state, shape.mapping_layers, constants.lr_multiplier)
         if transform is None:
             transform = state[f"{INPUT}.transform"]
         self.synthesis = Synthesis(shape, state, constants, transform)
