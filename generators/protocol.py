@@ -138,6 +138,15 @@ class Layered(Protocol):
 
 
 @runtime_checkable
+class Truncated(Protocol):
+    """A generator that may draw its latents towards their mean, so that they vary less."""
+
+    def variation(self, layers: torch.Tensor | None) -> float:
+        """Return how far the latents vary over how far they would untruncated, at layers (L,) or all (None)."""
+        ...
+
+
+@runtime_checkable
 class KnowsDirections(Protocol):
     """A generator of whose latent space some directions are known without a search."""
 

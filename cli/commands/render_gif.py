@@ -8,6 +8,7 @@ import typer
 from cli.inputs import completion
 from cli.inputs.latents import EncoderOption, LatentsOption, PhotoOption, require_one_source, shown_latents
 from cli.inputs.options import (
+    CentredOption,
     DeviceOption,
     DirectionOption,
     DirectionsArgument,
@@ -15,6 +16,7 @@ from cli.inputs.options import (
     OtherGeneratorOption,
     PrecisionOption,
     SeedOption,
+    SigmaOption,
     WeightsOption,
     require,
 )
@@ -38,6 +40,8 @@ def render_gif(
     out: Annotated[Path, typer.Option(help="A .gif, .webp or .mp4 file.")],
     direction: DirectionOption = None,
     alpha: Annotated[float | None, typer.Option(help="Walk from -alpha to +alpha; default: the chosen length.")] = None,
+    sigma: SigmaOption = None,
+    centred: CentredOption = False,
     layers: LayersOption = None,
     frames: Annotated[int, typer.Option(help="Frames of one way.", min=2)] = 31,
     fps: Annotated[float, typer.Option(help="Frames a second.", min=0.5, max=50)] = 20.0,
@@ -90,6 +94,7 @@ def render_gif(
     from cli.inputs.sources import set_and_generator
     from discovery.animation import walk_frames
     from discovery.opening import open_directions
+    from discovery.walks import walk_along
     from generators.layered import mixed
     from generators.protocol import image_shape, layers_named, layers_of
     from toolkit.compute.engine import choose_engine
@@ -98,11 +103,10 @@ def render_gif(
 
     engine = choose_engine(device, precision)
     opened = open_directions(directions)
-    reach = 6.0 if direction is not None and alpha is None else alpha
-    shift = opened.resolve(direction, reach)
+    reach = 6.0 if direction is not None and alpha is None and sigma is None else alpha
+    walk_along(opened, None, direction, reach, sigma, centred)  # refuses what is not there before the generator opens
     opened, gan, source = set_and_generator(opened, generator, weights, layers)
-    if layers is not None:
-        shift = opened.resolve(direction, reach)
+    shift = walk_along(opened, gan, direction, reach, sigma, centred)
     gan, rng = gan.to(engine.device), Stream(seed, "render-gif")
     points = shown_latents(gan, source["generator"], latents, photo, encoder, samples or 8, rng, engine)
     if mix is not None:

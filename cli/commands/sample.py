@@ -9,12 +9,14 @@ from cli.inputs import completion
 from cli.inputs.latents import EncoderOption, LatentsOption, PhotoOption, require_one_source, shown_latents
 from cli.inputs.options import (
     AlphaOption,
+    CentredOption,
     DeviceOption,
     DirectionOption,
     GeneratorOption,
     LayersOption,
     PrecisionOption,
     SeedOption,
+    SigmaOption,
     WeightsOption,
     require,
 )
@@ -28,7 +30,7 @@ if TYPE_CHECKING:
     import torch
 
     from generators.protocol import Generator, Latents
-    from toolkit.moves import AnyShift
+    from toolkit.directions import DirectionSet
 
 
 _MIXED = 5  # rows and columns of a table of mixed styles
@@ -57,6 +59,8 @@ def sample(
     ] = None,
     direction: DirectionOption = None,
     alpha: AlphaOption = None,
+    sigma: SigmaOption = None,
+    centred: CentredOption = False,
     layers: LayersOption = None,
     samples: Annotated[
         int | None, typer.Option(help="How many images; with --mix rows and columns.", min=1, show_default="64; 5")
@@ -87,14 +91,16 @@ def sample(
 
     writable_file(out, (".png", ".npy"))
     require_one_source(latents, photo, samples=samples, truncation=truncation)
-    along = directions is not None or direction is not None or alpha is not None
+    along = directions is not None or direction is not None or alpha is not None or sigma is not None
     require(layers is None or along, "--layers goes with --direction or --alpha; omit it")
+    require(along or not centred, "--centred goes with --direction or --sigma; omit it")
     require(size is None or out.suffix.lower() == ".png", "--size goes with a .png as --out; omit it")
     import_torch()
     import numpy as np
     import torch
 
     from cli.inputs.sources import open_typed
+    from discovery.walks import walk_along
     from generators.protocol import image_shape
     from toolkit.compute.engine import choose_engine
     from toolkit.files.writing import replacing
@@ -109,7 +115,8 @@ def sample(
     count = samples or (64 if mix is None else _MIXED)
     points = shown_latents(opened, generator, latents, photo, encoder, count, rng, engine, truncation)
     if along:
-        points = points.shifted(_shift(directions or Path(generator), direction, alpha, layers, opened))
+        chosen = _set_for(directions or Path(generator), layers, opened)
+        points = points.shifted(walk_along(chosen, opened, direction, alpha, sigma, centred).vector)
     columns = None
     if mix is not None:
         donors = opened.sample(count, Stream(seed, "sample-mix"), truncation)
@@ -139,15 +146,12 @@ def sample(
     console.print(f"next: {discover_command(*generator_words(generator, weights))}")
 
 
-def _shift(
-    directions: Path, direction: str | None, alpha: float | None, layers: str | None, generator: "Generator"
-) -> "AnyShift":
-    """Return the shift along a direction of a set, or along the one chosen there."""
+def _set_for(directions: Path, layers: str | None, generator: "Generator") -> "DirectionSet":
+    """Return a set for a generator, its directions moving the layers that are named."""
     from discovery.opening import open_directions
     from generators.protocol import fitting
 
-    opened = open_directions(directions)
-    return fitting(opened, generator, layers).resolve(direction, alpha).vector
+    return fitting(open_directions(directions), generator, layers)
 
 
 def _mixed(sources: "Latents", donors: "Latents", layers: str, generator: "Generator", out: Path) -> "Latents":

@@ -273,6 +273,7 @@ READERS: dict[str, Reader] = {
         lambda folder: read_networks(folder / "snapshot.pkl"),
         ("generators.nvlabs.reading.read_networks", "toolkit.untrusted.pickled_tensors._storage_in"),
     ),
+    "snapshot of TensorFlow": Reader("tensorflow.pkl", PROGRAM, _opened("tensorflow.pkl")),
     "converted generator": Reader("converted.safetensors", SAFETENSORS, _opened("converted.safetensors")),
     "config of weights": Reader(
         "config.json",
