@@ -10,14 +10,16 @@ import numpy as np
 
 from generators import catalogue
 from generators.catalogue import DEFAULT, code_of
+from generators.layered import mixed
 from generators.own.trust import RECORDED, TYPED, is_known
-from generators.protocol import Generator, Latents, fitting
+from generators.protocol import Generator, Latents, fitting, layers_of
 from generators.recorded import generator_inputs, open_recorded
 from toolkit.compute.engine import choose_engine
 from toolkit.directions import DirectionSet
 from toolkit.errors import UserError
 from toolkit.pictures.any_photo import Photo, named_photos
 from toolkit.screen import watch_of
+from toolkit.shifts import read_layers
 from toolkit.streams import Stream
 
 AnyGenerator = Generator | str | os.PathLike[str]
@@ -61,6 +63,29 @@ def sample(
     if type(count) is not int or count < 1:
         raise UserError(f"count is {count!r}, but has to be a whole number of at least 1")
     return as_generator(generator).sample(count, Stream(seed, "sample"), truncation)
+
+
+def mix(latents: Latents, others: Latents, layers: str, generator: AnyGenerator | None = None) -> Latents:
+    """Return latents with those of `others`, as many or one for all, at `layers` of a style-based generator.
+
+    `layers` are such as "4-7". The generator is asked for its number of layers alone, and not needed for latents that
+    have one z a layer. Classes and noise stay those of `latents`. UserError for what does not fit.
+
+    >>> mix(Latents(torch.zeros(2, 8, 16)), Latents(torch.ones(1, 16)), "4-7").z[:, :, 0].sum(dim=1)
+    tensor([4., 4.])
+    """
+    count = next((one.z.shape[1] for one in (latents, others) if one.z.dim() == 3), None)
+    if generator is not None:
+        count = layers_of(as_generator(generator))
+    if count is None:
+        raise UserError("latents of one z for all layers do not say how many there are; pass the generator too")
+    fit = {tuple(one.z.shape[1:]) for one in (latents, others)} <= {latents.z.shape[-1:], (count, latents.z.shape[-1])}
+    if not fit or len(others) not in (1, len(latents)):
+        shapes = f"{list(latents.z.shape)} and {list(others.z.shape)}"
+        raise UserError(
+            f"latents {shapes} cannot be mixed at {count} layers; pass as many of one generator, or one other"
+        )
+    return mixed(latents, others, read_layers(layers, count), count)
 
 
 def embed(

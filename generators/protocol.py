@@ -13,7 +13,7 @@ from torch import nn
 from toolkit.directions import DirectionSet
 from toolkit.errors import UserError, named
 from toolkit.files.writing import existing_file
-from toolkit.moves import AnyShift, moved
+from toolkit.moves import AnyShift, Move
 from toolkit.shifts import read_layers
 from toolkit.streams import Stream
 from toolkit.untrusted.foreign import naming_others
@@ -58,7 +58,12 @@ class Latents:
         Latents of one z for all layers are spread over them by a shift by layer. A move says itself how far (see
         toolkit.moves).
         """
-        return replace(self, z=moved(self.z, shift))
+        z, step = self.z, shift.displacement(self.z) if isinstance(shift, Move) else shift
+        if step.dim() == 3 and z.dim() == 2:
+            z = z[:, None]
+        if step.dim() == 2 and z.dim() == 3:
+            step = step[:, None]
+        return replace(self, z=z + step)
 
     def layered(self, num_layers: int) -> Self:
         """Return the same latents with one z for each layer, z (B, L, D)."""
@@ -141,6 +146,15 @@ class Layered(Protocol):
 
 
 @runtime_checkable
+class Truncated(Protocol):
+    """A generator that may draw its latents towards their mean, so that they vary less."""
+
+    def variation(self, layers: torch.Tensor | None) -> float:
+        """Return how far the latents vary over how far they would untruncated, at layers (L,) or all (None)."""
+        ...
+
+
+@runtime_checkable
 class KnowsDirections(Protocol):
     """A generator of whose latent space some directions are known without a search."""
 
@@ -161,18 +175,18 @@ def layers_of(generator: Generator) -> int | None:
     return generator.num_layers if isinstance(generator, Layered) else None
 
 
-def layers_named(text: str, generator: Generator) -> torch.Tensor | None:
+def layers_named(text: str, generator: Generator, flag: str = "layers") -> torch.Tensor | None:
     """Return which layers (L,) of a generator a text such as `0-3,7` names, None for all of them.
 
-    UserError where it has none.
+    UserError where it has none; `flag` is the name of what the text was passed as.
     """
     count = layers_of(generator)
     if count is None:
         raise UserError(
-            f"{named('layers')} is {text!r}, but {generator.name} takes no latent for each layer, as style-based "
+            f"{named(flag)} is {text!r}, but {generator.name} takes no latent for each layer, as style-based "
             "generators do; omit it"
         )
-    return read_layers(text, count)
+    return read_layers(text, count, flag)
 
 
 def fitting(

@@ -139,7 +139,9 @@ class StyledGenerator:
         return in_a_line(self)
 
     def restyled(self, psi: float, cutoff: int | None = None) -> Self:
-        """Return the same generator with another truncation, of the same network."""
+        """Return the same generator with another truncation, of the same network and mean."""
+        if psi != 1:
+            _ = self.mean  # taken once, for all that are made of this one
         other = copy.copy(self)
         other.styling = Styling(self.space, self.styling.noise, psi, cutoff, self.styling.classes)
         _require_fit(other.network, other.name, other.styling)
@@ -230,6 +232,15 @@ class StyledGenerator:
         if self.space != "w" or drawing is None:
             return None
         return torch.isin(torch.arange(self.num_layers), torch.tensor(drawing))
+
+    def variation(self, layers: torch.Tensor | None) -> float:
+        """Return how far the latents vary over how far they would untruncated, at layers (L,) or all (None).
+
+        Where truncation leaves some of these layers as they are, they vary as those do.
+        """
+        cutoff = self.num_layers if self.styling.cutoff is None else self.styling.cutoff
+        seen = range(self.num_layers) if layers is None else layers.nonzero().flatten().tolist()
+        return self.psi if self.space == "w" and max(seen) < cutoff else 1.0
 
     def own_directions(self) -> dict[str, torch.Tensor]:
         """Return directions (D,) whose meaning is known, by name; none in Z."""

@@ -46,7 +46,10 @@ class Arguments:
                 )
         clamp = synthesis.get("conv_clamp", None if synthesis is nested else USUAL_CLAMP)
         rate = mapping.get("lr_multiplier", MAPPING_RATE)
-        return cls(None if clamp is None else _positive(clamp, "conv_clamp", weights), _positive(rate, "lr", weights))
+        return cls(
+            None if clamp is None else _positive(clamp, "conv_clamp", weights),
+            _positive(rate, "lr_multiplier", weights),
+        )
 
 
 _NO_ARGUMENTS = (

@@ -132,7 +132,8 @@ def infer_shape(state: Mapping[str, torch.Tensor]) -> StyleGAN2Shape:
     Comparing names and shapes with `entry_shapes` afterwards says what is missing or wrong. UserError for sizes that no
     network can have.
     """
-    num_blocks = min(MOST_BLOCKS, max(2, 1 + max((_block(name) for name in state), default=0)))
+    blocks = (_block(name) for name in state if not name.endswith(_FILTER))  # one filter may serve all blocks
+    num_blocks = min(MOST_BLOCKS, max(2, 1 + max(blocks, default=0)))
     style_dim = likeliest_size(state, [(name, 1) for name in state if name.endswith("affine.weight")], 512)
     embedded = any(name.startswith("mapping.embed.") for name in state)
     classes = likeliest_size(state, [("mapping.embed.weight", 1)], 1) if embedded else 0
