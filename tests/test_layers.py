@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from generators.published.stylegan2.layout import StyleGAN2Shape, published_shapes
 from golden_fill_stylegan2 import fill_stylegan2
 from rounding import close
 from test_directions import refusal
@@ -24,7 +25,6 @@ from discovery.settings import PickSettings
 from generators.chosen_latents import latents_in_file
 from generators.layered import seen_at
 from generators.protocol import Inspectable, Latents, fitting, load_latents
-from generators.published.stylegan2.layout import StyleGAN2Shape, published_shapes
 from generators.published.stylegan2.network import StyleGAN2Network
 from generators.scene import SceneGenerator
 from generators.styled import StyledGenerator

@@ -6,12 +6,12 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
+from generators.published.stylegan2.layout import StyleGAN2Shape, published_shapes
 from golden_fill_stylegan2 import fill_stylegan2
 from rounding import close
 
 import toolkit
 from discovery.settings import PickSettings
-from generators.published.stylegan2.layout import StyleGAN2Shape, published_shapes
 from tests.cli_runs import ran, refused
 from toolkit.directions import DirectionSet
 from toolkit.errors import UserError
