@@ -1,7 +1,8 @@
 """The ProgGAN generator (Karras et al. 2018, 1710.10196) for inference, exact to the published weights.
 
-The published file is 100_celeb_hq_network-snapshot-010403.pth (1024 px). It stores the constants of the equalised
-learning rate as numbers, `wscale.scale`, which are merged into the weights when the network is built.
+GANLatentDiscovery's file is 100_celeb_hq_network-snapshot-010403.pth (1024 px). It stores the constants of the
+equalised learning rate as numbers, `wscale.scale`, which are merged into the weights when the network is built. Those
+of genforce's files, which SeFa and InterFaceGAN use, follow from the shapes.
 """
 
 import math
@@ -22,7 +23,8 @@ from generators.frozen import (
     likeliest_size,
     upsampled_conv,
 )
-from generators.layouts import Family, Layout
+from generators.layouts import Family, Layout, Weights
+from toolkit.errors import UserError
 from toolkit.files.artefacts import Tensors
 
 _NORM_EPS = 1e-8
@@ -140,6 +142,43 @@ class ProgGANNetwork(FrozenNetwork):
         return [self.get_buffer("features.0.layer.weight")]
 
 
+def genforce_shapes(shape: ProgGANShape) -> dict[str, tuple[int, ...]]:
+    """Return name -> shape of every entry of this network in genforce's layout: colours behind each side, too."""
+    ends = [shape.latent_dim, *shape.channels]
+    sizes: dict[str, tuple[int, ...]] = {"lod": ()}
+    for i in range(len(shape.channels)):
+        side = 3 if i else FIRST_SIDE
+        sizes.update({f"layer{i}.weight": (ends[i + 1], ends[i], side, side), f"layer{i}.bias": (ends[i + 1],)})
+    for k, channels in enumerate(shape.channels[1::2]):
+        sizes.update({f"output{k}.weight": (3, channels, 1, 1), f"output{k}.bias": (3,)})
+    return sizes
+
+
+def _renamed(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Return the entries of genforce's layout under the names of the other; of the colours, those behind the last."""
+    blocks = max((int(match[1]) for name in state if (match := re.match(r"layer(\d{1,2})\.", name))), default=0)
+    names = {f"layer{i}": f"features.{i}" for i in range(blocks + 1)} | {f"output{blocks // 2}": "output"}
+    parts = {"weight": "conv.weight", "bias": "wscale.b"}
+    named = ((name.partition("."), tensor) for name, tensor in state.items())
+    return {f"{names[n]}.{parts[p]}": tensor for (n, _, p), tensor in named if n in names and p in parts}
+
+
+def from_genforce(weights: Weights) -> FrozenGenerator:
+    """Return the generator of a whole state in genforce's layout; UserError for one that was saved while it grew."""
+    lod = float(weights.tensors["lod"])
+    if lod != 0:
+        raise UserError(
+            f"{weights.path} was saved while the network grew (lod is {lod:g}, not 0); use the file at the end of the "
+            "training"
+        )
+    state = _renamed(weights.tensors)
+    for name in [name for name in state if name.endswith(".conv.weight")]:
+        gain = 1 if name.startswith("output.") else 2
+        scale = torch.tensor([math.sqrt(gain / state[name][0].numel())])
+        state[name.replace("conv.weight", "wscale.scale")] = scale
+    return from_published(state)
+
+
 def from_published(state: Tensors) -> FrozenGenerator:
     """Return the generator of a whole published state."""
     shape = infer_shape(state)
@@ -152,6 +191,11 @@ FAMILY = Family(
             "a ProgGAN (GANLatentDiscovery layout)",
             lambda state: published_shapes(infer_shape(state)),
             lambda weights, _options: from_published(weights.tensors),
+        ),
+        Layout(
+            "a ProgGAN (genforce layout)",
+            lambda state: genforce_shapes(infer_shape(_renamed(state))),
+            lambda weights, _options: from_genforce(weights),
         ),
     )
 )

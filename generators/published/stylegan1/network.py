@@ -120,4 +120,4 @@ class StyleGAN1Network(StyledNetwork):
 
     def modulations(self) -> list[torch.Tensor]:
         """Return the weights (2 C, D) of the affine maps that read w, one a layer."""
-        return [layer.style.weight for layer in self.layers]
+        return [layer.style.weight for layer in self.layers if isinstance(layer, StyledLayer)]

@@ -51,8 +51,9 @@ def unwrapped(held: Any) -> Any:
     """Return the flat table of the generator in what a file holds, its average if there is one; else as it is."""
     if not isinstance(held, Mapping):
         return held
-    return next((held[name] for name in _HELD if _is_style_based(held.get(name))), held)
+    return next((held[name] for name in _HELD if _is_generator(held.get(name))), held)
 
 
-def _is_style_based(held: Any) -> bool:
-    return isinstance(held, Mapping) and any(str(name).startswith("synthesis.") for name in held)
+def _is_generator(held: Any) -> bool:
+    """Return whether something is a table of one of genforce's generators: style-based, or a ProgGAN."""
+    return isinstance(held, Mapping) and any(str(name).startswith(("synthesis.", "output0.")) for name in held)
