@@ -14,6 +14,7 @@ from discovery.opening import open_directions
 from discovery.picking.files import PickFile, save_pick
 from discovery.picking.picking import pick_direction
 from discovery.settings import PickSettings
+from discovery.walks import walk_along
 from generators.catalogue import DEFAULT
 from generators.face import AnyGenerator, as_generator, generator_for, recorded_as
 from generators.layered import seen_at
@@ -22,7 +23,6 @@ from toolkit.compute.engine import Engine, choose_engine
 from toolkit.directions import DirectionSet
 from toolkit.errors import UserError
 from toolkit.files.writing import writable_file
-from toolkit.moves import AnyShift
 from toolkit.pictures.animation import ENDINGS, write_animation
 from toolkit.pictures.photos import write_picture
 from toolkit.pictures.pixels import grid, resized_to, to_bytes
@@ -33,6 +33,7 @@ AnyDirections = DirectionSet | str | os.PathLike[str]
 Where = str | os.PathLike[str]
 _BATCH = 32  # images rendered at a time
 _FRAMES_A_SECOND = 20.0
+_REACH = 6.0  # of a walk along a direction without a length
 PICTURE_ENDINGS = (".png", ".jpg", ".jpeg")
 
 
@@ -118,13 +119,17 @@ def edit(
     direction: str | int | None = None,
     alpha: float | None = None,
     *,
+    sigma: float | None = None,
+    centred: bool = False,
     layers: str | None = None,
     generator: AnyGenerator | None = None,
 ) -> Latents:
     """Return latents moved by `alpha` along a direction, by number or name; unless passed, along the chosen one.
 
-    With `layers`, such as "0-3,7" or "all", it moves these of the generator, which is the one that the set records
-    unless another is passed, instead of those that the set says.
+    `sigma` is the length in standard deviations of the latents instead, of the generator's if it is passed; `centred`
+    edits begin where the mean latent lies along the direction (both of sets by GANSpace). With `layers`, such as
+    "0-3,7" or "all", it moves these of the generator, which is the one that the set records unless another is passed,
+    instead of those that the set says.
 
     >>> from generators.face import sample
     >>> edit(sample("flowers64", 4), "flowers64", direction=25, alpha=-3.0)
@@ -132,9 +137,10 @@ def edit(
     """
     _require_latents(latents)
     opened = as_directions(directions)
+    gan = None
     if layers is not None or generator is not None:
-        opened = _generator_and_set(opened, generator, layers)[1]
-    shift = _shift(opened, direction, alpha)
+        gan, opened = _generator_and_set(opened, generator, layers)
+    shift = walk_along(opened, gan, direction, alpha, sigma, centred).vector
     _require_latents_of(opened, latents)
     return latents.shifted(shift.to(latents.z.device))
 
@@ -146,6 +152,8 @@ def render(
     *,
     direction: str | int | None = None,
     reach: float | None = None,
+    sigma: float | None = None,
+    centred: bool = False,
     layers: str | None = None,
     frames: int = 31,
     size: int | None = None,
@@ -156,10 +164,10 @@ def render(
 ) -> np.ndarray:
     """Return images of latents, uint8 (N, H, W, 3); with directions a walk along one, uint8 (frames, N, H, W, 3).
 
-    The walk goes from -`reach` to `reach`; unless passed, the direction and the reach are those chosen in the set, and
-    the `layers` that it moves, such as "0-3,7" or "all", those that the set says. The longer side of each picture is
-    `size` pixels if given. `out` is a file to write too: a picture of all images (.png, .jpg), or an animation there
-    and back (.gif, .webp, .mp4).
+    The walk goes from -`reach` to `reach`, or by `sigma` deviations of the latents, and `centred` (see edit); unless
+    passed, the direction and the reach are those chosen in the set, and the `layers` that it moves, such as "0-3,7" or
+    "all", those that the set says. The longer side of each picture is `size` pixels if given. `out` is a file to write
+    too: a picture of all images (.png, .jpg), or an animation there and back (.gif, .webp, .mp4).
 
     >>> from generators.face import sample
     >>> render(sample("flowers64", 2), "flowers64", "flowers64", frames=3).shape
@@ -168,8 +176,11 @@ def render(
     _require_latents(latents)
     if out is not None:
         writable_file(Path(out), PICTURE_ENDINGS if directions is None else ENDINGS)
-    if directions is None and layers is not None:
-        raise UserError("layers are those that a direction moves, but no directions are passed; pass both or neither")
+    if directions is None and (layers is not None or sigma is not None or centred):
+        raise UserError(
+            "layers, sigma and centred say how a direction is walked along, but no directions are passed; pass both or "
+            "neither"
+        )
     engine = choose_engine(device, precision)
     if directions is None:
         gan = as_generator(DEFAULT if generator is None else generator).to(engine.device)
@@ -180,7 +191,9 @@ def render(
     gan, opened = _generator_and_set(as_directions(directions), generator, layers)
     gan = gan.to(engine.device)
     _require_latents_of(opened, latents)
-    shift = _shift(opened, direction, reach if reach is not None or direction is None else 6.0)
+    if reach is None and direction is not None and sigma is None:
+        reach = _REACH
+    shift = walk_along(opened, gan, direction, reach, sigma, centred).vector
     positions = torch.linspace(-1, 1, frames).tolist()
     watch = watch_of(progress)
     walk = np.stack(
@@ -206,10 +219,6 @@ def _generator_and_set(
     """Return the generator a set was found on, or the one passed instead, and the set with these layers moved."""
     gan, _ = generator_for(directions if layers is None else directions.moving(None), generator)
     return gan, fitting(directions, gan, layers)
-
-
-def _shift(directions: DirectionSet, direction: str | int | None, alpha: float | None) -> AnyShift:
-    return directions.resolve(direction, alpha).vector
 
 
 def _require_latents_of(directions: DirectionSet, latents: Latents) -> None:

@@ -88,9 +88,12 @@ def weights_file(name: str, weights: Path | None = None) -> Path | None:
     if factory is not None:
         return factory.source_file()
     path = Path(name)
-    if path.is_dir():
-        return next((path / file for file in _IN_FOLDERS if (path / file).is_file()), None)
-    return path if path.is_file() else None
+    return file_in(path) if path.is_dir() else path if path.is_file() else None
+
+
+def file_in(folder: Path) -> Path | None:
+    """Return the file from which the generator in a folder is read; None where there is none, or no folder."""
+    return next((folder / file for file in _IN_FOLDERS if (folder / file).is_file()), None)
 
 
 def open_generator(name: str, weights: Path | None = None, trust: Trust = RECORDED) -> Generator:

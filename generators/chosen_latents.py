@@ -62,7 +62,7 @@ def latents_in_file(text: str, generator: Generator, rng: Stream) -> Latents:
         if max(rows) >= len(z):
             raise UserError(f"{path} has no row {max(rows)}; its rows are 0 to {len(z) - 1}")
         z = z[rows]
-    return _with_classes(z, generator, rng)
+    return with_classes(z, generator, rng)
 
 
 def latents_of_photos(
@@ -82,16 +82,16 @@ def latents_of_photos(
     """
     if is_projected(generator, record["generator"], encoder):
         projector = PhotoProjector(generator, record, engine, watch=watch)
-        return _with_classes(projector.embed(squares(projector.side))[0], generator, rng)
+        return with_classes(projector.embed(squares(projector.side))[0], generator, rng)
     embedder = load_encoder(encoder_file(encoder, record["generator"])).to(engine.device)
     require_fit(embedder, generator)
     images = from_bytes(squares(embedder.image_size)).to(engine.device)
     with engine.autocast():
         z, _ = embed_images(images, embedder, None, False, Refinement(), rng)
-    return _with_classes(z.cpu(), generator, rng)
+    return with_classes(z.cpu(), generator, rng)
 
 
-def _with_classes(z: torch.Tensor, generator: Generator, rng: Stream) -> Latents:
+def with_classes(z: torch.Tensor, generator: Generator, rng: Stream) -> Latents:
     """Return latents z (N, D) or (N, L, D) with classes from `rng` where the generator has some."""
     drawn = generator.sample(1, Stream(rng.seed, rng.name))
     return Latents(z, None if drawn.y is None else generator.sample(len(z), rng).y)

@@ -1,16 +1,24 @@
-"""The verbs of `import toolkit` that need a generator and nothing else: open one, sample latents."""
+"""The verbs of `import toolkit` that need a generator and nothing else: open one, sample latents, embed photos."""
 
 import os
 import weakref
+from collections.abc import Iterable
 from pathlib import Path
+
+import numpy as np
 
 from generators import catalogue
 from generators.catalogue import DEFAULT, code_of
+from generators.layered import mixed
 from generators.own.trust import RECORDED, TYPED, is_known
-from generators.protocol import Generator, Latents, fitting
+from generators.protocol import Generator, Latents, fitting, layers_of
 from generators.recorded import generator_inputs, open_recorded
+from toolkit.compute.engine import choose_engine
 from toolkit.directions import DirectionSet
 from toolkit.errors import UserError
+from toolkit.pictures.any_photo import Photo, named_photos
+from toolkit.screen import watch_of
+from toolkit.shifts import read_layers
 from toolkit.streams import Stream
 
 AnyGenerator = Generator | str | os.PathLike[str]
@@ -54,6 +62,65 @@ def sample(
     if type(count) is not int or count < 1:
         raise UserError(f"count is {count!r}, but has to be a whole number of at least 1")
     return as_generator(generator).sample(count, Stream(seed, "sample"), truncation)
+
+
+def mix(latents: Latents, others: Latents, layers: str, generator: AnyGenerator | None = None) -> Latents:
+    """Return latents with those of `others`, as many or one for all, at `layers` of a style-based generator.
+
+    `layers` are such as "4-7". The generator is asked for its number of layers alone, and not needed for latents that
+    have one z a layer. Classes and noise stay those of `latents`. UserError for what does not fit.
+
+    >>> mix(Latents(torch.zeros(2, 8, 16)), Latents(torch.ones(1, 16)), "4-7").z[:, :, 0].sum(dim=1)
+    tensor([4., 4.])
+    """
+    count = next((one.z.shape[1] for one in (latents, others) if one.z.dim() == 3), None)
+    if generator is not None:
+        count = layers_of(as_generator(generator))
+    if count is None:
+        raise UserError("latents of one z for all layers do not say how many there are; pass the generator too")
+    fit = {tuple(one.z.shape[1:]) for one in (latents, others)} <= {latents.z.shape[-1:], (count, latents.z.shape[-1])}
+    if not fit or len(others) not in (1, len(latents)):
+        shapes = f"{list(latents.z.shape)} and {list(others.z.shape)}"
+        raise UserError(
+            f"latents {shapes} cannot be mixed at {count} layers; pass as many of one generator, or one other"
+        )
+    return mixed(latents, others, read_layers(layers, count), count)
+
+
+def embed(
+    photos: Photo | Iterable[Photo],
+    generator: AnyGenerator = DEFAULT,
+    space: str | None = None,
+    *,
+    steps: int | None = None,
+    encoder: str | os.PathLike[str] | None = None,
+    seed: int = 0,
+    device: str = "auto",
+    precision: str = "fp32",
+    progress: bool = False,
+) -> Latents:
+    """Return the latents of photos, on the CPU: of a folder of them, one photo, or several, of any kind and size.
+
+    As `toolkit embed` finds them: by the generator's encoder or another one, moved by `steps` towards the photos; of a
+    style-based generator without one, or in the `space` "w+", "w" or "z" where that is named, by `steps` through the
+    generator (500 if omitted). In "w+" every layer has a latent of its own, z (N, layers, D). UserError for a photo
+    that cannot be read, and where there is no encoder.
+
+    >>> from toolkit.files.shipped import shipped_file
+    >>> embed(shipped_file("photos"), "flowers64")
+    <Latents: 1 of 64 numbers>
+    """
+    from generators.chosen_latents import with_classes
+    from generators.encoder.method import Whose
+    from generators.projection.choosing import Asked, method_for
+
+    engine, watch, record = choose_engine(device, precision), watch_of(progress), recorded_as(generator)
+    opened = as_generator(generator).to(engine.device)
+    whose = Whose(opened, record["generator"], record.get("generator_digest"))
+    asked = Asked(space, None if encoder is None else os.fspath(encoder), steps=steps, seed=seed)
+    method, batch = method_for(whose, asked, engine, watch)
+    squares = np.stack([method.read(photo) for _, photo in named_photos(photos)])
+    return with_classes(method.all_of(squares, batch, watch)[0], opened, Stream(seed, "embedding-classes"))
 
 
 def as_generator(generator: AnyGenerator) -> Generator:

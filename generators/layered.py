@@ -1,4 +1,4 @@
-"""Layers of a generator that takes a latent for each: which of them directions move, and latents mixed of two."""
+"""Layers of a generator that takes a latent for each: latents mixed of two, searches for what moves some of them."""
 
 from dataclasses import dataclass, field, replace
 from typing import Self
@@ -10,6 +10,23 @@ from generators.protocol import Generator, Inspectable, KnowsDirections, Latents
 from toolkit.moves import AnyShift
 from toolkit.shifts import at_layers, layers_text
 from toolkit.streams import Stream
+
+
+def mixed(latents: Latents, others: Latents, layers: torch.Tensor | None, count: int) -> Latents:
+    """Return `latents` with the latents of `others`, as many or one for all, at `layers` (L,) of `count`: mixed styles.
+
+    None means all layers. Classes and noise are those of `latents`. Karras et al. 2019 (1812.04948), section 3.1.
+    """
+    own, donated = latents.layered(count), others.layered(count).z.to(latents.z)
+    z = donated.expand_as(own.z) if layers is None else torch.where(layers.to(own.z.device)[:, None], donated, own.z)
+    return Latents(z, latents.y)
+
+
+def mixing_table(sources: Latents, donors: Latents, layers: torch.Tensor | None, count: int) -> Latents:
+    """Return the M * N latents of every source mixed with every donor (see `mixed`), donor after donor of a source."""
+    rows = torch.arange(len(sources)).repeat_interleave(len(donors))
+    columns = torch.arange(len(donors)).repeat(len(sources))
+    return mixed(sources[rows], donors[columns], layers, count)
 
 
 @dataclass(frozen=True)

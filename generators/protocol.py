@@ -133,6 +133,15 @@ class Layered(Protocol):
 
 
 @runtime_checkable
+class Truncated(Protocol):
+    """A generator that may draw its latents towards their mean, so that they vary less."""
+
+    def variation(self, layers: torch.Tensor | None) -> float:
+        """Return how far the latents vary over how far they would untruncated, at layers (L,) or all (None)."""
+        ...
+
+
+@runtime_checkable
 class KnowsDirections(Protocol):
     """A generator of whose latent space some directions are known without a search."""
 
@@ -153,18 +162,18 @@ def layers_of(generator: Generator) -> int | None:
     return generator.num_layers if isinstance(generator, Layered) else None
 
 
-def layers_named(text: str, generator: Generator) -> torch.Tensor | None:
+def layers_named(text: str, generator: Generator, flag: str = "layers") -> torch.Tensor | None:
     """Return which layers (L,) of a generator a text such as `0-3,7` names, None for all of them.
 
-    UserError where it has none.
+    UserError where it has none; `flag` is the name of what the text was passed as.
     """
     count = layers_of(generator)
     if count is None:
         raise UserError(
-            f"{named('layers')} is {text!r}, but {generator.name} takes no latent for each layer, as style-based "
+            f"{named(flag)} is {text!r}, but {generator.name} takes no latent for each layer, as style-based "
             "generators do; omit it"
         )
-    return read_layers(text, count)
+    return read_layers(text, count, flag)
 
 
 def fitting(

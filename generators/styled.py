@@ -222,6 +222,15 @@ class StyledGenerator:
             return None
         return torch.isin(torch.arange(self.num_layers), torch.tensor(drawing))
 
+    def variation(self, layers: torch.Tensor | None) -> float:
+        """Return how far the latents vary over how far they would untruncated, at layers (L,) or all (None).
+
+        Where truncation leaves some of these layers as they are, they vary as those do.
+        """
+        cutoff = self.num_layers if self.styling.cutoff is None else self.styling.cutoff
+        seen = range(self.num_layers) if layers is None else layers.nonzero().flatten().tolist()
+        return self.psi if self.space == "w" and max(seen) < cutoff else 1.0
+
     def own_directions(self) -> dict[str, torch.Tensor]:
         """Return directions (D,) whose meaning is known, by name; none in Z."""
         return self.network.own_directions() if self.space == "w" else {}

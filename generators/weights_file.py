@@ -24,17 +24,17 @@ def read_weights(path: Path, say: Callable[[str], None] = lambda line: None) -> 
     return Weights(load_state_file(path, "generator weights", unwrapped, fits, OWN_HINT), path)
 
 
-def save_weights(path: Path, weights: Weights, card: Mapping[str, Any]) -> Generator:
-    """Write one artefact for `open_weights`, and return the generator in it.
+def save_weights(path: Path, weights: Weights, card: Mapping[str, Any]) -> tuple[str, Generator]:
+    """Write one artefact for `open_weights`; return what layout it has, with its article, and the generator in it.
 
-    It holds the tensors under their published names, and besides `card` the config and what layout they have. The
-    generator keeps its own name unless the card has one. UserError for weights that fit no family.
+    It holds the tensors under their published names, and besides `card` the config and the layout. The generator keeps
+    its own name unless the card has one. UserError for weights that fit no family; nothing is written then.
     """
     what, weights = recognised(weights)
     own = open_published(weights, Options({}, str(weights.path))).name
-    written = {"name": own, **card, "what": what, "own_name": own, "config": weights.config}
+    written = {"name": own, **card, "layout": what, "own_name": own, "config": weights.config}
     save_artefact(path, KIND, weights.tensors, written)
-    return open_weights(path, Options({}, str(path)))
+    return what, open_weights(path, Options({}, str(path)))
 
 
 def open_weights(path: Path, options: Options) -> Generator:

@@ -80,6 +80,7 @@ def module(
     *,
     version: int = 6,
     class_name: str = "Generator",
+    source: str = "raise RuntimeError('executed')\n",
     **state: bytes,
 ) -> bytes:
     held = {
@@ -95,7 +96,7 @@ def module(
             {
                 "type": text("class"),
                 "version": number(version),
-                "module_src": text("raise RuntimeError('executed')\n" * 60),
+                "module_src": text(source * 60),
                 "class_name": text(class_name),
                 "state": table(held),
             }

@@ -5,7 +5,7 @@ import sys
 
 import torch
 
-from benchmarks import memory, speed
+from benchmarks import memory, modern, speed
 from generators.published.biggan.generator import BigBiGAN
 from generators.published.biggan.network import BigGANNetwork, BigGANShape
 
@@ -37,3 +37,10 @@ def test_memory_is_told_early_and_late():
     found = memory.growth(2)
     assert list(found) == list(memory.TRAININGS)
     assert all(0 < first <= last < 2 * first for first, last in found.values())
+
+
+def test_modern_generators_render_the_same_in_all_ways():
+    found = modern.measured(modern.stylegan3(32, rounded=False), 1)
+    assert list(found) == ["plain", "plain, 1-D", "fp32", "bf16"]
+    assert found["fp32"]["difference"] < 1e-4
+    assert found["bf16"]["difference"] < 0.2

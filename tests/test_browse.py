@@ -21,7 +21,7 @@ from PIL import Image
 
 from cli.browse.app import Page
 from cli.browse.guard import LARGEST_BODY
-from cli.browse.photos import PhotoEmbedder
+from cli.browse.photos import EncodedPhotos
 from cli.browse.pictures import FRAMES_A_SIDE, Pictures
 from cli.browse.server import ADDRESS, BrowseServer, bound_socket
 from cli.browse.set import BrowsedSet
@@ -114,7 +114,7 @@ def serving(shown: BrowsedSet, segmenter: Segmenter | None, encoder: Encoder | N
     generator = SceneGenerator(image_size=32)
     assert generator.latent_dim > len(FACTORS)
     pictures = Pictures(generator, choose_engine("cpu", "fp32"))
-    embedder = None if encoder is None else PhotoEmbedder(encoder, generator, torch.device("cpu"))
+    embedder = None if encoder is None else EncodedPhotos(encoder, generator, torch.device("cpu"))
     serves = BrowseServer(Page(shown, pictures, segmenter, "tiny", embedder, "no encoder comes with scene"))
     with bound_socket(0) as bound:
         thread = threading.Thread(target=serves.run, kwargs={"sockets": [bound]})
@@ -157,9 +157,19 @@ def test_the_page_and_its_parts_are_served(browser):
 def test_the_set_is_described(browser):
     found = json.loads(browser.get("/api/set"))
     assert found["columns"] == ["score", "sign", "alpha"]  # the column of another length is left out
-    assert found["directions"][1] == {"index": 1, "name": "direction_1", "start": -3.0, "scores": [0.2, -1.0, 3.0]}
+    shown = {"index": 1, "name": "direction_1", "start": -3.0, "sigma": None, "scores": [0.2, -1.0, 3.0]}
+    assert found["directions"][1] == shown
     assert (found["longest"], found["segmenter"], found["choice"]) == (12.0, "tiny", None)
     assert found["rules"] == ["lighting", "mean_thr", "light-dark"]
+
+
+def test_where_deviations_are_recorded_the_page_starts_at_two_of_them(tmp_path):
+    scores = {"sigma": [0.5, 9.0, 80.0], "centre": [0.0] * 3}
+    DirectionSet(torch.eye(3, 16), "scene", "ganspace", scores=scores).save(tmp_path / "d.safetensors")
+    found = BrowsedSet.open(tmp_path / "d.safetensors").described()
+    assert [one["start"] for one in found["directions"]] == [1.0, 18.0, 6.0]  # 160 is longer than any slider
+    assert [one["sigma"] for one in found["directions"]] == scores["sigma"]
+    assert found["longest"] == 36
 
 
 def test_a_strip_has_a_frame_a_step_and_reaches_as_far_as_asked(browser):

@@ -9,13 +9,21 @@ import numpy as np
 import torch
 from cli_runs import ran
 from PIL import Image, ImageSequence
-from test_browse import DARKER, browser, pixels, run, shipped_browser  # noqa: F401 (fixtures)
+from test_browse import DARKER, browser, described_by, pixels, run, shipped_browser  # noqa: F401 (fixtures)
+from test_stylegan2 import filled
 
-from cli.browse.photos import PhotoEmbedder
-from cli.browse.pictures import FRAMES_A_SIDE
+from cli.browse.photos import EncodedPhotos, ProjectedPhotos
+from cli.browse.pictures import FRAMES_A_SIDE, Edit, Pictures, Start
 from generators.catalogue import open_generator
 from generators.encoder.network import load_encoder
+from generators.protocol import Latents
+from generators.published.stylegan2.shape import StyleGAN2Shape
+from generators.recorded import generator_inputs
+from toolkit.compute.engine import choose_engine
+from toolkit.directions import DirectionSet
 from toolkit.files.shipped import shipped_file
+from toolkit.pictures.pixels import grid, resized_to, to_bytes
+from toolkit.watch import SILENT
 
 
 def png_of(colour: tuple[int, int, int], size: tuple[int, int] = (60, 40)) -> bytes:
@@ -47,19 +55,19 @@ def test_a_photo_is_embedded_as_toolkit_embed_does(tmp_path):
     (tmp_path / "photos" / "flower.jpg").write_bytes(content)
     ran("embed", tmp_path / "photos", "--out", tmp_path / "z.npy", "--refine", 3, "--device", "cpu")
     encoder, cpu = load_encoder(shipped_file("encoders") / "flowers64.safetensors"), torch.device("cpu")
-    embedded = PhotoEmbedder(encoder, open_generator("flowers64"), cpu).embed(content, "flower.jpg", 3)
+    embedded = EncodedPhotos(encoder, open_generator("flowers64"), cpu).embed(content, "flower.jpg", 3)
     assert np.array_equal(embedded.z.numpy(), np.load(tmp_path / "z.npy"))
 
 
 def test_a_photo_refined_is_another_latent_and_each_is_embedded_once(browser, monkeypatch):  # noqa: F811
     embedded: list[tuple[str, int]] = []
-    embed = PhotoEmbedder.embed
+    embed = EncodedPhotos.embed
 
     def counted(self, content, name, steps):
         embedded.append((name, steps))
         return embed(self, content, name, steps)
 
-    monkeypatch.setattr(PhotoEmbedder, "embed", counted)
+    monkeypatch.setattr(EncodedPhotos, "embed", counted)
     photo = png_of((90, 60, 200))
     answers = [
         browser.upload(photo, name, f"/api/embed?tab=a&refine={n}")[1] for name, n in (("a", 0), ("b", 8), ("c", 0))
@@ -131,3 +139,25 @@ def test_what_is_saved_of_a_photo_is_named_so(browser):  # noqa: F811
     photo = browser.upload(png_of((200, 30, 60)), to="/api/embed?tab=a")[1]["photo"]
     picture, name = saved(browser, "picture", direction=1, alpha=2, photo=photo)
     assert (pixels(picture).shape, name) == ((128, 128, 3), "photo_direction_1+2_picture.png")
+
+
+def test_a_photo_without_an_encoder_is_found_in_steps(tmp_path, monkeypatch):
+    monkeypatch.setenv("TOOLKIT_CACHE", str(tmp_path / "cache"))
+    shape = StyleGAN2Shape((8, 8, 4), style_dim=8, mapping_layers=2, latent_dim=8)
+    torch.save({"g_ema": filled(shape)}, tmp_path / "g.pt")
+    source = generator_inputs(str(tmp_path / "g.pt"))
+    DirectionSet(torch.eye(8)[:2], "stylegan2", "by hand", card={"source": source}).save(tmp_path / "set.safetensors")
+    generator = open_generator(str(tmp_path / "g.pt"))
+    monkeypatch.setattr("cli.browse.photos.STEPS", 8)
+    photos = ProjectedPhotos(generator, source, choose_engine("cpu", "fp32"), SILENT)
+    plain, refined = (photos.embed(png_of((200, 90, 60)), "x.png", steps) for steps in (0, 40))
+    assert plain.z.shape == (1, 6, 8)
+    assert refined.error < plain.error
+    page = described_by(monkeypatch, tmp_path / "set.safetensors")
+    assert page["no_embedder"] is None
+    assert page["embedding_note"] == photos.note
+    pictures = Pictures(generator, choose_engine("cpu", "fp32"))
+    edit = Edit.along(DirectionSet.load(tmp_path / "set.safetensors"), [(0, 2.0), (1, -1.0)])
+    moved = generator(Latents(refined.z + torch.tensor([2.0, -1, 0, 0, 0, 0, 0, 0])))
+    expected = grid(to_bytes(resized_to(moved, 128)), columns=1, gap=0)
+    np.testing.assert_array_equal(pixels(pictures.picture(edit, Start(photo=refined))), expected)

@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+import torch
 
 from toolkit.directions import Choice, DirectionSet
 
@@ -389,6 +390,15 @@ def test_a_refusal_is_one_line_on_the_page(chromium, shipped, tmp_path):
     opened.wait_for_selector("#status.wrong")
     assert opened.inner_text("#status").startswith("cannot read the photo broken.png (")
     opened.close()
+
+
+def test_sliders_say_how_many_deviations_where_the_set_records_them(chromium, tmp_path):
+    scores = {"sigma": [0.5, 2.0], "centre": [0.0, 0.0]}
+    DirectionSet(torch.eye(2, 16), "scene", "ganspace", scores=scores).save(tmp_path / "d.safetensors")
+    with browsing(tmp_path, "d.safetensors") as address, page_at(chromium, address) as page:
+        assert page.locator(".slider label").inner_text() == "0 · +2 σ"
+        changed_picture(page, lambda: slide(page, "#alpha-0", -0.7))
+        assert page.locator(".slider label").inner_text() == "0 · -1.4 σ"
 
 
 def test_a_shipped_set_is_copied_named_and_chosen_and_found_again(chromium, tmp_path):

@@ -5,26 +5,36 @@ import tarfile
 
 import numpy as np
 import pytest
+import stub_pickles
 import torch
 from bundle_writing import write_bundle
 from cli_runs import ran, refused
+from golden_modern import filled_state
 from PIL import Image
 from rounding import close
 from safetensors.torch import save_file
 from test_biggan import depth
+from test_biggan_deep import TINY, TINY_CONFIG, saved
 from test_tfhub import NARROW, FilledVariables
 from tf_writing import module_names, write_generator_module
 
 from generators.catalogue import open_generator
 from generators.protocol import Latents
 from generators.published.biggan.network import BIGBIGAN, BigGANNetwork, infer_shape
+from generators.published.biggan_deep.layout import published_shapes
+from generators.published.stylegan2 import rosinality
+from generators.published.stylegan2.layers import FILTER
+from generators.published.stylegan2.shape import StyleGAN2Shape
 from generators.tensorflow.hub import convert_tf_variables
 from segmentation.predict.segmenter import Segmenter
 from segmentation.unet.network import UNet
 from toolkit.directions import DirectionSet
-from toolkit.files.artefacts import load_artefact
+from toolkit.errors import UserError
+from toolkit.files.artefacts import load_artefact, save_artefact
 from toolkit.files.writing import sha256_of
+from toolkit.streams import Stream
 
+SNAPSHOTS = ["stylegan2ada", "stylegan2ada-cond", "stylegan3t", "stylegan3r"]
 NAMES = {name: [NARROW.get(n, n) for n in shape] for name, shape in module_names().items()}
 
 
@@ -53,6 +63,11 @@ def assert_opens_as(path, state):
         assert expected.std() > 0.1
         close(generator(latents), expected, depth=depth(direct.shape))
     assert (generator.latent_dim, generator.image_size) == (120, 128)
+
+
+def assert_same(ours, theirs):
+    """The same weights in other places of memory are added up in another order."""
+    torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=0)
 
 
 def test_module_becomes_a_generator_that_opens(module, state, tmp_path):
@@ -146,16 +161,118 @@ def test_published_generator_file_becomes_an_artefact(ending, state, tmp_path):
     assert_opens_as(tmp_path / "g.safetensors", state)
 
 
-def test_class_conditional_weights_are_refused(state, tmp_path):
+def test_class_conditional_weights_stay_what_they_are(state, tmp_path):
     torch.save({**state, "shared.weight": torch.randn(1000, 128)}, tmp_path / "G_ema.pth")
-    text = refused("convert", tmp_path / "G_ema.pth", "--out", tmp_path / "g.safetensors")
-    assert "G_ema.pth is class-conditional: its 1000 classes differ; BigBiGAN has one for all" in text
+    text = ran("convert", tmp_path / "G_ema.pth", "--out", tmp_path / "g.safetensors", "--name", "mine")
+    assert "found a BigGAN or BigBiGAN (BigGAN-PyTorch layout): 128x128 pixels" in text
+    generator = open_generator(f"{tmp_path / 'g.safetensors'}@classes=7,9")
+    assert (generator.classes, generator.name) == ((7, 9), "mine")
 
 
-def test_state_that_is_no_generator_is_refused(tmp_path):
+def test_a_state_that_is_no_generator_is_refused(tmp_path):
     torch.save({"fc.weight": torch.zeros(3)}, tmp_path / "resnet.pth")
     text = refused("convert", tmp_path / "resnet.pth", "--out", tmp_path / "g.safetensors")
-    assert "resnet.pth does not fit BigBiGAN weights: missing: " in text
+    assert "resnet.pth has no layout of a known generator (its entries begin with fc.weight)" in text
+    assert not (tmp_path / "g.safetensors").exists()
+
+
+@pytest.fixture(scope="module")
+def stylegan2_state():
+    """A StyleGAN2 of 8 px in the layout with modules numbered, with what its training keeps besides."""
+    sizes = rosinality.NAMING.table(StyleGAN2Shape((8, 8), 6, 2, 6))
+    state = {name: torch.randn(size) * 0.2 for name, size in sizes.items()}
+    return state | {name: FILTER for name in state if name.endswith("kernel")}
+
+
+def test_any_published_generator_becomes_an_artefact(stylegan2_state, tmp_path):
+    source, out = tmp_path / "painter.pt", tmp_path / "g.safetensors"
+    torch.save({"g_ema": stylegan2_state, "g_optim": {"state": torch.zeros(9)}, "latent_avg": torch.zeros(6)}, source)
+    text = ran("convert", source, "--out", out)
+    assert "found a StyleGAN2" in text
+    assert "8x8 pixels, latents of 6 numbers" in text
+    assert f"next: toolkit discover --generator {out} --out directions" in text
+    tensors, card = load_artefact(out, "published generator")
+    assert set(tensors) == set(stylegan2_state)
+    assert all(torch.equal(tensors[name], tensor) for name, tensor in stylegan2_state.items() if name != "latent_avg")
+    assert card["sha256"] == {"painter.pt": sha256_of(source)}
+    assert (card["converted_from"], card["config"]) == ("published weights", {})
+    assert card["layout"].startswith("a StyleGAN2")
+    with Image.open(tmp_path / "g.png") as drawn:
+        assert drawn.size == (4 * 8 + 3 * 2, 4 * 8 + 3 * 2)
+
+
+@pytest.mark.parametrize("kind", SNAPSHOTS)
+def test_a_snapshot_becomes_an_artefact_that_renders_the_same(kind, tmp_path):
+    source, out = tmp_path / "snapshot.pkl", tmp_path / "g.safetensors"
+    state = stub_pickles.write(kind, source, resolution=16)
+    assert "16x16 pixels, latents of 32 numbers" in ran("convert", source, "--out", out)
+    tensors, card = load_artefact(out, "published generator")
+    assert {name: tensor.tolist() for name, tensor in tensors.items()} == {n: t.tolist() for n, t in state.items()}
+    assert (card["converted_from"], card["sha256"]) == ("NVlabs pickle", {"snapshot.pkl": sha256_of(source)})
+    assert card["config"]["init_kwargs"]["img_resolution"] == 16
+    for options in ("", "@psi=0.5"):
+        opened, converted = (open_generator(f"{path}{options}") for path in (source, out))
+        latents = opened.sample(2, Stream(0, "test"))
+        assert opened(latents).std() > 0.01
+        assert_same(converted(latents), opened(latents))
+
+
+def test_a_snapshot_of_another_version_is_opened_with_a_note(tmp_path):
+    stub_pickles.write("stylegan3t", tmp_path / "snapshot.pkl", resolution=16, only_ema=True)
+    older = (tmp_path / "snapshot.pkl").read_bytes().replace(b"\x07version\x94K\x06", b"\x07version\x94K\x05")
+    (tmp_path / "older.pkl").write_bytes(older)
+    text = ran("sample", "--generator", tmp_path / "older.pkl", "--samples", "1", "--out", tmp_path / "s.png")
+    assert f"note: {tmp_path / 'older.pkl'} is of version 5 of its kind, of which 6 is known here" in text
+
+
+@pytest.mark.parametrize("ending", ["pkl", "pt", "dat"])
+def test_a_damaged_snapshot_leaves_nothing_behind(ending, tmp_path):
+    source = tmp_path / f"snapshot.{ending}"
+    stub_pickles.write("stylegan3t", source, resolution=16)
+    source.write_bytes(source.read_bytes()[:-1000])
+    text = refused("convert", source, "--out", tmp_path / "g.safetensors")
+    assert text == f"{source} is no whole pickle of a generator (it is cut short); make or download it again"
+    assert [path.name for path in tmp_path.iterdir()] == [source.name]
+
+
+def test_a_folder_of_hugging_face_keeps_its_configuration(tmp_path):
+    folder, out = tmp_path / "hub", tmp_path / "g.safetensors"
+    folder.mkdir()
+    saved(folder, filled_state("biggan_deep", published_shapes(TINY)), {**TINY_CONFIG, "eps": 1e-3})
+    ran("convert", folder, "--out", out)
+    card = load_artefact(out, "published generator")[1]
+    assert card["config"] == {**TINY_CONFIG, "eps": 1e-3}
+    assert set(card["sha256"]) == {"pytorch_model.bin", "config.json"}
+    source, converted = (open_generator(f"{path}@classes=2") for path in (folder, out))
+    latents = source.sample(2, Stream(0, "test"))
+    assert_same(converted(latents), source(latents))
+    assert converted.network.shape.eps == 1e-3
+
+
+def test_options_go_behind_a_converted_generator(stylegan2_state, tmp_path):
+    torch.save(stylegan2_state, tmp_path / "painter.pt")
+    out = tmp_path / "g.safetensors"
+    ran("convert", tmp_path / "painter.pt", "--out", out, "--name", "mine")
+    latents = Latents(torch.randn(2, 6))
+    for options in ("", "@space=z", "@noise=none"):
+        converted, source = (open_generator(f"{path}{options}") for path in (out, tmp_path / "painter.pt"))
+        assert_same(converted(latents), source(latents))
+        assert converted.name == source.name.replace(open_generator(str(tmp_path / "painter.pt")).name, "mine")
+    with pytest.raises(UserError, match=r"are chosen, but it has none; omit them"):
+        open_generator(f"{out}@classes=3")
+    assert "g.safetensors is a published generator artefact of this toolkit already" in refused(
+        "convert", out, "--out", tmp_path / "h.safetensors"
+    )
+
+
+def test_other_entries_in_a_converted_generator_are_told(stylegan2_state, tmp_path):
+    torch.save(stylegan2_state, tmp_path / "painter.pt")
+    ran("convert", tmp_path / "painter.pt", "--out", tmp_path / "g.safetensors")
+    tensors, card = load_artefact(tmp_path / "g.safetensors", "published generator")
+    del tensors["conv1.activate.bias"]
+    save_artefact(tmp_path / "g.safetensors", "published generator", tensors, card)
+    with pytest.raises(UserError, match=r"missing: conv1\.activate\.bias"):
+        open_generator(str(tmp_path / "g.safetensors"))
 
 
 def test_published_segmenter_becomes_an_artefact(tmp_path):

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pickle_parts
 import pytest
 import torch
 import typer
@@ -55,6 +56,11 @@ class Hostile:
         save_program(folder / "export.pt2", Discs(32, 0))
         for name in ("script", "export"):
             self._write(f"{name}.json", json.dumps(CARD))
+        call = pickle_parts.called("os.mkdir", pickle_parts.text(str(mark)))
+        source = f"import os\nos.mkdir({str(mark)!r})\n"
+        network = pickle_parts.module({"w": pickle_parts.tensor(np.zeros((2, 2), np.float32))}, source=source)
+        networks = {"G": call, "D": network, "augment_pipe": call, "G_ema": network}
+        (folder / "snapshot.pkl").write_bytes(pickle_parts.whole(pickle_parts.table(networks)))
         for number in range(2):
             write_picture(folder / "photos" / f"{number}.png", np.full((40, 40, 3), 90 * number, np.uint8))
             write_picture(folder / "masks" / f"{number}.png", np.eye(40, dtype=np.uint8)[..., None].repeat(3, 2) * 255)
@@ -161,6 +167,7 @@ LINES: dict[str, list[str]] = {
     "sample": [
         "--generator scene --latents latents.npy --out x.png",
         "--generator bigbigan --weights weights.pth --out x.png",
+        "--generator snapshot.pkl --out x.png",
     ],
     "discover": ["--generator scene --out run --steps 2", "--generator scene --out set --steps 2"],
     "pick": ["SET --out picked --samples 4 --num-alphas 1 --finalists 1", "SET net --out picked"],
@@ -183,7 +190,11 @@ LINES: dict[str, list[str]] = {
         "photos --generator scene --encoder encoder.safetensors --out z.npy",
         "photos --generator scene --encoder weights.pth --out latents.npy",
     ],
-    "convert": ["weights.pth --out x.safetensors", "set/directions.safetensors --out x.safetensors"],
+    "convert": [
+        "snapshot.pkl --out x.safetensors",
+        "weights.pth --out x.safetensors",
+        "set/directions.safetensors --out x.safetensors",
+    ],
     "export": ["SET --layout deformator --out out", "SET --layout bg-direction --out x.pth"],
     "weights list": [""],
     "weights pull": ["scene --offline"],

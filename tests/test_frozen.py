@@ -13,14 +13,17 @@ from test_sngan import TINY_64 as SNGAN
 from test_studiogan import BIGGAN as STUDIOGAN
 
 from generators.frozen import (
+    ColourConv,
     DifferencedUpsampledConv,
     FixedConv,
     FrozenGenerator,
     MergedUpsampledConv,
     add_doubled,
     likeliest_size,
+    modulated,
     upsampled_conv,
 )
+from generators.layers.attention import PooledAttention
 from generators.layers.conditional import ConditionalGenerator
 from generators.protocol import Generator, Inspectable, Latents
 from generators.published import proggan, sngan
@@ -206,3 +209,42 @@ def test_one_wrong_entry_does_not_tell_a_size():
     state = {"a": torch.zeros(7), "b": torch.zeros(2, 4), "c": torch.zeros(4), "d": torch.zeros(())}
     assert likeliest_size(state, [("a", 0), ("b", 1), ("c", 0), ("d", 0), ("e", 0)], 1) == 4
     assert likeliest_size(state, [("d", 0), ("e", 0)], 1) == 1
+
+
+@pytest.mark.parametrize("taps", [1, 3])
+def test_three_colours_are_those_of_a_convolution(taps):
+    weight, bias = torch.randn(3, 5, taps, taps), torch.randn(3)
+    features = torch.randn(2, 5, 6, 7).contiguous(memory_format=torch.channels_last).requires_grad_()
+    expected = F.conv2d(features, weight, bias, padding=taps // 2)
+    found = ColourConv(weight, bias)(features)
+    close(found, expected, depth=2)
+    close(*(torch.autograd.grad(images.square().sum(), features)[0] for images in (found, expected)), depth=4)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert (ColourConv(weight, bias)(features) - expected).abs().max() < 0.1
+
+
+def test_features_are_overwritten_only_where_no_gradient_is_asked_for():
+    features, (scale, offset) = torch.randn(2, 3, 4, 4), torch.randn(2, 2, 3)
+    before = features.clone()
+    expected = torch.relu(before * scale[:, :, None, None] + offset[:, :, None, None])
+    torch.testing.assert_close(modulated(features, scale, offset, overwrite=True), expected)
+    with torch.no_grad():
+        torch.testing.assert_close(modulated(features, scale, offset), expected)
+        assert torch.equal(features, before)
+        assert modulated(features, scale, offset, overwrite=True) is features
+    torch.testing.assert_close(features, expected)
+
+
+def test_attention_is_that_of_the_specification_with_gradients_and_without():
+    theta, phi, g, output = (torch.randn(*ends, 1, 1) / 4 for ends in ((2, 16), (2, 16), (8, 16), (16, 8)))
+    x = torch.randn(2, 16, 48, 48, requires_grad=True)  # more queries than are taken at a time
+    queries = F.conv2d(x, theta).flatten(2)
+    keys, values = (F.max_pool2d(F.conv2d(x, weight), 2).flatten(2) for weight in (phi, g))
+    shares = torch.softmax(queries.mT @ keys, dim=2)
+    expected = x + F.conv2d((values @ shares.mT).unflatten(2, (48, 48)), output)
+    attention = PooledAttention(theta, phi, g, output)
+    found = attention(x)
+    close(found, expected, depth=8)
+    close(*(torch.autograd.grad(images.square().sum(), x)[0] for images in (found, expected)), depth=16)
+    with torch.no_grad():
+        close(attention(x), expected, depth=8)

@@ -10,6 +10,7 @@ from golden_fill_stylegan2 import fill_stylegan2
 from rounding import close
 from test_directions import refusal
 
+import toolkit
 from discovery.animation import walk_frames
 from discovery.charts import frames, walk
 from discovery.comparing.comparison import compared, cosines, nearest, overlap, reconstruction, selected
@@ -23,7 +24,7 @@ from discovery.picking.picker import best_of_each, judged_latents, with_operator
 from discovery.picking.picking import judged
 from discovery.settings import PickSettings
 from generators.chosen_latents import latents_in_file
-from generators.layered import seen_at
+from generators.layered import mixed, mixing_table, seen_at
 from generators.protocol import Inspectable, Latents, fitting, load_latents
 from generators.published.stylegan2.network import StyleGAN2Network
 from generators.scene import SceneGenerator
@@ -313,3 +314,29 @@ def test_noise_on_latents_by_layer_is_each_layers_own():
     assert noise.std().item() == pytest.approx(1, abs=0.05)
     assert (noise[:, 0] * noise[:, 1]).mean().item() == pytest.approx(0, abs=0.2)
     assert torch.equal(drawn.z[:8], EmbeddingSource(w, noise=0.5).draw(8, Stream(0, "s")).z)
+
+
+def test_mixed_styles_are_those_of_both_by_hand(generator):
+    first, second = (generator.sample(2, Stream(seed, "w")) for seed in (0, 1))
+    by_hand = first.z[:, None].repeat(1, LAYERS, 1)
+    by_hand[:, 4:] = second.z[:, None]
+    assert torch.equal(mixed(first, second, mask(4, 5, 6, 7), LAYERS).z, by_hand)
+    assert torch.equal(mixed(first, second, None, LAYERS).z, second.layered(LAYERS).z)
+    assert torch.equal(toolkit.mix(first, second, "4-7", generator).z, by_hand)
+    assert torch.equal(toolkit.mix(Latents(by_hand), second[1:], "0").z[:, 0], second.z[[1, 1]])
+    numbered = Latents(first.z, torch.tensor([3, 4]))
+    assert torch.equal(toolkit.mix(numbered, Latents(second.z, torch.tensor([8, 9])), "1", generator).y, numbered.y)
+    table = mixing_table(first, generator.sample(3, Stream(2, "w")), mask(0), LAYERS)
+    assert torch.equal(table.z[4, 0], generator.sample(3, Stream(2, "w")).z[1])
+    assert torch.equal(table.z[4, 1], first.z[1])
+    assert len(table) == 6
+
+
+def test_latents_that_cannot_be_mixed(generator):
+    w = generator.sample(2, Stream(0, "w"))
+    assert "do not say how many there are; pass the generator too" in refusal(toolkit.mix, w, w, "0")
+    assert "layers names 8, but there are 8 layers" in refusal(toolkit.mix, w, w, "8", generator)
+    assert "cannot be mixed at 8 layers" in refusal(toolkit.mix, w, Latents(torch.zeros(3, 8)), "0", generator)
+    assert "cannot be mixed at 6 layers" in refusal(
+        toolkit.mix, Latents(torch.zeros(2, 6, 8)), Latents(torch.zeros(2, 8, 8)), "0"
+    )

@@ -8,6 +8,7 @@ import pytest
 import torch
 from generators.published.stylegan2.layout import StyleGAN2Shape, published_shapes
 from golden_fill_stylegan2 import fill_stylegan2
+from PIL import Image
 from rounding import close
 
 import toolkit
@@ -15,6 +16,7 @@ from discovery.settings import PickSettings
 from tests.cli_runs import ran, refused
 from toolkit.directions import DirectionSet
 from toolkit.errors import UserError
+from toolkit.streams import Stream
 
 SHAPE = StyleGAN2Shape((8, 10, 6, 4), style_dim=8, mapping_layers=3)
 LAYERS = 8
@@ -222,3 +224,35 @@ def test_layers_of_no_direction_are_refused(folder):
     assert "--layers goes with --direction or --alpha" in refused("sample", "--layers", "0", "--out", "x.png")
     with pytest.raises(UserError, match="layers are those that a direction moves"):
         toolkit.render(toolkit.sample("tiny.pt", 1), "tiny.pt", layers="0")
+
+
+def test_a_table_of_mixed_styles_is_that_of_w_plus_by_hand(folder):
+    generator = toolkit.open_generator("tiny.pt")
+    line = ("sample", "--generator", "tiny.pt", "--mix", "2-4", "--samples", 3, "--seed", 7, *CPU)
+    ran(*line, "--out", "table.npy")
+    sources, donors = (generator.sample(3, Stream(7, name)) for name in ("sample", "sample-mix"))
+    w = sources.z[:, None, None].repeat(1, 3, LAYERS, 1)
+    w[:, :, 2:5] = donors.z[None, :, None]
+    close(np.load("table.npy"), generator.network(w.flatten(0, 1)), depth=11)
+    ran(*line, "--size", 32, "--out", "table.png")
+    picture = np.asarray(Image.open("table.png"))
+    assert picture.shape == (4 * 34 - 2, 4 * 34 - 2, 3)
+    assert (picture[:34, :34] == 255).all()
+    tiles = [toolkit.render(one, generator, size=32, device="cpu") for one in (sources, donors)]
+    assert np.abs(picture[34:66, :32].astype(int) - tiles[0][0]).max() <= 1
+    assert np.abs(picture[:32, 34:66].astype(int) - tiles[1][0]).max() <= 1
+
+
+def test_a_walk_may_start_from_mixed_styles(a_set, folder):
+    walk = ("render-gif", "set", "--direction", 0, "--alpha", 4, "--frames", 2, "--seed", 3, *CPU)
+    ran(*walk, "--samples", 2, "--mix", "4-7", "--out", "mixed.gif")
+    first, second = (
+        toolkit.open_generator("tiny.pt").sample(2, Stream(3, name)) for name in ("render-gif", "render-gif-mix")
+    )
+    np.save("w.npy", toolkit.mix(first, second, "4-7", "tiny.pt").z.numpy())
+    ran(*walk, "--latents", "w.npy", "--out", "given.gif")
+    assert (folder / "mixed.gif").read_bytes() == (folder / "given.gif").read_bytes()
+    assert "--mix is '0', but scene takes no latent for each layer" in refused(
+        "sample", "--generator", "scene", "--mix", "0", "--out", "x.png"
+    )
+    assert "--mix names 9" in refused(*walk, "--mix", "9", "--out", "x.gif")

@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 import torch
 from cli_runs import ran, refused, stopped
-from generators.published.stylegan2.layout import StyleGAN2Shape, published_shapes
-from golden_fill_stylegan2 import fill_stylegan2
 from PIL import Image
 from safetensors.torch import load_file
+from test_stylegan2 import built, filled
 from torch import nn
 
 import cli.runs.progress
+import toolkit
+from generators.encoder.network import Encoder, EncoderNetwork, EncoderShape
 from generators.encoder.reconstruction import pyramid_error
 from generators.latents_file import read_record, record_of
 from generators.projection.distance import edge_pyramid_error
@@ -22,18 +23,19 @@ from generators.projection.photos import PhotoProjector, RememberedPhotos
 from generators.projection.projector import Projector
 from generators.projection.settings import Projection
 from generators.protocol import Latents
-from generators.published.stylegan2.network import StyleGAN2Network
+from generators.published.stylegan2.shape import StyleGAN2Shape
 from generators.recorded import generator_inputs
 from generators.styled import StyledGenerator, StyledNetwork, Styling
 from toolkit.compute.engine import Engine
 from toolkit.directions import Choice, DirectionSet
 from toolkit.errors import UserError
 from toolkit.files.places import cache_folder
+from toolkit.files.writing import sha256_of
 from toolkit.pictures.photos import write_picture
 from toolkit.pictures.pixels import from_bytes, to_bytes
 from toolkit.streams import Stream
 
-TINY = StyleGAN2Shape((8, 10, 6), style_dim=8, mapping_layers=3)
+TINY = StyleGAN2Shape((8, 10, 6), style_dim=8, mapping_layers=3, latent_dim=8)
 ENGINE = Engine(torch.device("cpu"), bf16=False)
 
 
@@ -59,12 +61,8 @@ class Bands(StyledNetwork):
 BANDS = StyledGenerator(Bands(), "bands")
 
 
-def table(shape=TINY):
-    return {name: torch.from_numpy(fill_stylegan2(0, name, size)) for name, size in published_shapes(shape).items()}
-
-
 def tiny(**styling):
-    return StyledGenerator(StyleGAN2Network(TINY, table()), "stylegan2", Styling(**styling))
+    return StyledGenerator(built(TINY, filled(TINY)), "stylegan2", Styling(**styling))
 
 
 @pytest.fixture(scope="module")
@@ -74,7 +72,7 @@ def generator():
 
 @pytest.fixture
 def tiny_file(tmp_path) -> Path:
-    torch.save({"g_ema": table()}, tmp_path / "tiny.pt")
+    torch.save({"g_ema": filled(TINY)}, tmp_path / "tiny.pt")
     return tmp_path / "tiny.pt"
 
 
@@ -287,7 +285,7 @@ def test_a_photo_without_an_encoder_is_found_once_and_edited(photo, tiny_file, d
     target = from_bytes(np.asarray(Image.open(photo)))[None]
     shown = torch.from_numpy(np.load(tmp_path / "a.npy"))
     assert pyramid_error(shown, target) < 0.5 * pyramid_error(tiny().network(tiny().mean[None]), target)
-    monkeypatch.setattr("generators.projection.photos.Projector", None)  # what is known is not found again
+    monkeypatch.setattr("generators.projection.photos.by_projection", None)  # what is known is not found again
     monkeypatch.chdir(tmp_path)
     edited = ("--directions", directions, "--direction", 1, "--alpha", 2)
     output = ran("sample", *cpu, "--generator", tiny_file.name, *edited, "--out", tmp_path / "b.npy")
@@ -338,3 +336,37 @@ def test_a_damaged_memory_is_found_anew(tiny_file, photo):
         assert torch.equal(again, z)
         assert same == error
         assert kept.read_bytes() == before
+
+
+# ---------------------------------------------------------------- the library
+
+
+def test_the_verb_gives_what_the_command_writes(photos, tiny_file, tmp_path):
+    ran("embed", photos, "--generator", tiny_file, "--space", "w", "--steps", 8, "--device", "cpu",
+        "--out", tmp_path / "w.npy")  # fmt: skip
+    latents = toolkit.embed(photos, tiny_file, "w", steps=8, device="cpu")
+    np.testing.assert_allclose(latents.z.numpy(), np.load(tmp_path / "w.npy"), atol=1e-5)
+    one = toolkit.embed(np.asarray(Image.open(photos / "1.png")), toolkit.open_generator(tiny_file), steps=8)
+    assert one.z.shape == (1, 6, 8)
+    with pytest.raises(UserError, match=r"^space is w, but scene has z alone; omit it$"):
+        toolkit.embed(photos, "scene", "w")
+    with pytest.raises(UserError, match=r"^no encoder comes with scene; give encoder, or make one"):
+        toolkit.embed(photos, "scene")
+
+
+def test_an_encoder_is_where_the_steps_begin(photos, tiny_file, tmp_path):
+    torch.manual_seed(0)
+    encoder = Encoder(EncoderNetwork(EncoderShape(latent_dim=8, image_size=16, width=4)), {"generator": "stylegan2"})
+    encoder.save(tmp_path / "encoder.safetensors")  # beside the generator, hence its own
+    estimated = toolkit.embed(photos, tiny_file, device="cpu")
+    assert estimated.z.shape == (5, 8)
+    settings = Projection("w+", 4)
+    images = torch.stack([from_bytes(np.asarray(Image.open(path))) for path in sorted(photos.iterdir())])
+    begun, errors = Projector(tiny(), settings, ENGINE, encoder).embed(images)
+    torch.testing.assert_close(errors["error_before"], pyramid_error(tiny()(estimated), images), atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(toolkit.embed(photos, tiny_file, "w+", steps=4, device="cpu").z, begun)
+    ran("embed", photos, "--generator", tiny_file, "--space", "w+", "--steps", 4, "--out", tmp_path / "w.npy",
+        "--device", "cpu")  # fmt: skip
+    assert read_record(tmp_path / "w.npy")["encoder_digest"] == sha256_of(tmp_path / "encoder.safetensors")[:16]
+    Encoder(encoder.network, {"generator": "another"}).save(tmp_path / "encoder.safetensors")
+    assert toolkit.embed(photos, tiny_file, steps=4, device="cpu").z.shape == (5, 6, 8)  # that one is not its own

@@ -1,6 +1,7 @@
 """The support sets of WarpedGANSpace open as directions whose walks are curved."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,9 +9,30 @@ import torch
 from cli_runs import ran
 from test_warps import by_numpy
 
+from cli.browse.pictures import Edit, Pictures, Start
+from discovery.animation import walk_frames
+from discovery.comparing.comparison import compared, selected
+from discovery.comparing.merging import merged
+from discovery.face import edit, render
 from discovery.opening import open_directions
+from discovery.originals.writing import networks_of
+from discovery.picking.picker import judged_latents
+from discovery.picking.picking import pick_direction
+from discovery.settings import PickSettings
+from generators.protocol import Latents
+from generators.scene import SceneGenerator
+from segmentation.synthesis.source import MaskSource
+from segmentation.synthesis.synthesizer import MaskSynthesizer, PriorSource
+from segmentation.unet.settings import SegmentationSettings
+from toolkit.compute.engine import Engine
 from toolkit.directions import DirectionSet
 from toolkit.errors import UserError
+from toolkit.files.artefacts import load_artefact
+from toolkit.masks.comparisons import lighting
+from toolkit.masks.filters import area_within, large_components, multimodal
+from toolkit.masks.rules import MASK_RULES
+from toolkit.pictures.pixels import enlarged, enlargement, grid, to_bytes
+from toolkit.streams import Stream
 from toolkit.warps import STEP
 
 
@@ -117,3 +139,102 @@ def test_convert_makes_a_direction_set_of_them(tmp_path):
     made = DirectionSet.load(tmp_path / "d.safetensors")
     assert len(made.warps) == 3
     assert list(made.card["sha256"]) == ["support_sets.pt"]
+
+
+SCENE = SceneGenerator(image_size=32)
+CPU = Engine(torch.device("cpu"), bf16=False)
+
+
+@pytest.fixture(scope="module")
+def curved(tmp_path_factory):
+    """A set of three curved directions of the scene."""
+    folder = written(tmp_path_factory.mktemp("x"), support_sets(dipoles=4, size=SCENE.latent_dim), {"gan": "scene"})
+    return open_directions(folder)
+
+
+def walked(directions, index, latents, alpha):
+    return Latents(directions.warps[index].walked(latents.z, alpha), latents.y)
+
+
+def test_frames_and_masks_are_of_the_curve(curved):
+    latents, shift = SCENE.sample(2, Stream(0, "x")), curved.resolve(1, 3.0)
+    pictures = walk_frames(SCENE, latents, shift.vector, shift.opposite, 5, None, None, CPU, 2)
+    expected = [to_bytes(SCENE(walked(curved, 1, latents, alpha))) for alpha in (-3.0, -1.5, 0.0, 1.5, 3.0)]
+    for picture, images in zip(pictures, expected, strict=True):
+        assert np.array_equal(picture, grid(enlarged(images, enlargement(32)), 2))
+    straight = SCENE(latents.shifted(3.0 * curved.vectors[1]))
+    assert (straight - SCENE(walked(curved, 1, latents, 3.0))).abs().max() > 0.1
+
+
+def test_edit_and_render_follow_the_curve(curved):
+    latents = SCENE.sample(3, Stream(0, "x"))
+    torch.testing.assert_close(edit(latents, curved, 2, -2.0).z, walked(curved, 2, latents, -2.0).z)
+    frames = render(latents, SCENE, curved, direction=2, reach=2.0, frames=3)
+    assert np.array_equal(frames[0], to_bytes(SCENE(walked(curved, 2, latents, -2.0))))
+
+
+def test_pairs_are_made_along_the_curve_and_recorded_as_such(curved):
+    settings = SegmentationSettings(area_filter=False, histogram_filter=False, connected_components=False, batch=4)
+    source = MaskSource.along(curved.resolve(0, 3.0), SCENE, {}, "mean_thr")
+    synthesizer = MaskSynthesizer(SCENE, source.shift, settings, PriorSource(SCENE), "pairs", CPU)
+    latents = SCENE.sample(4, Stream(settings.seed, "pairs"))
+    before, after = SCENE(latents), SCENE(walked(curved, 0, latents, 3.0))
+    batch = synthesizer.batch(4)
+    torch.testing.assert_close(batch.images, before.clamp(-1, 1))
+    assert torch.equal(batch.masks, synthesizer.rule(before, after))
+    other = MaskSource.along(curved.resolve(0, 2.5), SCENE, {}, "mean_thr")
+    assert other.inputs["shift_digest"] != source.inputs["shift_digest"]
+    with pytest.raises(UserError, match=r"the shift moves 16 numbers, but latents of scene have 20 numbers"):
+        MaskSynthesizer(SceneGenerator(latent_dim=20), source.shift, settings, PriorSource(SCENE), "pairs", CPU)
+
+
+def test_light_and_dark_are_the_two_ways_of_a_curve(curved):
+    settings = SegmentationSettings(
+        area_filter=False, histogram_filter=False, connected_components=False, mask_rule="light-dark"
+    )
+    source = MaskSource.along(curved.resolve(0, 3.0), SCENE, {}, "light-dark")
+    synthesizer = MaskSynthesizer(SCENE, source.shift, settings, PriorSource(SCENE), "pairs", CPU)
+    latents = SCENE.sample(2, Stream(settings.seed, "pairs"))
+    light, dark = (SCENE(walked(curved, 0, latents, alpha)) for alpha in (3.0, -3.0))
+    assert torch.equal(synthesizer.batch(2).masks, synthesizer.rule(dark, light))
+
+
+def test_the_picker_judges_what_the_curves_do_and_keeps_them(curved):
+    settings = PickSettings(samples=8, finalists=2, num_alphas=1, max_alpha=3.0)
+    picked = pick_direction(SCENE, curved, settings, CPU)
+    assert picked.directions.is_curved
+    best, latents = picked.candidates[0], judged_latents(SCENE, settings)
+    after = SCENE(walked(curved, best.index, latents, best.sign * best.alpha))
+    masks = large_components(lighting(SCENE(latents), after))
+    passed = area_within(masks, minimum=0.02) & multimodal(after)
+    assert best.figures["pass_rate"] == pytest.approx(passed.float().mean().item())
+    judged = masks[passed] if passed.sum() >= 4 else masks
+    assert best.figures["area"] == pytest.approx(judged.float().mean().item())
+
+
+def test_sliders_of_several_curves_are_taken_one_after_another(curved):
+    pictures, latents = Pictures(SCENE, CPU), SCENE.sample(2, Stream(0, "browse"))
+    after = walked(curved, 1, walked(curved, 0, latents, 2.0), -1.0)
+    torch.testing.assert_close(latents.shifted(Edit.along(curved, [(0, 2.0), (1, -1.0)]).forth).z, after.z)
+    assert pictures.strip(curved, 0, 2.0, Start()) != pictures.strip(replace(curved, warps=None), 0, 2.0, Start())
+    edit = Edit.along(curved, [(0, 2.0)])
+    assert pictures.shifted(edit, Start(count=2), MASK_RULES["light-dark"])
+    assert pictures.picture(edit, Start()) != pictures.picture(Edit.along(curved, [(0, 1.0)]), Start())
+
+
+def test_what_looks_at_vectors_refuses_curves(curved):
+    with pytest.raises(UserError, match="are curved; compare and merge straight ones"):
+        compared([curved, replace(curved, warps=None)])
+    with pytest.raises(UserError, match="are curved; compare and merge straight ones"):
+        merged({"a": curved, "b": curved})
+    with pytest.raises(UserError, match="are curved, which the original's files cannot say"):
+        networks_of(curved, None)
+    assert not curved.is_as(replace(curved, warps=None))
+    assert selected(curved, 2).warps[1].gamma == curved.warps[1].gamma
+
+
+def test_straight_sets_are_what_they_were(curved, tmp_path):
+    straight = replace(curved, warps=None)
+    assert torch.equal(straight.shift(1, 2.5), straight.vectors[1] * 2.5)
+    straight.save(tmp_path / "d.safetensors")
+    assert set(load_artefact(tmp_path / "d.safetensors", "direction set")[0]) == {"vectors"}

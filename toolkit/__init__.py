@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from discovery.methods.settings import ContrastSettings, GanspaceSettings, SefaSettings
     from discovery.opening import open_directions
     from discovery.settings import DiscoverySettings, PickSettings
-    from generators.face import open_generator, sample
+    from generators.face import embed, mix, open_generator, sample
     from generators.protocol import Generator, Latents
     from segmentation.evaluate.evaluation import Evaluation
     from segmentation.evaluate.settings import EvaluationSettings
@@ -49,8 +49,10 @@ __all__ = [
     "__version__",
     "discover",
     "edit",
+    "embed",
     "evaluate",
     "mask",
+    "mix",
     "open_directions",
     "open_generator",
     "pick",
@@ -67,7 +69,7 @@ _HOMES = {
     "discovery.methods.settings": ("ContrastSettings", "GanspaceSettings", "SefaSettings"),
     "discovery.opening": ("open_directions",),
     "discovery.settings": ("DiscoverySettings", "PickSettings"),
-    "generators.face": ("open_generator", "sample"),
+    "generators.face": ("embed", "mix", "open_generator", "sample"),
     "generators.protocol": ("Generator", "Latents"),
     "segmentation.evaluate.evaluation": ("Evaluation",),
     "segmentation.evaluate.settings": ("EvaluationSettings",),

@@ -38,23 +38,24 @@ def at_layers(shift: torch.Tensor, layers: torch.Tensor) -> torch.Tensor:
     return shift[..., None, :] * layers.to(shift)[..., None]
 
 
-def read_layers(text: str, count: int) -> torch.Tensor | None:
+def read_layers(text: str, count: int, flag: str = "layers") -> torch.Tensor | None:
     """Return which of `count` layers a text such as `0-3,7` names, as a bool tensor (count,); None for all of them.
 
-    `all` names all of them too. UserError for a text of another form and for a layer that is not there.
+    `all` names all of them too. UserError for a text of another form and for a layer that is not there; `flag` is the
+    name of what the text was passed as.
     """
     text = text.strip()
     if text == ALL_LAYERS:
         return None
     if not _LAYERS.fullmatch(text):
-        raise UserError(f"{named('layers')} is {text!r}, but has to be numbers and ranges as in 0-3,7, or {ALL_LAYERS}")
+        raise UserError(f"{named(flag)} is {text!r}, but has to be numbers and ranges as in 0-3,7, or {ALL_LAYERS}")
     layers = torch.zeros(count, dtype=torch.bool)
     for part in text.split(","):
         low, high = (whole_number(end) for end in (part.partition("-")[0], part.rpartition("-")[2]))
         if low is None or high is None or max(low, high) >= count:
-            raise UserError(f"{named('layers')} names {part}, but there are {count} layers, 0 to {count - 1}")
+            raise UserError(f"{named(flag)} names {part}, but there are {count} layers, 0 to {count - 1}")
         if high < low:
-            raise UserError(f"{named('layers')} runs from {low} to {high}; write the smaller one first, as in 0-3")
+            raise UserError(f"{named(flag)} runs from {low} to {high}; write the smaller one first, as in 0-3")
         layers[low : high + 1] = True
     return None if bool(layers.all()) else layers
 

@@ -62,8 +62,18 @@ function changed() {
   $("choose").textContent = `Choose ${index} at ${signed(alpha)} for segmentation`;
   $("rule").disabled = !$("mask").checked;
   $("detail").querySelector("[data-save=mask]").disabled = !$("mask").checked;
+  for (const shift of state.shifts) {
+    const label = sliders.get(shift.index)?.querySelector("label");
+    if (label) label.textContent = label.title = withDeviations(shift);
+  }
   markRows();
   drawShifted();
+}
+
+/** Return what a slider is called: its direction and, where the set records them, in deviations how far it is moved. */
+function withDeviations({ index, alpha }) {
+  const { sigma } = state.set.directions[index];
+  return sigma ? `${named(index)} · ${signed(Math.round((alpha / sigma) * 100) / 100)} σ` : named(index);
 }
 
 // ---------------------------------------------------------------- sliders
@@ -100,7 +110,7 @@ function showSliders() {
     if (!sliders.has(shift.index)) sliders.set(shift.index, makeSlider(shift));
     const element = sliders.get(shift.index), text = named(shift.index);
     const [label, , field, remove] = element.children;
-    label.textContent = label.title = text;
+    label.textContent = label.title = withDeviations(shift);
     field.setAttribute("aria-label", `Alpha of direction ${text}, typed`);
     remove.setAttribute("aria-label", `Remove direction ${text}`);
     remove.hidden = shift === state.shifts[0];

@@ -13,7 +13,7 @@ function quoted(text) {
 // ---------------------------------------------------------------- under the sliders
 
 async function embed(file, refine = 0) {
-  say(refine ? `refining ${file.name} ...` : `embedding ${file.name} ...`);
+  say([refine ? "refining" : "embedding", file.name, state.set.embedding_note, "..."].filter(Boolean).join(" "));
   $("detail").classList.add("embedding");
   const asked = new URLSearchParams({ tab: TAB, refine });
   const embedded = await send(`api/embed?${asked}`, file).finally(() => $("detail").classList.remove("embedding"));

@@ -88,6 +88,7 @@ class Page:
             "frames": 2 * FRAMES_A_SIDE + 1,
             "segmenter": self._segmenter_name if self._segmenter else None,
             "no_embedder": None if self._embedder else self._no_embedder,
+            "embedding_note": self._embedder.note if self._embedder else "",
             "largest_upload": LARGEST_BODY,
             "last_seed": LAST_SEED,
             "longest_alpha": LONGEST,

@@ -1,18 +1,21 @@
 """Photos that the page of `toolkit browse` sends: segmented, or embedded as `toolkit embed` does."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 import numpy as np
 import torch
 from PIL import Image
 
 from generators.encoder.embedding import Embedder, LatentRefiner, Refinement, embed_images
+from generators.projection.photos import STEPS, PhotoProjector
 from generators.protocol import Generator
+from generators.styled import StyledGenerator
 from segmentation.predict.segmenter import Segmenter
+from toolkit.compute.engine import Engine
 from toolkit.errors import UserError
 from toolkit.files.workplace import temporary_folder
 from toolkit.pictures.outlines import outlined
@@ -20,6 +23,7 @@ from toolkit.pictures.photos import read_photo, read_square
 from toolkit.pictures.picture_files import opened
 from toolkit.pictures.pixels import from_bytes
 from toolkit.streams import Stream
+from toolkit.watch import Watch
 
 _LONGER_SIDE = 1024  # pixels of a photo as it is segmented and shown
 _SQUARE_SIDE = 256  # pixels of an embedded photo as it is shown
@@ -36,8 +40,20 @@ class EmbeddedPhoto:
     error: float
 
 
-class PhotoEmbedder:
+class PhotoEmbedder(Protocol):
+    """What embeds photos for the page; `note` is what the page says while it does."""
+
+    note: str
+
+    def embed(self, content: bytes, name: str, steps: int) -> EmbeddedPhoto:
+        """Return the photo in a file's `content`, its latent refined by so many steps; `name` is its name in errors."""
+        ...
+
+
+class EncodedPhotos:
     """Estimates latents of photos as `toolkit embed` does with its defaults, in 32 bits."""
+
+    note = ""
 
     def __init__(self, embedder: Embedder, generator: Generator, device: torch.device) -> None:
         self._embedder, self._generator, self._device = embedder, generator, device
@@ -59,6 +75,25 @@ class PhotoEmbedder:
             Stream(0, "embedding"),
         )
         return EmbeddedPhoto(z.cpu(), shown, float(errors["error"]))
+
+
+class ProjectedPhotos:
+    """Finds latents of photos in steps where a style-based generator has no encoder, as `--photo` does.
+
+    Steps of refining come on top of those. The terminal shows how long it takes yet.
+    """
+
+    note = f"in {STEPS} steps or more; the terminal shows the time left"
+
+    def __init__(self, generator: StyledGenerator, record: Mapping[str, str], engine: Engine, watch: Watch) -> None:
+        self._open = partial(PhotoProjector, generator, record, engine, watch=watch)
+        self._side = self._open(STEPS).side
+
+    def embed(self, content: bytes, name: str, steps: int) -> EmbeddedPhoto:
+        """Return the photo in a file's `content`, its latent refined by so many steps; `name` is its name in errors."""
+        seen, shown = _read_upload(content, name, partial(_read_squares, side=self._side))
+        z, (error,) = self._open(STEPS + steps).embed(seen[None])
+        return EmbeddedPhoto(z, shown, error)
 
 
 def segmented(segmenter: Segmenter, content: bytes, name: str) -> tuple[dict[str, np.ndarray], float]:

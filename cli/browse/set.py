@@ -102,6 +102,7 @@ class BrowsedSet:
                     "index": index,
                     "name": name,
                     "start": starts[index],
+                    "sigma": columns["sigma"][index] if "sigma" in columns else None,
                     "scores": [values[index] for values in columns.values()],
                 }
                 for index, name in enumerate(found.names)
@@ -109,12 +110,15 @@ class BrowsedSet:
         }
 
     def _start(self, index: int, columns: dict[str, list[float]]) -> float:
-        """Return the alpha at which the page shows a direction first: the chosen one, the one judged best, or 6."""
+        """Return the alpha at which the page shows a direction first.
+
+        That is the chosen one, the one judged best, two deviations as in GANSpace's strips, or 6.
+        """
         choice = self.directions.choice
         if choice is not None and choice.index == index:
             start = choice.sign * choice.alpha
         elif "sign" in columns and "alpha" in columns:
             start = columns["sign"][index] * columns["alpha"][index]
         else:
-            start = _FIRST_REACH
+            start = 2 * columns["sigma"][index] if "sigma" in columns else _FIRST_REACH
         return start if 0 < abs(start) <= LONGEST else _FIRST_REACH

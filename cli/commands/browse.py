@@ -14,17 +14,16 @@ from cli.inputs import completion
 from cli.inputs.options import DeviceOption, DirectionsArgument, OtherGeneratorOption, PrecisionOption, WeightsOption
 from cli.listing import START, listed_in
 from cli.reports.hints import generator_words
-from cli.runs.progress import console
+from cli.runs.progress import console, terminal
 from toolkit.command_line import as_flags
 from toolkit.errors import UserError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    import torch
-
     from cli.browse.photos import PhotoEmbedder
     from generators.protocol import Generator
+    from toolkit.compute.engine import Engine
 
 
 @listed_in(START, "toolkit browse", "toolkit browse directions --segmenter segmenter")
@@ -72,7 +71,7 @@ def browse(
     opened = opened.to(engine.device)
     name = segmenter or _shipped_segmenter(opened.name)
     model = Segmenter.load(name).to(engine.device) if name else None
-    embedder, no_embedder = _open_embedder(encoder, opened, inputs, engine.device)
+    embedder, no_embedder = _open_embedder(encoder, opened, inputs, engine)
     bound = bound_socket(port)
     address = f"http://{ADDRESS}:{bound.getsockname()[1]}"
     console.print(f"{len(shown.directions)} directions of {opened.name} at {address}   (Ctrl-C ends it)")
@@ -93,16 +92,19 @@ def _shipped_segmenter(generator: str) -> str:
 
 
 def _open_embedder(
-    name: str | None, generator: "Generator", inputs: "Mapping[str, str]", device: "torch.device"
+    name: str | None, generator: "Generator", inputs: "Mapping[str, str]", engine: "Engine"
 ) -> "tuple[PhotoEmbedder | None, str]":
     """Return what embeds photos, or None and why there is none; UserError where a named one will not do."""
-    from cli.browse.photos import PhotoEmbedder
+    from cli.browse.photos import EncodedPhotos, ProjectedPhotos
     from generators.encoder.embedding import require_fit, trained_on_another
     from generators.encoder.network import load_encoder
     from generators.encoder.opening import encoder_file
+    from generators.projection.photos import is_projected
 
     try:
-        encoder = load_encoder(encoder_file(name, inputs["generator"])).to(device)
+        if is_projected(generator, inputs["generator"], name):
+            return ProjectedPhotos(generator, inputs, engine, terminal), ""
+        encoder = load_encoder(encoder_file(name, inputs["generator"])).to(engine.device)
         require_fit(encoder, generator)
     except UserError as error:
         if name is not None:
@@ -110,7 +112,7 @@ def _open_embedder(
         return None, as_flags(error.marked)
     if trained_on_another(encoder, inputs.get("generator_digest")):
         console.print(f"note: the encoder was trained on another file of {generator.name}")
-    return PhotoEmbedder(encoder, generator, device), ""
+    return EncodedPhotos(encoder, generator, engine.device), ""
 
 
 def _has_screen() -> bool:

@@ -1,7 +1,7 @@
 """toolkit embed: the latents of one's own photos."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -13,7 +13,7 @@ from cli.listing import GENERATORS, listed_in
 from cli.reports.hints import segment_command
 from cli.runs.processes import ProcessesOption, engine_of
 from cli.runs.progress import console, terminal
-from generators.projection.settings import SPACES, STEPS, Projection
+from generators.projection.settings import SPACES, STEPS
 from toolkit.command_line import as_flags
 from toolkit.errors import UserError
 
@@ -21,13 +21,11 @@ if TYPE_CHECKING:
     import torch
 
     from generators.encoder.embed_photos import EmbedTask
-    from generators.encoder.embedding import Embedder
-    from generators.encoder.method import Method, Whose
+    from generators.encoder.method import Method
     from generators.latents_file import EmbeddedPhotos
     from generators.protocol import Generator
 
 _BACKENDS = ("torch", "tfhub")
-_BATCH = 32  # photos that an encoder sees at a time
 _PAIRS = 16  # columns of the picture
 # Unlike the original, which kept draws: on flowers64 means miss held-out photos by 0.215, draws by 0.337.
 _SAMPLE = False
@@ -92,13 +90,9 @@ def embed(
     require(module is None or encoder is None, "--module holds the encoder itself; omit --encoder")
     require(rate is None or rate > 0, f"--rate is {rate}, but has to be more than 0")
     from generators.encoder.embed_photos import EmbedTask, embed_all
-    from generators.encoder.embedding import Refinement
-    from generators.encoder.method import Whose, by_encoder
-    from generators.encoder.opening import own_encoder
+    from generators.encoder.method import Whose
     from generators.latents_file import record_of, save_latents
-    from generators.projection.canvas import spaces_of
-    from generators.projection.method import by_projection
-    from generators.projection.photos import batch_of, is_projected
+    from generators.projection.choosing import Asked, method_for
     from generators.recorded import generator_inputs
     from toolkit.files.locks import hold_file, let_go_file
     from toolkit.files.writing import writable_file
@@ -109,22 +103,14 @@ def embed(
     renderer = _open_renderer(generator, weights, engine.device)
     require(renderer is not None or not steps, "--steps need the generator's weights; get them or omit --steps")
     whose = Whose(renderer, generator, generator_inputs(generator, weights).get("generator_digest"))
-    if renderer is not None and module is None and is_projected(renderer, generator, encoder, space):
-        require(not sample, "--sample draws what an encoder estimates, but latents are found by steps; omit it")
-        settings = Projection(space or spaces_of(renderer)[0], **_given(steps=steps, rate=rate), seed=seed)
-        start = _open_embedder(encoder, None, whose, engine.device) if encoder or own_encoder(generator) else ()
-        method = by_projection(whose, renderer, settings, engine, *start)
-        batch = batch or batch_of(renderer.image_size, engine.device)
-    else:
-        require(space in (None, "z"), f"--space is {space}, but an encoder's latents are z; omit it")
-        embedder, source = _open_embedder(encoder, module, whose, engine.device)
-        method = by_encoder(whose, embedder, source, sample, Refinement(**_given(steps=steps, rate=rate)), seed, engine)
+    asked = Asked(space, encoder, module, sample, steps, rate, seed)
+    method, fitting = method_for(whose, asked, engine, terminal)
     task = EmbedTask(photos, photos_in(photos), writable_file(out, (".npy",)), method.made)
     engine.team.led(lambda: hold_file(out))
     if engine.team.led(task.is_finished):
         console.print(f"{out} is finished already")
         return
-    embedded = embed_all(task, batch or _BATCH, skip_unreadable, method, engine.team, terminal)
+    embedded = embed_all(task, batch or fitting, skip_unreadable, method, engine.team, terminal)
     for line in embedded.left_out:
         console.print(f"left out: {line}")
     require(bool(embedded.files), "none of the photos could be read")
@@ -151,38 +137,6 @@ def _open_renderer(name: str, weights: Path | None, device: "torch.device") -> "
             raise
         console.print(f"without pictures and errors of reconstructions: {as_flags(error.marked)}")
         return None
-
-
-def _given(**settings: float | None) -> dict[str, Any]:
-    """Return the settings that were given: the others keep their defaults."""
-    return {name: value for name, value in settings.items() if value is not None}
-
-
-def _open_embedder(
-    encoder: str | None, module: Path | None, whose: "Whose", device: "torch.device"
-) -> "tuple[Embedder, dict[str, str]]":
-    """Return what estimates the latents, and how a record names it; UserError for that of another generator."""
-    from generators.encoder.embedding import require_fit, trained_on_another
-    from generators.encoder.network import load_encoder
-    from generators.encoder.opening import encoder_file
-    from toolkit.files.writing import sha256_of
-
-    embedder: Embedder
-    if module is not None:
-        from generators.tensorflow.encoder import load_tfhub_encoder
-
-        embedder, name, file = load_tfhub_encoder(module), str(module), module / "saved_model.pb"
-    else:
-        file = encoder_file(encoder, whose.name)
-        embedder, name = load_encoder(file).to(device), encoder or whose.name
-    if whose.generator is not None:
-        require_fit(embedder, whose.generator)
-        if trained_on_another(embedder, whose.digest):
-            console.print(
-                f"note: the encoder was trained on another file of {whose.generator.name}; if that was another "
-                "training, so is this"
-            )
-    return embedder, {"encoder": name, "encoder_digest": sha256_of(file)[:16]}
 
 
 def _draw_pairs(task: "EmbedTask", embedded: "EmbeddedPhotos", method: "Method") -> None:

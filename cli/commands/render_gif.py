@@ -8,6 +8,7 @@ import typer
 from cli.inputs import completion
 from cli.inputs.latents import EncoderOption, LatentsOption, PhotoOption, require_one_source, shown_latents
 from cli.inputs.options import (
+    CentredOption,
     DeviceOption,
     DirectionOption,
     DirectionsArgument,
@@ -15,6 +16,7 @@ from cli.inputs.options import (
     OtherGeneratorOption,
     PrecisionOption,
     SeedOption,
+    SigmaOption,
     WeightsOption,
     require,
 )
@@ -38,6 +40,8 @@ def render_gif(
     out: Annotated[Path, typer.Option(help="A .gif, .webp or .mp4 file.")],
     direction: DirectionOption = None,
     alpha: Annotated[float | None, typer.Option(help="Walk from -alpha to +alpha; default: the chosen length.")] = None,
+    sigma: SigmaOption = None,
+    centred: CentredOption = False,
     layers: LayersOption = None,
     frames: Annotated[int, typer.Option(help="Frames of one way.", min=2)] = 31,
     fps: Annotated[float, typer.Option(help="Frames a second.", min=0.5, max=50)] = 20.0,
@@ -45,6 +49,10 @@ def render_gif(
     latents: LatentsOption = None,
     photo: PhotoOption = None,
     encoder: EncoderOption = None,
+    mix: Annotated[
+        str | None,
+        typer.Option(help="Take the latents of these layers from a second sample: mixed styles, as 4-7."),
+    ] = None,
     columns: Annotated[int | None, typer.Option(help="Columns of the grid.", min=1)] = None,
     size: Annotated[
         int | None,
@@ -86,20 +94,24 @@ def render_gif(
     from cli.inputs.sources import set_and_generator
     from discovery.animation import walk_frames
     from discovery.opening import open_directions
-    from generators.protocol import image_shape
+    from discovery.walks import walk_along
+    from generators.layered import mixed
+    from generators.protocol import image_shape, layers_named, layers_of
     from toolkit.compute.engine import choose_engine
     from toolkit.pictures.pixels import enlargement, with_longer_side
     from toolkit.streams import Stream
 
     engine = choose_engine(device, precision)
     opened = open_directions(directions)
-    reach = 6.0 if direction is not None and alpha is None else alpha
-    shift = opened.resolve(direction, reach)
+    reach = 6.0 if direction is not None and alpha is None and sigma is None else alpha
+    walk_along(opened, None, direction, reach, sigma, centred)  # refuses what is not there before the generator opens
     opened, gan, source = set_and_generator(opened, generator, weights, layers)
-    if layers is not None:
-        shift = opened.resolve(direction, reach)
+    shift = walk_along(opened, gan, direction, reach, sigma, centred)
     gan, rng = gan.to(engine.device), Stream(seed, "render-gif")
     points = shown_latents(gan, source["generator"], latents, photo, encoder, samples or 8, rng, engine)
+    if mix is not None:
+        which, others = layers_named(mix, gan, "mix"), gan.sample(len(points), Stream(seed, "render-gif-mix"))
+        points = mixed(points, others, which, layers_of(gan) or 0)
     columns, side = columns or min(len(points), 4), size or gan.image_size * enlargement(gan.image_size)
     _require_fit(out, len(points), columns, with_longer_side(*image_shape(gan), side))
     rule = shift.mask_rule(mask_rule)

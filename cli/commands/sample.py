@@ -9,12 +9,14 @@ from cli.inputs import completion
 from cli.inputs.latents import EncoderOption, LatentsOption, PhotoOption, require_one_source, shown_latents
 from cli.inputs.options import (
     AlphaOption,
+    CentredOption,
     DeviceOption,
     DirectionOption,
     GeneratorOption,
     LayersOption,
     PrecisionOption,
     SeedOption,
+    SigmaOption,
     WeightsOption,
     require,
 )
@@ -27,8 +29,11 @@ if TYPE_CHECKING:
     import numpy as np
     import torch
 
-    from generators.protocol import Generator
-    from toolkit.moves import AnyShift
+    from generators.protocol import Generator, Latents
+    from toolkit.directions import DirectionSet
+
+
+_MIXED = 5  # rows and columns of a table of mixed styles
 
 
 @listed_in(
@@ -54,8 +59,19 @@ def sample(
     ] = None,
     direction: DirectionOption = None,
     alpha: AlphaOption = None,
+    sigma: SigmaOption = None,
+    centred: CentredOption = False,
     layers: LayersOption = None,
-    samples: Annotated[int | None, typer.Option(help="How many images.", min=1, show_default="64")] = None,
+    samples: Annotated[
+        int | None, typer.Option(help="How many images; with --mix rows and columns.", min=1, show_default="64; 5")
+    ] = None,
+    mix: Annotated[
+        str | None,
+        typer.Option(
+            help="Draw a table of mixed styles: each row's image with each column's latents at these layers of a "
+            "style-based generator, as 4-7."
+        ),
+    ] = None,
     seed: SeedOption = 0,
     truncation: Annotated[float | None, typer.Option(help="Restrict random latents to +- this.")] = None,
     size: Annotated[
@@ -75,14 +91,16 @@ def sample(
 
     writable_file(out, (".png", ".npy"))
     require_one_source(latents, photo, samples=samples, truncation=truncation)
-    along = directions is not None or direction is not None or alpha is not None
+    along = directions is not None or direction is not None or alpha is not None or sigma is not None
     require(layers is None or along, "--layers goes with --direction or --alpha; omit it")
+    require(along or not centred, "--centred goes with --direction or --sigma; omit it")
     require(size is None or out.suffix.lower() == ".png", "--size goes with a .png as --out; omit it")
     import_torch()
     import numpy as np
     import torch
 
     from cli.inputs.sources import open_typed
+    from discovery.walks import walk_along
     from generators.protocol import image_shape
     from toolkit.compute.engine import choose_engine
     from toolkit.files.writing import replacing
@@ -94,14 +112,20 @@ def sample(
     engine = choose_engine(device, precision)
     opened = open_typed(generator, weights).to(engine.device)
     rng = Stream(seed, "sample")
-    points = shown_latents(opened, generator, latents, photo, encoder, samples or 64, rng, engine, truncation)
+    count = samples or (64 if mix is None else _MIXED)
+    points = shown_latents(opened, generator, latents, photo, encoder, count, rng, engine, truncation)
     if along:
-        points = points.shifted(_shift(directions or Path(generator), direction, alpha, layers, opened))
+        chosen = _set_for(directions or Path(generator), layers, opened)
+        points = points.shifted(walk_along(chosen, opened, direction, alpha, sigma, centred).vector)
+    columns = None
+    if mix is not None:
+        donors = opened.sample(count, Stream(seed, "sample-mix"), truncation)
+        points, columns = _mixed(points, donors, mix, opened, out), 1 + len(donors)
     if out.suffix.lower() == ".png":
         shape = with_longer_side(*image_shape(opened), size or opened.image_size * enlargement(opened.image_size))
         require_side(
             out,
-            *grid_size(len(points), *shape),
+            *grid_size(len(points) + (columns is not None), *shape, columns),
             "give fewer --samples, or a .npy file as --out, which holds any number",
         )
     parts = []
@@ -115,20 +139,35 @@ def sample(
         with replacing(out) as temporary:
             np.save(temporary, images.numpy())
     else:
-        write_picture(out, grid(_tiles(images, size)))
+        tiles = _tiles(images, size)
+        blank = np.full_like(tiles[: 0 if columns is None else 1], 255)
+        write_picture(out, grid(np.concatenate([blank, tiles]), columns))
     console.print(f"wrote {out}: {len(images)} images of {opened.name}, {images.shape[-2]}x{images.shape[-1]}")
     console.print(f"next: {discover_command(*generator_words(generator, weights))}")
 
 
-def _shift(
-    directions: Path, direction: str | None, alpha: float | None, layers: str | None, generator: "Generator"
-) -> "AnyShift":
-    """Return the shift along a direction of a set, or along the one chosen there."""
+def _set_for(directions: Path, layers: str | None, generator: "Generator") -> "DirectionSet":
+    """Return a set for a generator, its directions moving the layers that are named."""
     from discovery.opening import open_directions
     from generators.protocol import fitting
 
-    opened = open_directions(directions)
-    return fitting(opened, generator, layers).resolve(direction, alpha).vector
+    return fitting(open_directions(directions), generator, layers)
+
+
+def _mixed(sources: "Latents", donors: "Latents", layers: str, generator: "Generator", out: Path) -> "Latents":
+    """Return the latents of a table of mixed styles, row by row.
+
+    In a picture the donors stand above it and each source before its row, so that the first field is empty.
+    """
+    from generators.layered import mixing_table
+    from generators.protocol import Latents, layers_named, layers_of
+
+    which, count = layers_named(layers, generator, "mix"), layers_of(generator) or 0
+    table = mixing_table(sources, donors, which, count)
+    if out.suffix.lower() != ".png":
+        return table
+    rows = [part for i in range(len(sources)) for part in (sources[i : i + 1], table[len(donors) * i :][: len(donors)])]
+    return Latents.cat([donors, *rows])
 
 
 def _tiles(images: "torch.Tensor", size: int | None) -> "np.ndarray":

@@ -20,13 +20,15 @@ def open_source(
     layers: str | None = None,
 ) -> "MaskSource":
     """Return what the flags of these names mean, on the CPU; UserError where they do not go together."""
-    from cli.inputs.sources import set_and_generator
+    from cli.inputs.sources import named_or_recorded
     from discovery.opening import open_directions
+    from generators.protocol import fitting
     from segmentation.synthesis.source import MaskSource
 
     opened = open_directions(directions)
     shift = opened.resolve(direction, alpha)
-    moving, gan, inputs = set_and_generator(opened, generator, weights, layers)
+    gan, inputs = named_or_recorded(generator, weights, opened.origin)
+    moving = fitting(opened, gan, layers)
     if layers is not None:
         shift = moving.resolve(direction, alpha)
     return MaskSource.along(shift, gan, inputs, mask_rule, embeddings, terminal)

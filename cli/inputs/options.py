@@ -58,6 +58,20 @@ LayersOption = Annotated[
     ),
 ]
 AlphaOption = Annotated[float | None, typer.Option(help="Shift length; negative for the other way.")]
+SigmaOption = Annotated[
+    float | None,
+    typer.Option(
+        help="The length in standard deviations of the latents instead, as GANSpace's sliders are marked; of sets that "
+        "record them."
+    ),
+]
+CentredOption = Annotated[
+    bool,
+    typer.Option(
+        "--centred/--no-centred",
+        help="Begin where the mean latent lies along the direction, as GANSpace's centred strips do.",
+    ),
+]
 OtherGeneratorOption = Annotated[
     str | None,
     typer.Option(

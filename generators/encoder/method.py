@@ -3,7 +3,7 @@
 import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,8 +13,11 @@ from generators.encoder.embedding import Embedder, LatentRefiner, Refinement, em
 from generators.encoder.network import Encoder
 from generators.protocol import Generator
 from toolkit.compute.engine import Engine
-from toolkit.pictures.photos import read_centre, read_square
+from toolkit.pictures.any_photo import Photo, as_photo
+from toolkit.pictures.photos import centre, square
+from toolkit.pictures.pixels import from_bytes
 from toolkit.streams import Stream
+from toolkit.watch import SILENT, Watch
 
 Errors = dict[str, torch.Tensor]
 Moved = Callable[[], None]
@@ -24,16 +27,30 @@ Moved = Callable[[], None]
 class Method:
     """A way from photos to latents.
 
-    `read` gives a photo as uint8 (S, S, 3). `estimate` takes photos (B, 3, S, S), the row of the first one, and what to
-    call after each of the `steps` it works in (0: it calls nothing), and returns latents and errors (B,) by name.
+    `read` gives a photo (toolkit.pictures.any_photo) as uint8 (S, S, 3). `estimate` takes photos (B, 3, S, S), the row
+    of the first one, and what to call after each of the `steps` it works in (0: it calls nothing), and returns latents
+    and errors (B,) by name.
     `images` renders latents, None where there is no generator. `made` is what records say of it.
     """
 
     made: dict[str, Any]
-    read: Callable[[Path], np.ndarray]
+    read: Callable[[Photo], np.ndarray]
     estimate: Callable[[torch.Tensor, int, Moved], tuple[torch.Tensor, Errors]]
     images: Callable[[torch.Tensor], torch.Tensor] | None
     steps: int = 0
+
+    def all_of(self, squares: np.ndarray, batch: int, watch: Watch = SILENT) -> tuple[torch.Tensor, Errors]:
+        """Return latents on the CPU and errors (N,) of photos uint8 (N, S, S, 3), `batch` at a time."""
+        latents, errors = [], []
+        total, unit = len(squares) * (self.steps or 1), "steps" if self.steps else "photos"
+        with watch.bar("embedding", total, unit=unit) as advance:
+            for start in range(0, len(squares), batch):
+                part = from_bytes(squares[start : start + batch])
+                found, missed = self.estimate(part, start, partial(advance, len(part)))
+                latents.append(found.cpu())
+                errors.append(missed)
+                advance(0 if self.steps else len(part))
+        return torch.cat(latents), {name: torch.cat([one[name] for one in errors]) for name in errors[0]}
 
 
 @dataclass(frozen=True)
@@ -76,9 +93,9 @@ def by_encoder(
             return None
         return LatentRefiner(whose.generator, embedder.image_size, engine.device)
 
-    def read(path: Path) -> np.ndarray:
+    def read(photo: Photo) -> np.ndarray:
         # Published embeddings were computed of other centres than ours.
-        return (read_square if isinstance(embedder, Encoder) else read_centre)(path, embedder.image_size)
+        return (square if isinstance(embedder, Encoder) else centre)(as_photo(photo), embedder.image_size)
 
     def estimate(photos: torch.Tensor, first_row: int, moved: Moved) -> tuple[torch.Tensor, Errors]:
         rng, photos = Stream(seed, "embedding", first_row), photos.to(engine.device)

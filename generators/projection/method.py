@@ -1,7 +1,6 @@
 """Projection as a method of the command that embeds many photos."""
 
 from collections.abc import Mapping
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -12,7 +11,8 @@ from generators.projection.projector import Projector
 from generators.projection.settings import Projection
 from generators.styled import StyledGenerator
 from toolkit.compute.engine import Engine
-from toolkit.pictures.photos import read_square
+from toolkit.pictures.any_photo import Photo, as_photo
+from toolkit.pictures.photos import square
 
 
 def by_projection(
@@ -36,8 +36,8 @@ def by_projection(
         **engine.identity(),
     }
 
-    def read(path: Path) -> np.ndarray:
-        return read_square(path, projector.side)
+    def read(photo: Photo) -> np.ndarray:
+        return square(as_photo(photo), projector.side)
 
     def estimate(photos: torch.Tensor, first_row: int, moved: Moved) -> tuple[torch.Tensor, Errors]:
         return projector.embed(photos, moved)

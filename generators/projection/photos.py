@@ -5,7 +5,6 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any, TypeGuard
 
@@ -13,9 +12,12 @@ import numpy as np
 import torch
 
 from generators.catalogue import code_of
+from generators.encoder.embedding import require_fit
+from generators.encoder.method import Whose
+from generators.encoder.network import load_encoder
 from generators.encoder.opening import own_encoder
-from generators.projection.canvas import require_space, spaces_of
-from generators.projection.projector import Projector
+from generators.projection.canvas import require_projectable, require_space, spaces_of
+from generators.projection.method import by_projection
 from generators.projection.settings import Projection
 from generators.protocol import Generator
 from generators.spec import split_spec
@@ -24,7 +26,6 @@ from toolkit.compute.engine import Engine
 from toolkit.errors import UserError
 from toolkit.files.artefacts import load_artefact, save_artefact
 from toolkit.files.places import cache_folder
-from toolkit.pictures.pixels import from_bytes
 from toolkit.watch import SILENT, Watch
 
 STEPS = 200  # of a photo; on flowers64 200 leave 4 % more of the pyramid error than 1,000
@@ -45,7 +46,19 @@ def is_projected(
         require_space(generator, space)
     if not isinstance(generator, StyledGenerator):
         return False
-    return space is not None or (encoder is None and own_encoder(name) is None)
+    return space is not None or (encoder is None and not has_encoder(generator, name))
+
+
+def has_encoder(generator: Generator, name: str) -> bool:
+    """Return whether an encoder of the generator called `name` is at hand; one beside it may be of another."""
+    path = own_encoder(name)
+    if path is None:
+        return False
+    try:
+        require_fit(load_encoder(path), generator)
+    except UserError:
+        return False
+    return True
 
 
 def batch_of(side: int, device: torch.device) -> int:
@@ -96,7 +109,7 @@ class RememberedPhotos:
 class PhotoProjector:
     """Embeds photos into the best space of a style-based generator, those known from before at once.
 
-    `record` is what runs record about the generator (generators.recorded).
+    `record` is what runs record about the generator (generators.recorded). UserError where photos cannot be projected.
     """
 
     def __init__(
@@ -110,6 +123,7 @@ class PhotoProjector:
         self.side = generator.image_size
         self._generator, self._engine, self._watch = generator, engine, watch
         self._settings = Projection(spaces_of(generator)[0], steps)
+        require_projectable(generator, self._settings.space)
         self._memory = RememberedPhotos.of(generator, record, self._settings, engine)
 
     def embed(self, squares: np.ndarray) -> tuple[torch.Tensor, list[float]]:
@@ -126,15 +140,12 @@ class PhotoProjector:
     def _projected(self, squares: np.ndarray) -> list[tuple[torch.Tensor, float]]:
         if not len(squares):
             return []
-        settings, found = self._settings, []
+        settings = self._settings
         kept = "; it is remembered for the next time" if self._memory else ""
         self._watch.say(
             f"{self._generator.name} has no encoder: each photo's latent in {settings.space} is found in "
             f"{settings.steps} steps{kept}"
         )
-        projector = Projector(self._generator, settings, self._engine)
-        with self._watch.bar("embedding", len(squares) * settings.steps) as advance:
-            for part in from_bytes(squares).split(batch_of(self.side, self._engine.device)):
-                latents, errors = projector.embed(part, partial(advance, len(part)))
-                found += list(zip(latents.cpu().split(1), errors["error"].tolist(), strict=True))
-        return found
+        method = by_projection(Whose(self._generator, "", None), self._generator, settings, self._engine)
+        latents, errors = method.all_of(squares, batch_of(self.side, self._engine.device), self._watch)
+        return list(zip(latents.split(1), errors["error"].tolist(), strict=True))

@@ -4,7 +4,7 @@ import functools
 import os
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,8 +19,7 @@ from segmentation.predict.segmenter import Segmenter
 from toolkit.compute.engine import Engine, choose_engine
 from toolkit.errors import UserError
 from toolkit.files.shipped import file_named
-from toolkit.pictures.any_photo import Photo, is_one_photo
-from toolkit.pictures.photo_folder import list_photos
+from toolkit.pictures.any_photo import Photo, named_photos
 from toolkit.screen import watch_of
 
 DEFAULT = "flowers64"  # the shipped segmenter
@@ -89,7 +88,7 @@ def predict(
     """
     engine = choose_engine(device, precision)
     opened = _opened(segmenter, engine)
-    found = opened.predictions(_named_photos(photos), refine=refine, bf16=engine.bf16)
+    found = opened.predictions(named_photos(photos), refine=refine, bf16=engine.bf16)
     return (Prediction(name, photo, probability) for name, photo, probability in found)
 
 
@@ -129,14 +128,3 @@ def _opened(segmenter: AnySegmenter, engine: Engine) -> Segmenter:
 @functools.lru_cache(maxsize=2)
 def _kept(path: Path, changed: int, device: torch.device) -> Segmenter:
     return Segmenter.load(path).to(device)
-
-
-def _named_photos(photos: Photo | Iterable[Photo]) -> Iterator[tuple[str, Photo]]:
-    if isinstance(photos, str | os.PathLike):
-        paths = list_photos(Path(photos)) if Path(photos).is_dir() else [Path(photos)]
-        yield from ((str(path), path) for path in paths)
-    elif is_one_photo(photos) or not isinstance(photos, Iterable):
-        yield "0", cast(Photo, photos)  # what is no photo is refused when it is read
-    else:
-        for number, photo in enumerate(cast(Iterable[Photo], photos)):
-            yield str(photo) if isinstance(photo, str | os.PathLike) else str(number), photo

@@ -2,14 +2,16 @@
 
 import io
 import os
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, cast, runtime_checkable
 
 import numpy as np
 import torch
 from PIL import Image
 
 from toolkit.errors import UserError
+from toolkit.pictures.photo_folder import list_photos
 from toolkit.pictures.photos import as_rgb, read_photo
 
 _CHANNELS = (1, 3, 4)  # grey, RGB, RGBA
@@ -32,6 +34,21 @@ Photo = str | os.PathLike[str] | bytes | bytearray | Image.Image | ArrayLike
 def is_one_photo(value: object) -> bool:
     """Return whether a value has the type of one photo, rather than being several or nothing of the kind."""
     return isinstance(value, str | os.PathLike | bytes | bytearray | Image.Image | ArrayLike)
+
+
+def named_photos(photos: "Photo | Iterable[Photo]") -> Iterator[tuple[str, Photo]]:
+    """Yield name and photo of those in a folder, of one photo, or of several; what is no path is named by its number.
+
+    UserError for a folder without photos. What is no photo is refused when it is read.
+    """
+    if isinstance(photos, str | os.PathLike):
+        paths = list_photos(Path(photos)) if Path(photos).is_dir() else [Path(photos)]
+        yield from ((str(path), path) for path in paths)
+    elif is_one_photo(photos) or not isinstance(photos, Iterable):
+        yield "0", cast(Photo, photos)
+    else:
+        for number, photo in enumerate(cast(Iterable[Photo], photos)):
+            yield str(photo) if isinstance(photo, str | os.PathLike) else str(number), photo
 
 
 def as_photo(photo: Photo) -> np.ndarray:

@@ -18,6 +18,7 @@ from toolkit.watch import SILENT, Watch
 __all__ = [
     "PHOTO_ENDINGS",
     "as_rgb",
+    "centre",
     "eight_bit",
     "list_photos",
     "read_centre",
@@ -104,11 +105,16 @@ def square(photo: np.ndarray, size: int) -> np.ndarray:
 
 
 def read_centre(path: Path, size: int) -> np.ndarray:
-    """Return uint8 (size, size, 3): the photo with its shorter side brought to `size` bilinearly, then its centre.
+    """Return uint8 (size, size, 3): the `centre` of the photo in a file."""
+    return centre(read_photo(path), size)
+
+
+def centre(photo: np.ndarray, size: int) -> np.ndarray:
+    """Return uint8 (size, size, 3) of a photo uint8 (H, W, 3): its shorter side brought to `size` bilinearly, cropped.
 
     To the pixel what torchvision's Resize and CenterCrop make of it, with which the published embeddings were computed.
     """
-    image = Image.fromarray(read_photo(path))
+    image = Image.fromarray(photo)
     shorter = min(image.size)
     width, height = (int(size * side / shorter) for side in image.size)
     left, top = round((width - size) / 2), round((height - size) / 2)

@@ -16,7 +16,9 @@ from discovery.methods.ganspace.principal_components import IncrementalPCA, Regr
 from discovery.methods.search import DirectionSearch, Findings
 from discovery.methods.settings import GanspaceSettings
 from discovery.methods.signs import with_fixed_signs
+from generators.layered import AtLayers
 from generators.protocol import Generator, Latents
+from generators.styled import StyledGenerator
 from toolkit.compute.engine import Engine
 from toolkit.directions import DirectionSet
 from toolkit.errors import OUT, UserError, named
@@ -90,6 +92,15 @@ def gather(
         yield GanspaceStep(state.step, float(state.components.shares()[: state.count].sum()))
 
 
+def _untruncated(generator: Generator) -> Generator:
+    """Return a generator without the truncation of w: the authors truncate what they draw, not what they analyse."""
+    if isinstance(generator, AtLayers):
+        return type(generator)(_untruncated(generator.generator), generator.layers)
+    if isinstance(generator, StyledGenerator) and generator.psi != 1:
+        return generator.restyled(1.0)
+    return generator
+
+
 def _latents(generator: Generator, settings: GanspaceSettings, batch: int, regressing: bool) -> Latents:
     first = batch * settings.batch
     stream = Stream(settings.seed, "ganspace-regression" if regressing else "ganspace", first)
@@ -128,7 +139,8 @@ class GanspaceSearch(DirectionSearch[GanspaceSettings]):
 
     def __init__(self, generator: Generator, settings: GanspaceSettings, engine: Engine) -> None:
         super().__init__(generator, settings, engine)
-        self.gathered = GanspaceState.start(generator, settings)
+        self._analysed = _untruncated(generator)
+        self.gathered = GanspaceState.start(self._analysed, settings)
         self.label = f"analysing {self.gathered.features.layer}"
 
     @property
@@ -143,7 +155,7 @@ class GanspaceSearch(DirectionSearch[GanspaceSettings]):
 
     def steps(self) -> Iterator[GanspaceStep]:
         """Take in the batches that are left, yielding after each."""
-        return gather(self.gathered, self.generator, self.settings, self.engine)
+        return gather(self.gathered, self._analysed, self.settings, self.engine)
 
     def describe(self, figures: Mapping[str, float]) -> str:
         """Return how much the components explain in words."""

@@ -136,6 +136,11 @@ def is_whole(state: Tensors) -> bool:
         return False
 
 
+def is_bigbigan(state: Tensors) -> bool:
+    """Return whether a state is whole published BigBiGAN weights: of the layout, with one class for all images."""
+    return is_whole(state) and _has_one_class(state)
+
+
 def _unused(sizes: Mapping[str, Any]) -> list[str]:
     return [name for name in sizes if name.endswith(".sv0")]
 

@@ -15,6 +15,7 @@ from torch import nn
 
 from generators.frozen import (
     FIRST_SIDE,
+    ColourConv,
     FirstFeatures,
     FixedConv,
     FrozenNetwork,
@@ -78,7 +79,11 @@ class Statistics(nn.Module):
 
 
 class Norms(nn.Module):
-    """Condition (B, 2 D) -> scales and offsets (B, C) of all norms of a block, which are affine in the condition."""
+    """Condition (B, 2 D) -> scales and offsets (B, C) of all norms of a block, which are affine in the condition.
+
+    The biases of the convolutions in front of all but the first norm are taken off the means: no pass over the features
+    has to add them.
+    """
 
     projection: torch.Tensor
 
@@ -87,8 +92,12 @@ class Norms(nn.Module):
         names = [f"{name}.{norm}" for norm in NORMS]
         maps = [published.weight(f"{norm}.{part}") for part in ("scale", "offset") for norm in names]
         self.register_buffer("projection", torch.cat(maps).T.contiguous())
-        rows = [torch.cat([published[f"{norm}.running_{part}"] for norm in names], 1) for part in ("means", "vars")]
-        self.statistics = Statistics(rows[0], rows[1], eps)
+        means, variances = (
+            torch.cat([published[f"{norm}.running_{part}"] for norm in names], dim=1) for part in ("means", "vars")
+        )
+        biases = torch.cat([published[f"{name}.conv_{k}.bias"] for k in range(len(NORMS) - 1)])
+        means[:, -len(biases) :] -= biases
+        self.statistics = Statistics(means, variances, eps)
 
     def forward(self, condition: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Return scales and offsets (B, C), the norms side by side."""
@@ -109,16 +118,17 @@ class Block(nn.Module):
         self.doubles, self.kept = shape.doubles[index], shape.ends[index][1]
         self.norms = Norms(published, name, shape.eps)
         self.sizes = [len(published[f"{name}.{norm}.running_means"][0]) for norm in NORMS]
-        first, wide, inner, last = (published.layer(f"{name}.conv_{k}") for k in range(len(NORMS)))
-        widening = upsampled_conv(*wide, side) if self.doubles else FixedConv(*wide)
-        self.convs = nn.ModuleList([FixedConv(*first), widening, FixedConv(*inner), FixedConv(*last)])
+        first, wide, inner = (published.weight(f"{name}.conv_{k}") for k in range(len(NORMS) - 1))
+        widening = upsampled_conv(wide, None, side) if self.doubles else FixedConv(wide)
+        last = FixedConv(*published.layer(f"{name}.conv_3"))
+        self.convs = nn.ModuleList([FixedConv(first), widening, FixedConv(inner), last])
 
     def forward(self, x: torch.Tensor, condition: torch.Tensor) -> torch.Tensor:
         """Return features (B, C', H, W), or twice as high and wide, of x (B, C, H, W) and conditions (B, 2 D)."""
         scales, offsets = (numbers.to(x.dtype).split(self.sizes, dim=1) for numbers in self.norms(condition))
         h = x
         for conv, scale, offset in zip(self.convs, scales, offsets, strict=True):
-            h = conv(modulated(h, scale, offset))
+            h = conv(modulated(h, scale, offset, overwrite=h is not x))
         kept = x[:, : self.kept]
         return add_doubled(h, kept) if self.doubles else h.add_(kept)
 
@@ -143,7 +153,7 @@ class LastNorm(nn.Module):
     def forward(self, features: torch.Tensor) -> torch.Tensor:
         """Return features of the same shape."""
         scale, offset = (numbers.to(features.dtype) for numbers in self.affine())
-        return modulated(features, scale, offset)
+        return modulated(features, scale, offset, overwrite=True)
 
 
 class BigGANDeepNetwork(FrozenNetwork):
@@ -169,7 +179,7 @@ class BigGANDeepNetwork(FrozenNetwork):
         self.attention = None if shape.attention is None else _attention(published, shape.attention)
         self.norm = LastNorm(published, "generator.bn", shape.eps)
         weight, bias = published.layer("generator.conv_to_rgb")
-        self.to_rgb = FixedConv(weight[:_COLOURS], bias[:_COLOURS])
+        self.to_rgb = ColourConv(weight[:_COLOURS], bias[:_COLOURS])
 
     def truncated(self, truncation: float) -> Self:
         """Return the network with the statistics of another truncation in (0, 1]; all other tensors are shared."""

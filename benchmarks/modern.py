@@ -1,0 +1,132 @@
+"""One image of a modern generator: our way in float32 and bfloat16, and the plain way.
+
+    OMP_NUM_THREADS=2 python -m benchmarks.modern stylegan3t [--rounds 3] [--only fp32] [--out figures.json]
+
+Networks are of the official widths with drawn weights. Prints the median seconds of each way, how many times faster
+than the plain one it is, the largest difference from it in units of the images' deviation, and the process's peak
+memory: with --only fp32 that of our way alone.
+"""
+
+import argparse
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from benchmarks.plain import stylegan3 as plain_stylegan3
+from benchmarks.timing import by_turns
+from generators.layouts import Weights, open_published
+from generators.protocol import Latents
+from generators.published.stylegan3 import filters
+from generators.published.stylegan3.geometry import Constants
+from generators.published.stylegan3.layout import StyleGAN3Shape, published_shapes
+from generators.spec import Options
+from toolkit.compute.memory import peak_memory
+
+Way = Callable[[torch.Tensor], torch.Tensor]
+
+
+@dataclass(frozen=True)
+class Case:
+    """Ways to render the same latents, `plain` first."""
+
+    latents: torch.Tensor
+    ways: dict[str, Way]
+
+
+def _ours(tensors: dict[str, torch.Tensor], config: dict[str, object]) -> dict[str, Way]:
+    generator = open_published(Weights(tensors, Path("drawn"), config), Options({}, "drawn"))
+
+    def halved(z: torch.Tensor) -> torch.Tensor:
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            return generator(Latents(z))
+
+    return {"fp32": lambda z: generator(Latents(z)), "bf16": halved}
+
+
+def stylegan3(side: int, rounded: bool) -> Case:
+    """StyleGAN3-T, or -R, of `side` px; the plain way with 2-D filters, and with those along one axis each."""
+    base, most = (65536, 1024) if rounded else (32768, 512)
+    base //= 2 if side == 256 else 1  # as published
+    config = {"img_resolution": side}
+    cutoffs, rates = plain_stylegan3.rates(config)
+    sizes = [*(rate + 20 for rate in rates[:-2]), side, side]
+    channels = [round(min(base / 2 / cutoff, most)) for cutoff in cutoffs[:-1]] + [3]
+    shape = StyleGAN3Shape(
+        tuple(zip(sizes, channels, strict=True)), kernel=1 if rounded else 3, round_layers=12 if rounded else 0
+    )
+    state = {name: _drawn(name, size) for name, size in published_shapes(shape).items()}
+    for layer in shape.geometry(Constants()):
+        designed = {"up_filter": filters.up_filter(layer), "down_filter": filters.down_filter(layer)}
+        state |= {
+            f"synthesis.{layer.name}.{kind}": torch.from_numpy(t) for kind, t in designed.items() if t is not None
+        }
+    ways = {
+        "plain": plain_stylegan3.plain(state, config),
+        "plain, 1-D": plain_stylegan3.plain(state, config, separable=True),
+        **_ours(state, {"init_kwargs": config}),
+    }
+    return Case(torch.randn(1, shape.num_slots, shape.style_dim), ways)
+
+
+def _drawn(name: str, size: tuple[int, ...]) -> torch.Tensor:
+    if name.endswith("magnitude_ema"):
+        return torch.ones(())
+    if name.endswith("transform"):
+        return torch.eye(3)
+    if name.endswith("input.affine.bias"):
+        return torch.tensor([1.0, 0, 0, 0])
+    scale = 0.0 if name.endswith("input.affine.weight") else 1.0
+    return scale * torch.randn(size) + (1.0 if name.endswith("affine.bias") else 0.0)
+
+
+CASES: dict[str, Callable[[], Case]] = {
+    "stylegan3t": lambda: stylegan3(256, rounded=False),
+    "stylegan3r": lambda: stylegan3(256, rounded=True),
+    "stylegan3t-1024": lambda: stylegan3(1024, rounded=False),
+    "stylegan3r-1024": lambda: stylegan3(1024, rounded=True),
+}
+
+
+@torch.inference_mode()
+def measured(case: Case, rounds: int, only: str | None = None) -> dict[str, dict[str, float]]:
+    """Return, by way, the seconds of an image, their ratio to the plain way's, and the difference from its image."""
+    images: dict[str, torch.Tensor] = {}
+
+    def keeping(name: str, way: Way) -> Callable[[], None]:
+        return lambda: images.update({name: way(case.latents)})
+
+    took = by_turns({name: keeping(name, way) for name, way in case.ways.items() if only in (None, name)}, rounds)
+    first = next(iter(took))
+    return {
+        name: {
+            "seconds": seconds,
+            "ratio": took[first] / seconds,
+            "difference": float((images[name] - images[first]).abs().max() / images[first].std()),
+        }
+        for name, seconds in took.items()
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("case", choices=CASES)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--only", help="one way: plain, fp32, bf16")
+    parser.add_argument("--out", type=Path, help="JSON file of the figures")
+    given = parser.parse_args()
+    torch.manual_seed(0)
+    figures = measured(CASES[given.case](), given.rounds, given.only)
+    memory = peak_memory(torch.device("cpu"))
+    print(f"{given.case}, torch {torch.__version__}, {torch.get_num_threads()} threads")
+    for name, row in figures.items():
+        print(f"  {name:<18} {row['seconds']:8.3f} s  {row['ratio']:5.1f}x  difference {row['difference']:.1e}")
+    print(f"peak memory {memory / 1e6:.0f} MB")
+    if given.out is not None:
+        given.out.write_text(json.dumps({"ways": figures, "peak memory": memory}, indent=2) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
