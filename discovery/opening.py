@@ -8,10 +8,10 @@ from discovery.annotations import annotations_beside, read_annotations
 from discovery.originals.components import holds_arrays, load_arrays
 from discovery.originals.reading import is_published, load_directions
 from discovery.originals.warped import is_warped, load_warped
-from toolkit.bg_direction import load_published
 from toolkit.directions import DirectionSet, direction_file
 from toolkit.errors import UserError
 from toolkit.files.shipped import file_named
+from toolkit.untrusted.bg_direction import load_published
 
 
 def open_directions(name: str | os.PathLike[str]) -> DirectionSet:

@@ -13,7 +13,7 @@ from torch import nn
 from toolkit.directions import DirectionSet
 from toolkit.errors import UserError, named
 from toolkit.files.writing import existing_file
-from toolkit.moves import AnyShift, moved
+from toolkit.moves import AnyShift, Move
 from toolkit.shifts import read_layers
 from toolkit.streams import Stream
 from toolkit.untrusted.foreign import naming_others
@@ -54,7 +54,12 @@ class Latents:
         Latents of one z for all layers are spread over them by a shift by layer. A move says itself how far (see
         toolkit.moves).
         """
-        return replace(self, z=moved(self.z, shift))
+        z, step = self.z, shift.displacement(self.z) if isinstance(shift, Move) else shift
+        if step.dim() == 3 and z.dim() == 2:
+            z = z[:, None]
+        if step.dim() == 2 and z.dim() == 3:
+            step = step[:, None]
+        return replace(self, z=z + step)
 
     def layered(self, num_layers: int) -> Self:
         """Return the same latents with one z for each layer, z (B, L, D)."""

@@ -139,7 +139,9 @@ class StyledGenerator:
         return in_a_line(self)
 
     def restyled(self, psi: float, cutoff: int | None = None) -> Self:
-        """Return the same generator with another truncation, of the same network."""
+        """Return the same generator with another truncation, of the same network and mean."""
+        if psi != 1:
+            _ = self.mean  # taken once, for all that are made of this one
         other = copy.copy(self)
         other.styling = Styling(self.space, self.styling.noise, psi, cutoff, self.styling.classes)
         _require_fit(other.network, other.name, other.styling)

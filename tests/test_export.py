@@ -13,11 +13,11 @@ from discovery.methods.deformator.deformators import make_deformator
 from discovery.methods.deformator.reconstructors import make_reconstructor
 from discovery.opening import open_directions
 from discovery.originals.writing import export_folder, networks_of
-from toolkit.bg_direction import load_published, save_published
 from toolkit.directions import Choice, DirectionSet
 from toolkit.errors import UserError
 from toolkit.files.artefacts import save_checkpoint
 from toolkit.streams import Stream
+from toolkit.untrusted.bg_direction import load_published, save_published
 
 WIDTH = 6
 # kind -> directions -> the kind it is written as: the original has only square matrices of ortho, id and fc

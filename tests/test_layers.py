@@ -4,10 +4,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import small_stylegan2
 import torch
-from generators.published.stylegan2.layout import StyleGAN2Shape, published_shapes
-from golden_fill_stylegan2 import fill_stylegan2
 from rounding import close
+from small_stylegan2 import LAYERS
 from test_directions import refusal
 
 import toolkit
@@ -26,9 +26,7 @@ from discovery.settings import PickSettings
 from generators.chosen_latents import latents_in_file
 from generators.layered import mixed, mixing_table, seen_at
 from generators.protocol import Inspectable, Latents, fitting, load_latents
-from generators.published.stylegan2.network import StyleGAN2Network
 from generators.scene import SceneGenerator
-from generators.styled import StyledGenerator
 from segmentation.synthesis.source import MaskSource
 from segmentation.synthesis.synthesizer import EmbeddingSource, MaskSynthesizer, PriorSource
 from segmentation.unet.settings import SegmentationSettings
@@ -39,8 +37,6 @@ from toolkit.pictures.pixels import gray
 from toolkit.shifts import at_layers, layers_text, read_layers
 from toolkit.streams import Stream
 
-SHAPE = StyleGAN2Shape((8, 10, 6, 4), style_dim=8, mapping_layers=3)
-LAYERS = 8
 CPU = Engine(torch.device("cpu"), bf16=False)
 
 
@@ -50,8 +46,7 @@ def mask(*numbers):
 
 @pytest.fixture(scope="module")
 def generator():
-    state = {n: torch.from_numpy(fill_stylegan2(0, n, size)) for n, size in published_shapes(SHAPE).items()}
-    return StyledGenerator(StyleGAN2Network(SHAPE, state), "stylegan2")
+    return small_stylegan2.generator()
 
 
 def a_set(count=3, layers=None, **changes):

@@ -5,11 +5,11 @@ from functools import partial
 
 import numpy as np
 import pytest
+import small_stylegan2
 import torch
-from generators.published.stylegan2.layout import StyleGAN2Shape, published_shapes
-from golden_fill_stylegan2 import fill_stylegan2
 from PIL import Image
 from rounding import close
+from small_stylegan2 import LAYERS
 
 import toolkit
 from discovery.settings import PickSettings
@@ -18,8 +18,6 @@ from toolkit.directions import DirectionSet
 from toolkit.errors import UserError
 from toolkit.streams import Stream
 
-SHAPE = StyleGAN2Shape((8, 10, 6, 4), style_dim=8, mapping_layers=3)
-LAYERS = 8
 CPU = ("--device", "cpu")
 
 
@@ -27,8 +25,7 @@ CPU = ("--device", "cpu")
 def folder(tmp_path, monkeypatch):
     """A folder to work in with the generator tiny.pt."""
     monkeypatch.chdir(tmp_path)
-    state = {n: torch.from_numpy(fill_stylegan2(0, n, size)) for n, size in published_shapes(SHAPE).items()}
-    torch.save({"g_ema": state}, "tiny.pt")
+    small_stylegan2.write(tmp_path / "tiny.pt")
     return tmp_path
 
 

@@ -33,6 +33,7 @@ from toolkit.files.places import cache_folder
 from toolkit.files.writing import sha256_of
 from toolkit.pictures.photos import write_picture
 from toolkit.pictures.pixels import from_bytes, to_bytes
+from toolkit.shifts import at_layers
 from toolkit.streams import Stream
 
 TINY = StyleGAN2Shape((8, 10, 6), style_dim=8, mapping_layers=3, latent_dim=8)
@@ -298,6 +299,10 @@ def test_a_photo_without_an_encoder_is_found_once_and_edited(photo, tiny_file, d
     ran("render-gif", directions, *cpu, "--frames", 3, "--alpha", 2, "--out", tmp_path / "walk.gif", "--one-way")
     with Image.open(tmp_path / "walk.gif") as walk:
         assert walk.n_frames == 3
+    ran("sample", *cpu, "--generator", tiny_file.name, *edited, "--layers", "2-3", "--out", tmp_path / "c.npy")
+    chosen = at_layers(shift[None], torch.tensor([False, False, True, True, False, False]))
+    torch.testing.assert_close(tiny()(latents.shifted(chosen)), torch.from_numpy(np.load(tmp_path / "c.npy")))
+    ran("render-gif", directions, *cpu, "--layers", "2-3", "--frames", 3, "--out", tmp_path / "layers.webp")
 
 
 @pytest.mark.usefixtures("empty_cache")

@@ -19,7 +19,6 @@ from discovery.originals.reading import load_directions
 from generators.protocol import load_latents
 from generators.spec import Options
 from generators.tensorflow.bundle import CheckpointBundle
-from toolkit.bg_direction import load_published
 from toolkit.directions import KIND, DirectionSet
 from toolkit.errors import UserError
 from toolkit.files.artefacts import load_pickled, load_state_file, match_state, save_artefact
@@ -28,6 +27,7 @@ from toolkit.files.writing import read_json
 from toolkit.pictures.photos import read_photo
 from toolkit.screen import Screen
 from toolkit.settings import read_toml
+from toolkit.untrusted.bg_direction import load_published
 from toolkit.untrusted.printable import is_printable, printable
 from toolkit.untrusted.text import whole_number
 

@@ -5,6 +5,7 @@ import pytest
 import torch
 from torch import nn
 
+from discovery.face import discover
 from discovery.methods.closed_form import SefaSearch
 from discovery.methods.settings import SefaSettings
 from generators.layered import seen_at
@@ -80,6 +81,16 @@ def test_layers_that_only_place_or_colour_are_left_out_unless_they_are_named():
     assert made.layers.tolist() == [[False, True, True, True, False]] * 6
     named = found(generator, "0,4")
     np.testing.assert_allclose(named.scores["eigenvalue"], authors([weights[0], weights[4]])[0], rtol=1e-5, atol=1e-6)
+
+
+def test_discovering_saves_which_layers_the_directions_move(tmp_path):
+    generator = StyledGenerator(Placed(random_weights(), range(1, 4)), "placed")
+    made = discover(generator, "sefa", out=tmp_path / "all", directions=2)
+    assert made.layers.tolist() == [[False, True, True, True, False]] * 2
+    assert (tmp_path / "all" / "report.html").is_file()
+    narrow = discover(generator, "sefa", out=tmp_path / "narrow", directions=2, layers="1-2")
+    assert narrow.layers.tolist() == [[False, True, True, False, False]] * 2
+    np.testing.assert_allclose(narrow.scores["eigenvalue"], authors(random_weights()[1:3])[0][:2], rtol=1e-5)
 
 
 def test_in_z_there_is_one_layer():

@@ -41,12 +41,9 @@ TINY_R = dataclasses.replace(TINY, kernel=1, round_layers=3)
 
 
 def opened(state, config=None, **options):
-    return open_published(Weights(state, Path("G.pkl"), config or {}), Options(options, "G.pkl"))
-
-
-def named_by(config):
-    """What a pickle states of the generator in it."""
-    return {"class_name": "Generator", "version": 6, "init_kwargs": config}
+    """The generator of a state, and of its constructor's arguments if the file states them."""
+    held = {} if config is None else {"class_name": "Generator", "version": 6, "init_kwargs": config}
+    return open_published(Weights(state, Path("G.pkl"), held), Options(options, "G.pkl"))
 
 
 @pytest.fixture(scope="module")
@@ -74,7 +71,7 @@ def within(ours, theirs, tolerance):
 @every_file
 def test_images_and_layers_are_those_of_the_original(name, states):
     arrays, config, names = golden_arrays(name)
-    generator, seen = opened(states(name), named_by(config)), {}
+    generator, seen = opened(states(name), config), {}
     modules = dict(generator.network.named_modules())
     for layer in names:
         modules[layer].register_forward_hook(lambda _, __, output, layer=layer: seen.update({layer: stats(output)}))
@@ -184,11 +181,27 @@ def test_a_file_says_which_entry_is_missing_surplus_or_misshapen(name):
     assert "unknown: synthesis.L0.noise; check" in told(state | {"synthesis.L0.noise": torch.empty(3, device="meta")})
 
 
-def test_another_class_name_changes_nothing(states):
-    _, config, _ = golden_arrays("stylegan3t_64")
-    state = states("stylegan3t_64")
-    one, other = (opened(state, named_by(config) | {"class_name": name}) for name in ("Generator", "Discriminator"))
-    assert one.name == other.name == "stylegan3-t"
+def test_another_class_name_changes_nothing():
+    weights = Weights(filled_shape(TINY), Path("G.pkl"), {"class_name": "Discriminator", "init_kwargs": {}})
+    assert open_published(weights, Options({}, "G.pkl")).name == "stylegan3-t"
+
+
+def test_what_the_file_does_not_state_is_noted():
+    silent, stating = opened(filled_shape(TINY)), opened(filled_shape(TINY), {})
+    assert silent.notes == (
+        "G.pkl does not say where features are clamped (conv_clamp) and how images are scaled; 256 and 0.25 are taken, "
+        "with which NVIDIA's programs train",
+    )
+    assert stating.notes == ()
+    w = Latents(torch.randn(1, 8))
+    assert torch.equal(silent(w), stating(w))
+
+
+def test_the_mapping_learns_at_the_rate_of_its_arguments():
+    state, z = filled_shape(TINY), torch.randn(3, 7)
+    faster = opened(state, {"mapping_kwargs": {"lr_multiplier": 0.02}})
+    by_two = {name: 2 * value if name.startswith("mapping.fc") else value for name, value in state.items()}
+    close(faster.mapped(z), opened(by_two).mapped(z), depth=3)
 
 
 @pytest.mark.parametrize("shape", [TINY, TINY_R])
@@ -298,6 +311,7 @@ def test_it_is_what_the_toolkit_needs():
     )
     assert generator.sample(5, Stream(0, "z")).z.shape == (5, 8)
     assert [tuple(weight.shape) for weight in generator.first_weights()] == [(n, 8) for n in (4, 6, 6, 6, 5, 5, 4)]
+    assert generator.drawing_layers.tolist() == [False, True, True, True, True, True, False]
     by_z = opened(filled_shape(dataclasses.replace(TINY, num_classes=4)), space="z")
     assert [tuple(weight.shape) for weight in by_z.first_weights()] == [(8, 7)]
     grey = dataclasses.replace(TINY, layers=(*TINY.layers[:-1], (32, 1)))

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from cli_runs import ran, refused
 from torch import nn
 
 from discovery.face import edit, render
@@ -11,6 +12,7 @@ from discovery.methods.settings import GanspaceSettings
 from discovery.walks import walk_along
 from generators.layered import seen_at
 from generators.protocol import Latents, fitting
+from generators.scene import SceneGenerator
 from generators.styled import StyledGenerator, StyledNetwork, Styling
 from toolkit.compute.engine import Engine
 from toolkit.directions import Choice, DirectionSet
@@ -155,3 +157,35 @@ def test_what_cannot_be_walked_is_refused(directions, asked, text):
 def test_rendering_without_directions_takes_no_deviations():
     with pytest.raises(UserError, match="no directions are passed"):
         render(Latents(torch.ones(1, 4)), axes(), sigma=1.0)
+
+
+def test_the_commands_take_deviations_and_centre(tmp_path):
+    scene = SceneGenerator()
+    scores = {"sigma": [0.5, 1.5], "centre": [1.0, -1.0]}
+    directions = DirectionSet(torch.eye(2, scene.latent_dim), "scene", "known", scores=scores)
+    directions.save(tmp_path / "d.safetensors")
+    latents = scene.sample(3, Stream(0, "sample"))
+    asked = ["sample", "--generator", "scene", "--directions", tmp_path / "d.safetensors", "--samples", 3]
+    ran(*asked, "--direction", 1, "--sigma", 2, "--out", tmp_path / "moved.npy")
+    torch.testing.assert_close(
+        torch.from_numpy(np.load(tmp_path / "moved.npy")), scene(edit(latents, directions, 1, alpha=3.0))
+    )
+    ran(*asked, "--direction", 0, "--sigma", -1, "--centred", "--out", tmp_path / "centred.npy")
+    moved = latents.z.clone()
+    moved[:, 0] = 0.5
+    torch.testing.assert_close(torch.from_numpy(np.load(tmp_path / "centred.npy")), scene(Latents(moved)))
+    shown = ran(
+        *("render-gif", tmp_path / "d.safetensors", "--direction", 1, "--sigma", 2, "--frames", 3, "--samples", 1),
+        *("--out", tmp_path / "x.gif"),
+    )
+    assert "from -3.0 to +3.0" in shown
+    assert refused(*asked, "--centred", "--out", tmp_path / "y.npy") == (
+        "no direction of this set is chosen; run toolkit pick on it, or give --direction and --alpha"
+    )
+    assert refused("sample", "--centred", "--out", tmp_path / "y.npy") == (
+        "--centred goes with --direction or --sigma; omit it"
+    )
+    assert "--alpha and --sigma both say how far" in refused(
+        *("render-gif", tmp_path / "d.safetensors", "--direction", 1, "--sigma", 2, "--alpha", 3),
+        *("--out", tmp_path / "x.gif"),
+    )

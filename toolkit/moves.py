@@ -55,17 +55,6 @@ class Move(ABC):
 AnyShift = torch.Tensor | Move  # numbers that are the same for all latents, (D,) or by layer (1, L, D), or a move
 
 
-def moved(z: torch.Tensor, shift: AnyShift) -> torch.Tensor:
-    """Return latents z (B, D) or (B, L, D) after a shift (see generators.protocol.Latents.shifted)."""
-    if isinstance(shift, Move):
-        shift = shift.displacement(z)
-    if shift.dim() == 3 and z.dim() == 2:
-        z = z[:, None]
-    if shift.dim() == 2 and z.dim() == 3:
-        shift = shift[:, None]
-    return z + shift
-
-
 def together(shifts: Sequence[AnyShift]) -> AnyShift:
     """Return several shifts as one: their sum, or, where there are moves, one after another."""
     plain = [shift for shift in shifts if isinstance(shift, torch.Tensor)]
@@ -189,7 +178,8 @@ class _Together(Move):
         """Return what is added to latents z (B, D) or (B, L, D): (B, D), or by layer (B, L, D)."""
         end = z
         for part in self.parts:
-            end = moved(end, part)
+            step = part.displacement(end) if isinstance(part, Move) else part
+            end = (end[:, None] if step.dim() > end.dim() else end) + step
         return end - (z[:, None] if end.dim() > z.dim() else z)
 
     def __mul__(self, share: float) -> "_Together":

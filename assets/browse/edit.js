@@ -1,6 +1,6 @@
 // The edit: directions with their sliders, the picture of what they do, and what is done with it.
 
-import { $, TAB, ask, draw, fail, figure, isNamed, newest, numbered, option, say, signed, state } from "./page.js";
+import { $, ask, beginning, draw, fail, figure, isNamed, layered, newest, numbered, option, say, signed, state } from "./page.js";
 import { markRows, redrawStrips, rowOf, showList } from "./list.js";
 
 const LEAST_REACH = 1e-6;
@@ -13,16 +13,13 @@ const named = (index) => {
 
 /** Return what the server is asked for the present edit. */
 function query() {
-  const asked = new URLSearchParams({ tab: TAB });
-  for (const { index, alpha } of state.shifts) {
+  const asked = beginning();
+  for (const { index, alpha, layers } of state.shifts) {
     asked.append("direction", index);
     asked.append("alpha", alpha);
+    if (state.set.num_layers) asked.append("layers", layers);
   }
-  if (state.photo) asked.set("photo", state.photo.key);
-  else {
-    asked.set("seed", state.seed);
-    asked.set("images", state.images);
-  }
+  if (!state.photo) asked.set("images", state.images);
   if ($("mask").checked) asked.set("rule", $("rule").value);
   return asked;
 }
@@ -94,6 +91,14 @@ function makeSlider(shift) {
     },
   });
   show(shift.alpha);
+  const layers = element.querySelector(".layers");
+  layers.hidden = !state.set.num_layers;
+  element.classList.toggle("layered", !layers.hidden);
+  layers.value = shift.layers;
+  layered(layers, false, (text) => {
+    shift.layers = text;
+    changed();
+  });
   element.show = (alpha) => show((shift.alpha = alpha));
   element.querySelector(".remove").addEventListener("click", () => {
     toggle(shift.index);
@@ -109,9 +114,10 @@ function showSliders() {
   for (const shift of state.shifts) {
     if (!sliders.has(shift.index)) sliders.set(shift.index, makeSlider(shift));
     const element = sliders.get(shift.index), text = named(shift.index);
-    const [label, , field, remove] = element.children;
+    const [label, , field, layers, remove] = element.children;
     label.textContent = label.title = withDeviations(shift);
     field.setAttribute("aria-label", `Alpha of direction ${text}, typed`);
+    layers.setAttribute("aria-label", `Layers that direction ${text} moves`);
     remove.setAttribute("aria-label", `Remove direction ${text}`);
     remove.hidden = shift === state.shifts[0];
   }
@@ -127,6 +133,12 @@ function showSliders() {
   $("add").value = "";
 }
 
+/** Return a shift along a direction as the set has it. */
+function shiftAlong(index) {
+  const { start: alpha, layers } = state.set.directions[index];
+  return { index, alpha, layers };
+}
+
 /** Add a direction to the sliders, or remove it from them; the selected one stays. */
 export function toggle(index) {
   const at = state.shifts.findIndex((shift) => shift.index === index);
@@ -134,7 +146,7 @@ export function toggle(index) {
   if (at > 0) state.shifts.splice(at, 1);
   else if (state.shifts.length >= state.set.most.directions) {
     return say(`${state.shifts.length} directions are moved along, which is the most; remove one first`, "", true);
-  } else state.shifts.push({ index, alpha: state.set.directions[index].start });
+  } else state.shifts.push(shiftAlong(index));
   showSliders();
   changed();
 }
@@ -170,7 +182,7 @@ export function select(index, alpha) {
   const before = state.shifts[0]?.index;
   const at = state.shifts.findIndex((shift) => shift.index === index);
   if (at > 0) [state.shifts[0], state.shifts[at]] = [state.shifts[at], state.shifts[0]];
-  else if (at < 0) state.shifts[0] = { index, alpha: state.set.directions[index].start };
+  else if (at < 0) state.shifts[0] = shiftAlong(index);
   showDetail();
   if (alpha !== undefined) sliders.get(index).show(alpha);
   changed();
@@ -225,6 +237,20 @@ export function restarted() {
   drawShifted();
 }
 
+/** Bring to life what style-based generators alone have: truncation, and mixed styles. */
+function prepareStyles() {
+  const { psi, furthest_psi: most, num_layers: count, last_seed: last } = state.set;
+  $("truncation").hidden = psi === null;
+  if (psi !== null) {
+    const take = (value) => ((state.psi = value), restarted());
+    numbered($("psi-number"), { least: -most, most, slider: $("psi"), take })(psi);
+  }
+  $("mixing").hidden = $("heads").hidden = !count;
+  layered($("mix"), true, (text) => ((state.mix = text), restarted()));
+  const take = (value) => ((state.donor = value), state.mix && restarted());
+  numbered($("donor"), { least: 0, most: last, whole: true, take })(state.donor);
+}
+
 /** Bring the controls to life, once the set is known. */
 export function prepareEdit() {
   const { most, last_seed: last } = state.set;
@@ -237,6 +263,7 @@ export function prepareEdit() {
   });
   numbered($("images"), { least: 1, most: most.images, whole: true, take: (n) => ((state.images = n), drawShifted()) });
   $("images").value = state.images;
+  prepareStyles();
   const reach = { least: LEAST_REACH, most: state.set.longest_alpha, slider: $("reach") };
   const showReach = numbered($("reach-number"), { ...reach, take: (value) => ((state.reach = value), markRows(), redrawStrips()) });
   showReach(state.reach);
@@ -250,8 +277,9 @@ export function prepareEdit() {
     change("api/name", { direction: state.shifts[0].index, name: $("new-name").value }).catch(fail);
   });
   $("choose").addEventListener("click", () => {
-    const [{ index, alpha }] = state.shifts;
-    change("api/choose", { direction: index, alpha, rule: $("rule").value }).catch(fail);
+    const [{ index, alpha, layers }] = state.shifts;
+    const moved = state.set.num_layers ? { layers } : {};
+    change("api/choose", { direction: index, alpha, rule: $("rule").value, ...moved }).catch(fail);
   });
   $("copy").addEventListener("click", () => change("api/copy", {}).catch(fail));
   $("back").addEventListener("click", () => {

@@ -1,6 +1,6 @@
 // The list of all directions as strips.
 
-import { $, TAB, afterPause, draw, fail, figure, isNamed, state } from "./page.js";
+import { $, afterPause, beginning, draw, fail, figure, isNamed, state } from "./page.js";
 
 const AT_ONCE = 3; // strips under way: a browser opens six connections, and the large picture must not wait
 const rows = new Map(); // number -> its row
@@ -29,15 +29,14 @@ const watcher = new IntersectionObserver(
 function drawStrips() {
   while (underWay < AT_ONCE && queue.length) {
     const row = queue.pop();
-    const from = state.photo ? `photo=${state.photo.key}` : `seed=${state.seed}`;
-    const wanted = `reach=${state.reach}&${from}`;
+    const wanted = `reach=${state.reach}&${beginning()}`;
     if (!visible.has(row) || row.wanted === wanted) continue;
     row.wanted = wanted;
     row.asked?.abort();
     const asked = (row.asked = new AbortController());
     underWay += 1;
     row.classList.add("pending");
-    draw(row.querySelector("img"), `api/strip/${row.dataset.index}?${wanted}&tab=${TAB}`, asked.signal)
+    draw(row.querySelector("img"), `api/strip/${row.dataset.index}?${wanted}`, asked.signal)
       .catch((error) => {
         if (row.asked === asked) row.wanted = null;
         fail(error);

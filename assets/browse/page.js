@@ -7,10 +7,13 @@ const PAUSE = 120; // milliseconds without a move after which the strips follow 
 /** What the page shows: the set as the server describes it, and the edit that its pictures are of. */
 export const state = {
   set: null,
-  shifts: [], // {index, alpha}: the selected direction first
+  shifts: [], // {index, alpha, layers}: the selected direction first
   seed: 0,
   images: 5,
   photo: null, // {key, name, file, steps, error}: in place of the seed
+  psi: null, // how far latents are drawn towards their mean, where the generator can
+  mix: "", // layers that take their latents from those of the seed `donor`
+  donor: 1,
   reach: 6,
 };
 
@@ -86,6 +89,47 @@ export function afterPause(work) {
     clearTimeout(timer);
     timer = setTimeout(work, PAUSE);
   };
+}
+
+/** Return what the server is asked for the latents that are moved. */
+export function beginning() {
+  const asked = new URLSearchParams({ tab: TAB });
+  if (state.photo) asked.set("photo", state.photo.key);
+  else {
+    asked.set("seed", state.seed);
+    if (state.psi !== null) asked.set("psi", state.psi);
+  }
+  if (state.mix) {
+    asked.set("mix", state.mix);
+    asked.set("donor", state.donor);
+  }
+  return asked;
+}
+
+/** Return whether a text names layers that there are, as 0-3,7, or all. */
+export function namesLayers(text) {
+  const last = state.set.num_layers - 1;
+  if (text.trim() === "all") return true;
+  return text.trim().split(",").every((part) => {
+    const [, low, high] = /^(\d+)(?:-(\d+))?$/.exec(part) ?? [];
+    return low !== undefined && Number(high ?? low) >= Number(low) && Number(high ?? low) <= last;
+  });
+}
+
+/** Let layers be typed into a field; `take` is called with every text that names some, or with "" where `empty` may be. */
+export function layered(field, empty, take) {
+  let last = field.value;
+  field.addEventListener("input", () => {
+    const text = field.value.trim(), good = text ? namesLayers(text) : empty;
+    if (good) field.removeAttribute("aria-invalid");
+    else field.setAttribute("aria-invalid", "true");
+    if (good && text !== last) take((last = text));
+  });
+  field.addEventListener("change", () => {
+    if (!field.hasAttribute("aria-invalid")) return;
+    field.removeAttribute("aria-invalid");
+    field.value = last;
+  });
 }
 
 export const figure = (value) => (Number.isInteger(value) ? String(value) : value.toFixed(2));

@@ -31,6 +31,7 @@ async function embed(file, refine = 0) {
 function showStart() {
   const held = state.photo !== null;
   $("seeded").hidden = held;
+  $("truncation").hidden = held || state.set.psi === null;
   $("held").hidden = $("refining").hidden = !held;
   $("own").lastChild.textContent = held ? "Other photo" : "Own photo";
 }

@@ -19,6 +19,7 @@ from cli.browse.guard import LARGEST_BODY, LocalOnly
 from cli.browse.photos import EmbeddedPhoto, PhotoEmbedder, segmented
 from cli.browse.pictures import FRAMES_A_SIDE, Edit, Pictures, Start, webp
 from cli.browse.requests import (
+    FURTHEST_PSI,
     LAST_SEED,
     LONGEST,
     LONGEST_NAME,
@@ -28,6 +29,7 @@ from cli.browse.requests import (
     Beginning,
     Direction,
     Index,
+    Layers,
     Length,
     Saved,
     ShiftQuery,
@@ -38,8 +40,10 @@ from cli.browse.requests import (
 from cli.browse.set import BrowsedSet
 from cli.browse.worker import NewestFirst, Recent
 from cli.reports.hints import command
+from generators.protocol import fitting, layers_of
 from segmentation.predict.segmenter import Segmenter
 from toolkit.command_line import as_flags
+from toolkit.directions import DirectionSet
 from toolkit.errors import UserError
 from toolkit.files.shipped import shipped_file
 from toolkit.masks.rules import MASK_RULES, MaskRule
@@ -92,6 +96,9 @@ class Page:
             "largest_upload": LARGEST_BODY,
             "last_seed": LAST_SEED,
             "longest_alpha": LONGEST,
+            "num_layers": layers_of(self._pictures.generator),
+            "psi": self._pictures.psi,
+            "furthest_psi": FURTHEST_PSI,
             "most": {"directions": MOST_DIRECTIONS, "images": MOST_IMAGES, "steps": MOST_STEPS},
         }
 
@@ -99,21 +106,22 @@ class Page:
         """Answer with a row of frames along one direction."""
         index = self._known(index)
         draw = partial(self._pictures.strip, self._set.directions, index, asked.reach, self._start(asked))
-        key = ("strip", index, asked.reach, asked.seed, asked.photo)
+        key = ("strip", index, asked.reach, *asked.key, self._set.directions.place_of(index))
         return await self._picture(f"{asked.tab}:{index}", key, draw)
 
     async def shifted(self, asked: Annotated[ShiftQuery, Query()]) -> Response:
         """Answer with images before and after the sum of shifts, and their masks where a rule is named."""
-        shifts, start = self._shifts(asked), self._start(asked, asked.images)
+        shifts, start, moving = self._shifts(asked), self._start(asked, asked.images), self._moving(asked)
         rule = _mask_rule(asked.rule) if asked.rule else None
-        draw = partial(self._pictures.shifted, Edit.along(self._set.directions, shifts), start, rule)
-        key = ("shifted", *shifts, asked.seed, asked.images, asked.photo, asked.rule, self._set.directions.choice)
+        draw = partial(self._pictures.shifted, Edit.along(moving, shifts), start, rule)
+        places = [moving.place_of(index) for index, _ in shifts]
+        key = ("shifted", *shifts, *places, *asked.key, asked.images, asked.rule, self._set.directions.choice)
         return await self._picture(f"{asked.tab}:shifted", key, draw)
 
     async def save(self, kind: Saved, asked: Annotated[ShiftQuery, Query()]) -> Response:
         """Answer with a file to keep: the images after the shifts, their masks, or the way there as an animation."""
         shifts, start = self._shifts(asked), self._start(asked, asked.images)
-        edit = Edit.along(self._set.directions, shifts)
+        edit = Edit.along(self._moving(asked), shifts)
         job: Callable[[], bytes]
         match kind:
             case "picture":
@@ -136,12 +144,16 @@ class Page:
         message, command = self._set.name(self._known(direction), name)
         return {"message": message, "next": command, "set": self.described()}
 
-    def choose(self, direction: Direction, alpha: Length, rule: Annotated[str, Body()]) -> dict[str, Any]:
-        """Choose a direction, with sign and length, for segmentation."""
+    def choose(
+        self, direction: Direction, alpha: Length, rule: Annotated[str, Body()], layers: Layers = ""
+    ) -> dict[str, Any]:
+        """Choose a direction, with sign, length and the layers it moves, for segmentation."""
         _mask_rule(rule)
         if abs(alpha) < SHORTEST:
             raise UserError(f"alpha is {alpha:g}, which shifts nowhere; move its slider first")
-        message, command = self._set.choose(self._known(direction), alpha, rule)
+        message, command = self._set.choose(
+            self._known(direction), alpha, rule, layers or None, self._pictures.generator
+        )
         return {"message": message, "next": command, "set": self.described()}
 
     def copy(self) -> dict[str, Any]:
@@ -201,13 +213,22 @@ class Page:
             raise UserError(f"{len(asked.direction)} directions have {len(asked.alpha)} alphas; give each one its own")
         return [(self._known(index), alpha) for index, alpha in zip(asked.direction, asked.alpha, strict=True)]
 
+    def _moving(self, asked: ShiftQuery) -> DirectionSet:
+        """Return the set, its directions moving the layers that were asked for."""
+        if len(asked.layers) not in (0, len(asked.direction)):
+            raise UserError(f"{len(asked.direction)} directions have {len(asked.layers)} layers; give each one its own")
+        moving = self._set.directions
+        for index, layers in zip(asked.direction, asked.layers, strict=False):
+            moving = fitting(moving, self._pictures.generator, layers or None, self._known(index))
+        return moving
+
     def _start(self, asked: Beginning, count: int = 1) -> Start:
         if not asked.photo:
-            return Start(asked.seed, count)
+            return Start(asked.seed, count, None, asked.psi, asked.mix, asked.donor)
         photo = self._photos[asked.photo]
         if photo is None:
             raise UserError("the photo is not remembered any more; open it on the page again")
-        return Start(photo=photo)
+        return Start(0, 1, photo, None, asked.mix, asked.donor)
 
 
 def _name_of(photo: UploadFile) -> str:

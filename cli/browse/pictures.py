@@ -11,9 +11,12 @@ from PIL import Image
 from cli.browse.photos import EmbeddedPhoto
 from discovery.charts import frames, offsets
 from discovery.picking.rendering import every_shift, rendered
-from generators.protocol import Generator, Latents
+from generators.layered import mixed
+from generators.protocol import Generator, Latents, layers_named, layers_of
+from generators.styled import StyledGenerator
 from toolkit.compute.engine import Engine
 from toolkit.directions import DirectionSet
+from toolkit.errors import UserError
 from toolkit.files.workplace import temporary_folder
 from toolkit.masks.filters import large_components
 from toolkit.masks.rules import MaskRule
@@ -52,26 +55,37 @@ class Edit(NamedTuple):
 
 @dataclass(frozen=True)
 class Start:
-    """The latents that are moved: a photo's, or the first `count` of a seed. A strip shows the first one."""
+    """The latents that are moved: a photo's, or the first `count` of a seed. A strip shows the first one.
+
+    `psi`, `mix` and `donor` are as in cli.browse.requests.Beginning.
+    """
 
     seed: int = 0
     count: int = 1
     photo: EmbeddedPhoto | None = None
+    psi: float | None = None
+    mix: str = ""
+    donor: int = 0
 
 
 class Pictures:
     """Renders what one generator makes of shifts."""
 
     def __init__(self, generator: Generator, engine: Engine) -> None:
-        self._generator = generator
+        self.generator = generator
         self._engine = engine
+
+    @property
+    def psi(self) -> float | None:
+        """Return how far the generator draws latents towards their mean; None for one that has no such truncation."""
+        return self.generator.psi if isinstance(self.generator, StyledGenerator) else None
 
     def strip(self, directions: DirectionSet, index: int, reach: float, start: Start) -> bytes:
         """Return one row of frames along direction `index`, from -reach to reach, without gaps, as WebP."""
         lengths = offsets(reach, FRAMES_A_SIDE).tolist()
         shifts = [directions.shift(index, length).to(self._engine.device) for length in lengths]
         with self._engine.autocast():
-            images = frames(self._generator, self._latents(start), shifts).float()
+            images = frames(self._truncated(start), self._latents(start), shifts).float()
         side = min(_STRIP_SIDE, max(images.shape[-2:]))
         return webp(grid(to_bytes(resized_to(images, side)), columns=len(images), gap=0))
 
@@ -106,7 +120,7 @@ class Pictures:
         side, latents, forth = self._side(*_ANIMATED_SIDES), self._latents(start), edit.forth.to(self._engine.device)
         way = []
         for share in torch.linspace(0, 1, _ANIMATED_FRAMES).tolist():
-            images = self._images(latents.shifted(share * forth))
+            images = self._images(latents.shifted(share * forth), start)
             way.append(grid(_shown(images, side), columns=len(images), gap=0))
         with temporary_folder() as folder:
             write_animation(folder / "way.gif", way + way[-2:0:-1], _ANIMATED_RATE)
@@ -119,22 +133,36 @@ class Pictures:
         opposed = rule is not None and rule.opposed
         latents, shifts = self._latents(start), [edit.forth, *([edit.back] if opposed else [])]
         moved = every_shift(latents, [shift.to(self._engine.device) for shift in shifts])
-        before, after, *opposite = self._images(Latents.cat([latents, moved])).chunk(1 + len(shifts))
+        before, after, *opposite = self._images(Latents.cat([latents, moved]), start).chunk(1 + len(shifts))
         if rule is None:
             return before, after, None
         return before, after, large_components(rule(opposite[0] if opposed else before, after))
 
-    def _images(self, latents: Latents) -> torch.Tensor:
+    def _images(self, latents: Latents, start: Start) -> torch.Tensor:
         with self._engine.autocast():
-            return torch.cat([part.float() for _, part in rendered(self._generator, latents)])
+            return torch.cat([part.float() for _, part in rendered(self._truncated(start), latents)])
 
     def _latents(self, start: Start) -> Latents:
+        generator = self._truncated(start)
         if start.photo is not None:
-            return Latents(start.photo.z).to(self._engine.device)
-        return self._generator.sample(start.count, Stream(start.seed, "browse")).to(self._engine.device)
+            own = Latents(start.photo.z)
+        else:
+            own = generator.sample(start.count, Stream(start.seed, "browse"))
+        if start.mix:
+            layers, others = layers_named(start.mix, generator), generator.sample(1, Stream(start.donor, "browse"))
+            own = mixed(own, others, layers, layers_of(generator) or 0)
+        return own.to(self._engine.device)
+
+    def _truncated(self, start: Start) -> Generator:
+        """Return the generator as it is truncated where one asks for it; UserError for one that cannot be."""
+        if start.psi is None:
+            return self.generator
+        if not isinstance(self.generator, StyledGenerator):
+            raise UserError(f"{self.generator.name} has no truncation by psi, as style-based generators have; omit psi")
+        return self.generator.restyled(start.psi, self.generator.styling.cutoff)
 
     def _side(self, least: int, most: int) -> int:
-        return min(max(self._generator.image_size, least), most)
+        return min(max(self.generator.image_size, least), most)
 
 
 def _shown(images: torch.Tensor, side: int) -> np.ndarray:

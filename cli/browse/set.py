@@ -14,10 +14,12 @@ from cli.reports.hints import command
 from discovery.naming import name_direction
 from discovery.opening import open_directions
 from discovery.picking.files import choose_direction
+from generators.protocol import Generator
 from toolkit.directions import KIND, DirectionSet, direction_file
 from toolkit.errors import UserError
 from toolkit.files.artefacts import artefact_kind
 from toolkit.files.shipped import shipped_file
+from toolkit.shifts import layers_text
 
 _FIRST_REACH = 6.0
 
@@ -68,11 +70,16 @@ class BrowsedSet:
             self.directions, index = name_direction(file, index, name)
             return named_line(file, self.directions, index), next_after_naming(self.run, index)
 
-    def choose(self, index: int, alpha: float, rule: str) -> tuple[str, str]:
-        """Choose a direction for segmentation; return a line that says what was written, and the next command."""
+    def choose(
+        self, index: int, alpha: float, rule: str, layers: str | None = None, generator: Generator | None = None
+    ) -> tuple[str, str]:
+        """Choose a direction for segmentation; return a line that says what was written, and the next command.
+
+        It moves the `layers` of the generator that are named from now on, if they are.
+        """
         with self._lock:
             file = self._own_file()
-            self.directions = choose_direction(file, index, alpha, rule)
+            self.directions = choose_direction(file, index, alpha, rule, layers, generator)
             return chose(file, self.directions), next_after_choosing(self.run, self.flags)
 
     def _own_file(self) -> Path:
@@ -101,6 +108,7 @@ class BrowsedSet:
                 {
                     "index": index,
                     "name": name,
+                    "layers": layers_text(None if found.layers is None else found.layers[index]),
                     "start": starts[index],
                     "sigma": columns["sigma"][index] if "sigma" in columns else None,
                     "scores": [values[index] for values in columns.values()],

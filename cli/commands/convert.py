@@ -151,7 +151,7 @@ def _segmenter(source: Path, out: Path, _: str | None) -> None:
 
 
 def _direction(source: Path, out: Path, _: str | None) -> None:
-    from toolkit.bg_direction import load_published
+    from toolkit.untrusted.bg_direction import load_published
 
     directions = load_published(source)
     replace(directions, card={**directions.card, **_provenance("published weights", [source])}).save(out)

@@ -82,8 +82,8 @@ def _deformator(given: Path, directions: "DirectionSet", out: Path, gan_type: st
 
 def _bg_direction(directions: "DirectionSet", out: Path, direction: str | None, alpha: float | None) -> None:
     from discovery.originals.writing import require_all_layers
-    from toolkit.bg_direction import save_published
     from toolkit.files.writing import writable_file
+    from toolkit.untrusted.bg_direction import save_published
 
     require_all_layers(directions)
     writable_file(out, (".pth", ".pt"))

@@ -97,7 +97,8 @@ METHODS: Table[Method] = Table(
             SefaSettings,
             "discovery.methods.closed_form:SefaSearch",
             "The eigenvectors of the first layers' weights, which change their outputs most, strongest first (SeFa, "
-            "Shen and Zhou 2021). `eigenvalue` is by how much, squared.",
+            "Shen and Zhou 2021). `eigenvalue` is by how much, squared. Of a style-based generator these are the "
+            "layers that were named, or else all that draw, and the directions move the same.",
         ),
         "contrast": Method(
             ContrastSettings,

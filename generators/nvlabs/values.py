@@ -17,12 +17,12 @@ _DEEPEST = 32  # tables in tables
 _LONGEST_ARRAY = 1000  # numbers
 
 
-def unknown_names(value: Any) -> Iterator[Name]:
-    """Yield every global in a value, however deep, that no network of NVlabs needs."""
+def unknown_names(value: Any, allowed: set[tuple[str, str]]) -> Iterator[Name]:
+    """Yield every global in a value, however deep, that is none of those allowed."""
     waiting, seen = [value], {id(value)}
     while waiting:
         held = waiting.pop()
-        if isinstance(held, Name) and (held.module, held.name) not in ALLOWED:
+        if isinstance(held, Name) and (held.module, held.name) not in allowed:
             yield held
         new = [inner for inner in _inner(held) if id(inner) not in seen]
         seen.update(map(id, new))

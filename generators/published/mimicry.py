@@ -103,7 +103,8 @@ class Norm(nn.Module):
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
         """Return features of the same shape."""
-        return modulated(features, *self.modulation.to(features.dtype).chunk(2, dim=1))
+        scale, offset = self.modulation.to(features.dtype).chunk(2, dim=1)
+        return modulated(features, scale, offset)
 
 
 def _doubled(features: torch.Tensor) -> torch.Tensor:

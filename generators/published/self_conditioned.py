@@ -30,6 +30,7 @@ _SLOPE = 0.2
 _SHARE = 0.1  # of a block's sum that it adds
 _STAGES = 6
 _HELD = "generator_test"  # the average of the training, which its own samples show
+_OFFICIAL = (256, 256)  # numbers of a latent and of an embedding
 _EMBEDDING = "get_latent.embedding.weight"
 State = Mapping[str, torch.Tensor]
 
@@ -92,6 +93,8 @@ def infer_shape(state: State) -> SelfConditionedShape:
     outputs = likeliest_size(state, [("fc.bias", 0), ("fc.weight", 0)], 16 * first)
     classes, embedding = state[_EMBEDDING].shape if _EMBEDDING in state and state[_EMBEDDING].dim() == 2 else (0, 0)
     inputs = likeliest_size(state, [("fc.weight", 1)], 256 + embedding)
+    if not classes and inputs == sum(_OFFICIAL):  # a conditional one without its embedding, not one of longer latents
+        classes, embedding = 100, _OFFICIAL[1]
     return SelfConditionedShape(
         tuple(channels), first, max(1, round((outputs / first) ** 0.5)), max(1, inputs - embedding), classes, embedding
     )

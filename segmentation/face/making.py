@@ -23,7 +23,6 @@ from segmentation.synthesis.synthesizer import MaskSynthesizer, latent_source
 from segmentation.unet.run import SegmentationRun
 from segmentation.unet.settings import SegmentationSettings
 from segmentation.unet.training import SegmentationState, train
-from toolkit.bg_direction import named_directions
 from toolkit.compute.engine import choose_engine
 from toolkit.directions import DirectionSet
 from toolkit.errors import UserError
@@ -33,6 +32,7 @@ from toolkit.pictures.any_photo import Photo, as_photo
 from toolkit.pictures.photo_folder import list_photos, photos_digest, require_outside
 from toolkit.pictures.photos import read_squares, square
 from toolkit.screen import watch_of
+from toolkit.untrusted.bg_direction import named_directions
 from toolkit.watch import Watch
 
 AnyDirections = DirectionSet | str | os.PathLike[str]

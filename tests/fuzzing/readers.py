@@ -29,7 +29,6 @@ from generators.tensorflow.bundle import CheckpointBundle
 from generators.tensorflow.hub import convert_tf_variables, module_variables
 from segmentation.mask_reading.reading import MaskReading
 from segmentation.predict.segmenter import Segmenter
-from toolkit.bg_direction import load_published
 from toolkit.errors import UserError
 from toolkit.files.artefacts import load_state_file
 from toolkit.files.partial_file import PartialFile
@@ -39,6 +38,7 @@ from toolkit.files.unpacking import unpack
 from toolkit.files.writing import existing_file, read_json
 from toolkit.pictures.photos import read_gray, read_photo
 from toolkit.settings import read_toml
+from toolkit.untrusted.bg_direction import load_published
 
 from .mutations import JSON, LABELS, LINES, TOML, Damage, any_of, damaged_bytes
 from .pickles import damaged_program
@@ -273,6 +273,7 @@ READERS: dict[str, Reader] = {
         lambda folder: read_networks(folder / "snapshot.pkl"),
         ("generators.nvlabs.reading.read_networks", "toolkit.untrusted.pickled_tensors._storage_in"),
     ),
+    "snapshot of TensorFlow": Reader("tensorflow.pkl", PROGRAM, _opened("tensorflow.pkl")),
     "converted generator": Reader("converted.safetensors", SAFETENSORS, _opened("converted.safetensors")),
     "config of weights": Reader(
         "config.json",

@@ -17,6 +17,7 @@ from golden_fill import tf_fill
 from PIL import Image
 from test_biggan import TINY as BIGGAN
 from test_sngan import TINY_32 as SNGAN
+from test_tensorflow_pickles import write as write_tensorflow_pickle
 
 from discovery.methods.deformator.deformators import Deformator, make_deformator
 from generators.compact.network import CompactGenerator, CompactNetwork, CompactShape
@@ -26,16 +27,16 @@ from generators.published import proggan, sngan
 from generators.published.biggan import network as biggan
 from generators.published.stylegan2 import rosinality
 from generators.published.stylegan2.layers import FILTER
-from generators.published.stylegan2.shape import StyleGAN2Shape
+from generators.published.stylegan2.shape import StyleGAN2Shape, entry_shapes
 from generators.weights_file import read_weights, save_weights
 from segmentation.predict.segmenter import Segmenter
 from segmentation.unet.network import UNet
-from toolkit.bg_direction import save_published
 from toolkit.directions import Choice, DirectionSet
 from toolkit.files.artefacts import save_checkpoint
 from toolkit.files.runs import RunFolder
 from toolkit.files.writing import write_json
 from toolkit.settings import Settings, setting
+from toolkit.untrusted.bg_direction import save_published
 
 LATENT_DIM = 16  # of the scene
 NO_DOWNLOAD = b"abc"
@@ -121,6 +122,7 @@ def write_networks(folder: Path) -> None:
     write_json(folder / "sngan" / "args.json", {"model": "sn_resnet32", "latent_dim": 6, "image_channels": 1})
     save_weights(folder / "converted.safetensors", read_weights(folder / "sngan" / "generator.pt"), {})
     stub_pickles.write("stylegan2ada", folder / "snapshot.pkl", resolution=8, only_ema=True)
+    write_tensorflow_pickle(folder / "tensorflow.pkl", filled(entry_shapes(StyleGAN2Shape((4, 4), 5, 2, 5))))
     write_json(folder / "config.json", {"z_dim": 128, "layers": [[False, 16, 16], [True, 16, 8]], "eps": 1e-4})
     torch.save(filled(biggan.published_shapes(BIGGAN)), folder / "biggan.pth")
     torch.save(filled(proggan.published_shapes(proggan.ProgGANShape((4, 4, 4, 4), 5))), folder / "proggan.pth")

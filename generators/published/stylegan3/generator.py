@@ -1,6 +1,8 @@
 """StyleGAN3-T and -R (Karras et al. 2021, 2106.12423) as generators, their latents in W or in Z."""
 
+from collections.abc import Mapping
 from functools import partial
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -29,19 +31,24 @@ def from_published(rounded: bool, weights: Weights, options: Options) -> StyledG
     shape = infer_shape(weights.tensors, rounded)
     if shape.layers[-1][1] not in (1, 3):
         raise UserError(f"images of {weights.path} have {shape.layers[-1][1]} channels; colour has 3, grey 1")
-    network = StyleGAN3Network(shape, weights.tensors, _constants(weights), transform)
+    arguments, notes = _arguments(weights)
+    network = StyleGAN3Network(shape, weights.tensors, Constants.of(arguments), transform)
     mean = weights.tensors["mapping.w_avg"].float()
     name = "stylegan3-r" if rounded else "stylegan3-t"
     if pose == "fixed":
-        return StyledGenerator(network, name, styling, mean)
+        return StyledGenerator(network, name, styling, mean, notes)
     if styling.space != "w":
         raise UserError(f"pose=walk of {name} needs latents in w, where a pose is known; omit space")
-    return StyledGenerator(PosedNetwork(network), f"{name}-pose", styling, F.pad(mean, (0, len(NAMES))))
+    return StyledGenerator(PosedNetwork(network), f"{name}-pose", styling, F.pad(mean, (0, len(NAMES))), notes)
 
 
-def _constants(weights: Weights) -> Constants:
-    """Return what the file says of its constructor's arguments, flat or beside the name of the class."""
-    return Constants.of(weights.config.get("init_kwargs", weights.config))
+def _arguments(weights: Weights) -> tuple[Mapping[str, Any], tuple[str, ...]]:
+    """Return what the file states of its constructor's arguments, and a note for the user where it states nothing."""
+    arguments = weights.config.get("init_kwargs")
+    if isinstance(arguments, Mapping):
+        return arguments, ()
+    note = "does not say where features are clamped (conv_clamp) and how images are scaled; 256 and 0.25 are taken"
+    return {}, (f"{weights.path} {note}, with which NVIDIA's programs train",)
 
 
 def _fixed(options: Options) -> torch.Tensor:

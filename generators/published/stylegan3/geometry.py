@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Self
 
+from generators.mapping import MAPPING_RATE
 from toolkit.errors import UserError
 
 
@@ -16,7 +17,8 @@ from toolkit.errors import UserError
 class Constants:
     """The arguments of the constructor that neither names nor shapes show; the defaults are the original's.
 
-    Frequencies in cycles across the image; `conv_clamp` None: no clamp. UserError for values that no network has.
+    Frequencies in cycles across the image; `conv_clamp` None: no clamp; `lr_multiplier` of the mapping. UserError for
+    values that no network has.
     """
 
     num_critical: int = 2
@@ -26,6 +28,7 @@ class Constants:
     lrelu_upsampling: int = 2
     conv_clamp: float | None = 256.0
     output_scale: float = 0.25
+    lr_multiplier: float = MAPPING_RATE
 
     def __post_init__(self) -> None:
         for field in fields(self):
@@ -40,8 +43,10 @@ class Constants:
 
     @classmethod
     def of(cls, arguments: Mapping[str, Any]) -> Self:
-        """Return the constants among the arguments of a constructor."""
-        return cls(**{field.name: arguments[field.name] for field in fields(cls) if field.name in arguments})
+        """Return the constants among the arguments of a constructor, which has those of the mapping in a table."""
+        mapping = arguments.get("mapping_kwargs")
+        flat = {**arguments, **(mapping if isinstance(mapping, Mapping) else {})}
+        return cls(**{field.name: flat[field.name] for field in fields(cls) if field.name in flat})
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import torch
 
 from generators.frozen import likeliest_size
+from generators.mapping import mapping_shapes
 from generators.published.stylegan3.geometry import Constants, Frequencies, LayerGeometry, frequencies
 from toolkit.errors import UserError
 
@@ -103,18 +104,7 @@ def published_shapes(shape: StyleGAN3Shape) -> Shapes:
             sizes[f"{name}.up_filter"] = (layer.up_taps,)
             sizes[f"{name}.down_filter"] = (layer.down_taps,) * (2 if layer.radial else 1)
         sizes |= {f"{name}.affine.weight": (inputs, style), f"{name}.affine.bias": (inputs,)}
-    return sizes | _mapping_shapes(shape)
-
-
-def _mapping_shapes(shape: StyleGAN3Shape) -> Shapes:
-    style, sizes = shape.style_dim, Shapes()
-    inputs = shape.latent_dim
-    if shape.num_classes:
-        sizes |= {"mapping.embed.weight": (style, shape.num_classes), "mapping.embed.bias": (style,)}
-        inputs += style
-    for i in range(shape.mapping_layers):
-        sizes |= {f"mapping.fc{i}.weight": (style, inputs if i == 0 else style), f"mapping.fc{i}.bias": (style,)}
-    return sizes | {"mapping.w_avg": (style,)}
+    return sizes | mapping_shapes(shape.latent_dim, style, shape.mapping_layers, shape.num_classes)
 
 
 def infer_shape(state: Mapping[str, torch.Tensor], rounded: bool) -> StyleGAN3Shape:

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from generators.frozen import FrozenLayer
-from generators.mapping import FixedLinear, MappingNetwork, in_float32
+from generators.mapping import equalised, in_float32, mapping_of
 from generators.published.stylegan3 import filters
 from generators.published.stylegan3.geometry import Constants, LayerGeometry
 from generators.published.stylegan3.layout import INPUT, StyleGAN3Shape
@@ -22,19 +22,8 @@ from generators.published.stylegan3.resampling import FilteredLeakyReLU
 from generators.styled import StyledNetwork
 
 _EPS = 1e-8
-_MAPPING_GAIN = 0.01 * math.sqrt(2)  # learning rate, and what stands behind every activation
 
 State = Mapping[str, torch.Tensor]
-
-
-def _linear(state: State, name: str, gain: float = 1.0) -> FixedLinear:
-    weight = state[f"{name}.weight"].float()
-    return FixedLinear(weight * (gain / math.sqrt(weight.shape[1])), state[f"{name}.bias"].float() * gain)
-
-
-def _mapping(state: State, shape: StyleGAN3Shape) -> MappingNetwork:
-    layers = [_linear(state, f"mapping.fc{i}", _MAPPING_GAIN) for i in range(shape.mapping_layers)]
-    return MappingNetwork(layers, _linear(state, "mapping.embed") if shape.num_classes else None)
 
 
 class FourierFeatures(nn.Module):
@@ -49,7 +38,7 @@ class FourierFeatures(nn.Module):
     def __init__(self, state: State, first: LayerGeometry, transform: torch.Tensor) -> None:
         super().__init__()
         self.size, self.rate, self.cutoff = first.size_in, first.rate_in, first.cutoff_in
-        self.affine = _linear(state, f"{INPUT}.affine")
+        self.affine = equalised(state, f"{INPUT}.affine")
         weight = state[f"{INPUT}.weight"].float()
         self.register_buffer("weight", weight / math.sqrt(len(weight)))
         self.register_buffer("frequencies", state[f"{INPUT}.freqs"].float())
@@ -94,7 +83,7 @@ class ModulatedConv(FrozenLayer):
         super().__init__()
         weight = state[f"{name}.weight"].float()
         weight = weight * weight.square().mean(dim=(1, 2, 3), keepdim=True).rsqrt()
-        self.affine = _linear(state, f"{name}.affine")
+        self.affine = equalised(state, f"{name}.affine")
         self.gain = float(state[f"{name}.magnitude_ema"].float().rsqrt())
         self.register_buffer("weight", weight.contiguous(memory_format=torch.channels_last))
         self.register_buffer("energy", weight.square().sum(dim=(2, 3)).T.contiguous())
@@ -156,7 +145,7 @@ class ToColours(nn.Module):
         super().__init__()
         weight = state[f"{name}.weight"].float()[:, :, 0, 0]
         gain = state[f"{name}.magnitude_ema"].float().rsqrt() / math.sqrt(weight.shape[1])
-        self.affine = _linear(state, f"{name}.affine")
+        self.affine = equalised(state, f"{name}.affine")
         self.clamp = clamp
         self.register_buffer("weight", weight * gain)
         self.register_buffer("bias", state[f"{name}.bias"].float()[:, None, None])
@@ -221,7 +210,7 @@ class StyleGAN3Network(StyledNetwork):
         self.drawing_layers = range(1, shape.num_slots - 1)  # the input turns and moves, the last layer colours
         self.num_classes = shape.num_classes
         self.image_size = shape.image_size
-        self.mapping = _mapping(state, shape)
+        self.mapping = mapping_of(state, shape.mapping_layers, constants.lr_multiplier)
         if transform is None:
             transform = state[f"{INPUT}.transform"]
         self.synthesis = Synthesis(shape, state, constants, transform)
