@@ -19,6 +19,7 @@ from generators.published.stylegan2.network import StyleGAN2Network
 from generators.published.stylegan2.shape import StyleGAN2Shape, infer_shape
 from generators.spec import Options
 from generators.styled import StyledGenerator
+from generators.weights_file import read_weights
 from toolkit.errors import UserError
 from toolkit.streams import Stream
 
@@ -463,6 +464,16 @@ def test_the_average_of_a_genforce_file_is_opened(tmp_path):
     assert torch.equal(generator.sample(1, Stream(0, "z")).z[0], state["truncation.w_avg"])
     torch.save({"generator": state}, tmp_path / "g.pth")
     assert open_generator(str(tmp_path / "g.pth")).image_size == 32
+
+
+@pytest.mark.parametrize("name", ["genforce_pggan_64", "genforce_stylegan_64"])
+def test_the_average_is_taken_of_genforces_other_families_too(name, tmp_path):
+    average = {key: torch.ones(size) for key, size in table(name).items()}
+    other = {key: torch.zeros(size) for key, size in table(name).items()}
+    torch.save({"generator": other, "generator_smooth": average}, tmp_path / "g.pth")
+    read = read_weights(tmp_path / "g.pth").tensors
+    assert read.keys() == average.keys()
+    assert all(bool(tensor.all()) for tensor in read.values())
 
 
 def test_directions_are_discovered_by_the_command_which_says_what_it_takes(tmp_path):
