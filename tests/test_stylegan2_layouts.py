@@ -323,6 +323,20 @@ def test_architecture_colours_and_classes_are_told_by_the_entries(architecture, 
     assert len(generator.first_weights()) == generator.num_layers == 8
 
 
+@pytest.mark.parametrize("architecture", ["skip", "resnet", "orig"])
+def test_every_slot_is_read_and_the_last_by_the_last_step_to_colours(architecture):
+    generator = opened(filled(StyleGAN2Shape(TINY.channels, 12, 3, 7, architecture=architecture)))
+    ws = torch.randn(1, 8, 12, requires_grad=True)
+    features = []
+    generator.network.convs[-1].register_forward_hook(lambda _module, _given, h: features.append(h))
+    image = generator(Latents(ws)).sum()
+    (of_image,) = torch.autograd.grad(image, ws, retain_graph=True)
+    (of_features,) = torch.autograd.grad(features[0].sum(), ws)
+    assert bool((of_image != 0).any(dim=2).all())
+    read = (of_features[0] != 0).any(dim=1).tolist()
+    assert read == [True] * 7 + [False]
+
+
 @pytest.mark.parametrize("side", [(4, 4), (4, 8), (3, 5)])
 @torch.inference_mode()
 def test_images_of_any_aspect_are_those_of_the_plain_path(side):
@@ -335,8 +349,9 @@ def test_images_of_any_aspect_are_those_of_the_plain_path(side):
     z = torch.randn(2, 7)
     w = mapped(state, z)
     close(generator.mapped(z), w, depth=3)
-    images = plain(state, {"synthesis_kwargs": {"conv_clamp": 2.0}})(w[:, None].expand(-1, 8, -1))
-    close(generator(Latents(w)), images, depth=TINY_DEPTH)
+    ws = torch.randn(2, 8, 12)  # of every slot another: mixing two of them shows no step to colours a slot too early
+    images = plain(state, {"synthesis_kwargs": {"conv_clamp": 2.0}})(ws)
+    close(generator(Latents(ws)), images, depth=TINY_DEPTH)
     assert generator(Latents(w)).shape == (2, 3, *image_shape(generator))
     fresh = opened(state, noise="fresh")
     assert [noise.shape[2:] for noise in fresh.noises(fresh.sample(1, Stream(0, "z")))] == shape.noise_shapes
