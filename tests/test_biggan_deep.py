@@ -8,6 +8,7 @@ from golden_fill_generators import layer_statistics
 from golden_modern import FOLDER, channel_statistics, every, filled_state, golden_arrays, table
 
 from generators.catalogue import open_generator, weights_file
+from generators.layered import seen_at
 from generators.layouts import Weights, fits, open_published
 from generators.own.trust import Typed
 from generators.protocol import Generator, Inspectable, Latents, Layered, render_twins
@@ -246,6 +247,21 @@ def test_each_layer_may_have_a_latent_of_its_own(tiny, tmp_path):
         assert moved == [i >= layer for i in range(5)]
     with pytest.raises(ValueError, match="latents are of 4 layers, not 5"):
         generator(latents.layered(4))
+
+
+def test_the_weights_of_a_layer_are_the_slopes_of_its_norms(tiny, tmp_path):
+    generator = open_generator(saved(tmp_path, tiny) + "@truncation=0.5")
+    network = generator.network
+    z, step = torch.randn(2, 1, 6)
+    weights = generator.layer_weights()
+    assert len(weights) == generator.num_layers
+    for block, map_ in zip(network.blocks, weights[1:], strict=True):
+        before, after = (
+            torch.cat(block.norms(network.conditions(one, torch.tensor([3]))[1]), dim=1) for one in (z, z + step)
+        )
+        torch.testing.assert_close((after - before)[0], map_ @ step[0], atol=1e-5, rtol=1e-4)
+    seen = seen_at(generator, "0,3")
+    assert [torch.equal(w, weights[i]) for w, i in zip(seen.first_weights(), (0, 3), strict=True)] == [True, True]
 
 
 def layers_moved(generator, latents, layer):
