@@ -419,3 +419,20 @@ def test_narrower_shapes_are_refused():
         replace(TINY, channels=(8, 8, 4, 4, 4))
     with pytest.raises(UserError, match="has blocks"):
         infer_shape({})
+
+
+@pytest.mark.parametrize("odd", [None, True, -1, 0, 1.5, 2**40, "x", [], [[]], [None], {}, {"a": 1}])
+@pytest.mark.parametrize("key", ["layers", "channel_width", "z_dim", "num_classes", "n_stats", "eps", "output_dim"])
+def test_odd_settings_are_told_in_a_line(key, odd):
+    with pytest.raises(UserError) as caught:
+        configured_shape({**TINY_CONFIG, key: odd})
+    assert key in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "odd", [None, True, 0, "x", [None] * 3, [True, 16], [True, 16, 0], [True, 16, 2**40], [0, 16, 8]]
+)
+def test_odd_blocks_are_told_in_a_line(odd):
+    with pytest.raises(UserError, match=r"layers is no list of entries like \[true, 16, 8\]"):
+        configured_shape({**TINY_CONFIG, "layers": [odd, *TINY_CONFIG["layers"][1:]]})
