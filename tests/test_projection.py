@@ -259,6 +259,7 @@ def test_photos_are_embedded_layer_by_layer(photos, tiny_file, tmp_path):
     assert record["files"] == [f"{index}.png" for index in range(5)]
     assert record["figures"]["error"] < 0.5 * record["figures"]["error_before"]
     assert f"wrote {out}: 5 latents of stylegan2, error {record['figures']['error']:.3f}" in output
+    assert f"next: toolkit render-gif DIRECTIONS --latents {out} --out edits.gif" in output
     with Image.open(tmp_path / "w.png") as picture:
         assert picture.size == (5 * 18 - 2, 2 * 18 - 2)
     assert "finished already" in ran(*words, "--space", "w+", "--steps", 30, "--rate", 0.2)
