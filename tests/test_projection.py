@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 import torch
 from cli_runs import ran, refused, stopped
+from golden_stylegan3 import TINY as STYLEGAN3
+from golden_stylegan3 import filled_shape
 from PIL import Image
 from safetensors.torch import load_file
 from test_stylegan2 import built, filled
@@ -18,6 +20,7 @@ import toolkit
 from generators.encoder.network import Encoder, EncoderNetwork, EncoderShape
 from generators.encoder.reconstruction import pyramid_error
 from generators.latents_file import read_record, record_of
+from generators.layouts import Weights, open_published
 from generators.projection.distance import edge_pyramid_error
 from generators.projection.noise import first_noises, likeness
 from generators.projection.photos import PhotoProjector, RememberedPhotos
@@ -26,6 +29,7 @@ from generators.projection.settings import Projection
 from generators.protocol import Latents
 from generators.published.stylegan2.shape import StyleGAN2Shape
 from generators.recorded import generator_inputs
+from generators.spec import Options
 from generators.styled import StyledGenerator, StyledNetwork, Styling
 from toolkit.compute.engine import Engine
 from toolkit.directions import Choice, DirectionSet
@@ -150,6 +154,17 @@ def test_truncation_changes_nothing_in_w(generator):
     plain, _ = embedded(generator, images, "w+", 5)
     truncated, _ = embedded(tiny(psi=0.5, cutoff=2), images, "w+", 5)
     assert torch.equal(plain, truncated)
+
+
+@pytest.mark.parametrize("pose", ["fixed", "walk"])
+def test_a_family_without_noise_maps_is_projected_as_well(pose):
+    weights = Weights(filled_shape(STYLEGAN3), Path("G.pkl"), {})
+    one = open_published(weights, Options({"pose": pose}, "G.pkl"))
+    images = one(one.sample(2, Stream(10, "truth")))
+    found, errors = embedded(one, images, "w+", 20, rate=0.2)
+    assert found.shape == (2, one.num_layers, one.latent_dim)
+    assert (errors["error"] < 0.7 * errors["error_before"]).all()
+    torch.testing.assert_close(pyramid_error(one(Latents(found)), images), errors["error"], atol=1e-5, rtol=1e-4)
 
 
 def test_weights_get_no_gradients(generator, monkeypatch):
