@@ -34,6 +34,7 @@ from generators.styled import StyledGenerator, StyledNetwork, Styling
 from toolkit.compute.engine import Engine
 from toolkit.directions import Choice, DirectionSet
 from toolkit.errors import UserError
+from toolkit.files.artefacts import save_artefact
 from toolkit.files.places import cache_folder
 from toolkit.files.writing import sha256_of
 from toolkit.pictures.photos import write_picture
@@ -417,13 +418,14 @@ def test_latents_are_remembered_by_photo_generator_and_settings(tiny_file, photo
 
 
 @pytest.mark.usefixtures("empty_cache")
-def test_a_damaged_memory_is_found_anew(tiny_file, photo):
+def test_a_damaged_memory_is_found_anew(tiny_file, photo, tmp_path):
     projector = PhotoProjector(tiny(), generator_inputs(str(tiny_file)), ENGINE, 3)
     square = np.asarray(Image.open(photo))[None]
     z, (error,) = projector.embed(square)
     (kept,) = (cache_folder() / "photos").iterdir()
     before = kept.read_bytes()
-    for damage in (b"", before[:-8], torch.zeros(1).numpy().tobytes()):
+    save_artefact(other := tmp_path / "other", "latents of one photo", {"z": z[:, :3]}, {"error": 0.0})
+    for damage in (b"", before[:-8], other.read_bytes()):
         kept.write_bytes(damage)
         again, (same,) = projector.embed(square)
         assert torch.equal(again, z)

@@ -33,9 +33,8 @@ _SAMPLE = False
 
 @listed_in(
     GENERATORS,
-    "toolkit embed MY_PHOTOS --out z.npy",
     "toolkit embed MY_PHOTOS --generator my-generator --out z.npy --steps 50",
-    "toolkit embed MY_PHOTOS --generator stylegan2.pt --space w+ --out w.npy",
+    "toolkit embed MY_PHOTOS --generator G.pkl --space w+ --out w.npy",
     formerly={"--refine": "--steps", "--refine-rate": "--rate"},
 )
 def embed(
