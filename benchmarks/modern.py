@@ -12,17 +12,21 @@ import argparse
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import torch
 
 from benchmarks.networks import multiplications
+from benchmarks.plain import biggan_deep as plain_biggan_deep
 from benchmarks.plain import stylegan2ada as plain_stylegan2
 from benchmarks.plain import stylegan3 as plain_stylegan3
 from benchmarks.speed import product_speed
 from benchmarks.timing import by_turns, seconds
 from generators.layouts import Weights, open_published
-from generators.protocol import Latents
+from generators.protocol import Generator, Latents
+from generators.published.biggan_deep.config import configured_shape
+from generators.published.biggan_deep.layout import published_shapes as biggan_deep_shapes
 from generators.published.stylegan2.nvlabs import NAMING
 from generators.published.stylegan2.shape import StyleGAN2Shape
 from generators.published.stylegan3 import filters
@@ -30,6 +34,7 @@ from generators.published.stylegan3.geometry import Constants
 from generators.published.stylegan3.layout import StyleGAN3Shape, published_shapes
 from generators.spec import Options
 from toolkit.compute.memory import peak_memory
+from toolkit.streams import Stream
 
 Way = Callable[[torch.Tensor], torch.Tensor]
 
@@ -42,14 +47,16 @@ class Case:
     ways: dict[str, Way]
 
 
-def _ours(tensors: dict[str, torch.Tensor], config: dict[str, object]) -> dict[str, Way]:
-    generator = open_published(Weights(tensors, Path("drawn"), config), Options({}, "drawn"))
+def _opened(tensors: dict[str, torch.Tensor], config: dict[str, object]) -> Generator:
+    return open_published(Weights(tensors, Path("drawn"), config), Options({}, "drawn"))
 
+
+def _ours(generator: Generator, classes: torch.Tensor | None = None) -> dict[str, Way]:
     def halved(z: torch.Tensor) -> torch.Tensor:
         with torch.autocast("cpu", dtype=torch.bfloat16):
-            return generator(Latents(z))
+            return generator(Latents(z, classes))
 
-    return {"fp32": lambda z: generator(Latents(z)), "bf16": halved}
+    return {"fp32": lambda z: generator(Latents(z, classes)), "bf16": halved}
 
 
 def stylegan3(side: int, rounded: bool) -> Case:
@@ -72,7 +79,7 @@ def stylegan3(side: int, rounded: bool) -> Case:
     ways = {
         "plain": plain_stylegan3.plain(state, config),
         "plain, 1-D": plain_stylegan3.plain(state, config, separable=True),
-        **_ours(state, {"init_kwargs": config}),
+        **_ours(_opened(state, {"init_kwargs": config})),
     }
     return Case(torch.randn(1, shape.num_slots, shape.style_dim), ways)
 
@@ -94,7 +101,7 @@ def stylegan2ada(side: int, batch: int, base: int = 32768) -> Case:
     shape = StyleGAN2Shape(tuple(min(base // each, 512) for each in sides), mapping_layers=2)
     state = {name: _drawn_styled(name, size) for name, size in NAMING.table(shape).items()}
     config = {"synthesis_kwargs": {"conv_clamp": 256}}
-    ways = {"plain": plain_stylegan2.plain(state, config), **_ours(state, {"init_kwargs": config})}
+    ways = {"plain": plain_stylegan2.plain(state, config), **_ours(_opened(state, {"init_kwargs": config}))}
     return Case(torch.randn(batch, shape.num_slots, shape.style_dim), ways)
 
 
@@ -108,7 +115,41 @@ def _drawn_styled(name: str, size: tuple[int, ...]) -> torch.Tensor:
     return offset + scale * torch.randn(size)
 
 
+def biggan_deep(side: int, batch: int, width: int = 128) -> Case:
+    """BigGAN-deep of `side` px, of a class an image."""
+    stages = {128: (16, 16, 8, 4, 2, 1), 256: (16, 16, 8, 8, 4, 2, 1), 512: (16, 16, 8, 8, 4, 2, 1, 1)}[side]
+    layers = [block for ends in pairwise(stages) for block in ([False, ends[0], ends[0]], [True, *ends])]
+    config = {"layers": layers, "channel_width": width, "eps": 1e-4, "num_classes": 1000}
+    shape = configured_shape(config)
+    assert shape.image_size == side
+    state: dict[str, torch.Tensor] = {}
+    for name, size in biggan_deep_shapes(shape).items():
+        kind = name.rpartition(".")[2]
+        if kind == "weight_orig":
+            state |= _drawn_spectral(name.removesuffix("_orig"), size)
+        elif kind not in ("weight_u", "weight_v"):
+            offset = {"running_vars": 0.5, "gamma": 0.5}.get(kind, 0.2 if name == "generator.bn.weight" else 0.0)
+            state[name] = offset + (1.0 if kind == "weight" and offset == 0 else 0.1) * torch.rand(size)
+    generator = _opened(state, config)
+    latents = generator.sample(batch, Stream(0, "z"))
+    plain = plain_biggan_deep.plain(state, {**config, "attention_layer_position": shape.attention})
+    ways = {"plain": lambda z: plain(z, latents.y), **_ours(generator, latents.y)}
+    return Case(latents.z, ways)
+
+
+def _drawn_spectral(name: str, size: tuple[int, ...]) -> dict[str, torch.Tensor]:
+    """Return a weight behind torch's hook of spectral norm, its vectors near those of the norm."""
+    weight = torch.randn(size)
+    u, v = torch.randn(size[0]), torch.empty(0)
+    for _ in range(4):
+        v = torch.nn.functional.normalize(u @ weight.flatten(1), dim=0)
+        u = torch.nn.functional.normalize(weight.flatten(1) @ v, dim=0)
+    return {f"{name}_orig": weight, f"{name}_u": u, f"{name}_v": v}
+
+
 CASES: dict[str, Callable[[], Case]] = {
+    "biggan-deep": lambda: biggan_deep(256, batch=4),
+    "biggan-deep-alone": lambda: biggan_deep(256, batch=1),
     "stylegan2ada": lambda: stylegan2ada(256, batch=4, base=16384),
     "stylegan2ada-1024": lambda: stylegan2ada(1024, batch=1),
     "stylegan3t": lambda: stylegan3(256, rounded=False),
