@@ -11,8 +11,10 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+import small_stylegan2
 import torch
 
+import toolkit
 from toolkit.directions import Choice, DirectionSet
 
 playwright_api = pytest.importorskip("playwright.sync_api")
@@ -421,3 +423,54 @@ def test_a_shipped_set_is_copied_named_and_chosen_and_found_again(chromium, tmp_
         assert page.input_value(TYPED) == "-3.5"
         page.fill("#find", "darker")
         assert page.locator("#list .row").count() == 1
+
+
+@pytest.fixture(scope="module")
+def styled(tmp_path_factory):
+    """The address of a page on a StyleGAN2, its set of three directions moving layers 0 to 3."""
+    folder = tmp_path_factory.mktemp("styled")
+    small_stylegan2.write(folder / "tiny.pt")
+    found = toolkit.discover(folder / "tiny.pt", "random", directions=3, layers="0-3", device="cpu")
+    found.save(folder / "set" / "directions.safetensors")
+    with browsing(folder, "set") as address:
+        yield address
+
+
+def test_each_slider_has_its_layers(chromium, styled):
+    with page_at(chromium, styled) as page:
+        field = page.locator(".slider .layers")
+        assert field.input_value() == "0-3"
+        shown = changed_picture(page, lambda: field.fill("6"))
+        assert changed_picture(page, lambda: field.fill("6,7")) != shown
+        before = page.get_attribute("#shifted", "src")
+        for wrong in ("8", "6,", "3-1", "x", ""):
+            field.fill(wrong)
+            assert field.get_attribute("aria-invalid") == "true"
+        page.focus("#find")
+        assert field.input_value() == "6,7"
+        assert page.get_attribute("#shifted", "src") == before
+        added = changed_picture(page, partial(page.select_option, "#add", "2"))
+        assert page.locator(".slider .layers").nth(1).input_value() == "0-3"
+        assert changed_picture(page, partial(page.locator(".slider .layers").nth(1).fill, "all")) != added
+        page.click("#choose")
+        expect(page.locator("#status")).to_contain_text("at layers 6-7")
+
+
+def test_truncation_and_mixed_styles_are_live(chromium, styled):
+    with page_at(chromium, styled) as page:
+        assert page.input_value("#psi-number") == "1"
+        strip = page.locator("#list .row img").first
+        page.locator("#list .row img[src]").first.wait_for()
+        before = strip.get_attribute("src")
+        half = changed_picture(page, lambda: slide(page, "#psi", 0.5))
+        assert page.input_value("#psi-number") == "0.5"
+        expect(strip).not_to_have_attribute("src", before)
+        mixed = changed_picture(page, partial(page.fill, "#mix", "0-5"))
+        assert mixed != half
+        assert changed_picture(page, partial(page.fill, "#donor", "7")) != mixed
+        assert changed_picture(page, partial(page.fill, "#mix", "")) == half
+
+
+def test_what_styles_alone_have_is_hidden_for_other_generators(page):
+    for hidden in ("#truncation", "#mixing", "#heads", ".slider .layers"):
+        assert page.locator(hidden).is_hidden()
