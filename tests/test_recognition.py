@@ -1,13 +1,16 @@
 """Which layout a file has: its one wrong entry is named whatever sizes rest on it, and other files are told apart."""
 
+from pathlib import Path
+
 import pytest
 import torch
 from cli_runs import refused as refused_by_command
 from golden_fill_generators import layout
 from golden_modern import table
 
+from generators import layouts
 from generators.catalogue import open_generator
-from generators.layouts import FAMILIES, Weights, fits, open_published
+from generators.layouts import FAMILIES, Weights, fits, open_published, recognised
 from generators.recognition import unopened
 from generators.spec import Options
 from toolkit.errors import UserError
@@ -59,7 +62,7 @@ def meta(shapes):
 def told(state):
     """What the user is told about a file."""
     with pytest.raises(UserError) as caught:
-        open_published(Weights(state, "file.pt"), Options({}, "file.pt"))
+        open_published(Weights(state, Path("file.pt")), Options({}, "file.pt"))
     assert "\n" not in str(caught.value)
     return str(caught.value)
 
@@ -160,6 +163,29 @@ def test_a_command_says_it_in_one_line(tmp_path):
     assert "is a discriminator (genforce), which is not opened here" in refused_by_command(
         "sample", "--generator", tmp_path / "d.pth", "--out", tmp_path / "out.png"
     )
+
+
+@pytest.mark.parametrize(
+    ("name", "what"),
+    [
+        ("stylegan2ada_auto256", "a StyleGAN2-ADA"),
+        ("stylegan3t_512", "a StyleGAN3-T"),
+        ("stylegan3r_512", "a StyleGAN3-R"),
+    ],
+)
+def test_networks_of_one_class_name_are_distinguished_by_their_entries(name, what, monkeypatch):
+    monkeypatch.setattr(layouts, "require_weights", lambda state, path: None)  # there are no numbers
+    config = {"class_name": "Generator", "version": 6, "init_kwargs": {}}
+    assert recognised(Weights(entries(name), Path("g.pkl"), config))[0] == what
+
+
+@pytest.mark.parametrize("name", ["biggan_deep_128", "stylegan2ada_auto256", "mimicry_sngan_32"])
+def test_no_entry_that_is_missing_is_made_up(name):
+    """Some originals load with strict=False, and draw missing entries at random."""
+    state = entries(name)
+    for entry in list(state)[:: len(state) // 5]:
+        if "num_batches" not in entry and not entry.endswith("weight_v"):
+            assert f"missing: {entry};" in told({key: value for key, value in state.items() if key != entry})
 
 
 def test_a_layout_without_sizes_is_asked_no_more(monkeypatch):
