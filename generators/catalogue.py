@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 
 from generators.own.factories import find_factory
-from generators.own.trust import RECORDED, Code, Trust, Typed
+from generators.own.trust import RECORDED, Code, Trust
 from generators.protocol import Generator, Noted
 from generators.spec import Options, split_spec
 from toolkit.command_line import command
@@ -114,9 +114,8 @@ def open_generator(name: str, weights: Path | None = None, trust: Trust = RECORD
     options = Options(values, plain)
     opened = _opened(plain, weights, options, trust)
     options.end()
-    if isinstance(opened, Noted) and isinstance(trust, Typed):
-        for line in opened.notes:
-            trust.notice(f"note: {line}")
+    for line in opened.notes if isinstance(opened, Noted) else ():
+        trust.say(f"note: {line}")
     return opened
 
 

@@ -2,7 +2,9 @@
 
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -10,9 +12,10 @@ import torch
 from generators.encoder.embedding import Refinement, embed_images, require_fit
 from generators.encoder.network import load_encoder
 from generators.encoder.opening import encoder_file
-from generators.latents_file import require_made_for
+from generators.latents_file import noise_of, require_made_for
 from generators.projection.photos import PhotoProjector, is_projected
 from generators.protocol import Generator, Latents, layers_of, load_latents
+from generators.styled import StyledGenerator
 from toolkit.compute.engine import Engine
 from toolkit.errors import UserError
 from toolkit.files.shipped import or_published
@@ -56,13 +59,23 @@ def latents_in_file(text: str, generator: Generator, rng: Stream) -> Latents:
     """
     name, rows = split_rows(text)
     path = or_published(Path(name), "embeddings")
-    require_made_for(path, generator)
+    made = require_made_for(path, generator)
     z = load_latents(path, generator.latent_dim, layers_of(generator))
-    if rows is not None:
-        if max(rows) >= len(z):
-            raise UserError(f"{path} has no row {max(rows)}; its rows are 0 to {len(z) - 1}")
-        z = z[rows]
-    return with_classes(z, generator, rng)
+    if rows is not None and max(rows) >= len(z):
+        raise UserError(f"{path} has no row {max(rows)}; its rows are 0 to {len(z) - 1}")
+    found = Latents(z, noise=_found_noise(path, made, generator, len(z)))
+    chosen = found if rows is None else found[torch.tensor(rows)]
+    return replace(with_classes(chosen.z, generator, rng), noise=chosen.noise)
+
+
+def _found_noise(path: Path, made: Mapping[str, Any], generator: Generator, count: int) -> torch.Tensor | None:
+    """Return the noise (N, ...) that was found along with the latents in a file, None where there is none."""
+    if not made.get("optimise_noise") or not isinstance(generator, StyledGenerator):
+        return None
+    noise = load_latents(noise_of(path), generator.noise_size)
+    if len(noise) != count:
+        raise UserError(f"{noise_of(path)} has noise of {len(noise)} photos, but {path} has {count}; embed them again")
+    return noise
 
 
 def latents_of_photos(

@@ -3,6 +3,7 @@
 import os
 import weakref
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -93,6 +94,7 @@ def embed(
     space: str | None = None,
     *,
     steps: int | None = None,
+    optimise_noise: bool = False,
     encoder: str | os.PathLike[str] | None = None,
     seed: int = 0,
     device: str = "auto",
@@ -103,7 +105,8 @@ def embed(
 
     As `toolkit embed` finds them: by the generator's encoder or another one, moved by `steps` towards the photos; of a
     style-based generator without one, or in the `space` "w+", "w" or "z" where that is named, by `steps` through the
-    generator (500 if omitted). In "w+" every layer has a latent of its own, z (N, layers, D). UserError for a photo
+    generator (500 if omitted). In "w+" every layer has a latent of its own, z (N, layers, D); `optimise_noise` finds
+    the image's noise as well. UserError for a photo
     that cannot be read, and where there is no encoder.
 
     >>> from toolkit.files.shipped import shipped_file
@@ -117,10 +120,13 @@ def embed(
     engine, watch, record = choose_engine(device, precision), watch_of(progress), recorded_as(generator)
     opened = as_generator(generator).to(engine.device)
     whose = Whose(opened, record["generator"], record.get("generator_digest"))
-    asked = Asked(space, None if encoder is None else os.fspath(encoder), steps=steps, seed=seed)
+    asked = Asked(
+        space, None if encoder is None else os.fspath(encoder), steps=steps, seed=seed, optimise_noise=optimise_noise
+    )
     method, batch = method_for(whose, asked, engine, watch)
     squares = np.stack([method.read(photo) for _, photo in named_photos(photos)])
-    return with_classes(method.all_of(squares, batch, watch)[0], opened, Stream(seed, "embedding-classes"))
+    found, _ = method.all_of(squares, batch, watch)
+    return replace(with_classes(found.z, opened, Stream(seed, "embedding-classes")), noise=found.noise)
 
 
 def as_generator(generator: AnyGenerator) -> Generator:

@@ -183,14 +183,19 @@ class MergedUpsampledConv(FrozenLayer):
         return F.conv_transpose2d(features, self.cast("weight"), self.bias, stride=2, padding=1)
 
 
-def upsampled_conv(weight: torch.Tensor, bias: torch.Tensor | None, side: int) -> nn.Module:
-    """Return nearest doubling and a 3x3 convolution of features `side` pixels wide, in their cheaper form."""
-    differenced = side < _DIFFERENCED_BELOW and weight.shape[1] >= _DIFFERENCED_CHANNELS
+def upsampled_conv(
+    weight: torch.Tensor, bias: torch.Tensor | None, side: int, many: int = _DIFFERENCED_CHANNELS
+) -> nn.Module:
+    """Return nearest doubling and a 3x3 convolution of features `side` pixels wide, in their cheaper form.
+
+    `many` is how many channels differences need to be it; half as many where features are channels-last already.
+    """
+    differenced = side < _DIFFERENCED_BELOW and weight.shape[1] >= many
     return (DifferencedUpsampledConv if differenced else MergedUpsampledConv)(weight, bias)
 
 
 def modulated(
-    features: torch.Tensor, scale: torch.Tensor, offset: torch.Tensor, overwrite: bool = False
+    features: torch.Tensor, scale: torch.Tensor, offset: torch.Tensor, *, overwrite: bool = False
 ) -> torch.Tensor:
     """Return relu(scale * features + offset); features (B, C, H, W), scale and offset (B, C) or (1, C).
 
@@ -198,7 +203,8 @@ def modulated(
     a CPU would touch every page for the first time.
     """
     scale, offset = scale[:, :, None, None], offset[:, :, None, None]
-    if overwrite and not torch.is_grad_enabled() and offset.dtype == features.dtype:
+    plain = torch.is_grad_enabled() or torch.compiler.is_compiling() or offset.dtype != features.dtype
+    if overwrite and not plain:
         return torch.addcmul(offset, features, scale, out=features).relu_()
     return torch.addcmul(offset, features, scale).relu_()
 

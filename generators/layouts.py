@@ -12,6 +12,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from generators import published
 from generators.protocol import Generator
 from generators.spec import Options
@@ -23,6 +25,7 @@ Shapes = Mapping[str, tuple[int, ...]]
 
 _SHOWN = 4
 _LEAST_LIKENESS = 0.2
+_SHAPELESS = torch.empty(())
 # What the modules around the original generators put before every name when they are saved with them.
 _ADAPTERS = ("big_gan.", "style_gan2.", "model.", "module.", "_orig_mod.")
 
@@ -114,7 +117,7 @@ def recognised(weights: Weights) -> tuple[str, Weights]:
 def _whole(weights: Weights) -> "_Comparison":
     """Return the comparison with the layout that the weights have; UserError as for `open_published`."""
     state, path = weights.tensors, weights.path
-    best = _best(state)
+    best = _explained(_best(state), state)
     if best.likeness < _LEAST_LIKENESS:
         known = "; ".join(layout.what for name in FAMILIES for layout in FAMILIES[name].layouts)
         raise UserError(
@@ -184,8 +187,9 @@ def _best_of(families: Iterable[str], state: Tensors) -> "_Comparison":
 def _prefixes(state: Tensors) -> list[str]:
     """Return what may stand before names: nothing, an adapter's prefix, or whatever all names begin with."""
     shared = os.path.commonprefix(list(state))  # noqa: RUF071 (letter by letter is meant: these are no paths)
-    prefixes = dict.fromkeys(["", *_ADAPTERS, shared[: shared.rfind(".") + 1]])
-    return [prefix for prefix in prefixes if len(_without(prefix, state)) == len(state)]
+    prefixes = dict.fromkeys([*_ADAPTERS, shared[: shared.rfind(".") + 1]])
+    met = [prefix for prefix in prefixes if prefix and any(name.startswith(prefix) for name in state)]
+    return ["", *(prefix for prefix in met if len(_without(prefix, state)) == len(state))]
 
 
 def _without(prefix: str, state: Tensors) -> Tensors:
@@ -194,20 +198,41 @@ def _without(prefix: str, state: Tensors) -> Tensors:
 
 @dataclass(frozen=True)
 class _Comparison:
+    """`differing` are the entries that only the file or only the layout has, or that have another shape in each."""
+
     family: str
     layout: Layout
     prefix: str
     likeness: float
     difference: str = ""
+    differing: frozenset[str] = frozenset()
 
 
-def _compared(family: str, layout: Layout, prefix: str, state: Tensors) -> _Comparison:
+def _explained(best: _Comparison, state: Tensors) -> _Comparison:
+    """Return the comparison that blames one entry of the file for all that differs, or `best` where there is none.
+
+    The sizes that a layout infers may rest on an entry of another shape, or on one that is there by mistake: all that
+    is right then seems wrong. Hence the layout is asked without the shape of every entry in turn, and without it.
+    """
+    if not best.likeness:
+        return best
+    suspects = best.differing if len(best.differing) == 1 else state
+    for name in suspects if best.differing else ():
+        rest = {other: tensor for other, tensor in state.items() if other != name}
+        for seen in (state | {name: _SHAPELESS}, rest):
+            other = _compared(best.family, best.layout, best.prefix, state, seen)
+            if other.differing == {name}:
+                return other
+    return best
+
+
+def _compared(family: str, layout: Layout, prefix: str, state: Tensors, seen: Tensors | None = None) -> _Comparison:
     """Return the share of entries, of the file and the layout together, that agree, and what does not.
 
-    Entries are named as in the file.
+    Entries are named as in the file. The layout infers its sizes from `seen`, by default the state.
     """
     try:
-        shapes = FAMILIES.attempt(family, lambda: layout.shapes(_without(prefix, state)))
+        shapes = FAMILIES.attempt(family, lambda: layout.shapes(_without(prefix, state if seen is None else seen)))
     except PlugInError:
         raise
     except UserError:  # sizes that no network of this layout can have
@@ -218,6 +243,7 @@ def _compared(family: str, layout: Layout, prefix: str, state: Tensors) -> _Comp
         for name, size in shapes.items()
         if name in in_file or not layout.optional(name)
     }
-    agreeing = sum(name in state and tuple(state[name].shape) == size for name, size in sizes.items())
-    likeness = agreeing / max(1, len(sizes.keys() | state.keys()))
-    return _Comparison(family, layout, prefix, likeness, differences(state, sizes))
+    names = sizes.keys() | state.keys()
+    differing = frozenset(name for name in names if name not in state or sizes.get(name) != tuple(state[name].shape))
+    likeness = 1 - len(differing) / max(1, len(names))
+    return _Comparison(family, layout, prefix, likeness, differences(state, sizes), differing)

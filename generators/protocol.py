@@ -2,7 +2,7 @@
 
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol, Self, runtime_checkable
 
@@ -27,12 +27,14 @@ class Latents:
     """Points in the space where directions live, and what else an image needs, which no direction changes.
 
     z (B, D) float32, or (B, L, D) where each of the L layers of a generator has a latent of its own (W+); y (B,) int64,
-    the classes of a conditional generator or the numbers of fresh noise, else None. A shifted copy keeps y, so an image
-    and its twin always show the same class and noise.
+    the classes of a conditional generator or the numbers of fresh noise, else None; noise (B, N), all noise maps of an
+    image in place of those in a generator's weights, else None. A shifted copy keeps y and noise, so an image and its
+    twin always show the same ones.
     """
 
     z: torch.Tensor
     y: torch.Tensor | None = None
+    noise: torch.Tensor | None = field(default=None, kw_only=True)
 
     def __len__(self) -> int:
         return len(self.z)
@@ -42,11 +44,13 @@ class Latents:
         return f"<Latents: {len(self)} of {self.z.shape[-1]} numbers{more}>"
 
     def __getitem__(self, rows: slice | torch.Tensor) -> Self:
-        return replace(self, z=self.z[rows], y=None if self.y is None else self.y[rows])
+        y, noise = (None if one is None else one[rows] for one in (self.y, self.noise))
+        return replace(self, z=self.z[rows], y=y, noise=noise)
 
     def to(self, device: torch.device) -> Self:
         """Return the same latents on `device`."""
-        return replace(self, z=self.z.to(device), y=None if self.y is None else self.y.to(device))
+        y, noise = (None if one is None else one.to(device) for one in (self.y, self.noise))
+        return replace(self, z=self.z.to(device), y=y, noise=noise)
 
     def shifted(self, shift: AnyShift) -> Self:
         """Return z + shift with the same classes; shift (B, D) or (D,), or by layer (B, L, D) or (1, L, D).
@@ -73,7 +77,11 @@ class Latents:
         if layers is not None:
             parts = [part.layered(layers) for part in parts]
         classes = [part.y for part in parts if part.y is not None]
-        return Latents(torch.cat([part.z for part in parts]), torch.cat(classes) if classes else None)
+        noises = [part.noise for part in parts if part.noise is not None]
+        z = torch.cat([part.z for part in parts])
+        return Latents(
+            z, torch.cat(classes) if classes else None, noise=torch.cat(noises) if len(noises) == len(parts) else None
+        )
 
 
 @runtime_checkable

@@ -190,7 +190,9 @@ class StyledGenerator:
         """Return the noise maps (B, 1, h, w) of latents, none of them without noise; None for those in the weights."""
         if self.styling.noise == "none":
             return []
-        return self.noises(latents) if self.fresh_noise else None
+        if self.fresh_noise:
+            return self.noises(latents)
+        return None if latents.noise is None else self._maps(latents.noise)
 
     def noises(self, latents: Latents) -> list[torch.Tensor]:
         """Return the noise maps (B, 1, h, w) of N(0, 1) that the numbers of `latents` name, of every shape.
@@ -202,11 +204,18 @@ class StyledGenerator:
                 "these latents name no noise, but noise=fresh needs a number a latent; draw them with sample, or omit "
                 "noise=fresh"
             )
-        shapes = self.network.noise_shapes
-        sizes = [height * width for height, width in shapes]
         numbers, where = latents.y.cpu().unique(return_inverse=True)
-        drawn = torch.cat([Stream(int(n), f"{self._family}-noise").normal(1, sum(sizes)) for n in numbers])
-        maps = drawn[where].to(latents.z.device).split(sizes, dim=1)
+        drawn = torch.cat([Stream(int(n), f"{self._family}-noise").normal(1, self.noise_size) for n in numbers])
+        return self._maps(drawn[where].to(latents.z.device))
+
+    @property
+    def noise_size(self) -> int:
+        """Return how many numbers the noise maps of an image have together."""
+        return sum(height * width for height, width in self.network.noise_shapes)
+
+    def _maps(self, noise: torch.Tensor) -> list[torch.Tensor]:
+        shapes = self.network.noise_shapes
+        maps = noise.split([height * width for height, width in shapes], dim=1)
         return [values.unflatten(1, (1, *shape)) for values, shape in zip(maps, shapes, strict=True)]
 
     def first_weights(self) -> list[torch.Tensor]:

@@ -75,6 +75,8 @@ def cases(shared: Path) -> dict[str, Case]:
             "--out", "out")),
         "embed": Case(("embed", photos, *_SCENE, "--encoder", shared / "encoder.safetensors", "--batch", 4, "--out",
             "z.npy")),
+        "project": Case(("embed", photos, "--generator", shared / "styled.pt", "--steps", 2, "--optimise-noise",
+            "--batch", 4, *FP32, "--out", "w.npy")),
         "export": Case(("export", free, "--layout", "deformator", "--out", "out")),
         "export-one": Case(("export", chosen, "--layout", "bg-direction", "--out", "bg.pth")),
         "convert": Case(("convert", shared / "module", "--out", "g.safetensors")),
@@ -93,9 +95,11 @@ def prepare(shared: Path) -> None:
     from PIL import Image
     from test_convert import NAMES
     from test_self_training import ENGINE, SETTINGS, SIDE, discs, masked
+    from test_stylegan2 import filled as styles
     from test_tfhub import FilledVariables
 
     from generators.encoder.network import Encoder, EncoderNetwork, EncoderShape
+    from generators.published.stylegan2.shape import StyleGAN2Shape
     from generators.scene import FACTORS, SceneGenerator
     from segmentation.predict.segmenter import Segmenter
     from segmentation.self_training.training import SelfTrainingState, train
@@ -119,6 +123,8 @@ def prepare(shared: Path) -> None:
     network = EncoderNetwork(EncoderShape(16, 16, 4))
     torch.nn.init.normal_(network.head.weight, 0, 0.05)
     Encoder(network, {"generator": "scene"}).save(shared / "encoder.safetensors")
+    shape = StyleGAN2Shape((8, 6), style_dim=8, mapping_layers=2, latent_dim=8)
+    torch.save({"g_ema": styles(shape)}, shared / "styled.pt")
     filled = FilledVariables(NAMES)
     write_bundle(shared / "module" / "variables" / "variables", {f"module/{name}": filled[name] for name in filled})
     (shared / "module" / "saved_model.pb").write_bytes(b"\x08\x01")

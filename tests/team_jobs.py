@@ -179,6 +179,8 @@ def commands(folder: Path, out: Path) -> None:
     """Run every command that shares work without training, on what lies in `folder`."""
     photos, masks, size = folder / "photos", folder / "masks", ("--precision", "fp32")
     ran("embed", photos, "--out", out / "z.npy", "--batch", 2, "--skip-unreadable", "--sample")
+    steps = ("--generator", folder / "styled.pt", "--steps", 3, "--optimise-noise", "--batch", 2)
+    ran("embed", photos, *steps, "--out", out / "w.npy", "--skip-unreadable", "--device", "cpu")
     ran("predict", photos, "--out", out / "predicted", "--skip-unreadable")
     ran("eval", "--segmenter", "flowers64", "--photos", folder / "good", "--masks", masks, "--out", out / "eval")
     for layout in ("folder", "shards"):

@@ -44,3 +44,19 @@ def test_modern_generators_render_the_same_in_all_ways():
     assert list(found) == ["plain", "plain, 1-D", "fp32", "bf16"]
     assert found["fp32"]["difference"] < 1e-4
     assert found["bf16"]["difference"] < 0.2
+
+
+def test_stylegan2_renders_the_same_in_all_ways_and_has_a_limit():
+    case = modern.stylegan2ada(16, batch=2, base=256)
+    found = modern.measured(case, 1)
+    assert list(found) == ["plain", "fp32", "bf16"]
+    assert found["fp32"]["difference"] < 1e-4
+    assert found["bf16"]["difference"] < 0.2
+    assert modern.limit(case, 1) > 0
+
+
+def test_biggan_deep_renders_the_same_in_all_ways():
+    found = modern.measured(modern.biggan_deep(128, batch=2, width=8), 1)
+    assert list(found) == ["plain", "fp32", "bf16"]
+    assert found["fp32"]["difference"] < 1e-4
+    assert found["bf16"]["difference"] < 0.3

@@ -217,6 +217,14 @@ def test_a_snapshot_becomes_an_artefact_that_renders_the_same(kind, tmp_path):
         assert_same(converted(latents), opened(latents))
 
 
+def test_what_a_state_does_not_say_is_noted(tmp_path):
+    state = stub_pickles.write("stylegan2ada", tmp_path / "snapshot.pkl", resolution=8)
+    torch.save({name: torch.from_numpy(value) for name, value in state.items()}, tmp_path / "state.pth")
+    text = ran("convert", tmp_path / "state.pth", "--out", tmp_path / "g.safetensors")
+    assert "g.safetensors does not say where features are clamped (conv_clamp); 256 is taken" in text
+    assert "note: " not in ran("convert", tmp_path / "snapshot.pkl", "--out", tmp_path / "h.safetensors")
+
+
 def test_a_snapshot_of_another_version_is_opened_with_a_note(tmp_path):
     stub_pickles.write("stylegan3t", tmp_path / "snapshot.pkl", resolution=16, only_ema=True)
     older = (tmp_path / "snapshot.pkl").read_bytes().replace(b"\x07version\x94K\x06", b"\x07version\x94K\x05")

@@ -25,6 +25,7 @@ from generators.frozen import (
 )
 from generators.layers.attention import PooledAttention
 from generators.layers.conditional import ConditionalGenerator
+from generators.layers.winograd import WinogradConv
 from generators.protocol import Generator, Inspectable, Latents
 from generators.published import proggan, sngan
 from generators.published.biggan import network as biggan
@@ -248,3 +249,19 @@ def test_attention_is_that_of_the_specification_with_gradients_and_without():
     close(*(torch.autograd.grad(images.square().sum(), x)[0] for images in (found, expected)), depth=16)
     with torch.no_grad():
         close(attention(x), expected, depth=8)
+
+
+@pytest.mark.parametrize("count", [1, 3])
+@pytest.mark.parametrize("side", [2, 6, 40])
+def test_a_convolution_by_winograd_is_the_plain_one(count, side):
+    weight, features = torch.randn(5, 7, 3, 3), torch.randn(count, 7, side, side + 2)
+    expected = F.conv2d(features.double(), weight.double(), padding=1)
+    layer = WinogradConv(weight)
+    with torch.no_grad():
+        close(layer(features.contiguous(memory_format=torch.channels_last)), expected, depth=3)
+        close(layer(features[:, :, :-1]), F.conv2d(features[:, :, :-1], weight, padding=1), depth=1)  # an odd side
+    features.requires_grad_()
+    gradients = [torch.autograd.grad(f(features).square().sum(), features)[0] for f in (layer, FixedConv(weight))]
+    assert torch.equal(*gradients)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert layer(features).dtype == torch.bfloat16

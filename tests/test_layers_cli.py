@@ -219,7 +219,7 @@ def test_layers_that_are_not_there_are_refused_in_a_line(a_set, folder, line):
 
 def test_layers_of_no_direction_are_refused(folder):
     assert "--layers goes with --direction or --alpha" in refused("sample", "--layers", "0", "--out", "x.png")
-    with pytest.raises(UserError, match="no directions are passed"):
+    with pytest.raises(UserError, match="layers, sigma and centred say how a direction is walked along"):
         toolkit.render(toolkit.sample("tiny.pt", 1), "tiny.pt", layers="0")
 
 

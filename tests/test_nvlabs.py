@@ -143,6 +143,11 @@ def test_files_of_torch_save_are_none_of_them(zipped, tmp_path):
     assert not is_plain_pickle(tmp_path / "g.pkl")
 
 
+def test_what_cannot_be_read_is_none_of_them(tmp_path):
+    assert not is_plain_pickle(tmp_path)
+    assert not is_plain_pickle(tmp_path / "nowhere.pkl")
+
+
 @pytest.mark.parametrize("place", ["beside", "in an attribute", "as a class", "in a table's key", "in a storage"])
 def test_calls_are_not_made_and_named_where_they_are_in_the_generator(place, write):
     weight = {"w": tensor(ARRAY)}

@@ -19,6 +19,7 @@ from generators.encoder.network import Encoder, EncoderNetwork, EncoderShape
 from generators.encoder.reconstruction import pyramid_error
 from generators.latents_file import read_record, record_of
 from generators.projection.distance import edge_pyramid_error
+from generators.projection.noise import first_noises, likeness
 from generators.projection.photos import PhotoProjector, RememberedPhotos
 from generators.projection.projector import Projector
 from generators.projection.settings import Projection
@@ -86,7 +87,8 @@ def photos(tmp_path, generator) -> Path:
 
 
 def embedded(generator, photos, space, steps, **more):
-    return Projector(generator, Projection(space, steps, **more), ENGINE).embed(photos)
+    found = Projector(generator, Projection(space, steps, **more), ENGINE).embed(photos)
+    return found.latents, found.errors
 
 
 @pytest.mark.parametrize("space", ["w", "w+"])
@@ -119,8 +121,8 @@ def test_a_photo_is_found_alike_in_any_batch(generator, space):
     one = generator if space != "z" else tiny(space="z")
     images = generator(generator.sample(3, Stream(4, "truth")))
     together, errors = embedded(one, images, space, 12)
-    alone = [embedded(one, images[row : row + 1], space, 12) for row in (2, 0)]
-    torch.testing.assert_close(torch.cat([z for z, _ in alone]), together[[2, 0]], atol=1e-3, rtol=1e-3)
+    alone = [embedded(one, images[row : row + 1], space, 12)[0] for row in (2, 0)]
+    torch.testing.assert_close(torch.cat(alone), together[[2, 0]], atol=1e-3, rtol=1e-3)
     assert together.shape == ((3, 6, 8) if space == "w+" else (3, 8))
     shown = one(Latents(together))
     torch.testing.assert_close(errors["error"], pyramid_error(shown, images), atol=1e-5, rtol=1e-4)
@@ -174,6 +176,72 @@ def test_rates_rise_and_fall_and_disturbances_die_out():
     assert rates[75:] == sorted(rates[75:], reverse=True)
     assert rates[99] < 0.001
     assert [settings.jitter_at(step) for step in (0, 75, 99)] == [0.05, 0, 0]
+
+
+# ---------------------------------------------------------------- noise
+
+
+def test_likeness_is_one_that_can_be_worked_out():
+    board = torch.tensor([[1.0, -1], [-1, 1]]).repeat(8, 8)  # every neighbour the opposite; even at half the side
+    stripes = torch.tensor([1.0, -1]).repeat(8, 4)
+    assert likeness([board[None, None]]).item() == pytest.approx(1 + 1)
+    assert likeness([stripes[None, None], board[None, None, :8, :8]]).tolist() == pytest.approx([2 + 2])
+    blocks = board[:8, :8].repeat_interleave(2, 0).repeat_interleave(2, 1)  # half of the neighbours are alike
+    assert likeness([blocks[None, None]]).item() == pytest.approx(2 * 2.0**4)  # at half the side a board of 2 and -2
+    white = likeness(first_noises([(32, 32)], 1, 0))
+    assert white.item() < 0.05
+
+
+def test_noise_is_found_along_and_stays_noise(generator):
+    images = tiny(noise="fresh")(Latents(generator.sample(3, Stream(8, "truth")).z, torch.arange(3)))
+    alone = Projector(generator, Projection("w", 60), ENGINE).embed(images)
+    projector = Projector(generator, Projection("w", 60, optimise_noise=True), ENGINE)
+    along = projector.embed(images)
+    assert along.errors["error"].mean() < 0.9 * alone.errors["error"].mean()
+    latents = Latents(along.latents, noise=along.noise)
+    torch.testing.assert_close(pyramid_error(generator(latents), images), along.errors["error"], atol=1e-5, rtol=1e-4)
+    maps = generator.noises_of(latents)
+    assert [tuple(one.shape) for one in maps] == [(3, 1, *shape) for shape in generator.network.noise_shapes]
+    for one in maps:
+        torch.testing.assert_close(one.mean(dim=(1, 2, 3)), torch.zeros(3), atol=1e-5, rtol=0)
+        torch.testing.assert_close(one.square().mean(dim=(1, 2, 3)), torch.ones(3))
+    assert likeness(maps).max() < 0.02
+    last = projector.embed(images[2:])
+    torch.testing.assert_close(last.noise, along.noise[2:], atol=0.02, rtol=0.02)
+
+
+def test_noise_goes_wherever_its_latents_go(generator):
+    z, noise = generator.sample(3, Stream(9, "truth")).z, Stream(9, "noise").normal(3, generator.noise_size)
+    latents = Latents(z, noise=noise)
+    whole = generator(latents)
+    for part, rows in (
+        (latents[1:], slice(1, 3)),
+        (latents[torch.tensor([2, 0])], [2, 0]),
+        (Latents.cat([latents[:1], latents[2:]]), [0, 2]),
+        (latents.layered(6), slice(None)),
+        (latents.shifted(torch.zeros(1, 6, 8)).to(torch.device("cpu")), slice(None)),
+    ):
+        torch.testing.assert_close(generator(part), whole[rows])
+    assert not torch.allclose(generator(Latents(z)), whole)
+    torch.testing.assert_close(tiny(noise="none")(latents), tiny(noise="none")(Latents(z)))
+
+
+def test_found_noise_is_written_and_rendered_again(photos, tiny_file, tmp_path):
+    out = tmp_path / "w.npy"
+    words = ("embed", photos, "--generator", tiny_file, "--space", "w", "--optimise-noise", "--device", "cpu")
+    ran(*words, "--steps", 6, "--batch", 2, "--out", out)
+    assert np.load(tmp_path / "w.noise.npy").shape == (5, tiny().noise_size)
+    assert read_record(out)["optimise_noise"] is True
+    ran("sample", "--generator", tiny_file, "--latents", f"{out}:3,1", "--out", tmp_path / "s.npy", "--device", "cpu")
+    target = torch.stack([from_bytes(np.asarray(Image.open(photos / f"{row}.png"))) for row in (3, 1)])
+    errors = json.loads(record_of(out).read_text())["errors"]["error"]
+    missed = pyramid_error(torch.from_numpy(np.load(tmp_path / "s.npy")), target)
+    assert missed.tolist() == pytest.approx([errors[3], errors[1]], abs=1e-5)
+    found = toolkit.embed(photos, tiny_file, "w", steps=6, optimise_noise=True, device="cpu")
+    np.testing.assert_allclose(found.noise.numpy(), np.load(tmp_path / "w.noise.npy"), atol=0.02)
+    np.save(tmp_path / "w.noise.npy", np.load(tmp_path / "w.noise.npy")[:4])
+    message = refused("sample", "--generator", tiny_file, "--latents", out, "--out", tmp_path / "s.npy")
+    assert f"w.noise.npy has noise of 4 photos, but {out} has 5; embed them again" in message
 
 
 # ---------------------------------------------------------------- the command
@@ -234,6 +302,8 @@ def test_a_stopped_embedding_goes_on_as_if_it_had_not_been(photos, tiny_file, tm
         ("FILE@space=z", ("--space", "w"), "--space is w, but latents of stylegan2-z are z; write @space=w behind the"),
         ("FILE", ("--space", "v"), "--space is 'v'; choose one of z, w, w+"),
         ("FILE", ("--steps", 0), "--steps is 0, but without an encoder latents are found in steps alone; give 1"),
+        ("FILE@noise=none", ("--optimise-noise",), "but noise of stylegan2 is none; omit one of the two"),
+        ("flowers64", ("--optimise-noise",), "--optimise-noise goes with a --space of a style-based generator"),
         ("FILE", ("--sample",), "--sample draws what an encoder estimates, but latents are found by steps; omit it"),
     ],
 )
@@ -250,6 +320,8 @@ def test_photos_have_no_class_for_z(generator):
     one = StyledGenerator(Classed(), "classed", Styling(space="z"))
     with pytest.raises(UserError, match=r"z of classed-z goes with a class, which no photo names; write @space=w"):
         Projector(one, Projection("z", 1), ENGINE)
+    with pytest.raises(UserError, match=r"^optimise_noise is given, but bands takes no noise; omit it$"):
+        Projector(BANDS, Projection("w", 1, optimise_noise=True), ENGINE)
 
 
 # ---------------------------------------------------------------- photos on the way
@@ -367,7 +439,8 @@ def test_an_encoder_is_where_the_steps_begin(photos, tiny_file, tmp_path):
     assert estimated.z.shape == (5, 8)
     settings = Projection("w+", 4)
     images = torch.stack([from_bytes(np.asarray(Image.open(path))) for path in sorted(photos.iterdir())])
-    begun, errors = Projector(tiny(), settings, ENGINE, encoder).embed(images)
+    found = Projector(tiny(), settings, ENGINE, encoder).embed(images)
+    begun, errors = found.latents, found.errors
     torch.testing.assert_close(errors["error_before"], pyramid_error(tiny()(estimated), images), atol=1e-5, rtol=1e-4)
     torch.testing.assert_close(toolkit.embed(photos, tiny_file, "w+", steps=4, device="cpu").z, begun)
     ran("embed", photos, "--generator", tiny_file, "--space", "w+", "--steps", 4, "--out", tmp_path / "w.npy",

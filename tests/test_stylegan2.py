@@ -15,10 +15,11 @@ from safetensors.torch import save_file
 from generators.catalogue import open_generator
 from generators.layouts import Weights, open_published
 from generators.protocol import Generator, Inspectable, Latents, render_twins
+from generators.published.stylegan2.layers import FILTER
 from generators.published.stylegan2.network import StyleGAN2Network
 from generators.published.stylegan2.rosinality import MEAN as MEAN_LATENT
 from generators.published.stylegan2.rosinality import NAMING
-from generators.published.stylegan2.shape import StyleGAN2Shape
+from generators.published.stylegan2.shape import StyleGAN2Shape, filter_names
 from generators.published.stylegan2.shape import infer_shape as infer_canonical
 from generators.spec import Options
 from generators.styled import StyledGenerator, Styling
@@ -178,6 +179,16 @@ def test_whole_256_layout_opens(state, original):
     generator = open_published(Weights(state, Path("car.pt")), Options({}, "car.pt"))
     assert (generator.image_size, generator.latent_dim, generator.space) == (256, 512, "w")
     close(generator.mapped(original["z"]), original["w"], depth=MAPPING)
+
+
+@torch.inference_mode()
+def test_the_same_network_in_the_layout_of_stylegan2_ada_gives_the_originals_images(state, original):
+    """Their convolutions lack the factor of the fan-in, which demodulation cancels, and their filters the gain."""
+    renamed = NAMING.canonical(state) | {"mapping.w_avg": torch.zeros(512)}
+    renamed |= dict.fromkeys(filter_names(infer_canonical(renamed)), FILTER / 4)
+    config = {"init_kwargs": {"synthesis_kwargs": {"conv_clamp": None}}}
+    generator = open_published(Weights(renamed, Path("car.pkl"), config), Options({"space": "z"}, "car.pkl"))
+    close(every4(generator(Latents(original["z"]))), original["out_every4"], depth=MAPPING + PAINTING)
 
 
 def test_whole_1024_layout_makes_a_network():

@@ -465,7 +465,9 @@ def test_the_average_of_a_genforce_file_is_opened(tmp_path):
     assert open_generator(str(tmp_path / "g.pth")).image_size == 32
 
 
-def test_directions_are_discovered_by_the_command(tmp_path):
+def test_directions_are_discovered_by_the_command_which_says_what_it_takes(tmp_path):
     torch.save(filled(StyleGAN2Shape((8, 10, 6, 4), 12, 3, 7, 5)), tmp_path / "g.pt")
-    ran("discover", "--generator", f"{tmp_path / 'g.pt'}@classes=1,3", "--out", tmp_path / "run", *DISCOVER)
+    output = ran("discover", "--generator", f"{tmp_path / 'g.pt'}@classes=1,3", "--out", tmp_path / "run", *DISCOVER)
+    assert "note: " in output
+    assert "(conv_clamp); 256 is taken" in output
     assert (tmp_path / "run" / "directions.safetensors").exists()

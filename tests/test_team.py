@@ -11,7 +11,9 @@ import pytest
 import torch
 from rounding import close
 from team_jobs import JOBS, SCENE, TRAININGS, commands
+from test_stylegan2 import filled
 
+from generators.published.stylegan2.shape import StyleGAN2Shape
 from generators.scene import SceneGenerator
 from toolkit.compute.engine import choose_engine
 from toolkit.compute.team import SOLO, Team
@@ -61,6 +63,8 @@ def _material(folder: Path) -> None:
             write_picture(folder / place / f"{index}.png", picture)
         write_picture(folder / "masks" / f"{index}.png", (picture.mean(axis=2) > 100 + index).astype(np.uint8) * 255)
     (folder / "photos" / "2.png").write_bytes(b"no picture")
+    shape = StyleGAN2Shape((8, 6), style_dim=8, mapping_layers=2, latent_dim=8)
+    torch.save({"g_ema": filled(shape)}, folder / "styled.pt")
     source = {"source": {"generator": "scene"}}
     vectors = SceneGenerator().contrast_direction()[None]
     DirectionSet(vectors, "scene", "known", choice=Choice(0, 1, 3.0), card=source).save(folder / "d.safetensors")
@@ -110,6 +114,8 @@ def test_latents_of_photos_are_those_of_one_process_in_their_order(done):
     folder, _, _ = done
     one, two = (np.load(folder / run / "z.npy") for run in ("one", "two"))
     close(two, one, depth=10)
+    for name in ("w.npy", "w.noise.npy"):  # found in steps
+        np.testing.assert_allclose(*(np.load(folder / run / name) for run in ("one", "two")), atol=1e-3)
     records = [json.loads((folder / run / "z.json").read_text()) for run in ("one", "two")]
     assert records[0]["files"] == records[1]["files"] == [f"{i}.png" for i in range(7) if i != 2]
     assert len(records[1]["left_out"]) == 1

@@ -94,6 +94,7 @@ def _module(source: Path, out: Path, name: str | None) -> None:
 
 def _generator(source: Path, out: Path, name: str | None) -> None:
     from generators.nvlabs.reading import is_plain_pickle
+    from generators.protocol import Noted
     from generators.published.biggan.generator import is_bigbigan
     from generators.published.biggan_deep.config import config_path
     from generators.weights_file import read_weights, save_weights
@@ -107,6 +108,8 @@ def _generator(source: Path, out: Path, name: str | None) -> None:
         _write_bigbigan(weights.tensors, source, out, {"name": name or "bigbigan", **card})
         return
     what, generator = save_weights(out, weights, card if name is None else {"name": name, **card})
+    for line in generator.notes if isinstance(generator, Noted) else ():
+        console.print(f"note: {line}")
     count = sum(tensor.numel() for tensor in weights.tensors.values())
     _write_samples(what, generator, f"{count:,} numbers", out)
 

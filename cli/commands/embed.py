@@ -75,6 +75,13 @@ def embed(
         float | None,
         typer.Option(help="Length of such a step, in the latents' spread.", show_default="0.05; 0.1 with --space"),
     ] = None,
+    optimise_noise: Annotated[
+        bool,
+        typer.Option(
+            "--optimise-noise",
+            help="With --space: find the noise of each image too; it lies beside the latents, as .noise.npy.",
+        ),
+    ] = False,
     batch: Annotated[
         int | None, typer.Option(help="Photos at a time.", min=1, show_default="32; fewer with --space")
     ] = None,
@@ -103,7 +110,7 @@ def embed(
     renderer = _open_renderer(generator, weights, engine.device)
     require(renderer is not None or not steps, "--steps need the generator's weights; get them or omit --steps")
     whose = Whose(renderer, generator, generator_inputs(generator, weights).get("generator_digest"))
-    asked = Asked(space, encoder, module, sample, steps, rate, seed)
+    asked = Asked(space, encoder, module, sample, steps, rate, seed, optimise_noise)
     method, fitting = method_for(whose, asked, engine, terminal)
     task = EmbedTask(photos, photos_in(photos), writable_file(out, (".npy",)), method.made)
     engine.team.led(lambda: hold_file(out))
@@ -153,7 +160,7 @@ def _draw_pairs(task: "EmbedTask", embedded: "EmbeddedPhotos", method: "Method")
         return
     rows = np.linspace(0, len(embedded.files) - 1, min(_PAIRS, len(embedded.files))).astype(int)
     photos = from_bytes(np.stack([method.read(task.folder / read_back(embedded.files[row])) for row in rows]))
-    images = method.images(embedded.table()[torch.from_numpy(rows)]).cpu()
+    images = method.images(embedded.latents(torch.from_numpy(rows))).cpu()
     write_picture(
         task.out.with_suffix(".png"), pairs_picture(resize(photos, (images.shape[-2], images.shape[-1])), images)
     )

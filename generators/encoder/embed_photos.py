@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from generators.encoder.method import Method, Moved
-from generators.latents_file import EmbeddedPhotos, load_unfinished, read_record, record_of
+from generators.latents_file import EmbeddedPhotos, load_unfinished, noise_of, read_record, record_of
 from toolkit.compute.team import SOLO, Team
 from toolkit.errors import UserError, named
 from toolkit.files.names import writable, written_name
@@ -45,7 +45,8 @@ class EmbedTask:
     def is_finished(self) -> bool:
         """Return whether the output is there; UserError when it was made otherwise or by others."""
         if not self.out.exists():
-            beside = [path for path in (record_of(self.out), self.out.with_suffix(".png")) if path.exists()]
+            others = (record_of(self.out), noise_of(self.out), self.out.with_suffix(".png"))
+            beside = [path for path in others if path.exists()]
             if beside and not self.unfinished.exists():
                 raise UserError(
                     f"{beside[0]} exists and would be overwritten; choose another {named('out')}, or remove it"
@@ -159,5 +160,6 @@ def _shares(
     before = sum(team.together(lambda: len(pictures))[: team.rank])
     if pictures:
         images = from_bytes(np.stack(list(pictures.values())))
-        share.extend(list(pictures), *method.estimate(images, first_row + before, moved))
+        found = method.estimate(images, first_row + before, moved)
+        share.extend(list(pictures), found.latents, found.errors, found.noise)
     return team.together(lambda: share)

@@ -11,7 +11,7 @@ import torch
 
 from generators.encoder.embedding import Embedder, LatentRefiner, Refinement, embed_images
 from generators.encoder.network import Encoder
-from generators.protocol import Generator
+from generators.protocol import Generator, Latents
 from toolkit.compute.engine import Engine
 from toolkit.pictures.any_photo import Photo, as_photo
 from toolkit.pictures.photos import centre, square
@@ -24,33 +24,41 @@ Moved = Callable[[], None]
 
 
 @dataclass(frozen=True)
+class Estimated:
+    """Latents (B, D) or (B, L, D) of photos, errors (B,) of their images by name, and noise (B, N) if it was found."""
+
+    latents: torch.Tensor
+    errors: Errors
+    noise: torch.Tensor | None = None
+
+
+@dataclass(frozen=True)
 class Method:
     """A way from photos to latents.
 
     `read` gives a photo (toolkit.pictures.any_photo) as uint8 (S, S, 3). `estimate` takes photos (B, 3, S, S), the row
-    of the first one, and what to call after each of the `steps` it works in (0: it calls nothing), and returns latents
-    and errors (B,) by name.
-    `images` renders latents, None where there is no generator. `made` is what records say of it.
+    of the first one, and what to call after each of the `steps` it works in (0: it calls nothing). `images` renders
+    latents, None where there is no generator. `made` is what records say of it.
     """
 
     made: dict[str, Any]
     read: Callable[[Photo], np.ndarray]
-    estimate: Callable[[torch.Tensor, int, Moved], tuple[torch.Tensor, Errors]]
-    images: Callable[[torch.Tensor], torch.Tensor] | None
+    estimate: Callable[[torch.Tensor, int, Moved], Estimated]
+    images: Callable[[Latents], torch.Tensor] | None
     steps: int = 0
 
-    def all_of(self, squares: np.ndarray, batch: int, watch: Watch = SILENT) -> tuple[torch.Tensor, Errors]:
+    def all_of(self, squares: np.ndarray, batch: int, watch: Watch = SILENT) -> tuple[Latents, Errors]:
         """Return latents on the CPU and errors (N,) of photos uint8 (N, S, S, 3), `batch` at a time."""
         latents, errors = [], []
         total, unit = len(squares) * (self.steps or 1), "steps" if self.steps else "photos"
         with watch.bar("embedding", total, unit=unit) as advance:
             for start in range(0, len(squares), batch):
                 part = from_bytes(squares[start : start + batch])
-                found, missed = self.estimate(part, start, partial(advance, len(part)))
-                latents.append(found.cpu())
-                errors.append(missed)
+                found = self.estimate(part, start, partial(advance, len(part)))
+                latents.append(Latents(found.latents, noise=found.noise).to(torch.device("cpu")))
+                errors.append(found.errors)
                 advance(0 if self.steps else len(part))
-        return torch.cat(latents), {name: torch.cat([one[name] for one in errors]) for name in errors[0]}
+        return Latents.cat(latents), {name: torch.cat([one[name] for one in errors]) for name in errors[0]}
 
 
 @dataclass(frozen=True)
@@ -97,14 +105,14 @@ def by_encoder(
         # Published embeddings were computed of other centres than ours.
         return (square if isinstance(embedder, Encoder) else centre)(as_photo(photo), embedder.image_size)
 
-    def estimate(photos: torch.Tensor, first_row: int, moved: Moved) -> tuple[torch.Tensor, Errors]:
+    def estimate(photos: torch.Tensor, first_row: int, moved: Moved) -> Estimated:
         rng, photos = Stream(seed, "embedding", first_row), photos.to(engine.device)
         with engine.autocast():
-            return embed_images(photos, embedder, refiner(), sample, refinement, rng)
+            return Estimated(*embed_images(photos, embedder, refiner(), sample, refinement, rng))
 
-    def images(latents: torch.Tensor) -> torch.Tensor:
+    def images(latents: Latents) -> torch.Tensor:
         shown = refiner()
         assert shown is not None
-        return shown.images(latents.to(engine.device))
+        return shown.images(latents.z.to(engine.device))
 
     return Method(made, read, estimate, None if whose.generator is None else images)

@@ -30,9 +30,13 @@ def is_plain_pickle(path: Path) -> bool:
     """Return whether a file is a pickle, whatever its name, and not one of torch.save.
 
     Old pickles begin like any text: those are taken by the ending `.pkl`, as is whatever else has it but archives.
+    False for what cannot be read at all.
     """
-    with path.open("rb") as file:
-        start = file.read(32)
+    try:
+        with path.open("rb") as file:
+            start = file.read(32)
+    except OSError:
+        return False
     if start[:1] == b"\x80":
         return start[1:2] <= bytes([_NEWEST_PROTOCOL]) and _TORCH not in start
     return path.suffix.lower() == ".pkl" and not start.startswith(b"PK\3\4")

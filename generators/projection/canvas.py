@@ -1,5 +1,6 @@
 """A style-based generator as projection sees it: points in units of its latents' spread, and their images."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -86,7 +87,7 @@ class Canvas:
         sizes = points.square().mean(dim=-1, keepdim=True)
         return F.relu(sizes - self.reach).square().flatten(1).mean(dim=1)
 
-    def images(self, points: torch.Tensor) -> torch.Tensor:
-        """Return images (B, 3, S, S) float32 of points; gradients reach them."""
+    def images(self, points: torch.Tensor, noises: Sequence[torch.Tensor] | None = None) -> torch.Tensor:
+        """Return images (B, 3, S, S) float32 of points, and of noise maps if given; gradients reach them."""
         w = self.generator.styles_of(Latents(self.moments.restored(points)))
-        return self.generator.network(w, self.noises).float()
+        return self.generator.network(w, self.noises if noises is None else noises).float()

@@ -26,7 +26,7 @@ class Asked:
     """What the user says of embedding; what is None is the method's to choose.
 
     `encoder` by name, or the folder of a published `module`; `sample` its estimate rather than take the mean; `steps`
-    towards the photo, of length `rate`.
+    towards the photo, of length `rate`; `optimise_noise` along with the latents.
     """
 
     space: str | None = None
@@ -36,6 +36,7 @@ class Asked:
     steps: int | None = None
     rate: float | None = None
     seed: int = 0
+    optimise_noise: bool = False
 
 
 def method_for(whose: Whose, asked: Asked, engine: Engine, watch: Watch = SILENT) -> tuple[Method, int]:
@@ -50,11 +51,15 @@ def method_for(whose: Whose, asked: Asked, engine: Engine, watch: Watch = SILENT
             raise UserError(
                 f"{named('sample')} draws what an encoder estimates, but latents are found by steps; omit it"
             )
-        settings = Projection(asked.space or spaces_of(generator)[0], seed=asked.seed, **chosen)
+        settings = Projection(
+            asked.space or spaces_of(generator)[0], optimise_noise=asked.optimise_noise, seed=asked.seed, **chosen
+        )
         has_start = asked.encoder is not None or has_encoder(generator, whose.name)
         encoder, source = _open_encoder(whose, asked, engine.device, watch) if has_start else (None, {})
         method = by_projection(whose, generator, settings, engine, encoder, source)
         return method, batch_of(generator.image_size, engine.device)
+    if asked.optimise_noise:
+        raise UserError(f"{named('optimise_noise')} goes with a {named('space')} of a style-based generator; give both")
     if asked.space not in (None, "z"):
         raise UserError(f"{named('space')} is {asked.space}, but an encoder's latents are z; omit it")
     embedder, source = _open_encoder(whose, asked, engine.device, watch)

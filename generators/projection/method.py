@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from generators.encoder.embedding import Embedder
-from generators.encoder.method import Errors, Method, Moved, Whose
+from generators.encoder.method import Estimated, Method, Moved, Whose
 from generators.projection.projector import Projector
 from generators.projection.settings import Projection
 from generators.styled import StyledGenerator
@@ -39,7 +39,7 @@ def by_projection(
     def read(photo: Photo) -> np.ndarray:
         return square(as_photo(photo), projector.side)
 
-    def estimate(photos: torch.Tensor, first_row: int, moved: Moved) -> tuple[torch.Tensor, Errors]:
+    def estimate(photos: torch.Tensor, first_row: int, moved: Moved) -> Estimated:
         return projector.embed(photos, moved)
 
     return Method(made, read, estimate, projector.images, settings.steps)

@@ -8,6 +8,7 @@ import torch
 
 from generators.projection.canvas import Canvas
 from generators.projection.distance import edge_pyramid_error
+from generators.projection.noise import WEIGHT, likeness, normalise
 from generators.projection.settings import Projection
 from toolkit.streams import Stream
 
@@ -19,31 +20,31 @@ _EXCESS_WEIGHT = 0.1
 class ProjectionState:
     """Points so far (see Canvas): what all layers share (B, D), and in W+ what each has of its own (B, L, D).
 
-    `best` are the points of least `loss` (B,) among those looked at once nothing disturbs them.
+    `noises` are maps (B, 1, h, w) that move along, None where they do not. `best` are the points of least `loss` (B,)
+    among those looked at once nothing disturbs them, `best_noises` their maps.
     """
 
     shared: torch.Tensor
-    own: torch.Tensor | None
+    own: torch.Tensor | None = None
+    noises: list[torch.Tensor] | None = None
     optimiser: torch.optim.Adam = field(init=False)
     best: torch.Tensor = field(init=False)
     loss: torch.Tensor = field(init=False)
+    best_noises: list[torch.Tensor] | None = field(init=False)
     step: int = 0
 
     def __post_init__(self) -> None:
+        for leaf in self.leaves:
+            leaf.requires_grad_()
         self.optimiser = torch.optim.Adam(self.leaves)
         self.best = self.points().detach()
+        self.best_noises = None if self.noises is None else [noise.detach().clone() for noise in self.noises]
         self.loss = torch.full((len(self.shared),), torch.inf, device=self.shared.device)
-
-    @classmethod
-    def starting(cls, points: torch.Tensor, num_layers: int | None) -> "ProjectionState":
-        """Return the state before the first step from points (B, D); `num_layers` of W+, else None."""
-        own = None if num_layers is None else points.new_zeros(len(points), num_layers, points.shape[1])
-        return cls(points.clone().requires_grad_(), None if own is None else own.requires_grad_())
 
     @property
     def leaves(self) -> list[torch.Tensor]:
         """Return what the steps move."""
-        return [self.shared] if self.own is None else [self.shared, self.own]
+        return [self.shared, *([] if self.own is None else [self.own]), *(self.noises or [])]
 
     def points(self) -> torch.Tensor:
         """Return the points (B, D), or (B, L, D) in W+."""
@@ -51,9 +52,11 @@ class ProjectionState:
 
     @torch.no_grad()
     def keep_better(self, points: torch.Tensor, losses: torch.Tensor) -> None:
-        """Keep the points whose losses (B,) are the least so far."""
+        """Keep the points, and their noise, whose losses (B,) are the least so far."""
         better = losses < self.loss
         self.best[better], self.loss[better] = points[better], losses[better]
+        for best, noise in zip(self.best_noises or [], self.noises or [], strict=True):
+            best[better] = noise[better]
 
 
 def project(state: ProjectionState, canvas: Canvas, photos: torch.Tensor, settings: Projection) -> Iterator[int]:
@@ -65,7 +68,7 @@ def project(state: ProjectionState, canvas: Canvas, photos: torch.Tensor, settin
     while state.step < settings.steps:
         jitter = settings.jitter_at(state.step)
         points = state.points()
-        losses = _losses(points + jitter * _disturbance(state, settings), state.own, canvas, photos, settings)
+        losses = _losses(points + jitter * _disturbance(state, settings), state, canvas, photos, settings)
         if not jitter:
             state.keep_better(points, losses)
         # Of the leaves alone: whatever else in the network might have a gradient, nothing is computed for it.
@@ -73,20 +76,23 @@ def project(state: ProjectionState, canvas: Canvas, photos: torch.Tensor, settin
             leaf.grad = gradient
         state.optimiser.param_groups[0]["lr"] = settings.rate_at(state.step)
         state.optimiser.step()
+        normalise(state.noises or [])
         state.step += 1
         yield state.step
     with torch.no_grad():
         points = state.points()
-        state.keep_better(points, _losses(points, state.own, canvas, photos, settings))
+        state.keep_better(points, _losses(points, state, canvas, photos, settings))
 
 
 def _losses(
-    points: torch.Tensor, own: torch.Tensor | None, canvas: Canvas, photos: torch.Tensor, settings: Projection
+    points: torch.Tensor, state: ProjectionState, canvas: Canvas, photos: torch.Tensor, settings: Projection
 ) -> torch.Tensor:
-    """Return (B,): the images' distance, what lies outside the sphere, and how far layers are from each other."""
-    losses = edge_pyramid_error(canvas.images(points), photos)
+    """Return (B,): the images' distance, what lies outside the sphere, how far layers are apart and noise is none."""
+    losses = edge_pyramid_error(canvas.images(points, state.noises), photos)
     losses = losses + _EXCESS_WEIGHT * canvas.excess(points)
-    return losses if own is None else losses + settings.apartness * own.square().mean(dim=(1, 2))
+    if state.own is not None:
+        losses = losses + settings.apartness * state.own.square().mean(dim=(1, 2))
+    return losses if state.noises is None else losses + WEIGHT * likeness(state.noises)
 
 
 def _disturbance(state: ProjectionState, settings: Projection) -> torch.Tensor:

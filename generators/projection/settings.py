@@ -19,7 +19,7 @@ class Projection:
     `space` z, w, or w+, in which each layer has a w of its own; Adam `steps`; `rate` at its peak, in units of the
     latents' own spread; `jitter`, the size of the disturbance at the first step, in units of the distance that random
     latents have from their mean; `apartness`, what it costs that layers of w+ differ from each other: edits of a
-    latent far from W fail. `seed` names the disturbances.
+    latent far from W fail; whether to `optimise_noise` too. `seed` names the disturbances and the first noise.
     """
 
     space: str
@@ -27,6 +27,7 @@ class Projection:
     rate: float = 0.1
     jitter: float = 0.05
     apartness: float = 0.03
+    optimise_noise: bool = False
     seed: int = 0
 
     def __post_init__(self) -> None:

@@ -21,7 +21,7 @@ from generators.encoder.network import load_encoder
 from generators.latents_file import load_unfinished, require_made_for
 from generators.nvlabs.reading import read_networks
 from generators.own.wrapper import OwnGenerator
-from generators.protocol import load_latents
+from generators.protocol import Latents, load_latents
 from generators.published.biggan_deep.config import read_config
 from generators.published.stylegan2.generator import unwrapped
 from generators.scene import SceneGenerator
@@ -82,6 +82,11 @@ def _browsed(folder: Path) -> object:
     shown = BrowsedSet.open(folder / "set")
     directions = shown.directions
     return shown.described(), directions.chosen_shift(), directions.shift(0, 1.0), directions.generator_digest
+
+
+def _walked(folder: Path) -> object:
+    directions = open_directions(folder / "curved.safetensors")
+    return Latents(torch.zeros(1, directions.vectors.shape[1])).shifted(directions.shift(1, 2.0))
 
 
 def _own_card(folder: Path) -> object:
@@ -237,6 +242,7 @@ READERS: dict[str, Reader] = {
     "support sets": Reader(
         "warped/models/support_sets.pt", PICKLE, lambda folder: open_directions(folder / "warped").shift(1, 2.0)
     ),
+    "curved direction set": Reader("curved.safetensors", SAFETENSORS, _walked),
     "arguments of support sets": Reader("warped/args.json", JSON, lambda folder: open_directions(folder / "warped")),
     "deformator": Reader(
         "deformator/models/deformator_9.pt", PICKLE, lambda folder: load_directions(folder / "deformator")

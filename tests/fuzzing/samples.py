@@ -20,6 +20,7 @@ from test_sngan import TINY_32 as SNGAN
 from test_tensorflow_pickles import write as write_tensorflow_pickle
 
 from discovery.methods.deformator.deformators import Deformator, make_deformator
+from discovery.opening import open_directions
 from generators.compact.network import CompactGenerator, CompactNetwork, CompactShape
 from generators.encoder.network import Encoder, EncoderNetwork, EncoderShape
 from generators.latents_file import EmbeddedPhotos, save_latents
@@ -97,6 +98,7 @@ def write_directions_of_others(folder: Path) -> None:
     write_json(folder / "warped" / "args.json", {"gan": "stylegan2_x", "stylegan_space": "W", "num_support_sets": 2})
     sets = {"SUPPORT_SETS": torch.randn(2, 4 * 16), "ALPHAS": torch.ones(2, 4), "LOGGAMMA": torch.zeros(2, 1)}
     torch.save(sets, folder / "warped" / "models" / "support_sets.pt")
+    open_directions(folder / "warped").save(folder / "curved.safetensors")
 
 
 def write_deformator(folder: Path) -> None:
