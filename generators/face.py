@@ -71,6 +71,7 @@ def mix(latents: Latents, others: Latents, layers: str, generator: AnyGenerator 
     `layers` are such as "4-7". The generator is asked for its number of layers alone, and not needed for latents that
     have one z a layer. Classes and noise stay those of `latents`. UserError for what does not fit.
 
+    >>> import torch
     >>> mix(Latents(torch.zeros(2, 8, 16)), Latents(torch.ones(1, 16)), "4-7").z[:, :, 0].sum(dim=1)
     tensor([4., 4.])
     """

@@ -6,7 +6,15 @@ from typing import Self
 import torch
 from torch import nn
 
-from generators.protocol import Generator, Inspectable, KnowsDirections, Latents, image_shape, layers_named
+from generators.protocol import (
+    Generator,
+    Inspectable,
+    KnowsDirections,
+    Latents,
+    ReadByLayer,
+    image_shape,
+    layers_named,
+)
 from toolkit.moves import AnyShift
 from toolkit.shifts import at_layers, layers_text
 from toolkit.streams import Stream
@@ -94,7 +102,8 @@ class InspectableAtLayers(AtLayers):
 
     def first_weights(self) -> list[torch.Tensor]:
         """Return the weights (M_i, D) that read the latent, those of the layers where there is one a layer."""
-        weights = self.inside.first_weights()
+        inside = self.inside
+        weights = inside.layer_weights() if isinstance(inside, ReadByLayer) else inside.first_weights()
         if len(weights) != self.num_layers:
             return weights
         return [weight for weight, moved in zip(weights, self.layers.tolist(), strict=True) if moved]

@@ -5,27 +5,25 @@ adds a family by an entry point of the group `latent_toolkit.families` that name
 it is looked at where a file fits none of ours.
 """
 
-import os
 import pkgutil
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from generators import published
 from generators.protocol import Generator
+from generators.recognition.comparing import NOTHING_ALIKE, Comparison, Shapes, compared, explained, prefixes, without
+from generators.recognition.unopened import unopened
 from generators.spec import Options
 from toolkit.errors import UserError
-from toolkit.files.artefacts import Tensors, differences, require_weights
+from toolkit.files.artefacts import Tensors, require_weights
 from toolkit.plug_ins import PlugInError, Table
-
-Shapes = Mapping[str, tuple[int, ...]]
 
 _SHOWN = 4
 _LEAST_LIKENESS = 0.2
-_SHAPELESS = torch.empty(())
+_MOST_OF_OTHERS = 0.9  # likeness up to which a state may be one of another kind altogether
 # What the modules around the original generators put before every name when they are saved with them.
 _ADAPTERS = ("big_gan.", "style_gan2.", "model.", "module.", "_orig_mod.")
 
@@ -118,6 +116,9 @@ def _whole(weights: Weights) -> "_Comparison":
     """Return the comparison with the layout that the weights have; UserError as for `open_published`."""
     state, path = weights.tensors, weights.path
     best = _explained(_best(state), state)
+    other = unopened(state) if best.likeness < _MOST_OF_OTHERS else None
+    if other is not None:
+        raise UserError(f"{path} is {other.what}, which is not opened here; {other.advice}")
     if best.likeness < _LEAST_LIKENESS:
         known = "; ".join(layout.what for name in FAMILIES for layout in FAMILIES[name].layouts)
         raise UserError(
@@ -147,7 +148,7 @@ def _of_class(weights: Weights) -> str:
 def _taken(best: "_Comparison", weights: Weights) -> Weights:
     """Return weights without an adapter's prefix, with the configuration of the file beside them if they have none."""
     config = weights.config or FAMILIES.attempt(best.family, lambda: FAMILIES[best.family].beside(weights.path))
-    return replace(weights, tensors=_without(best.prefix, weights.tensors), config=config)
+    return replace(weights, tensors=without(best.prefix, weights.tensors), config=config)
 
 
 def _built(best: "_Comparison", weights: Weights, options: Options) -> Generator:
@@ -180,70 +181,43 @@ def _best(state: Tensors) -> "_Comparison":
 
 def _best_of(families: Iterable[str], state: Tensors) -> "_Comparison":
     layouts = [(name, layout) for name in families for layout in FAMILIES[name].layouts]
-    comparisons = (_compared(*layout, prefix, state) for prefix in _prefixes(state) for layout in layouts)
+    comparisons = (_compared(*layout, prefix, state) for prefix in prefixes(state, _ADAPTERS) for layout in layouts)
     return max(comparisons, key=lambda comparison: comparison.likeness)
-
-
-def _prefixes(state: Tensors) -> list[str]:
-    """Return what may stand before names: nothing, an adapter's prefix, or whatever all names begin with."""
-    shared = os.path.commonprefix(list(state))  # noqa: RUF071 (letter by letter is meant: these are no paths)
-    prefixes = dict.fromkeys([*_ADAPTERS, shared[: shared.rfind(".") + 1]])
-    met = [prefix for prefix in prefixes if prefix and any(name.startswith(prefix) for name in state)]
-    return ["", *(prefix for prefix in met if len(_without(prefix, state)) == len(state))]
-
-
-def _without(prefix: str, state: Tensors) -> Tensors:
-    return {name.removeprefix(prefix): tensor for name, tensor in state.items()}
 
 
 @dataclass(frozen=True)
 class _Comparison:
-    """`differing` are the entries that only the file or only the layout has, or that have another shape in each."""
-
     family: str
     layout: Layout
     prefix: str
-    likeness: float
-    difference: str = ""
-    differing: frozenset[str] = frozenset()
+    found: Comparison
+
+    @property
+    def likeness(self) -> float:
+        return self.found.likeness
+
+    @property
+    def difference(self) -> str:
+        return self.found.difference
 
 
 def _explained(best: _Comparison, state: Tensors) -> _Comparison:
-    """Return the comparison that blames one entry of the file for all that differs, or `best` where there is none.
-
-    The sizes that a layout infers may rest on an entry of another shape, or on one that is there by mistake: all that
-    is right then seems wrong. Hence the layout is asked without the shape of every entry in turn, and without it.
-    """
-    if not best.likeness:
-        return best
-    suspects = best.differing if len(best.differing) == 1 else state
-    for name in suspects if best.differing else ():
-        rest = {other: tensor for other, tensor in state.items() if other != name}
-        for seen in (state | {name: _SHAPELESS}, rest):
-            other = _compared(best.family, best.layout, best.prefix, state, seen)
-            if other.differing == {name}:
-                return other
-    return best
+    """Return a comparison that blames one entry for all that differs, where there is one that does."""
+    compare = partial(_found, best.family, best.layout, best.prefix, state)
+    return replace(best, found=explained(best.found, state, compare))
 
 
-def _compared(family: str, layout: Layout, prefix: str, state: Tensors, seen: Tensors | None = None) -> _Comparison:
-    """Return the share of entries, of the file and the layout together, that agree, and what does not.
+def _compared(family: str, layout: Layout, prefix: str, state: Tensors) -> _Comparison:
+    """Return the comparison of a state, without a prefix of its names, with a layout."""
+    return _Comparison(family, layout, prefix, _found(family, layout, prefix, state, state))
 
-    Entries are named as in the file. The layout infers its sizes from `seen`, by default the state.
-    """
+
+def _found(family: str, layout: Layout, prefix: str, state: Tensors, seen: Tensors) -> Comparison:
+    """Return how alike a state is to the layout of the sizes that `seen` shows."""
     try:
-        shapes = FAMILIES.attempt(family, lambda: layout.shapes(_without(prefix, state if seen is None else seen)))
+        shapes = FAMILIES.attempt(family, lambda: layout.shapes(without(prefix, seen)))
     except PlugInError:
         raise
     except UserError:  # sizes that no network of this layout can have
-        return _Comparison(family, layout, prefix, 0.0)
-    in_file = {name.removeprefix(prefix): name for name in state}
-    sizes = {
-        in_file.get(name, prefix + name): tuple(size)
-        for name, size in shapes.items()
-        if name in in_file or not layout.optional(name)
-    }
-    names = sizes.keys() | state.keys()
-    differing = frozenset(name for name in names if name not in state or sizes.get(name) != tuple(state[name].shape))
-    likeness = 1 - len(differing) / max(1, len(names))
-    return _Comparison(family, layout, prefix, likeness, differences(state, sizes), differing)
+        return NOTHING_ALIKE
+    return compared(state, prefix, shapes, layout.optional)

@@ -39,20 +39,21 @@ class MappingNetwork(nn.Module):
     """z (B, Z), and classes y (B,) -> w (B, D): affine maps, leaky ReLU behind each, in the weights' precision.
 
     z is brought to a fixed length first. The class passes through `embed`, an affine map of one-hot vectors, is brought
-    to the same length by itself, and stands behind z.
+    to the same length by itself, and stands behind z; if they are `joined`, both are brought to it together, as in
+    StyleGAN.
     """
 
-    def __init__(self, layers: Sequence[FixedLinear], embed: FixedLinear | None = None) -> None:
+    def __init__(self, layers: Sequence[FixedLinear], embed: FixedLinear | None = None, joined: bool = False) -> None:
         super().__init__()
         self.layers = nn.ModuleList(layers)
         self.embed = embed
+        self.joined = joined
 
     def forward(self, z: torch.Tensor, y: torch.Tensor | None = None) -> torch.Tensor:
         """Return w (B, D)."""
         with in_float32(z):
-            x = _at_length(z)
-            if self.embed is not None:
-                x = torch.cat([x, _at_length(self.embed.weight.T[y] + self.embed.bias)], dim=1)
+            parts = [z] if self.embed is None else [z, self.embed.weight.T[y] + self.embed.bias]
+            x = _at_length(torch.cat(parts, dim=1)) if self.joined else torch.cat(list(map(_at_length, parts)), dim=1)
             for layer in self.layers:
                 x = F.leaky_relu(layer(x), _SLOPE)
         return x

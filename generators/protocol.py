@@ -155,6 +155,15 @@ class Truncated(Protocol):
 
 
 @runtime_checkable
+class ReadByLayer(Protocol):
+    """A layered generator whose `first_weights` are not one map a layer, but which knows these too."""
+
+    def layer_weights(self) -> list[torch.Tensor]:
+        """Return the weights (M_i, D) of the map of every layer that reads its latent, float32."""
+        ...
+
+
+@runtime_checkable
 class KnowsDirections(Protocol):
     """A generator of whose latent space some directions are known without a search."""
 

@@ -8,6 +8,7 @@ from golden_fill_generators import layer_statistics
 from golden_modern import FOLDER, channel_statistics, every, filled_state, golden_arrays, table
 
 from generators.catalogue import open_generator, weights_file
+from generators.layered import seen_at
 from generators.layouts import Weights, fits, open_published
 from generators.own.trust import Typed
 from generators.protocol import Generator, Inspectable, Latents, Layered, render_twins
@@ -248,6 +249,21 @@ def test_each_layer_may_have_a_latent_of_its_own(tiny, tmp_path):
         generator(latents.layered(4))
 
 
+def test_the_weights_of_a_layer_are_the_slopes_of_its_norms(tiny, tmp_path):
+    generator = open_generator(saved(tmp_path, tiny) + "@truncation=0.5")
+    network = generator.network
+    z, step = torch.randn(2, 1, 6)
+    weights = generator.layer_weights()
+    assert len(weights) == generator.num_layers
+    for block, map_ in zip(network.blocks, weights[1:], strict=True):
+        before, after = (
+            torch.cat(block.norms(network.conditions(one, torch.tensor([3]))[1]), dim=1) for one in (z, z + step)
+        )
+        torch.testing.assert_close((after - before)[0], map_ @ step[0], atol=1e-5, rtol=1e-4)
+    seen = seen_at(generator, "0,3")
+    assert [torch.equal(w, weights[i]) for w, i in zip(seen.first_weights(), (0, 3), strict=True)] == [True, True]
+
+
 def layers_moved(generator, latents, layer):
     """Return which features change, behind the first map and every block, where one layer's latent does."""
     shift = torch.zeros(1, 5, 6)
@@ -403,3 +419,20 @@ def test_narrower_shapes_are_refused():
         replace(TINY, channels=(8, 8, 4, 4, 4))
     with pytest.raises(UserError, match="has blocks"):
         infer_shape({})
+
+
+@pytest.mark.parametrize("odd", [None, True, -1, 0, 1.5, 2**40, "x", [], [[]], [None], {}, {"a": 1}])
+@pytest.mark.parametrize("key", ["layers", "channel_width", "z_dim", "num_classes", "n_stats", "eps", "output_dim"])
+def test_odd_settings_are_told_in_a_line(key, odd):
+    with pytest.raises(UserError) as caught:
+        configured_shape({**TINY_CONFIG, key: odd})
+    assert key in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "odd", [None, True, 0, "x", [None] * 3, [True, 16], [True, 16, 0], [True, 16, 2**40], [0, 16, 8]]
+)
+def test_odd_blocks_are_told_in_a_line(odd):
+    with pytest.raises(UserError, match=r"layers is no list of entries like \[true, 16, 8\]"):
+        configured_shape({**TINY_CONFIG, "layers": [odd, *TINY_CONFIG["layers"][1:]]})

@@ -173,6 +173,9 @@ def test_walks_and_comparisons_take_sets_of_layers(a_set, folder, monkeypatch):
     small = ("--steps", 2, "--batch", 4, "--reconstructor-size", 32, "--validation-batches", 1)
     ran("compare", "set", "low", "--directions", 2, "--out", "compared", *small, *CPU)
     result = json.loads((folder / "compared" / "result.json").read_text())
+    assert (
+        "cosines count the layers that two directions both move, since low moves some layers alone" in result["notes"]
+    )
     shared = {(pair["first"], pair["second"]): pair["overlap"] for pair in result["overlaps"]}
     assert shared["set", "low"] == pytest.approx((1 + 0.5**0.5) / 2)  # one of the two moves half of the layers
     assert "which the original's files cannot say" in refused("export", "low", "--layout", "deformator", "--out", "x")

@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 import torch
 from cli_runs import ran, refused, stopped
+from golden_stylegan3 import TINY as STYLEGAN3
+from golden_stylegan3 import filled_shape
 from PIL import Image
 from safetensors.torch import load_file
 from test_stylegan2 import built, filled
@@ -18,6 +20,7 @@ import toolkit
 from generators.encoder.network import Encoder, EncoderNetwork, EncoderShape
 from generators.encoder.reconstruction import pyramid_error
 from generators.latents_file import read_record, record_of
+from generators.layouts import Weights, open_published
 from generators.projection.distance import edge_pyramid_error
 from generators.projection.noise import first_noises, likeness
 from generators.projection.photos import PhotoProjector, RememberedPhotos
@@ -26,10 +29,12 @@ from generators.projection.settings import Projection
 from generators.protocol import Latents
 from generators.published.stylegan2.shape import StyleGAN2Shape
 from generators.recorded import generator_inputs
+from generators.spec import Options
 from generators.styled import StyledGenerator, StyledNetwork, Styling
 from toolkit.compute.engine import Engine
 from toolkit.directions import Choice, DirectionSet
 from toolkit.errors import UserError
+from toolkit.files.artefacts import save_artefact
 from toolkit.files.places import cache_folder
 from toolkit.files.writing import sha256_of
 from toolkit.pictures.photos import write_picture
@@ -152,6 +157,17 @@ def test_truncation_changes_nothing_in_w(generator):
     assert torch.equal(plain, truncated)
 
 
+@pytest.mark.parametrize("pose", ["fixed", "walk"])
+def test_a_family_without_noise_maps_is_projected_as_well(pose):
+    weights = Weights(filled_shape(STYLEGAN3), Path("G.pkl"), {})
+    one = open_published(weights, Options({"pose": pose}, "G.pkl"))
+    images = one(one.sample(2, Stream(10, "truth")))
+    found, errors = embedded(one, images, "w+", 20, rate=0.2)
+    assert found.shape == (2, one.num_layers, one.latent_dim)
+    assert (errors["error"] < 0.7 * errors["error_before"]).all()
+    torch.testing.assert_close(pyramid_error(one(Latents(found)), images), errors["error"], atol=1e-5, rtol=1e-4)
+
+
 def test_weights_get_no_gradients(generator, monkeypatch):
     wanted = []
     grad = torch.autograd.grad
@@ -259,6 +275,7 @@ def test_photos_are_embedded_layer_by_layer(photos, tiny_file, tmp_path):
     assert record["files"] == [f"{index}.png" for index in range(5)]
     assert record["figures"]["error"] < 0.5 * record["figures"]["error_before"]
     assert f"wrote {out}: 5 latents of stylegan2, error {record['figures']['error']:.3f}" in output
+    assert f"next: toolkit render-gif DIRECTIONS --latents {out} --out edits.gif" in output
     with Image.open(tmp_path / "w.png") as picture:
         assert picture.size == (5 * 18 - 2, 2 * 18 - 2)
     assert "finished already" in ran(*words, "--space", "w+", "--steps", 30, "--rate", 0.2)
@@ -401,13 +418,14 @@ def test_latents_are_remembered_by_photo_generator_and_settings(tiny_file, photo
 
 
 @pytest.mark.usefixtures("empty_cache")
-def test_a_damaged_memory_is_found_anew(tiny_file, photo):
+def test_a_damaged_memory_is_found_anew(tiny_file, photo, tmp_path):
     projector = PhotoProjector(tiny(), generator_inputs(str(tiny_file)), ENGINE, 3)
     square = np.asarray(Image.open(photo))[None]
     z, (error,) = projector.embed(square)
     (kept,) = (cache_folder() / "photos").iterdir()
     before = kept.read_bytes()
-    for damage in (b"", before[:-8], torch.zeros(1).numpy().tobytes()):
+    save_artefact(other := tmp_path / "other", "latents of one photo", {"z": z[:, :3]}, {"error": 0.0})
+    for damage in (b"", before[:-8], other.read_bytes()):
         kept.write_bytes(damage)
         again, (same,) = projector.embed(square)
         assert torch.equal(again, z)

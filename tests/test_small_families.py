@@ -56,6 +56,32 @@ def test_images_are_the_originals(name):
     assert away(channel_statistics(images), golden["out_channel_stats"]) < TOLERANCES[name]
 
 
+def modules_of(name, network):
+    """Which of our modules give what an original's do, by its names."""
+    if name in MIMICRY:
+        blocks = {f"block{i}": block for i, block in enumerate(network.blocks, start=2)}
+        return {"l1": network.linear, **blocks, f"c{len(blocks) + 2}": network.to_image}
+    if name in SELF:
+        blocks = {f"resnet_{i // 2}_{i % 2}": block for i, block in enumerate(network.blocks)}
+        return {"fc": network.fc, **blocks, "conv_img": network.to_image}
+    return {f"layer{i}": feature for i, feature in enumerate(network.features)}
+
+
+@pytest.mark.parametrize("name", TOLERANCES)
+@torch.inference_mode()
+def test_layers_are_the_originals(name):
+    golden, generator, seen = golden_arrays(name), opened(name), {}
+    modules = modules_of(name, generator.network)
+    for key, module in modules.items():
+        module.register_forward_hook(lambda _module, _given, h, key=key: seen.update({key: h.clone()}))
+    generator(latents(golden))
+    rows = dict(zip(map(str, golden["layer_names"]), torch.from_numpy(golden["layer_stats"]).float(), strict=True))
+    assert len(rows.keys() - seen.keys()) <= 1  # a norm that ours has merged with its activation, the sum to colours
+    for key, h in seen.items():
+        stats = torch.tensor([float(h.mean()), float(h.std(correction=0)), *h.contiguous().flatten()[:6].tolist()])
+        torch.testing.assert_close(stats, rows[key], atol=1e-4, rtol=1e-4, msg=lambda text, key=key: f"{key}: {text}")
+
+
 @pytest.mark.parametrize("name", TOLERANCES)
 def test_keeps_the_protocol(name):
     generator = opened(name)

@@ -4,10 +4,12 @@ from pathlib import Path
 
 import pytest
 import torch
+import torch.nn.functional as F
 from golden_modern import channel_statistics, every, filled_state, golden_arrays, table
 
 from generators.layouts import Weights, open_published
 from generators.protocol import Inspectable, Latents, Layered
+from generators.published.stylegan1 import network
 from generators.published.stylegan1.layout import infer_shape, published_shapes
 from generators.published.stylegan1.network import BLUR
 from generators.spec import Options
@@ -16,6 +18,7 @@ from toolkit.streams import Stream
 
 FILES = {"genforce_stylegan_64": 1, "genforce_stylegan_128": 2}  # the second doubles inside a convolution
 TOLERANCE = 5e-5
+PSI: list[dict[str, float]] = [{}, {"psi": 0.5}, {"psi": 0.5, "cutoff": 4}]
 every_file = pytest.mark.parametrize("name", FILES)
 
 
@@ -125,3 +128,47 @@ def test_files_of_other_trainings_are_refused(entry, value, text):
     state[entry] = torch.full_like(state[entry].contiguous(), value)
     with pytest.raises(UserError, match=text):
         open_published(Weights(state, Path("other.pth")), Options({}, "other.pth"))
+
+
+@torch.inference_mode()
+def test_from_128_pixels_on_kernels_double_inside_the_convolution(monkeypatch):
+    """Both ways give pictures, which differ."""
+    golden = golden_arrays("genforce_stylegan_128")
+    monkeypatch.setattr(network, "_FUSED_FROM", 256)
+    images = opened("genforce_stylegan_128")(Latents(torch.from_numpy(golden["w"])))
+    assert away(every(images, 2), golden["out_every2"]) > 0.01
+
+
+@torch.inference_mode()
+def test_nothing_is_truncated_unless_it_is_asked_for_and_then_in_the_layers_named():
+    """genforce truncates nothing without trunc_layers; here psi alone means all layers, as it does elsewhere."""
+    golden = golden_arrays("genforce_stylegan_64")
+    drawn = [opened("genforce_stylegan_64", **options).sample(2, Stream(0, "x")).z for options in PSI]
+    plain, all_layers, first_layers = drawn
+    assert plain.shape == all_layers.shape == (2, 512)
+    assert torch.equal(first_layers[:, 4:], plain[:, None].expand(-1, 6, -1))
+    torch.testing.assert_close(first_layers[:, :4], all_layers[:, None].expand(-1, 4, -1))
+    z = Latents(torch.from_numpy(golden["z"]))
+    assert away(every(opened("genforce_stylegan_64", space="z", psi=0.5)(z), 2), golden["out_trunc_every2"]) > 0.01
+
+
+def conditional(classes=5):
+    state = state_of("genforce_stylegan_64")
+    state["mapping.label_weight"] = torch.randn(classes, 512, generator=torch.Generator().manual_seed(0))
+    weight = state["mapping.dense0.weight"]
+    state["mapping.dense0.weight"] = torch.cat([weight, weight.flip(0)], dim=1)
+    return state
+
+
+@torch.inference_mode()
+def test_classes_join_z_before_both_are_brought_to_their_length():
+    state, z, y = conditional(), torch.randn(3, 512), torch.tensor([4, 0, 2])
+    generator = open_published(Weights(state, Path("c.pth")), Options({"classes": "4,2"}, "c.pth"))
+    assert generator.sample(40, Stream(0, "x")).z.shape == (40, 512)
+    assert generator.classes == (4, 2)
+    x = torch.cat([z, state["mapping.label_weight"][y]], dim=1)
+    x = x / (x.square().mean(dim=1, keepdim=True) + 1e-8).sqrt()
+    for i in range(8):
+        weight, bias = (state[f"mapping.dense{i}.{part}"] for part in ("weight", "bias"))
+        x = F.leaky_relu(x @ weight.T * (0.01 * 2**0.5 / weight.shape[1] ** 0.5) + 0.01 * bias, 0.2)
+    torch.testing.assert_close(generator.mapped(z, y), x, atol=2e-5, rtol=1e-5)

@@ -19,6 +19,7 @@ from generators.published.stylegan2.network import StyleGAN2Network
 from generators.published.stylegan2.shape import StyleGAN2Shape, infer_shape
 from generators.spec import Options
 from generators.styled import StyledGenerator
+from generators.weights_file import read_weights
 from toolkit.errors import UserError
 from toolkit.streams import Stream
 
@@ -322,6 +323,20 @@ def test_architecture_colours_and_classes_are_told_by_the_entries(architecture, 
     assert len(generator.first_weights()) == generator.num_layers == 8
 
 
+@pytest.mark.parametrize("architecture", ["skip", "resnet", "orig"])
+def test_every_slot_is_read_and_the_last_by_the_last_step_to_colours(architecture):
+    generator = opened(filled(StyleGAN2Shape(TINY.channels, 12, 3, 7, architecture=architecture)))
+    ws = torch.randn(1, 8, 12, requires_grad=True)
+    features = []
+    generator.network.convs[-1].register_forward_hook(lambda _module, _given, h: features.append(h))
+    image = generator(Latents(ws)).sum()
+    (of_image,) = torch.autograd.grad(image, ws, retain_graph=True)
+    (of_features,) = torch.autograd.grad(features[0].sum(), ws)
+    assert bool((of_image != 0).any(dim=2).all())
+    read = (of_features[0] != 0).any(dim=1).tolist()
+    assert read == [True] * 7 + [False]
+
+
 @pytest.mark.parametrize("side", [(4, 4), (4, 8), (3, 5)])
 @torch.inference_mode()
 def test_images_of_any_aspect_are_those_of_the_plain_path(side):
@@ -334,8 +349,9 @@ def test_images_of_any_aspect_are_those_of_the_plain_path(side):
     z = torch.randn(2, 7)
     w = mapped(state, z)
     close(generator.mapped(z), w, depth=3)
-    images = plain(state, {"synthesis_kwargs": {"conv_clamp": 2.0}})(w[:, None].expand(-1, 8, -1))
-    close(generator(Latents(w)), images, depth=TINY_DEPTH)
+    ws = torch.randn(2, 8, 12)  # of every slot another: mixing two of them shows no step to colours a slot too early
+    images = plain(state, {"synthesis_kwargs": {"conv_clamp": 2.0}})(ws)
+    close(generator(Latents(ws)), images, depth=TINY_DEPTH)
     assert generator(Latents(w)).shape == (2, 3, *image_shape(generator))
     fresh = opened(state, noise="fresh")
     assert [noise.shape[2:] for noise in fresh.noises(fresh.sample(1, Stream(0, "z")))] == shape.noise_shapes
@@ -463,6 +479,16 @@ def test_the_average_of_a_genforce_file_is_opened(tmp_path):
     assert torch.equal(generator.sample(1, Stream(0, "z")).z[0], state["truncation.w_avg"])
     torch.save({"generator": state}, tmp_path / "g.pth")
     assert open_generator(str(tmp_path / "g.pth")).image_size == 32
+
+
+@pytest.mark.parametrize("name", ["genforce_pggan_64", "genforce_stylegan_64"])
+def test_the_average_is_taken_of_genforces_other_families_too(name, tmp_path):
+    average = {key: torch.ones(size) for key, size in table(name).items()}
+    other = {key: torch.zeros(size) for key, size in table(name).items()}
+    torch.save({"generator": other, "generator_smooth": average}, tmp_path / "g.pth")
+    read = read_weights(tmp_path / "g.pth").tensors
+    assert read.keys() == average.keys()
+    assert all(bool(tensor.all()) for tensor in read.values())
 
 
 def test_directions_are_discovered_by_the_command_which_says_what_it_takes(tmp_path):

@@ -14,7 +14,7 @@ from cli.reports.hints import segment_command
 from cli.runs.processes import ProcessesOption, engine_of
 from cli.runs.progress import console, terminal
 from generators.projection.settings import SPACES, STEPS
-from toolkit.command_line import as_flags
+from toolkit.command_line import as_flags, command
 from toolkit.errors import UserError
 
 if TYPE_CHECKING:
@@ -33,9 +33,8 @@ _SAMPLE = False
 
 @listed_in(
     GENERATORS,
-    "toolkit embed MY_PHOTOS --out z.npy",
     "toolkit embed MY_PHOTOS --generator my-generator --out z.npy --steps 50",
-    "toolkit embed MY_PHOTOS --generator stylegan2.pt --space w+ --out w.npy",
+    "toolkit embed MY_PHOTOS --generator G.pkl --space w+ --out w.npy",
     formerly={"--refine": "--steps", "--refine-rate": "--rate"},
 )
 def embed(
@@ -130,7 +129,10 @@ def embed(
     figures = "".join(f", {name} {value:.3f}" for name, value in embedded.figures().items())
     made = f"{len(embedded.files)} latents of {method.made['generator']}{figures}"
     console.print(f"wrote {out}: {made}; {record_of(out)} names the photos")
-    console.print(f"next: {segment_command('DIRECTIONS', '--embeddings', str(out), '--z-noise', '0.2')}")
+    if method.steps:  # what is found for its own sake is edited; estimates of many photos train a segmenter
+        console.print(f"next: {command('render-gif', 'DIRECTIONS', '--latents', out, '--out', 'edits.gif')}")
+    else:
+        console.print(f"next: {segment_command('DIRECTIONS', '--embeddings', str(out), '--z-noise', '0.2')}")
 
 
 def _open_renderer(name: str, weights: Path | None, device: "torch.device") -> "Generator | None":

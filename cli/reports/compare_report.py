@@ -99,6 +99,11 @@ def notes(judged: list[Judged]) -> list[str]:
         count = len(one.entry.directions)
         which = f"{count} of the highest score" if "score" in one.entry.directions.scores else f"first {count}"
         found.append(f"of the {one.entry.size} directions of {one.label} the {which} are compared")
+    layered = [one.label for one in judged if one.entry.directions.layers is not None]
+    if layered:
+        found.append(
+            f"cosines count the layers that two directions both move, since {layered[0]} moves some layers alone"
+        )
     errors = [one.recognition["rca_error"] for one in judged if one.recognition is not None]
     if errors:
         found.append(f"the validation's standard error of the RCA is up to {max(errors):.3f}")

@@ -30,7 +30,7 @@ DEFINITIONS = {
     "rca_error": "standard error of rca from the number of validation pairs, sqrt(rca (1 - rca) / pairs)",
     "recognised": "rca of each direction alone; null where the validation drew none of it",
     "nearest": "mean over directions of the largest |cosine| with another direction of the set; 0 when all are "
-    "orthogonal, as those are that move different layers",
+    "orthogonal",
     "effective_rank": "exponential of the entropy of the squared singular values, normalised to sum 1: K when all "
     "directions are orthogonal, 1 when all are parallel",
     "overlap": "mean over the directions of the first set of the largest |cosine| with a direction of the second",

@@ -72,9 +72,13 @@ def batch_of(side: int, device: torch.device) -> int:
 
 @dataclass(frozen=True)
 class RememberedPhotos:
-    """Latents of photos in the cache folder, each by the digest of its pixels and of how it was found."""
+    """Latents of photos in the cache folder, each by the digest of its pixels and of how it was found.
+
+    `shape` is that of one, (1, D) or (1, L, D).
+    """
 
     made: Mapping[str, Any]
+    shape: tuple[int, ...]
 
     @classmethod
     def of(
@@ -86,7 +90,8 @@ class RememberedPhotos:
         digests = {name: value for name, value in record.items() if name.endswith("_digest")}
         options = split_spec(record["generator"])[1]  # by any of its names a file is the same generator
         how = {"generator": generator.name, "options": options, **settings.described(), **engine.identity()}
-        return cls(digests | how)
+        layers = (generator.num_layers,) if settings.space == "w+" else ()
+        return cls(digests | how, (1, *layers, generator.latent_dim))
 
     def file_of(self, square: np.ndarray) -> Path:
         """Return where the latent of a photo uint8 (S, S, 3) lies once it was found."""
@@ -100,7 +105,8 @@ class RememberedPhotos:
             return None
         with contextlib.suppress(UserError, KeyError, TypeError, ValueError):
             tensors, card = load_artefact(path, KIND)
-            return tensors["z"], float(card["error"])
+            if tensors["z"].shape == self.shape:
+                return tensors["z"].float(), float(card["error"])
         return None
 
     def keep(self, square: np.ndarray, latent: torch.Tensor, error: float) -> None:

@@ -98,11 +98,12 @@ def infer_shape(state: Mapping[str, torch.Tensor], preset: SNGANShape) -> SNGANS
         entries = [(f"{i}.{name}", 0) for name in ("model.4.weight", "model.4.bias", "model.3.bias", "model.6.bias")]
         channels.append(likeliest_size(state, entries, default))
     last = f"{_FIRST_BLOCK + preset.num_blocks + 2}"
+    colours = [likeliest_size(state, [(f"{last}.{part}", 0)], preset.image_channels) for part in ("bias", "weight")]
     return replace(
         preset,
         channels=tuple(channels),
         latent_dim=likeliest_size(state, [("0.weight", 1)], preset.latent_dim),
-        image_channels=likeliest_size(state, [(f"{last}.bias", 0), (f"{last}.weight", 0)], preset.image_channels),
+        image_channels=next((count for count in colours if count in (1, 3)), colours[0]),
     )
 
 

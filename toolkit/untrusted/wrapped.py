@@ -32,6 +32,10 @@ def find_state(
     chosen = fitting or ({"": tables[""]} if "" in tables else tables)
     if len(chosen) == 1:
         return next(iter(chosen.values()))
+    if not chosen and _is_optimiser(held):
+        raise UserError(
+            f"{path} holds the state of an optimiser alone, not {what}; save the network's state dict{hint}"
+        )
     if not chosen:
         raise UserError(f"{path} holds no table of tensors, but {what} is one; save a state dict{hint}")
     listed = ", ".join(f"{place} ({len(table)} tensors)" for place, table in list(chosen.items())[:_SHOWN])
@@ -39,6 +43,11 @@ def find_state(
     first = next(iter(chosen))
     save = f"torch.save(torch.load(FILE){''.join(f'[{key!r}]' for key in first.split('/'))}, NEW)"
     raise UserError(f"{path} holds several tables of tensors, {fault} {what}: {listed}; save one alone: {save}{hint}")
+
+
+def _is_optimiser(held: Any) -> bool:
+    """Return whether a file without tables of tensors holds what optimisers of torch save: numbered parameters."""
+    return isinstance(held, Mapping) and ("param_groups" in held or any(map(_is_optimiser, held.values())))
 
 
 def stripped(table: Tensors) -> Tensors:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from generators.frozen import FIRST_SIDE
+from generators.frozen import FIRST_SIDE, likeliest_size
 from toolkit.errors import UserError
 
 # Resolution -> channels into and out of each doubling block, in units of `ch` (as in BigGAN-PyTorch).
@@ -17,6 +17,7 @@ _STAGES = {
     256: ((16, 16, 8, 8, 4, 2), (16, 8, 8, 4, 2, 1)),
     512: ((16, 16, 8, 8, 4, 2, 1), (16, 8, 8, 4, 2, 1, 1)),
 }
+_MOST_BLOCKS = max(len(stages[0]) for stages in _STAGES.values())
 
 
 @dataclass(frozen=True)
@@ -113,15 +114,21 @@ def infer_shape(state: Mapping[str, torch.Tensor], preset: BigGANShape) -> BigGA
 
     Comparing names and shapes with `published_shapes` afterwards says what is missing or wrong.
     """
-    entries = [match for name in state if (match := re.match(r"blocks\.(\d{1,2})\.([01])\.", name))]
+    found = (re.match(r"blocks\.(\d{1,2})\.([01])\.", name) for name in state)
+    entries = [match for match in found if match and int(match[1]) < _MOST_BLOCKS]
     if not entries:
         return preset
     num_blocks = 1 + max(int(match[1]) for match in entries)
     attention = [int(match[1]) for match in entries if match[2] == "1"]
     resolution = FIRST_SIDE * 2**num_blocks
     first = _STAGES.get(resolution, ((1,),))[0][0] * FIRST_SIDE**2
-    rows, chunk = _matrix_size(state, "linear.weight", (first * preset.ch, preset.chunk))
-    num_classes, shared_dim = _matrix_size(state, "shared.weight", (preset.num_classes, preset.shared_dim))
+    rows, chunk = _matrix_size(state, "linear.weight", (first * preset.ch, 0))
+    num_classes, shared_dim = _matrix_size(state, "shared.weight", (preset.num_classes, 0))
+    # Norms read both in a row.
+    gains = [(name, 1) for name in state if name.endswith(".gain.weight")]
+    condition = likeliest_size(state, gains, preset.chunk + preset.shared_dim)
+    shared_dim = shared_dim or max(1, condition - (chunk or preset.chunk))
+    chunk = chunk or max(1, condition - shared_dim)
     return replace(
         preset,
         resolution=resolution,

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from dataclasses import fields, replace
 from typing import Self
 
+import torch
+
 from generators.layers.conditional import ConditionalGenerator
 from generators.layouts import Family, Layout, Weights
 from generators.protocol import Latents
@@ -46,6 +48,10 @@ class BigGANDeep(ConditionalGenerator):
         other = copy.copy(self)
         other.truncation, other.network = truncation, self.network.truncated(truncation)
         return other
+
+    def layer_weights(self) -> list[torch.Tensor]:
+        """Return the weights (M_i, D) of the map of every layer that reads its latent, float32."""
+        return self.network.layer_weights()
 
     def sample(self, count: int, rng: Stream, truncation: float | None = None) -> Latents:
         """Return `count` latents by the rule above, each with a drawn class.

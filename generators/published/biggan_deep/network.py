@@ -112,6 +112,12 @@ class Norms(nn.Module):
             scale = torch.addcmul(inverse, inverse, gain)
             return scale, torch.addcmul(bias, mean, scale, value=-1)
 
+    def weights(self) -> torch.Tensor:
+        """Return the map (2 C, 2 D) from the condition to scales and offsets, as it acts at the chosen truncation."""
+        gain, bias = self.projection.T.chunk(2)
+        scale = self.statistics.inverse[:, None] * gain
+        return torch.cat([scale, bias - self.statistics.mean[:, None] * scale])
+
 
 class Block(nn.Module):
     """A residual block through a quarter of the channels, which may double the side."""
@@ -221,6 +227,11 @@ class BigGANDeepNetwork(FrozenNetwork):
     def first_weights(self) -> list[torch.Tensor]:
         """Return the part of the first map (16 C, D) that reads the latent, as SeFa does; float32."""
         return [self.gen_z.weight[:, : self.latent_dim].float()]
+
+    def layer_weights(self) -> list[torch.Tensor]:
+        """Return the parts of all maps that read the latent: the first, and to scales and offsets of every block."""
+        norms = [block.norms for block in self.blocks if isinstance(block, Block)]
+        return [*self.first_weights(), *(norm.weights()[:, : self.latent_dim].float() for norm in norms)]
 
 
 def _attention(published: _Published, index: int) -> PooledAttention:

@@ -117,9 +117,10 @@ def infer_shape(state: Mapping[str, torch.Tensor]) -> StudioGANShape:
     weight = "weight_orig" if any(name.endswith(".weight_orig") for name in state) else "weight"
     gains = [name for name in state if name.endswith(f".gain.{weight}")]
     embedded = bool(gains) and "shared.weight" in state
-    chunk = likeliest_size(state, [(f"linear0.{weight}", 1)], 128)
     condition = likeliest_size(state, [(name, 1) for name in gains], 0)
-    class_dim = likeliest_size(state, [("shared.weight", 1)], condition) if embedded else condition
+    chunk = likeliest_size(state, [(f"linear0.{weight}", 1)], 0)
+    class_dim = likeliest_size(state, [("shared.weight", 1)], max(0, condition - chunk)) if embedded else condition
+    chunk = chunk or (max(1, condition - class_dim) if embedded else 128)
     return StudioGANShape(
         channels=_channels(state, [i for i in range(count) if i not in attention], weight),
         attention=attention,

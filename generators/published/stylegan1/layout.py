@@ -11,6 +11,7 @@ from generators.frozen import FIRST_SIDE, likeliest_size
 from toolkit.errors import UserError
 
 MEAN_LATENT = "truncation.w_avg"
+CLASSES = "mapping.label_weight"
 _MOST_LAYERS = 22  # of 8,192 pixels
 
 
@@ -19,7 +20,7 @@ class StyleGAN1Shape:
     """The sizes that name a network; UserError for impossible ones.
 
     `channels` of the features of side 4, 8, ... image_size, two layers each; `latent_dim` numbers of z, `style_dim` of
-    w, `hidden` inside the `mapping_layers` between the two.
+    w, `hidden` inside the `mapping_layers` between the two; `num_classes` (0 without), embedded in as many as z has.
     """
 
     channels: tuple[int, ...]
@@ -27,6 +28,7 @@ class StyleGAN1Shape:
     style_dim: int = 512
     hidden: int = 512
     mapping_layers: int = 8
+    num_classes: int = 0
 
     def __post_init__(self) -> None:
         if len(self.channels) < 2 or min(*self.channels, self.latent_dim, self.style_dim, self.mapping_layers) < 1:
@@ -49,8 +51,11 @@ class StyleGAN1Shape:
 
 def published_shapes(shape: StyleGAN1Shape) -> dict[str, tuple[int, ...]]:
     """Return name -> shape of every entry of a published state of this network."""
-    ends = [shape.latent_dim, *[shape.hidden] * (shape.mapping_layers - 1), shape.style_dim]
+    inputs = shape.latent_dim * (2 if shape.num_classes else 1)
+    ends = [inputs, *[shape.hidden] * (shape.mapping_layers - 1), shape.style_dim]
     sizes: dict[str, tuple[int, ...]] = {MEAN_LATENT: (shape.style_dim,), "synthesis.lod": ()}
+    if shape.num_classes:
+        sizes[CLASSES] = (shape.num_classes, shape.latent_dim)
     for i in range(shape.mapping_layers):
         sizes.update({f"mapping.dense{i}.weight": (ends[i + 1], ends[i]), f"mapping.dense{i}.bias": (ends[i + 1],)})
     for i in range(shape.num_layers):
@@ -85,12 +90,15 @@ def infer_shape(state: Mapping[str, torch.Tensor]) -> StyleGAN1Shape:
     hidden = [(f"mapping.dense{i}.bias", 0) for i in range(last)] + [
         (f"mapping.dense{i + 1}.weight", 1) for i in range(last)
     ]
+    classes = likeliest_size(state, [(CLASSES, 0)], 1) if CLASSES in state else 0
+    parts = 2 if classes else 1
     return StyleGAN1Shape(
         tuple(channels),
-        likeliest_size(state, [("mapping.dense0.weight", 1)], style_dim),
+        likeliest_size(state, [("mapping.dense0.weight", 1)], parts * style_dim) // parts,
         style_dim,
         likeliest_size(state, hidden, style_dim),
         last + 1,
+        classes,
     )
 
 

@@ -12,7 +12,7 @@ from torch import nn
 
 from generators.frozen import FixedConv, FrozenLayer, MergedUpsampledConv, upsampled_conv
 from generators.mapping import FixedLinear, MappingNetwork, in_float32
-from generators.published.stylegan1.layout import StyleGAN1Shape
+from generators.published.stylegan1.layout import CLASSES, StyleGAN1Shape
 from generators.styled import StyledNetwork
 
 _SLOPE = 0.2
@@ -26,6 +26,11 @@ State = Mapping[str, torch.Tensor]
 def _linear(state: State, name: str, gain: float, rate: float = 1.0) -> FixedLinear:
     weight = state[f"{name}.weight"].float()
     return FixedLinear(weight * (gain * rate / math.sqrt(weight.shape[1])), state[f"{name}.bias"].float() * rate)
+
+
+def _embedding(state: State) -> FixedLinear:
+    weight = state[CLASSES].float().T
+    return FixedLinear(weight, weight.new_zeros(len(weight)))
 
 
 def _doubling(weight: torch.Tensor, side: int) -> nn.Module:
@@ -100,9 +105,11 @@ class StyleGAN1Network(StyledNetwork):
         super().__init__()
         self.latent_dim, self.style_dim = shape.latent_dim, shape.style_dim
         self.num_layers, self.image_size = shape.num_layers, shape.image_size
+        self.num_classes = shape.num_classes
         self.noise_shapes = [(shape.side(i), shape.side(i)) for i in range(shape.num_layers)]
         names = [f"mapping.dense{i}" for i in range(shape.mapping_layers)]
-        self.mapping = MappingNetwork([_linear(state, name, math.sqrt(2), _MAPPING_RATE) for name in names])
+        layers = [_linear(state, name, math.sqrt(2), _MAPPING_RATE) for name in names]
+        self.mapping = MappingNetwork(layers, _embedding(state) if shape.num_classes else None, joined=True)
         self.register_buffer("constant", state["synthesis.layer0.const"].float())
         self.layers = nn.ModuleList(StyledLayer(state, i, shape.side(i)) for i in range(shape.num_layers))
         output = f"synthesis.output{len(shape.channels) - 1}"

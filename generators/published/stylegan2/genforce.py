@@ -8,7 +8,7 @@ import torch
 
 from generators.published.stylegan2.naming import Entry, Naming
 
-_HELD = ("generator_smooth", "generator")  # the first there is taken: the average of the training
+_AVERAGE = "generator_smooth"
 
 
 def _mapping(name: str) -> Entry | None:
@@ -48,12 +48,6 @@ NAMING = Naming(_mapping, _in_block, _converted)
 
 
 def unwrapped(held: Any) -> Any:
-    """Return the flat table of the generator in what a file holds, its average if there is one; else as it is."""
-    if not isinstance(held, Mapping):
-        return held
-    return next((held[name] for name in _HELD if _is_generator(held.get(name))), held)
-
-
-def _is_generator(held: Any) -> bool:
-    """Return whether something is a table of one of genforce's generators: style-based, or a ProgGAN."""
-    return isinstance(held, Mapping) and any(str(name).startswith(("synthesis.", "output0.")) for name in held)
+    """Return the averaged generator where a file of any of genforce's families holds it beside the other; else all."""
+    is_both = isinstance(held, Mapping) and isinstance(held.get(_AVERAGE), Mapping)
+    return held[_AVERAGE] if is_both else held

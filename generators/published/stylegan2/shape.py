@@ -4,6 +4,7 @@ That form is the layout of StyleGAN2-ADA (2006.06676), which holds all there is;
 """
 
 import re
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -142,7 +143,7 @@ def infer_shape(state: Mapping[str, torch.Tensor]) -> StyleGAN2Shape:
         _channels(state, num_blocks),
         style_dim,
         _mapping_layers(state),
-        inputs - (style_dim if classes else 0),
+        max(1, inputs - (style_dim if classes else 0)),
         classes,
         likeliest_size(state, [(name, 0) for name in state if name.endswith(("torgb.weight", "torgb.bias"))], 3),
         _architecture(state, num_blocks),
@@ -161,12 +162,16 @@ def _channels(state: Mapping[str, torch.Tensor], num_blocks: int) -> tuple[int, 
 
 
 def _first(state: Mapping[str, torch.Tensor]) -> tuple[int, int]:
-    """Return height and width of the first features, as the constant and the first noise map have them."""
-    name = block_name(0)
-    height, width = (
-        likeliest_size(state, [(f"{name}.const", 1 + axis), (f"{name}.conv1.noise_const", axis)], FIRST_SIDE)
-        for axis in (0, 1)
-    )
+    """Return height and width of the first features, as the constant has them and most noise maps imply them."""
+    constant = state.get(f"{block_name(0)}.const")
+    shapes = [] if constant is None else [tuple(constant.shape[1:])]
+    for name, noise in state.items():
+        if name.endswith(".noise_const"):
+            shapes.append(tuple(side >> _block(name) for side in noise.shape))
+    pairs = [shape for shape in shapes if len(shape) == 2 and min(shape) > 0]
+    if not pairs:
+        return FIRST_SIDE, FIRST_SIDE
+    (height, width), _ = Counter(pairs).most_common(1)[0]
     return height, width
 
 
