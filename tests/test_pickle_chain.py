@@ -14,6 +14,7 @@ from toolkit.directions import DirectionSet
 
 KINDS = ("stylegan2ada", "stylegan3t")
 CPU = ("--device", "cpu", "--precision", "fp32")
+COMPARE = ("--steps", "2", "--batch", "4", "--validation-batches", "2")
 PICK = ("--samples", "8", "--num-alphas", "1", "--finalists", "2", "--compared-samples", "8")
 
 
@@ -77,7 +78,7 @@ def test_sets_are_named_and_compared(folder):
     ran("label", "found", "0", "first")
     ran("discover", "--generator", "snapshot.pkl@psi=0.7", "--method", "random", "--directions", "3", "--layers", "2-5",
         "--out", "control", *CPU)  # fmt: skip
-    ran("compare", "found", "control", "--out", "compared", *CPU)
+    ran("compare", "found", "control", "--out", "compared", *COMPARE, *CPU)
     assert (folder / "compared" / "report.html").is_file()
 
 
