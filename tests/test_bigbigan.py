@@ -86,7 +86,10 @@ def with_entry(name, tensor):
             r"blocks\.0\.0\.bn1\.gain\.weight is \[16, 148\], expected \[16, 9\]; check",
         ),
         (with_entry("output_layer.2.bias", torch.tensor([0.0, float("nan"), 0.0])), r"NaN .* output_layer\.2\.bias"),
-        (with_entry("blocks.9.0.conv1.weight", torch.zeros(2)), r"state\.pth does not fit .* no BigGAN of 4096 px"),
+        (
+            with_entry("blocks.9.0.conv1.weight", torch.zeros(2)),
+            r"does not fit .*: unknown: blocks\.9\.0\.conv1\.weight;",
+        ),
         (dict.clear, r"missing: .* and 121 more; check"),
     ],
 )

@@ -158,7 +158,7 @@ def test_the_set_is_described(browser):
     found = json.loads(browser.get("/api/set"))
     assert found["columns"] == ["score", "sign", "alpha"]  # the column of another length is left out
     shown = {"index": 1, "name": "direction_1", "start": -3.0, "sigma": None, "scores": [0.2, -1.0, 3.0]}
-    assert found["directions"][1] == shown
+    assert found["directions"][1] == {**shown, "layers": "all"}
     assert (found["longest"], found["segmenter"], found["choice"]) == (12.0, "tiny", None)
     assert found["rules"] == ["lighting", "mean_thr", "light-dark"]
 

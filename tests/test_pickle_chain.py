@@ -26,7 +26,18 @@ def folder(request, tmp_path_factory):
         patch.chdir(place)
         write(request.param, "snapshot.pkl", resolution=64)
         ran("convert", "snapshot.pkl", "--out", "g.safetensors", "--name", "drawn")
-        ran("discover", "--generator", "snapshot.pkl@psi=0.7", "--out", "found", "--layers", "2-5", *DISCOVER)
+        ran(
+            "discover",
+            "--generator",
+            "snapshot.pkl@psi=0.7",
+            "--out",
+            "found",
+            "--layers",
+            "2-5",
+            *DISCOVER,
+            "--directions",
+            "2",
+        )
         ran("pick", "found", *PICK, *CPU)
         ran("segment", "found", "--out", "segmenter", "--steps", "2", "--batch", "4", "--width", "4",
             "--validation-samples", "4", *CPU)  # fmt: skip
@@ -76,7 +87,7 @@ def test_every_method_finds_directions_by_layer(folder, method):
 
 def test_sets_are_named_and_compared(folder):
     ran("label", "found", "0", "first")
-    ran("discover", "--generator", "snapshot.pkl@psi=0.7", "--method", "random", "--directions", "3", "--layers", "2-5",
+    ran("discover", "--generator", "snapshot.pkl@psi=0.7", "--method", "random", "--directions", "2", "--layers", "2-5",
         "--out", "control", *CPU)  # fmt: skip
     ran("compare", "found", "control", "--out", "compared", *COMPARE, *CPU)
     assert (folder / "compared" / "report.html").is_file()
