@@ -109,13 +109,9 @@ def small_encoder() -> Encoder:
     return Encoder(EncoderNetwork(shape), {"generator": "scene"})
 
 
-def serving(shown: BrowsedSet, segmenter: Segmenter | None, encoder: Encoder | None = None):
-    """Serve a set until the generator that this is goes on."""
-    generator = SceneGenerator(image_size=32)
-    assert generator.latent_dim > len(FACTORS)
-    pictures = Pictures(generator, choose_engine("cpu", "fp32"))
-    embedder = None if encoder is None else EncodedPhotos(encoder, generator, torch.device("cpu"))
-    serves = BrowseServer(Page(shown, pictures, segmenter, "tiny", embedder, "no encoder comes with scene"))
+def on_page(page):
+    """Serve a page until the generator that this is goes on."""
+    serves = BrowseServer(page)
     with bound_socket(0) as bound:
         thread = threading.Thread(target=serves.run, kwargs={"sockets": [bound]})
         thread.start()
@@ -124,6 +120,15 @@ def serving(shown: BrowsedSet, segmenter: Segmenter | None, encoder: Encoder | N
         yield Browser(bound.getsockname()[1])
         serves.should_exit = True
         thread.join()
+
+
+def serving(shown: BrowsedSet, segmenter: Segmenter | None, encoder: Encoder | None = None):
+    """Serve a set until the generator that this is goes on."""
+    generator = SceneGenerator(image_size=32)
+    assert generator.latent_dim > len(FACTORS)
+    pictures = Pictures(generator, choose_engine("cpu", "fp32"))
+    embedder = None if encoder is None else EncodedPhotos(encoder, generator, torch.device("cpu"))
+    yield from on_page(Page(shown, pictures, segmenter, "tiny", embedder, "no encoder comes with scene"))
 
 
 @pytest.fixture

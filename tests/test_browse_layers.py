@@ -1,18 +1,15 @@
 """Edits by layer, truncation and mixed styles of a style-based generator on the page of `toolkit browse`, over HTTP."""
 
 import json
-import threading
-import time
 
 import numpy as np
 import pytest
 import small_stylegan2
 import torch
-from test_browse import Browser, browser, pixels, run  # noqa: F401 (fixtures)
+from test_browse import browser, on_page, pixels, run  # noqa: F401 (fixtures)
 
 from cli.browse.app import Page
 from cli.browse.pictures import Pictures, webp
-from cli.browse.server import BrowseServer, bound_socket
 from cli.browse.set import BrowsedSet
 from discovery.charts import frames
 from generators.layered import mixed
@@ -40,15 +37,7 @@ def file(tmp_path):
 def styled(file):
     """A browser on the page of that set."""
     pictures = Pictures(small_stylegan2.generator(), choose_engine("cpu", "fp32"))
-    serves = BrowseServer(Page(BrowsedSet.open(file.parent), pictures, None, "", None, "no encoder"))
-    with bound_socket(0) as bound:
-        thread = threading.Thread(target=serves.run, kwargs={"sockets": [bound]})
-        thread.start()
-        while not serves.started:
-            time.sleep(0.01)
-        yield Browser(bound.getsockname()[1])
-        serves.should_exit = True
-        thread.join()
+    yield from on_page(Page(BrowsedSet.open(file.parent), pictures, None, "", None, "no encoder"))
 
 
 def rows(generator, *latents):

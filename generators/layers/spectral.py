@@ -1,6 +1,7 @@
 """Weights behind torch's hook of spectral norm, as its states hold them: `weight_orig`, `weight_u` and `weight_v`."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
@@ -26,3 +27,21 @@ def hooked_shapes(layer: str, weight: tuple[int, ...], bias: bool = True) -> dic
         inputs *= size
     shapes = {f"{layer}.weight_orig": weight, f"{layer}.weight_u": weight[:1], f"{layer}.weight_v": (inputs,)}
     return {f"{layer}.bias": weight[:1], **shapes} if bias else shapes
+
+
+@dataclass(frozen=True)
+class HookedState:
+    """A published state, read as float32 with the spectral norm divided out."""
+
+    tensors: Mapping[str, torch.Tensor]
+
+    def __getitem__(self, name: str) -> torch.Tensor:
+        return self.tensors[name].float()
+
+    def weight(self, layer: str) -> torch.Tensor:
+        """Return the weight (out, in, ...) of a layer (see hooked_weight)."""
+        return hooked_weight(self.tensors, layer)
+
+    def layer(self, layer: str) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return weight (out, in, ...) and bias (out,) of a layer."""
+        return self.weight(layer), self[f"{layer}.bias"]

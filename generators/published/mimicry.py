@@ -15,6 +15,7 @@ from torch import nn
 
 from generators.frozen import FixedConv, FrozenGenerator, FrozenLayer, FrozenNetwork, likeliest_size, modulated
 from generators.layers.residual import Layer, fixed_norm
+from generators.layers.shapes import layer_shapes, norm_shapes
 from generators.layouts import Family, Layout, Weights
 from generators.spec import Options
 from toolkit.errors import UserError
@@ -53,24 +54,15 @@ class MimicryShape:
 def published_shapes(shape: MimicryShape) -> dict[str, tuple[int, ...]]:
     """Return name -> shape of every entry of a published state dict."""
     sizes: dict[str, tuple[int, ...]] = {}
-
-    def layer(name: str, weight: tuple[int, ...]) -> None:
-        sizes.update({f"{name}.weight": weight, f"{name}.bias": weight[:1]})
-
-    def norm(name: str, channels: int) -> None:
-        layer(name, (channels,))
-        sizes.update({f"{name}.running_mean": (channels,), f"{name}.running_var": (channels,)})
-        sizes[f"{name}.num_batches_tracked"] = ()
-
-    layer("l1", (shape.channels[0] * shape.first_side**2, shape.latent_dim))
+    sizes |= layer_shapes("l1", (shape.channels[0] * shape.first_side**2, shape.latent_dim))
     for i, (a, b) in enumerate(zip(shape.channels, shape.channels[1:], strict=False), start=_FIRST_BLOCK):
-        layer(f"block{i}.c1", (b, a, 3, 3))
-        layer(f"block{i}.c2", (b, b, 3, 3))
-        layer(f"block{i}.c_sc", (b, a, 1, 1))
-        norm(f"block{i}.b1", a)
-        norm(f"block{i}.b2", b)
-    norm(f"b{shape.last}", shape.channels[-1])
-    layer(f"c{shape.last}", (3, shape.channels[-1], 3, 3))
+        sizes |= layer_shapes(f"block{i}.c1", (b, a, 3, 3))
+        sizes |= layer_shapes(f"block{i}.c2", (b, b, 3, 3))
+        sizes |= layer_shapes(f"block{i}.c_sc", (b, a, 1, 1))
+        sizes |= norm_shapes(f"block{i}.b1", a)
+        sizes |= norm_shapes(f"block{i}.b2", b)
+    sizes |= norm_shapes(f"b{shape.last}", shape.channels[-1])
+    sizes |= layer_shapes(f"c{shape.last}", (3, shape.channels[-1], 3, 3))
     return sizes
 
 

@@ -22,6 +22,7 @@ from generators.frozen import (
     modulated,
     upsampled_conv,
 )
+from generators.layers.shapes import layer_shapes, norm_shapes
 from generators.layouts import Family, Layout
 from toolkit.errors import UserError
 from toolkit.files.artefacts import Tensors
@@ -58,28 +59,19 @@ SNGAN_64 = SNGANShape((1024, 512, 256, 128, 64))
 def published_shapes(shape: SNGANShape) -> dict[str, tuple[int, ...]]:
     """Return name -> shape of every entry of a published state dict, without the prefix `model.` of all names."""
     sizes: dict[str, tuple[int, ...]] = {}
-
-    def layer(name: str, weight: tuple[int, ...]) -> None:
-        sizes.update({f"{name}.weight": weight, f"{name}.bias": weight[:1]})
-
-    def norm(name: str, channels: int) -> None:
-        layer(name, (channels,))
-        sizes.update({f"{name}.running_mean": (channels,), f"{name}.running_var": (channels,)})
-        sizes[f"{name}.num_batches_tracked"] = ()
-
-    layer("0", (shape.channels[0] * FIRST_SIDE**2, shape.latent_dim))
+    sizes |= layer_shapes("0", (shape.channels[0] * FIRST_SIDE**2, shape.latent_dim))
     for i in range(shape.num_blocks):
         a, b = shape.channels[i : i + 2]
         block = f"{_FIRST_BLOCK + i}"
         for name, ends in {"conv1": (b, a), "conv2": (b, b), "model.3": (b, a), "model.6": (b, b)}.items():
-            layer(f"{block}.{name}", (*ends, 3, 3))
-        norm(f"{block}.model.0", a)
-        norm(f"{block}.model.4", b)
+            sizes |= layer_shapes(f"{block}.{name}", (*ends, 3, 3))
+        sizes |= norm_shapes(f"{block}.model.0", a)
+        sizes |= norm_shapes(f"{block}.model.4", b)
         if a != b:
-            layer(f"{block}.bypass.1", (b, a, 3, 3))
+            sizes |= layer_shapes(f"{block}.bypass.1", (b, a, 3, 3))
     after = _FIRST_BLOCK + shape.num_blocks
-    norm(f"{after}", shape.channels[-1])
-    layer(f"{after + 2}", (shape.image_channels, shape.channels[-1], 3, 3))
+    sizes |= norm_shapes(f"{after}", shape.channels[-1])
+    sizes |= layer_shapes(f"{after + 2}", (shape.image_channels, shape.channels[-1], 3, 3))
     return sizes
 
 

@@ -7,7 +7,6 @@ the weights hold for many: neither changes from one image to the next.
 import copy
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Self
 
 import torch
@@ -24,7 +23,7 @@ from generators.frozen import (
     upsampled_conv,
 )
 from generators.layers.attention import PooledAttention
-from generators.layers.spectral import hooked_weight
+from generators.layers.spectral import HookedState
 from generators.layers.winograd import WinogradConv
 from generators.published.biggan_deep.layout import NORMS, BigGANDeepShape
 
@@ -32,22 +31,6 @@ from generators.published.biggan_deep.layout import NORMS, BigGANDeepShape
 # Winograd's transform and 43 without, but 128 at side 128 as long.
 _DIFFERENCED, _TRANSFORMED, _TRANSFORMED_FROM = 512, 256, 8
 _COLOURS = 3  # of the channels that the last convolution has in the file; the original computes and drops the others
-
-
-@dataclass(frozen=True)
-class _Published:
-    """A published state, read as float32 with the spectral norm divided out."""
-
-    tensors: Mapping[str, torch.Tensor]
-
-    def __getitem__(self, name: str) -> torch.Tensor:
-        return self.tensors[name].float()
-
-    def weight(self, layer: str) -> torch.Tensor:
-        return hooked_weight(self.tensors, layer)
-
-    def layer(self, layer: str) -> tuple[torch.Tensor, torch.Tensor]:
-        return self.weight(layer), self[f"{layer}.bias"]
 
 
 class Statistics(nn.Module):
@@ -91,7 +74,7 @@ class Norms(nn.Module):
 
     projection: torch.Tensor
 
-    def __init__(self, published: _Published, name: str, eps: float) -> None:
+    def __init__(self, published: HookedState, name: str, eps: float) -> None:
         super().__init__()
         names = [f"{name}.{norm}" for norm in NORMS]
         maps = [published.weight(f"{norm}.{part}") for part in ("scale", "offset") for norm in names]
@@ -122,7 +105,7 @@ class Norms(nn.Module):
 class Block(nn.Module):
     """A residual block through a quarter of the channels, which may double the side."""
 
-    def __init__(self, published: _Published, shape: BigGANDeepShape, index: int) -> None:
+    def __init__(self, published: HookedState, shape: BigGANDeepShape, index: int) -> None:
         super().__init__()
         name, side = shape.entry(index), FIRST_SIDE * 2 ** sum(shape.doubles[:index])
         self.doubles, self.kept = shape.doubles[index], shape.ends[index][1]
@@ -155,7 +138,7 @@ class LastNorm(nn.Module):
     weight: torch.Tensor
     bias: torch.Tensor
 
-    def __init__(self, published: _Published, name: str, eps: float) -> None:
+    def __init__(self, published: HookedState, name: str, eps: float) -> None:
         super().__init__()
         self.register_buffer("weight", published[f"{name}.weight"])
         self.register_buffer("bias", published[f"{name}.bias"])
@@ -184,7 +167,7 @@ class BigGANDeepNetwork(FrozenNetwork):
 
     def __init__(self, shape: BigGANDeepShape, state: Mapping[str, torch.Tensor]) -> None:
         super().__init__()
-        published = _Published(state)
+        published = HookedState(state)
         self.shape = shape
         self.latent_dim, self.image_size, self.num_layers = shape.z_dim, shape.image_size, shape.num_layers
         self.register_buffer("embeddings", published["embeddings.weight"].T.contiguous())
@@ -234,7 +217,7 @@ class BigGANDeepNetwork(FrozenNetwork):
         return [*self.first_weights(), *(norm.weights()[:, : self.latent_dim].float() for norm in norms)]
 
 
-def _attention(published: _Published, index: int) -> PooledAttention:
+def _attention(published: HookedState, index: int) -> PooledAttention:
     name = f"generator.layers.{index}"
     theta, phi, g, o = (published.weight(f"{name}.snconv1x1_{part}") for part in ("theta", "phi", "g", "o_conv"))
     return PooledAttention(theta, phi, g, published[f"{name}.gamma"] * o)

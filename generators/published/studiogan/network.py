@@ -4,7 +4,6 @@ They differ from others of these names: eps of every norm is 1e-4, and spectral 
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
@@ -12,27 +11,15 @@ from torch import nn
 
 from generators.frozen import FIRST_SIDE, FirstFeatures, FixedConv, FrozenNetwork, modulated
 from generators.layers.attention import PooledAttention
-from generators.layers.residual import Affine, ConditionalBlock, FixedBlock, Layer, conditional_norm, fixed_norm
-from generators.layers.spectral import hooked_weight
+from generators.layers.residual import Affine, ConditionalBlock, FixedBlock, conditional_norm, fixed_norm
+from generators.layers.spectral import HookedState
 from generators.published.studiogan.layout import ATTENTION, CONVS, StudioGANShape
 
 _NORM_EPS = 1e-4
 
 
-@dataclass(frozen=True)
-class _Published:
-    """A published state, read as float32 with the spectral norm divided out."""
-
-    tensors: Mapping[str, torch.Tensor]
-
-    def __getitem__(self, name: str) -> torch.Tensor:
-        return self.tensors[name].float()
-
-    def weight(self, layer: str) -> torch.Tensor:
-        return hooked_weight(self.tensors, layer)
-
-    def layer(self, layer: str) -> Layer:
-        return self.weight(layer), self[f"{layer}.bias"]
+class _Published(HookedState):
+    """A published state, whose norms are read too."""
 
     def statistics(self, norm: str) -> tuple[torch.Tensor, torch.Tensor]:
         return self[f"{norm}.running_mean"], self[f"{norm}.running_var"]
