@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from segmentation.evaluate.evaluation import Evaluation
     from toolkit.compute.engine import Engine
 
-_SHOWN = ("iou", "accuracy", "max_f", "mae", "s_measure", "max_e", "weighted_f")
+_SHOWN = ("iou", "accuracy", "max_f", "mae", "s_measure", "max_e", "weighted_f", "boundary_f")
 
 
 @with_settings(EvaluationSettings)

@@ -74,8 +74,8 @@ class Evaluation:
         while len(self._tally) < len(self):
             pair = self.pairs[self._own[len(self._tally)]]
             _, probability, truth = self.measured(pair)
-            threshold, stretch = self.settings.threshold, self.settings.stretch
-            scores = score_image(probability, truth.mask, threshold, stretch, truth.ignored)
+            threshold, stretch, reach = self.settings.threshold, self.settings.stretch, self.settings.boundary_tolerance
+            scores = score_image(probability, truth.mask, threshold, stretch, truth.ignored, reach)
             self._empty_truths += not truth.mask.any()
             self._ignored_pixels += 0 if truth.ignored is None else int(np.count_nonzero(truth.ignored))
             self._tally.add(scores)

@@ -36,11 +36,14 @@ DEFINITIONS = {
     "mean_e": "the mean instead of the maximum of max_e (PySODMetrics)",
     "adaptive_e": "mean over images of the enhanced alignment at probability >= min(1, twice the map's mean)",
     "weighted_f": "mean over images of the weighted F, beta = 1 (Margolin et al., CVPR 2014); 0 if the truth is empty",
+    "boundary_f": "mean over images of the harmonic mean of the predicted boundary's share within reach of a true one "
+    "and the true boundary's share within reach of a predicted one, at the threshold and the masks' own size (DAVIS); "
+    "the reach is boundary_tolerance pixels of a picture whose shorter side is 256; 1 if both are empty, 0 if one is",
 }
 
 IGNORED_DEFINITION = (
     "pixels left out of every count, mean and curve; s_measure and weighted_f, which look at shapes, have them as "
-    "background that is predicted rightly"
+    "background that is predicted rightly, and boundary_f has them as they are predicted"
 )
 
 
@@ -103,10 +106,14 @@ def _aligned(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return (2 * a * b / (a * a + b * b + EPSILON) + 1) ** 2 / 4
 
 
-def stretched(probability: np.ndarray) -> np.ndarray:
-    """Return the map as float64, its least value moved to 0, its greatest to 1; a constant map as it is."""
+def stretched(probability: np.ndarray, over: np.ndarray | None = None) -> np.ndarray:
+    """Return the map as float64, its least value moved to 0, its greatest to 1; a constant map as it is.
+
+    With `over`, some of its values, it is their least and greatest that are moved there.
+    """
     values = np.asarray(probability, np.float64)
-    low, high = values.min(), values.max()
+    ranged = values if over is None else np.asarray(over, np.float64)
+    low, high = ranged.min(), ranged.max()
     return values if low == high else (values - low) / (high - low)
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from segmentation.evaluate import measures
+from segmentation.evaluate.boundary import boundary_f
 from segmentation.evaluate.counts import THRESHOLDS, Counts, curve_counts, mask_counts, require_probability
 from segmentation.evaluate.structure import s_measure, weighted_f
 from toolkit.errors import Line, named
@@ -32,22 +33,25 @@ def score_image(
     threshold: float = 0.5,
     stretch: bool = False,
     ignored: np.ndarray | None = None,
+    boundary_tolerance: float = 2.0,
 ) -> ImageScores:
     """Return every measure of `probability` (H, W) in [0, 1] against `truth` (H, W) bool.
 
     The mask is `probability >= threshold`. With `stretch` the map's range is first stretched to [0, 1], for
     all measures, as PySODMetrics does. Pixels in `ignored` (H, W) bool, not all of them, are left out of everything
     that is counted or averaged; where the shape counts (S-measure, weighted F) they are background that is predicted
-    rightly. ValueError for other ranges, types or shapes.
+    rightly, and for the boundary the truth there is what is predicted. `boundary_tolerance` is in pixels of a picture
+    whose shorter side is 256. ValueError for other ranges, types or shapes.
     """
     require_probability(probability)
     kept, its_truth = (probability, truth) if ignored is None else (probability[~ignored], truth[~ignored])
-    values = measures.stretched(kept) if stretch else np.asarray(kept, np.float64)
+    values = measures.stretched(probability, kept) if stretch else np.asarray(probability, np.float64)
+    predicted, outlined = values >= threshold, truth
     whole, its_mask = values, its_truth
     if ignored is not None:
-        whole, its_mask = np.zeros(truth.shape), truth & ~ignored
-        whole[~ignored] = values
-        values, its_truth = values[None], its_truth[None]  # counted as pictures of one row
+        outlined = np.where(ignored, predicted, truth)
+        whole, its_mask = np.where(ignored, 0, values), truth & ~ignored
+        values, its_truth = values[~ignored][None], its_truth[None]  # counted as pictures of one row
     counts = mask_counts(values >= threshold, its_truth)
     adaptive = mask_counts(values >= measures.adaptive_threshold(values), its_truth)
     curve, levels = curve_counts(values, its_truth)
@@ -62,6 +66,7 @@ def score_image(
         "s_measure": s_measure(whole, its_mask),
         "adaptive_e": float(measures.e_measure(adaptive)),
         "weighted_f": weighted_f(whole, its_mask, error),
+        "boundary_f": boundary_f(predicted, outlined, boundary_tolerance),
     }
     return ImageScores(
         figures,

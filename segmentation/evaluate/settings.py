@@ -19,6 +19,11 @@ class EvaluationSettings(Settings):
         0.5, "brightness of a mask, as a share of full white, from which a pixel is foreground", above=0, maximum=1
     )
     stretch: bool = setting(False, "move each map's range to 0..1 before all measures, as PySODMetrics does")
+    boundary_tolerance: float = setting(
+        2.0,
+        "distance up to which boundaries agree for boundary_f, in pixels of a picture whose shorter side is 256",
+        minimum=0,
+    )
     object: str | None = setting(
         None,
         "what of the masks is object: codes as 1,2 or 1-20, colours as #ff0000, or alpha; by default told from them",

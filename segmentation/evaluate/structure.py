@@ -115,7 +115,7 @@ def weighted_f(probability: np.ndarray, truth: np.ndarray, error: np.ndarray | N
     if pixels == 0:
         return 0.0
     error = absolute_error(probability, truth) if error is None else error
-    distance = _distance(truth)
+    distance = distance_to(truth)
     false_alarms, missed = _false_alarms(error, ~truth, distance), _missed(error, truth, distance)
     hits, found = pixels - missed, 1 - missed / pixels
     right = hits / (hits + false_alarms + EPSILON)
@@ -131,12 +131,12 @@ def _missed(error: np.ndarray, truth: np.ndarray, distance: np.ndarray) -> float
     return float(np.minimum(error, softened, out=softened)[truth].sum())
 
 
-def _distance(truth: np.ndarray) -> np.ndarray:
-    """Return the distance (H, W) of every pixel to the nearest one of the object, in float32 precision."""
-    height, width = truth.shape
+def distance_to(mask: np.ndarray) -> np.ndarray:
+    """Return the distance (H, W) of every pixel to the nearest one in a mask (H, W) bool, in float32 precision."""
+    height, width = mask.shape
     if height**2 + width**2 >= _EXACT:
-        return distance_transform_edt(~truth)
-    return cv2.distanceTransform((~truth).view(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+        return distance_transform_edt(~mask)
+    return cv2.distanceTransform((~mask).view(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
 
 
 def _squared(distance: np.ndarray) -> np.ndarray:
