@@ -5,7 +5,9 @@ from pathlib import Path
 
 import numpy as np
 
+from segmentation.synthesis.acceptance import Acceptance
 from segmentation.synthesis.synthesizer import MaskSynthesizer
+from toolkit.errors import Line
 from toolkit.pictures.outlines import overlay
 from toolkit.pictures.photos import write_picture
 from toolkit.pictures.pixels import grid, stack_rows, to_bytes
@@ -26,3 +28,10 @@ def draw_samples(like: MaskSynthesizer, path: Path, count: int = 24, watch: Watc
     ]
     write_picture(path, stack_rows(rows))
     watch.say(f"synthetic pairs: {synthesizer.acceptance.describe()}; mean mask area {masks.mean():.2f}")
+    advise(synthesizer.acceptance, watch)
+
+
+def advise(acceptance: Acceptance, watch: Watch) -> None:
+    """Say which filter to ease, where one rejects most samples."""
+    if (ease := acceptance.ease()) is not None:
+        watch.say(Line(f"note: {ease.line.marked}"))

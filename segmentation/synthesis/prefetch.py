@@ -9,7 +9,8 @@ from typing import Any, Self
 import torch
 
 from generators.protocol import Latents
-from segmentation.synthesis.synthesizer import Acceptance, LatentSource, MaskSynthesizer, SyntheticBatch
+from segmentation.synthesis.acceptance import Acceptance
+from segmentation.synthesis.synthesizer import LatentSource, MaskSynthesizer, SyntheticBatch
 from toolkit.streams import Stream
 
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
-from segmentation.synthesis.picture import draw_samples
+from segmentation.synthesis.picture import advise, draw_samples
 from segmentation.synthesis.settings import SynthesizeSettings
 from segmentation.synthesis.shards import SynthesisState, SynthesisStep, synthesize, writer_of
 from segmentation.synthesis.source import MaskSource
@@ -68,8 +68,9 @@ class SynthesisRun(Work[SynthesisState, SynthesisStep]):
         """Write the manifest and the figures."""
         accepted = state.synthesizer.acceptance
         watch.say(f"synthetic pairs: {accepted.describe()}")
+        advise(accepted, watch)
         write_json(run.path / "manifest.json", self._manifest(state))
-        run.finish({"steps": state.step, "pairs": state.writer.pairs, **vars(accepted)})
+        run.finish({"steps": state.step, "pairs": state.writer.pairs, **accepted.as_dict()})
 
     def _manifest(self, state: SynthesisState) -> dict[str, Any]:
         source, accepted = self.source, state.synthesizer.acceptance
@@ -85,6 +86,6 @@ class SynthesisRun(Work[SynthesisState, SynthesisStep]):
             "image_size": source.generator.image_size,
             "mask_rule": self.settings.mask_rule,
             "settings": self.settings.as_dict(),
-            "acceptance": {**vars(accepted), "share": accepted.share},
+            "acceptance": {**accepted.as_dict(), "share": accepted.share},
             "toolkit": __version__,
         }

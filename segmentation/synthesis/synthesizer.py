@@ -10,11 +10,12 @@ from typing import Any, Protocol
 import torch
 
 from generators.protocol import Generator, Latents, layers_of, render_twins
+from segmentation.synthesis.acceptance import AREA_STEPS, Acceptance, UnfilledError, accepted, filters_on
 from segmentation.unet.settings import SegmentationSettings
 from toolkit.compute.batches import even_slices
 from toolkit.compute.engine import Engine
 from toolkit.errors import UserError, named
-from toolkit.masks.filters import area_within, large_components, multimodal
+from toolkit.masks.filters import area_within, large_components, mask_areas, multimodal
 from toolkit.masks.rules import DEFAULT_RULE, MASK_RULES
 from toolkit.moves import AnyShift, Move
 from toolkit.streams import Stream
@@ -131,25 +132,6 @@ def _require_fit(shift: AnyShift, generator: Generator) -> None:
         )
 
 
-@dataclass(frozen=True)
-class Acceptance:
-    """How many samples were drawn and accepted, and how many each filter (in this order) rejected first."""
-
-    drawn: int
-    accepted: int
-    rejected: dict[str, int]
-
-    @property
-    def share(self) -> float:
-        """Return the accepted share of the drawn samples; 0 before any was drawn."""
-        return self.accepted / self.drawn if self.drawn else 0.0
-
-    def describe(self) -> str:
-        """Return a line such as `accepted 61 of 95; rejected: area 30, histogram 4`."""
-        parts = ", ".join(f"{name} {count}" for name, count in self.rejected.items())
-        return f"accepted {self.accepted} of {self.drawn}; rejected: {parts or 'no filter is on'}"
-
-
 class MaskSynthesizer:
     """Batches of images with masks: latents drawn, rendered twice, masked, filtered and refilled.
 
@@ -184,23 +166,26 @@ class MaskSynthesizer:
         self.stream = Stream(settings.seed, name)
         self._kept: SyntheticBatch | None = None
         self._counts: Counter[str] = Counter()
+        self._areas: Counter[int] = Counter()
 
     @property
     def acceptance(self) -> Acceptance:
         """Return the statistics since the first sample."""
-        return self._acceptance(self._counts)
+        return accepted(self._counts, self._areas, self.settings)
 
     def batch(self, count: int) -> SyntheticBatch:
         """Return the next `count` accepted samples, on the device of the shift.
 
-        UserError naming what the filters rejected when `max_attempts` renderings of `count` latents do not suffice.
+        UnfilledError, a UserError that names the filter to ease, when `max_attempts` renderings of `count` latents do
+        not suffice.
         """
-        before = self._counts.copy()
+        counts, areas = self._counts.copy(), self._areas.copy()
         parts = [] if self._kept is None else [self._kept]
         attempts = 0
         while sum(map(len, parts)) < count:
             if attempts == self.settings.max_attempts:
-                self._give_up(count, sum(map(len, parts)), self._counts - before)
+                of_this = accepted(self._counts - counts, self._areas - areas, self.settings)
+                raise UnfilledError(sum(map(len, parts)), count, attempts, of_this)
             parts.append(self._attempt(max(count, self.engine.team.size)))
             attempts += 1
         filled = SyntheticBatch.cat(parts)
@@ -218,10 +203,11 @@ class MaskSynthesizer:
         rejecting = team.joined(torch.cat([numbers for _, numbers in parts]), count)
         for number, name in enumerate(self._filters, start=1):
             self._counts[name] += int((rejecting == number).sum())
-        accepted = rejecting == 0
+        passing = rejecting == 0
         self._counts["drawn"] += count
-        self._counts["accepted"] += int(accepted.sum())
-        return drawn[accepted]
+        self._counts["accepted"] += int(passing.sum())
+        self._areas.update((mask_areas(drawn.masks).long() * AREA_STEPS // drawn.masks[0].numel()).tolist())
+        return drawn[passing]
 
     def _rendered(self, latents: Latents) -> tuple[SyntheticBatch, torch.Tensor]:
         """Return the samples of `latents` and (B,) the number, from 1, of the first filter that rejects it, else 0."""
@@ -240,33 +226,25 @@ class MaskSynthesizer:
     def _filters(self) -> dict[str, Callable[[torch.Tensor, torch.Tensor], torch.Tensor]]:
         """Return the filters by name, in order: (masks, images after the shift) -> (B,) which of them pass."""
         lowest, highest = self.settings.min_area, self.settings.max_area
-        filters = {}
-        if self.settings.area_filter:
-            filters["area"] = lambda masks, after: area_within(masks, lowest, highest)
-        if self.settings.histogram_filter:
-            filters["histogram"] = lambda masks, after: multimodal(after)
-        return filters
-
-    def _acceptance(self, counts: Counter[str]) -> Acceptance:
-        rejected = {name: counts[name] for name in self._filters}
-        return Acceptance(counts["drawn"], counts["accepted"], rejected)
-
-    def _give_up(self, count: int, filled: int, counts: Counter[str]) -> None:
-        raise UserError(
-            f"only {filled} of {count} samples after {self.settings.max_attempts} attempts "
-            f"({self._acceptance(counts).describe()}); try another direction or alpha, or ease that filter"
-        )
+        filters: dict[str, Callable[[torch.Tensor, torch.Tensor], torch.Tensor]] = {
+            "min_area": lambda masks, after: area_within(masks, lowest, 1),
+            "max_area": lambda masks, after: area_within(masks, 0, highest),
+            "histogram_filter": lambda masks, after: multimodal(after),
+        }
+        return {name: filters[name] for name in filters_on(self.settings)}
 
     def state_dict(self) -> dict[str, Any]:
         """Return the stream's position, the surplus of accepted samples and the counts, on the CPU."""
         kept = self._kept
         surplus = None if kept is None else {"images": kept.images.cpu(), "masks": kept.masks.cpu()}
-        return {"position": self.stream.position, "surplus": surplus, "counts": dict(self._counts)}
+        counts = {"counts": dict(self._counts), "areas": dict(self._areas)}
+        return {"position": self.stream.position, "surplus": surplus, **counts}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue from a saved state."""
         self.stream.position = state["position"]
         self._counts = Counter(state["counts"])
+        self._areas = Counter(state.get("areas", {}))  # saved states of before have none
         surplus = state["surplus"]
         device = self.shift.device
         self._kept = (

@@ -67,8 +67,7 @@ class SegmentationRun(Work[SegmentationState, SegmentationStep]):
         figures = last_figures(run, "synthetic")
         card = {"source": source, "steps": state.step, "settings": self.settings.defining(), "figures": figures}
         Segmenter(state.network.cpu(), min(image_shape(self.generator)), card).save(run.path / "segmenter.safetensors")
-        accepted = state.synthesizer.acceptance
-        run.finish({**source, "steps": state.step, **figures, "drawn": accepted.drawn, "rejected": accepted.rejected})
+        run.finish({**source, "steps": state.step, **figures, **state.synthesizer.acceptance.as_dict()})
 
 
 def log_training(

@@ -23,10 +23,15 @@ def large_components(masks: torch.Tensor, ratio: float = 0.2) -> torch.Tensor:
     return large_by_mask(masks.cpu(), ratio).to(masks.device)  # MPS has no float64, and shares the CPU's memory
 
 
+def mask_areas(masks: torch.Tensor) -> torch.Tensor:
+    """Return the number (B,) int32 of foreground pixels of masks (B, H, W) bool."""
+    return masks.sum(dim=2, dtype=torch.int32).sum(dim=1, dtype=torch.int32)  # on the CPU 4 x as fast as one in int64
+
+
 def area_within(masks: torch.Tensor, minimum: float = 0.0, maximum: float = 0.5) -> torch.Tensor:
     """Return (B,) bool: the foreground share is at least `minimum` and below `maximum` (>= 1: no bound)."""
     pixels = masks[0].numel()
-    areas = masks.sum(dim=2, dtype=torch.int32).sum(dim=1)  # four times as fast on the CPU as one sum in int64
+    areas = mask_areas(masks)
     kept = areas >= minimum * pixels
     return kept if maximum >= 1 else kept & (areas < maximum * pixels)
 
