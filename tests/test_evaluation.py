@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import torch
 
+from segmentation.evaluate.boundary import boundary_f
 from segmentation.evaluate.evaluation import cases_picture, choose_cases, evaluate, evaluate_predictions, rows_csv
 from segmentation.evaluate.measures import DEFINITIONS
 from segmentation.evaluate.pairs import Pairs, pair_folders
@@ -54,6 +55,25 @@ def test_an_evaluation_streams_images_and_then_sums_them_up(discs):
     assert [scored.pair.name for scored in evaluation] == [f"disc_{index}" for index in range(1, 5)]
     result = evaluation.result()
     assert len(shown) == len(evaluation) == result["images"] == 5
+
+
+@pytest.mark.parametrize("protocol", sorted(PROTOCOLS))
+def test_masks_are_measured_at_the_photo_s_own_size_whatever_the_network_s(tmp_path, protocol):
+    truth = np.zeros((90, 61), bool)
+    truth[20:70, 30:] = truth[40, :30] = True  # a stem one pixel wide, which the network's 16 pixels do not hold
+    write_picture(tmp_path / "images" / "a.png", np.repeat(truth[..., None], 3, axis=-1).astype(np.uint8) * 255)
+    write_picture(tmp_path / "masks" / "a.png", truth.astype(np.uint8) * 255)
+    pairs, way = pair_folders(tmp_path / "images", tmp_path / "masks"), PROTOCOLS[protocol]
+    evaluation = evaluate(pairs, lambda photo: way.predict(brightness, [photo], 16, CPU)[0], "", way.meaning)
+    _, probability, read = evaluation.measured(pairs[0])
+    np.testing.assert_array_equal(read.mask, truth)
+    measures, predicted = evaluation.measures, probability >= 0.5
+    assert predicted.shape == truth.shape
+    assert measures["iou"] == (predicted & truth).sum() / (predicted | truth).sum()
+    assert measures["boundary_f"] == boundary_f(predicted, truth)
+    assert truth[40, :20].all()
+    assert not predicted[40, :20].any()
+    assert measures["recall"] < 0.99
 
 
 def test_the_result_carries_measures_definitions_and_protocol(discs, tmp_path):
