@@ -15,7 +15,7 @@ from segmentation.unet.settings import SegmentationSettings
 from toolkit.compute.batches import even_slices
 from toolkit.compute.engine import Engine
 from toolkit.errors import UserError, named
-from toolkit.masks.filters import area_within, large_components, mask_areas, multimodal
+from toolkit.masks.filters import areas_within, large_components, mask_areas, multimodal
 from toolkit.masks.rules import DEFAULT_RULE, MASK_RULES
 from toolkit.moves import AnyShift, Move
 from toolkit.streams import Stream
@@ -200,36 +200,40 @@ class MaskSynthesizer:
         parts = [self._rendered(latents[rows]) for rows in even_slices(len(latents), self.settings.micro_batch)]
         own = SyntheticBatch.cat([batch for batch, _ in parts])
         drawn = SyntheticBatch(team.joined(own.images, count), team.joined(own.masks, count))
-        rejecting = team.joined(torch.cat([numbers for _, numbers in parts]), count)
+        rejecting, areas = team.joined(torch.cat([numbers for _, numbers in parts]), count).unbind(dim=1)
         for number, name in enumerate(self._filters, start=1):
             self._counts[name] += int((rejecting == number).sum())
         passing = rejecting == 0
         self._counts["drawn"] += count
         self._counts["accepted"] += int(passing.sum())
-        self._areas.update((mask_areas(drawn.masks).long() * AREA_STEPS // drawn.masks[0].numel()).tolist())
+        self._areas.update((areas * AREA_STEPS // drawn.masks[0].numel()).tolist())
         return drawn[passing]
 
     def _rendered(self, latents: Latents) -> tuple[SyntheticBatch, torch.Tensor]:
-        """Return the samples of `latents` and (B,) the number, from 1, of the first filter that rejects it, else 0."""
+        """Return the samples of `latents` and (B, 2): the first filter, from 1, that rejects it, else 0; its pixels."""
         with self.engine.autocast():
             before, after, *dark = (images.float() for images in render_twins(self._generate, latents, *self._shifts))
         masks = self.rule(dark[0] if dark else before, after)
         if self.settings.connected_components:
             masks = large_components(masks, self.settings.component_ratio)
-        rejecting = torch.zeros(len(masks), dtype=torch.long, device=masks.device)
+        areas = mask_areas(masks).long()
+        rejecting = torch.zeros_like(areas)
         for number, passes in enumerate(self._filters.values(), start=1):
-            rejecting[(rejecting == 0) & ~passes(masks, after)] = number
+            rejecting[(rejecting == 0) & ~passes(areas, after)] = number
         # Generators without a bounded last layer leave the range of photos, which the network is to see.
-        return SyntheticBatch(before.clamp(-1, 1), masks), rejecting
+        return SyntheticBatch(before.clamp(-1, 1), masks), torch.stack([rejecting, areas], dim=1)
 
     @cached_property
     def _filters(self) -> dict[str, Callable[[torch.Tensor, torch.Tensor], torch.Tensor]]:
-        """Return the filters by name, in order: (masks, images after the shift) -> (B,) which of them pass."""
-        lowest, highest = self.settings.min_area, self.settings.max_area
+        """Return the filters by name, in order: (areas of masks, images after the shift) -> (B,) which pass."""
+
+        def within(least: float, below: float) -> Callable[[torch.Tensor, torch.Tensor], torch.Tensor]:
+            return lambda areas, after: areas_within(areas, after[0, 0].numel(), least, below)
+
         filters: dict[str, Callable[[torch.Tensor, torch.Tensor], torch.Tensor]] = {
-            "min_area": lambda masks, after: area_within(masks, lowest, 1),
-            "max_area": lambda masks, after: area_within(masks, 0, highest),
-            "histogram_filter": lambda masks, after: multimodal(after),
+            "min_area": within(self.settings.min_area, 1),
+            "max_area": within(0, self.settings.max_area),
+            "histogram_filter": lambda areas, after: multimodal(after),
         }
         return {name: filters[name] for name in filters_on(self.settings)}
 

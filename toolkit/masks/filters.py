@@ -30,8 +30,11 @@ def mask_areas(masks: torch.Tensor) -> torch.Tensor:
 
 def area_within(masks: torch.Tensor, minimum: float = 0.0, maximum: float = 0.5) -> torch.Tensor:
     """Return (B,) bool: the foreground share is at least `minimum` and below `maximum` (>= 1: no bound)."""
-    pixels = masks[0].numel()
-    areas = mask_areas(masks)
+    return areas_within(mask_areas(masks), masks[0].numel(), minimum, maximum)
+
+
+def areas_within(areas: torch.Tensor, pixels: int, minimum: float, maximum: float) -> torch.Tensor:
+    """Return the same for foreground areas (B,) of masks of so many pixels."""
     kept = areas >= minimum * pixels
     return kept if maximum >= 1 else kept & (areas < maximum * pixels)
 
