@@ -4,9 +4,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from cli.learning.job import Job
-from cli.learning.plan import Plan
+from cli.learning.plan import Plan, minutes
+from cli.learning.rates import measured, unmeasured
+from toolkit.compute.planning import Part
 from toolkit.errors import UserError, named
 from toolkit.files.runs import PLAN
+
+_LONGER = 1.1  # times the hours that a plan may take before it is said
 
 
 def plan_of(job: Job, stages: Sequence[str], given: Path | None = None) -> Plan:
@@ -16,8 +20,8 @@ def plan_of(job: Job, stages: Sequence[str], given: Path | None = None) -> Plan:
     """
     path, hours = job.out / PLAN, job.settings.hours
     if path.is_file():
-        recorded = Plan.load(path)
-        if given is not None and Plan.load(given).rows != recorded.rows:
+        recorded = _loaded(path, stages)
+        if given is not None and _loaded(given, stages).rows != recorded.rows:
             raise UserError(f"{path} is another plan than {given}; choose another {named('out')}")
         if given is not None or recorded.hours == hours:
             return recorded
@@ -26,16 +30,28 @@ def plan_of(job: Job, stages: Sequence[str], given: Path | None = None) -> Plan:
             f"note: hours was {recorded.hours:g}, now {hours:g}: planned again; what has begun keeps its steps"
         )
     elif given is not None:
-        plan = Plan.load(given)
+        plan = _loaded(given, stages)
     else:
         plan = Plan.made(_parts(job, stages), hours)
+    if plan.seconds > _LONGER * hours * 3600:
+        job.watch.say(
+            f"note: the fewest steps that make sense take about {minutes(plan.seconds)} minutes here, longer than the "
+            f"{hours * 60:.0f} minutes there are"
+        )
     plan.save(path, {"photos": len(job.paths), "device": job.engine.describe()})
     return plan
 
 
-def _parts(job: Job, stages: Sequence[str]) -> list:
-    from cli.learning.rates import measured, unmeasured
+def _loaded(path: Path, stages: Sequence[str]) -> Plan:
+    """Return the plan in a file; UserError unless it has a part for each stage."""
+    plan = Plan.load(path)
+    missing = [stage for stage in stages if stage != "directions" and all(row.part.name != stage for row in plan.rows)]
+    if missing:
+        raise UserError(f"{path} plans nothing for {', '.join(missing)}; name the plan of a run with the same stages")
+    return plan
 
+
+def _parts(job: Job, stages: Sequence[str]) -> list[Part]:
     if job.settings.smoke:
         return unmeasured(job, stages)
     job.watch.say("measuring how fast each stage is here")

@@ -10,6 +10,7 @@ import torch
 
 from cli.learning import recipe
 from cli.learning.job import Job
+from discovery.methods.search import DirectionSearch
 from discovery.methods.table import search_of
 from discovery.picking.picker import rank
 from generators.compact.network import CompactGenerator
@@ -26,14 +27,16 @@ from segmentation.unet.training import train as train_on_pairs
 from toolkit.compute.engine import Engine
 from toolkit.compute.planning import Part
 from toolkit.directions import DirectionSet
+from toolkit.errors import UserError, named
 from toolkit.pictures.photos import read_square
 from toolkit.streams import Stream
 
 _WARM, _LEAST_TIMED, _SECONDS = 2, 3, 2.0
-_REFILLED = 1.5  # times that pairs are rendered, since filters reject some
+_REFILLED = 1.2  # times as long as without filters, which reject some pairs
 _BESIDE_DIRECTIONS = 15  # directions that finalists' scores and consensus cost as much as
 _GENERATOR_WEIGHT = 4.0  # of the time left, to one of the deformator
 _PICTURES = 20.0  # seconds of charts and reports
+_FEW_DIRECTIONS = 2  # of a method that is not asked for a number of them
 
 
 def seconds_each(steps: Iterable[Any], engine: Engine, clock: Callable[[], float] = time.perf_counter) -> float:
@@ -69,9 +72,10 @@ def measured(job: Job, stages: Iterable[str]) -> list[Part]:
 
 def unmeasured(job: Job, stages: Iterable[str]) -> list[Part]:
     """Return the parts of the shortest run there can be, whose steps are known."""
+    names = job.settings.method_names if job.brought.generator is None else possible(job, job.made_generator[0])
     parts = {
         "generator": [Part(recipe.GENERATOR, least=4, most=4)],
-        "directions": [Part(name, least=4, most=4) for name in job.settings.method_names],
+        "directions": [Part(name, least=4, most=4) for name in names],
         "pick": [Part("pick")],
         "segmenter": [Part("segmenter", least=4, most=4)],
         "self-training": [Part(recipe.SELF_TRAINING, least=4, most=4)],
@@ -109,29 +113,56 @@ def _stand_in(job: Job) -> Generator:
 
 def _directions(job: Job) -> list[Part]:
     generator = _stand_in(job)
-    return [_method(job, name, generator) for name in job.settings.method_names]
+    judging = _judging(job, generator)
+    return [_method(job, name, generator, judging) for name in possible(job, generator)]
 
 
-def _method(job: Job, name: str, generator: Generator) -> Part:
+def possible(job: Job, generator: Generator) -> list[str]:
+    """Return the methods that can search a generator, after saying which cannot."""
+    names = []
+    for name in job.settings.method_names:
+        try:
+            search_of(name)(generator, recipe.method_settings(job.settings, name), job.engine)
+            names.append(name)
+        except UserError as error:
+            job.watch.say(f"note: {name} is omitted: {error}")
+    if not names:
+        raise UserError(
+            f"none of the {named('methods')} {job.settings.methods} can search {generator.name}; name others"
+        )
+    return names
+
+
+def _method(job: Job, name: str, generator: Generator, judging: float) -> Part:
+    """Return the part of a method, the judging of its directions included; those with steps can be omitted."""
     search = search_of(name)(generator, recipe.method_settings(job.settings, name), job.engine)
+    fixed = _PICTURES + judging * _count(search)
     if search.total == 0:
-        return Part(name, fixed=_PICTURES)
-    seconds = seconds_each(search.steps(), job.engine)
-    if name != recipe.DEFORMATOR:
-        return Part(name, seconds, search.total, search.total, fixed=_PICTURES)
-    bounds = recipe.deformator_bounds()
-    return Part(name, seconds, bounds.least, bounds.most, fixed=_PICTURES, optional=True)
+        return Part(name, fixed=fixed)
+    seconds, optional = seconds_each(search.steps(), job.engine), name != job.settings.method_names[0]
+    bounds = recipe.Bounds(search.total, search.total)
+    if name == recipe.DEFORMATOR:
+        bounds = recipe.deformator_bounds()
+    return Part(name, seconds, bounds.least, bounds.most, fixed=fixed, optional=optional)
+
+
+def _count(search: DirectionSearch) -> int:
+    """Return how many directions a search is going to find."""
+    if not hasattr(search.settings, "directions"):
+        return _FEW_DIRECTIONS
+    return search.settings.directions or search.generator.latent_dim
+
+
+def _judging(job: Job, generator: Generator) -> float:
+    """Return how many seconds the judging of one direction takes."""
+    directions = DirectionSet(torch.eye(generator.latent_dim), generator.name, "rates")
+    candidates = rank(generator, directions, recipe.pick_settings(job.settings), job.engine)
+    return seconds_each(itertools.islice(candidates, _WARM + _LEAST_TIMED), job.engine)
 
 
 def _pick(job: Job) -> list[Part]:
-    generator = _stand_in(job)
-    vectors = torch.eye(generator.latent_dim)
-    candidates = rank(
-        generator, DirectionSet(vectors, generator.name, "rates"), recipe.pick_settings(job.settings), job.engine
-    )
-    seconds = seconds_each(itertools.islice(candidates, _WARM + _LEAST_TIMED), job.engine)
-    count = generator.latent_dim * len(job.settings.method_names) + _BESIDE_DIRECTIONS
-    return [Part("pick", fixed=count * seconds + _PICTURES)]
+    """Return the part of what is done with the finalists; that all are judged is a part of each method."""
+    return [Part("pick", fixed=_BESIDE_DIRECTIONS * _judging(job, _stand_in(job)) + _PICTURES)]
 
 
 def _segmenter(job: Job) -> list[Part]:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from cli.learning import verdicts
 from cli.learning.job import Job
+from cli.learning.plan import Plan
 from cli.learning.planning import plan_of
 from cli.learning.report import write_report
 from cli.learning.stages import STAGES, SelfTrainingStage, Stage
@@ -47,12 +48,12 @@ def learn(job: Job, until: str | None = None, go_on: bool = False, plan: Path | 
     wanted = _until(stages, until)
     run = RunFolder.open(job.out, job.settings, job.inputs, job.engine.describe())
     try:
+        if run.result is not None and wanted == stages:
+            job.watch.say(f"{job.out} is finished already")
+            return Learned(job.out, stages, [Finding.read(one) for one in run.result.get("weak_points", [])], True)
         job.plan = plan_of(job, [stage.name for stage in stages], plan)
         job.show_plan(job.plan)
-        if wanted == stages and run.result is not None:
-            job.watch.say(f"{job.out} is finished already")
-            return Learned(job.out, stages, [Finding(**point) for point in run.result["weak_points"]], finished=True)
-        learned = Learned(job.out, [], verdicts.of_photos(len(job.paths)))
+        learned = Learned(job.out, [], verdicts.of_photos(len(job.paths)) + _of_plan(job.plan))
         for stage in wanted:
             _take(stage, learned, go_on)
         if wanted == stages:
@@ -62,6 +63,11 @@ def learn(job: Job, until: str | None = None, go_on: bool = False, plan: Path | 
         return learned
     finally:
         run.close()
+
+
+def _of_plan(plan: Plan) -> list[Finding]:
+    of_parts = [verdicts.of_plan(row.part.name, row.steps, row.part.least, row.part.most) for row in plan.rows]
+    return [finding for found in of_parts for finding in found]
 
 
 def _until(stages: list[Stage], name: str | None) -> list[Stage]:

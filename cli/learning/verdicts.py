@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from toolkit.errors import named
+from toolkit.errors import UserError, named
 
 _FEW_PHOTOS = 1000
 _COLLAPSED, _NARROW = 0.5, 0.75  # diversity of samples, over that of photos
@@ -25,6 +25,14 @@ class Finding:
     advice: str
     failed: bool = False
 
+    @classmethod
+    def read(cls, entry: Any) -> "Finding":
+        """Return one as result.json has it; UserError for something else."""
+        try:
+            return cls(**entry)
+        except TypeError as error:
+            raise UserError(f"{entry!r} is no weak point of a run; delete its result.json to make it again") from error
+
     @property
     def line(self) -> str:
         """Return both as one line."""
@@ -40,6 +48,13 @@ def of_photos(count: int) -> list[Finding]:
             "photos", f"{count} photos are few to learn a kind of thing from", f"{_FEW_PHOTOS:,} and more do better"
         )
     ]
+
+
+def of_plan(name: str, steps: int, least: int, most: int) -> list[Finding]:
+    """Judge the steps that a part was given."""
+    if steps > least or least == most:
+        return []
+    return [Finding(name, f"{steps:,} steps are the fewest that make sense", f"give more {named('hours')}")]
 
 
 def of_generator(figures: Mapping[str, Any], steps: int) -> list[Finding]:
