@@ -62,6 +62,7 @@ def _begun(job: Job) -> set[str]:
     """Return the parts that cannot be given other steps any more."""
     folders = {"generator": job.at("generator"), "segmenter": job.at("segmenter")}
     folders |= {name: job.at("directions") / name for name in job.settings.method_names}
-    begun = {name for name, folder in folders.items() if (folder / "run.json").is_file()}
+    left = ("checkpoint.pt", "metrics.jsonl", "result.json")
+    begun = {name for name, folder in folders.items() if any((folder / file).is_file() for file in left)}
     picked = (job.at("pick") / "directions.safetensors").is_file()
     return begun | (set(job.settings.method_names) if picked else set())
