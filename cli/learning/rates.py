@@ -34,7 +34,7 @@ from toolkit.streams import Stream
 _WARM, _LEAST_TIMED, _SECONDS = 2, 3, 2.0
 _REFILLED = 1.2  # times as long as without filters, which reject some pairs
 _BESIDE_DIRECTIONS = 15  # directions that finalists' scores and consensus cost as much as
-_GENERATOR_WEIGHT = 4.0  # of the time left, to one of the deformator
+_GENERATOR_WEIGHT = 6.0  # of the time left, to one of the deformator: its directions are hardly better than GANSpace's
 _PICTURES = 20.0  # seconds of charts and reports
 _FEW_DIRECTIONS = 2  # of a method that is not asked for a number of them
 
