@@ -11,7 +11,7 @@ from cli.learning.report import write_report
 from cli.learning.stages import STAGES, SelfTrainingStage, Stage
 from cli.learning.verdicts import Finding
 from segmentation.predict.segmenter import Segmenter
-from toolkit.errors import UserError, named
+from toolkit.errors import Line, UserError, named
 from toolkit.files.runs import RunFolder
 from toolkit.files.writing import write_bytes
 
@@ -90,6 +90,8 @@ def _take(stage: Stage, learned: Learned, go_on: bool) -> None:
         broken, found = error, [stage.broken(error.marked)]
     learned.stages.append(stage)
     learned.findings += found
+    for one in found:
+        job.watch.say(Line(f"weak: {one.line}"))
     failed = next((one for one in found if one.failed), None)
     if failed is not None and not go_on:
         report = job.out / REPORT

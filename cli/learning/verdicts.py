@@ -83,8 +83,8 @@ def of_pick(best: Mapping[str, Any]) -> list[Finding]:
     """Judge the picked direction by its score and figures as pick.json has them."""
     darkens, score = -best["figures"]["border"], best["score"]
     advice = (
-        f"give {named('directions')} a set in which one was chosen by hand, more {named('methods')}, or a generator "
-        f"trained longer"
+        f"give more {named('hours')}, for a better generator, other {named('methods')}, or as {named('directions')} a "
+        "set in which one was chosen by hand"
     )
     what = f"the border changes by {-darkens:+.2f} along the best direction, score {score:.2f}"
     if darkens < _NO_DARKENING or score < _NO_SCORE:
