@@ -70,7 +70,7 @@ def test_weak_points_stand_on_the_screen_in_the_page_and_in_the_result(whole):
     for point in points:
         assert point["what"] in printed
         assert point["what"] in (out / "report.html").read_text()
-    assert "give --directions a set" in printed  # advice names flags as a shell has them
+    assert "give more --hours" in printed  # advice names flags as a shell has them
 
 
 def test_repeated_it_is_finished_and_as_another_run_it_is_refused(whole, photos):
@@ -282,11 +282,14 @@ def small_generator(steps):
 
 def test_the_plan_of_another_run_is_taken_over(photos, tmp_path, whole):
     plan = read_json(whole[0] / "plan.json")
-    plan["parts"][0]["steps"] = 3
+    for part in plan["parts"]:
+        part["steps"] = 3
     (tmp_path / "plan.json").write_text(json.dumps(plan))
     given = ("--plan", tmp_path / "plan.json", "--until", "generator", "--go-on")
     ran("learn", photos, "--out", tmp_path / "run", *TINY, *given)
-    assert read_json(tmp_path / "run" / "1-generator" / "result.json")["steps"] == 3
+    ran("learn", photos, "--out", tmp_path / "run", *TINY, "--go-on")
+    for stage in ("generator", "segmenter", "self-training"):
+        assert read_json(tmp_path / "run" / FOLDERS[stage] / "result.json")["steps"] == 3
     assert "is another plan than" in refused(
         "learn", photos, "--out", tmp_path / "run", *TINY, "--plan", whole[0] / "plan.json"
     )

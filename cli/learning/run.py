@@ -48,10 +48,13 @@ def learn(job: Job, until: str | None = None, go_on: bool = False, plan: Path | 
     wanted = _until(stages, until)
     run = RunFolder.open(job.out, job.settings, job.inputs, job.engine.describe())
     try:
-        if run.result is not None and wanted == stages:
+        finished = run.result if wanted == stages else None
+        if finished is None or plan is not None:  # which may be another than the run's
+            job.plan = plan_of(job, [stage.name for stage in stages], plan)
+        if finished is not None:
             job.watch.say(f"{job.out} is finished already")
-            return Learned(job.out, stages, [Finding.read(one) for one in run.result.get("weak_points", [])], True)
-        job.plan = plan_of(job, [stage.name for stage in stages], plan)
+            return Learned(job.out, stages, [Finding.read(one) for one in finished.get("weak_points", [])], True)
+        assert job.plan is not None
         job.show_plan(job.plan)
         learned = Learned(job.out, [], verdicts.of_photos(len(job.paths)) + _of_plan(job.plan))
         for stage in wanted:

@@ -210,7 +210,7 @@ class SegmenterStage(Stage):
         job, settings = self.job, recipe.segmentation_settings(self.job.settings)
         directions, generator, inputs = self.chosen()
         source = MaskSource.along(directions.resolve(), generator, inputs, watch=job.watch)
-        settings = replace(settings, mask_rule=source.mask_rule)
+        settings = replace(settings, mask_rule=source.mask_rule, steps=job.steps(self.name))
         engine = job.engine.for_training("auto", settings.steps)
         latents = latent_source(generator, settings)
         work = SegmentationRun(generator, source.shift, settings, engine, latents, source.inputs, source.name)
@@ -239,7 +239,8 @@ class SelfTrainingStage(Stage):
 
     def run(self) -> None:
         """Train it, round by round."""
-        job, settings = self.job, recipe.self_training_settings(self.job.settings)
+        job = self.job
+        settings = replace(recipe.self_training_settings(job.settings), steps=job.steps(self.name))
         teacher = Segmenter.load(self.teacher()).to(job.engine.device)
         side = settings.image_size or teacher.image_size
         paths = recipe.photos_taught_on(len(job.paths), settings)
