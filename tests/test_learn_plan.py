@@ -150,7 +150,8 @@ def test_directions_pairs_and_masks_are_judged_by_their_figures():
     ]
     assert verdicts.of_photos(300)
     assert not verdicts.of_photos(5000)
-    assert verdicts.of_plan("generator", 500, 500, 9000)
+    assert "500 steps are the fewest" in verdicts.of_plan("generator", 500, 500, 9000)[0].line
+    assert "there was no time for it" in verdicts.of_plan("deformator", 0, 1500, 6500)[0].line
     assert not verdicts.of_plan("segmenter", 300, 300, 300)
 
 

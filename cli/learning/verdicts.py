@@ -54,7 +54,8 @@ def of_plan(name: str, steps: int, least: int, most: int) -> list[Finding]:
     """Judge the steps that a part was given."""
     if steps > least or least == most:
         return []
-    return [Finding(name, f"{steps:,} steps are the fewest that make sense", f"give more {named('hours')}")]
+    what = f"{steps:,} steps are the fewest that make sense" if steps else "there was no time for it"
+    return [Finding(name, what, f"give more {named('hours')}")]
 
 
 def of_generator(figures: Mapping[str, Any], steps: int) -> list[Finding]:
