@@ -19,6 +19,7 @@ from cli.commands import (
     evaluate,
     export,
     label,
+    learn,
     pick,
     predict,
     render_gif,
@@ -112,6 +113,7 @@ app = typer.Typer(
 )
 _COMMANDS: dict[str, Callable[..., Any]] = {
     "demo": demo.demo,
+    "learn": learn.learn,
     "predict": predict.predict,
     "browse": browse.browse,
     "discover": discover.discover,

@@ -83,6 +83,8 @@ def cases(shared: Path) -> dict[str, Case]:
         "convert-archive": Case(("convert", shared / "module.tar.gz", "--out", "g.safetensors")),
         "pull": Case(("weights", "pull", "z-cub"), _weights),
         "pull-archive": Case(("weights", "pull", "anime"), _weights),
+        "learn": Case(("learn", photos, "--smoke", "--image-size", 32, "--methods", "sefa,ganspace", "--go-on", *FP32,
+            "--out", "out")),
         "demo": Case(("demo", "--smoke", "--generator", "scene", *FP32, "--out", "out")),
     }  # fmt: skip
 

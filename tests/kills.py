@@ -152,8 +152,15 @@ class _Watch:
         return status
 
 
+def _placeless(path: Path, folder: Path) -> bytes:
+    return path.read_bytes().replace(os.fsencode(folder), b"FOLDER")
+
+
 def contents(folder: Path, omitted: tuple[str, ...] = ()) -> dict[str, Any]:
-    """Return what has to be the same, by path; folders, hidden ones too, by path and a slash."""
+    """Return what has to be the same, by path; folders, hidden ones too, by path and a slash.
+
+    Where files name `folder` itself, as records of inputs do, that is no difference.
+    """
     found: dict[str, Any] = {}
     for inner, folders, files in os.walk(folder):
         here = Path(inner).relative_to(folder)
@@ -161,7 +168,7 @@ def contents(folder: Path, omitted: tuple[str, ...] = ()) -> dict[str, Any]:
         found |= {f"{(here / name).as_posix()}/": None for name in folders}
         for name in files:
             path = (here / name).as_posix()
-            found[path] = None if path in omitted else same(name)((folder / path).read_bytes())
+            found[path] = None if path in omitted else same(name)(_placeless(folder / path, folder))
     return found
 
 

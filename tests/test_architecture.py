@@ -130,6 +130,10 @@ def test_the_command_line_starts_without_the_heavy_libraries():
         "toolkit.errors",
         "toolkit.watch",
         "toolkit.command_line",
+        "toolkit.compute.planning",
+        "cli.learning.recipe",
+        "cli.learning.plan",
+        "cli.learning.verdicts",
     ],
 )
 def test_settings_need_nothing_beyond_the_standard_library(module):

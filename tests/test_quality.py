@@ -141,7 +141,16 @@ def test_a_generator_of_new_pictures_scores_like_photos():
     assert figures["swd"] == pytest.approx((figures["swd_32"] + figures["swd_16"]) / 2)
     assert figures["swd"] < 1.5 * figures["swd_photos"]
     assert 0.9 < figures["nearest_ratio"] < 1.1
+    assert 0.95 < figures["diversity"] < 1.05
     assert figures["copies"] < 0.1
+
+
+def test_a_generator_that_makes_much_the_same_of_every_latent_is_found():
+    gauge = QualityGauge(as_photos(textures(120, "photos")), 32, CPU)
+    one, others = textures(1, "one"), textures(60, "new")
+    for share, least, most in ((0.0, 0.0, 1e-6), (0.2, 0.15, 0.25)):
+        figures = gauge.measure(Copier((1 - share) * one + share * others), ENGINE).figures
+        assert least <= figures["diversity"] <= most
 
 
 def test_memorised_photos_are_found():

@@ -10,6 +10,8 @@ Wherever a generator, a direction set or a segmenter is asked for, its name or p
 
 TYPE_CHECKING = False  # for type checkers, which take it for True: importing it from typing takes ten times as long
 if TYPE_CHECKING:
+    from cli.learning.face import learn
+    from cli.learning.settings import LearnSettings
     from discovery.face import discover, edit, pick, render
     from discovery.methods.settings import ContrastSettings, GanspaceSettings, SefaSettings
     from discovery.opening import open_directions
@@ -38,6 +40,7 @@ __all__ = [
     "GanspaceSettings",
     "Generator",
     "Latents",
+    "LearnSettings",
     "PickSettings",
     "Prediction",
     "SefaSettings",
@@ -51,6 +54,7 @@ __all__ = [
     "edit",
     "embed",
     "evaluate",
+    "learn",
     "mask",
     "mix",
     "open_directions",
@@ -65,6 +69,8 @@ __all__ = [
 ]
 # Where each name is at home. This module alone names what lies above it, and does nothing but fetch it.
 _HOMES = {
+    "cli.learning.face": ("learn",),
+    "cli.learning.settings": ("LearnSettings",),
     "discovery.face": ("discover", "edit", "pick", "render"),
     "discovery.methods.settings": ("ContrastSettings", "GanspaceSettings", "SefaSettings"),
     "discovery.opening": ("open_directions",),

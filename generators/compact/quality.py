@@ -137,6 +137,11 @@ def _layout(images: torch.Tensor) -> torch.Tensor:
     return F.adaptive_avg_pool2d(images, _NEAREST_SIDE).flatten(1)
 
 
+def _spread(points: torch.Tensor) -> float:
+    """Return the mean distance between two of points (N, F)."""
+    return float(torch.pdist(points).mean()) if len(points) > 1 else 0.0
+
+
 def _mirrored(points: torch.Tensor) -> torch.Tensor:
     return points.unflatten(1, (3, _NEAREST_SIDE, _NEAREST_SIDE)).flip(-1).flatten(1)
 
@@ -166,6 +171,7 @@ class QualityGauge:
         self.floor = _mean(self.profile.distances(PatchProfile(self.photo_images(others), "other-patches")))
         self.index = PhotoIndex(photos, device)
         self.spacing = self.index.nearest_others(chosen).distance
+        self.spread = _spread(self.index.points[chosen.to(device)])
 
     def photo_images(self, index: torch.Tensor) -> torch.Tensor:
         """Return the photos numbered `index` (B,) as images (B, 3, side, side) in [-1, 1]."""
@@ -179,7 +185,8 @@ class QualityGauge:
         against the other. `nearest_ratio` is the median distance from a sample to its nearest photo over that from a
         photo to its nearest other one: towards 0 for copies, about 1 for pictures as new as photos are to each other
         (blurred ones lie nearer). `copies` is the share of samples that lie nearer to a photo than all but 1 % of the
-        photos do to another.
+        photos do to another. `diversity` is how far samples lie from each other on average, over the same of photos: a
+        generator that has collapsed makes much the same of every latent.
         """
         latents = generator.sample(self.count, Stream(0, "quality-samples")).to(self.device)
         with engine.autocast():
@@ -192,6 +199,7 @@ class QualityGauge:
             **{f"swd_{side}": distance for side, distance in distances.items()},
             "swd_photos": self.floor,
             "nearest_ratio": float(nearest.distance.median() / self.spacing.median().clamp_min(1e-8)),
+            "diversity": _spread(_layout(samples)) / max(self.spread, 1e-8),
             "copies": float((nearest.distance < self.spacing.quantile(0.01)).float().mean()),
         }
         return Quality(figures, samples, nearest)

@@ -4,6 +4,7 @@ config.toml      the resolved settings
 run.json         kind, command line, versions, device, times
 metrics.jsonl    one JSON object a logged step
 tensorboard/     the same numbers for TensorBoard
+plan.json        of a run of several stages: the steps that each takes
 checkpoint.pt    the resumable state while the run is under way
 result.json      the figures, written last: its presence says the run is done
 """
@@ -26,6 +27,7 @@ from toolkit.settings import Settings, read_toml
 from toolkit.untrusted.text import LARGEST_JSON, parse_json, read_text
 
 RECORD = "run.json"
+PLAN = "plan.json"
 
 
 class RunFolder:
@@ -96,7 +98,7 @@ class RunFolder:
     ) -> None:
         """Write down what the run is, after comparing it with what it was; UserError where that differs."""
         # A start that was refused before its first step leaves no work to protect.
-        if any((self.path / name).exists() for name in ("checkpoint.pt", "metrics.jsonl", "result.json")):
+        if any((self.path / name).exists() for name in ("checkpoint.pt", "metrics.jsonl", "result.json", PLAN)):
             self._require_same({} if previous is None else previous.inputs, settings, inputs, extendable)
         # The record first: it says whose folder this is.
         record = RunRecord.of(settings, inputs, engine, previous)
