@@ -140,9 +140,11 @@ def test_directions_pairs_and_masks_are_judged_by_their_figures():
     assert picked(-0.01, 0.57) == [True]  # digits on black: nothing darkens
     assert picked(-0.28, 0.1) == [True]
     assert picked(-0.1, 0.4) == [False]
-    assert [one.failed for one in verdicts.of_pairs(100, {"area": 92, "histogram": 3})] == [True]
-    assert "area rejecting most" in verdicts.of_pairs(100, {"area": 70, "histogram": 3})[0].line
-    assert verdicts.of_pairs(100, {"area": 20}) == []
+    hardly_any = {"drawn": 100, "rejected": {"max_area": 92, "histogram_filter": 3}, "ease": None}
+    assert [one.failed for one in verdicts.of_pairs(hardly_any)] == [True]
+    few = {"drawn": 100, "rejected": {"max_area": 70}, "ease": {"text": "pass --max-area 0.8"}}
+    assert "30% of the samples pass the filters: pass --max-area 0.8" in verdicts.of_pairs(few)[0].line
+    assert verdicts.of_pairs({"drawn": 100, "rejected": {"max_area": 20}, "ease": None}) == []
     assert [[one.failed for one in verdicts.of_self_training(share)] for share in (0.1, 0.3, 0.55)] == [
         [True],
         [False],

@@ -218,8 +218,7 @@ class SegmenterStage(Stage):
 
     def findings(self) -> list[Finding]:
         """Judge it by the share of samples whose masks passed."""
-        result = self.result()
-        return verdicts.of_pairs(result["drawn"], result["rejected"])
+        return verdicts.of_pairs(self.result())
 
 
 class SelfTrainingStage(Stage):

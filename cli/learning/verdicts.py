@@ -95,16 +95,17 @@ def of_pick(best: Mapping[str, Any]) -> list[Finding]:
     return []
 
 
-def of_pairs(drawn: int, rejected: Mapping[str, int]) -> list[Finding]:
-    """Judge by how many of the samples drawn had a mask that passes the filters."""
+def of_pairs(result: Mapping[str, Any]) -> list[Finding]:
+    """Judge a segmenter's result by how many of the samples drawn had a mask that passes the filters."""
+    drawn, rejected, ease = result["drawn"], result["rejected"], result.get("ease")
     share = 1 - sum(rejected.values()) / drawn if drawn else 0.0
     if share >= _FEW_PAIRS:
         return []
-    worst = max(rejected, key=lambda name: rejected[name], default="none")
+    what = f"masks of {share:.0%} of the samples pass the filters"
     return [
         Finding(
             "segmenter",
-            f"masks of {share:.0%} of the samples pass the filters, {worst} rejecting most",
+            f"{what}: {ease['text']}" if ease else what,
             f"choose another direction or a shorter one and give it as {named('directions')}",
             failed=share < _HARDLY_ANY_PAIRS,
         )
