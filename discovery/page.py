@@ -78,6 +78,8 @@ def _add_directions(section: Section, folder: Path, directions: DirectionSet, re
 def _add_pick(section: Section, folder: Path) -> None:
     """Add the finalists as pick.json has them, and their picture."""
     picked = read_json(folder / "pick.json")
+    for point in picked.get("weak", []):
+        section.text(f"Weak: {point['what']}; {point['advice']}.")
     columns = ["name", "sign", "alpha", "score", "mask_rule"]
     names = list(picked["figures"])
     rows = [

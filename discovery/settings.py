@@ -87,8 +87,30 @@ class PickSettings(Settings):
     compared_samples: int = setting(
         128, "latents on which the finalists' masks are compared with each other", minimum=4, was="compared"
     )
+    min_area: float = setting(0.02, "foreground share below which a mask counts as empty", minimum=0, maximum=1)
+    max_area: float | None = setting(
+        None,
+        "foreground share that masks have to stay below, 1 for no bound; not set: 0.5, more where masks of the best "
+        "directions typically need it",
+        above=0,
+        maximum=1,
+    )
+    max_border: float | None = setting(
+        None,
+        "share of the picture's border at which a mask is worth nothing; not set: 0.5, more in the same way",
+        above=0,
+        maximum=1,
+    )
     truncation: float | None = setting(None, "restrict latents to +- this", above=0)
     seed: int = setting(0, "names the latents", minimum=0)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.max_area is not None and self.max_area <= self.min_area:
+            raise UserError(
+                f"{named('min_area')} is {self.min_area} and {named('max_area')} {self.max_area}: no mask would pass; "
+                f"let {named('min_area')} be the smaller one"
+            )
 
     def alphas(self) -> list[float]:
         """Return the shift lengths in rising order."""

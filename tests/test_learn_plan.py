@@ -133,13 +133,11 @@ def test_a_generator_is_judged_by_its_figures(figures, words, failed):
 
 
 def test_directions_pairs_and_masks_are_judged_by_their_figures():
-    def picked(border, score):
-        return [one.failed for one in verdicts.of_pick({"score": score, "figures": {"border": border}})]
-
-    assert picked(-0.28, 0.57) == []
-    assert picked(-0.01, 0.57) == [True]  # digits on black: nothing darkens
-    assert picked(-0.28, 0.1) == [True]
-    assert picked(-0.1, 0.4) == [False]
+    nothing = {"reason": "darkening", "what": "nothing darkens grounds", "advice": "", "failed": True}
+    (finding,) = verdicts.of_pick([nothing])
+    assert finding.failed
+    assert finding.what == "nothing darkens grounds"
+    assert verdicts.of_pick([]) == []
     hardly_any = {"drawn": 100, "rejected": {"max_area": 92, "histogram_filter": 3}, "ease": None}
     assert [one.failed for one in verdicts.of_pairs(hardly_any)] == [True]
     few = {"drawn": 100, "rejected": {"max_area": 70}, "ease": {"text": "pass --max-area 0.8"}}

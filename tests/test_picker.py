@@ -4,8 +4,11 @@ import pytest
 import torch
 
 from discovery.picking import consensus
+from discovery.picking.bounds import Bounds
 from discovery.picking.consensus import by_consensus, staple
-from discovery.picking.picker import FIGURES, OF_FINALISTS, Candidate, best_of_each, chosen, rank, with_operator_scores
+from discovery.picking.picker import FIGURES, OF_FINALISTS, Candidate
+from discovery.picking.picking import pick_direction
+from discovery.picking.verdict import weak_points
 from discovery.settings import PickSettings
 from generators.scene import FACTORS, SceneGenerator
 from toolkit.compute.engine import choose_engine
@@ -29,21 +32,19 @@ def _with_distractors(generator: SceneGenerator, seed: int) -> tuple[DirectionSe
 
 
 def _pick(generator, directions, settings=SETTINGS):
-    ranked = best_of_each(list(rank(generator, directions, settings, ENGINE)))
-    finalists = with_operator_scores(generator, directions, ranked, settings, ENGINE)
-    finalists = by_consensus(generator, directions, finalists, settings, ENGINE)
-    return chosen(directions, ranked, finalists), ranked
+    picked = pick_direction(generator, directions, settings, ENGINE)
+    return picked.directions, picked
 
 
 @pytest.mark.parametrize("seed", range(20))
 def test_true_direction_and_sign_among_distractors(seed):
     generator = SceneGenerator(image_size=32, mixing_seed=seed)
     directions, place, sign = _with_distractors(generator, seed)
-    picked, ranked = _pick(
+    picked, _ = _pick(
         generator, directions, PickSettings(samples=16, num_alphas=2, finalists=4, compared_samples=16, seed=seed)
     )
     assert (picked.choice.index, picked.choice.sign) == (place, sign)
-    assert len(ranked) == len(directions)
+    assert len(picked.scores["score"]) == len(directions)
 
 
 def test_scores_say_what_the_direction_does():
@@ -105,13 +106,19 @@ def test_of_like_finalists_one_without_ground_is_chosen():
     assert sorted(c.index for c in judged) == [0, 1, 2, 3, 4]
     assert judged[0].figures["precision"] > 0.9
     assert judged[0].figures["sensitivity"] > 0.5
+    agreements = [c.figures["agreement"] for c in judged]
+    assert max(agreements) - agreements[0] < 0.03
+    assert judged[0].reason == "agrees most with the others; by its score among these"
+    assert next(c for c in judged if c.index == 0).reason == "agrees less: takes in ground that others do not"
 
 
 def test_without_others_near_its_score_the_best_stays():
     generator = SceneGenerator(image_size=32)
     directions, _, _ = _with_distractors(generator, 1)
     finalists = [Candidate(index, 1, 3.0, score) for index, score in enumerate((0.9, 0.8, 0.7, 0.65, 0.5))]
-    assert by_consensus(generator, directions, finalists, SETTINGS, ENGINE) == finalists
+    judged = by_consensus(generator, directions, finalists, SETTINGS, ENGINE)
+    assert [c.index for c in judged] == [0, 1, 2, 3, 4]
+    assert {c.reason for c in judged} == {"by its score alone: too few come near the best for a consensus"}
 
 
 def test_of_the_two_rules_the_one_that_overlaps_the_consensus_more_is_named(monkeypatch):
@@ -124,3 +131,64 @@ def test_of_the_two_rules_the_one_that_overlaps_the_consensus_more_is_named(monk
     judged = by_consensus(generator, directions, finalists, SETTINGS, ENGINE)
     assert {c.mask_rule for c in judged} == {"mean_thr"}
     assert judged[0].figures["precision"] == pytest.approx(0.95)
+
+
+GOOD = {"border": -0.28, "pass_rate": 0.9, "too_large": 0.05, "too_small": 0.0, "agreement": 0.8}
+GOOD |= {"sensitivity": 0.9, "precision": 0.9}
+
+
+@pytest.mark.parametrize(
+    ("changes", "score", "reasons", "failed"),
+    [
+        ({}, 0.57, [], False),
+        ({"border": -0.01}, 0.57, ["darkening"], True),  # digits on black
+        ({"border": -0.1}, 0.57, ["darkening"], False),
+        ({}, 0.25, ["score"], False),
+        ({"pass_rate": 0.2}, 0.1, ["score", "pass_rate"], True),
+        ({"too_large": 0.6}, 0.57, ["max_area"], False),
+        ({"too_small": 0.6}, 0.57, ["min_area"], False),
+        ({"agreement": 0.3}, 0.57, ["disagreement"], False),
+    ],
+)
+def test_what_is_weak_about_a_pick_is_named(changes, score, reasons, failed):
+    found = weak_points(score, {**GOOD, **changes}, Bounds(0.02, 0.5, 0.5))
+    assert [point.reason for point in found] == reasons
+    assert any(point.failed for point in found) == failed
+
+
+class CloseUps(SceneGenerator):
+    """The scene with things that cover three fifths of the picture, as close-ups have them, in the same latents."""
+
+    def _cover(self, factors):
+        rows, columns = self._axes(factors)
+        x, y = (0.1 * torch.tanh(factors[:, i, None, None]) for i in (2, 3))
+        distance = ((rows - y) ** 2 + (columns - x) ** 2 + 1e-12).sqrt()
+        return torch.sigmoid((0.88 + 0.04 * torch.tanh(factors[:, 4, None, None]) - distance) / 0.04)
+
+
+def test_things_of_moderate_size_are_judged_within_the_moderate_bounds():
+    generator = SceneGenerator(image_size=32, mixing_seed=0)
+    picked = _pick(generator, _with_distractors(generator, 0)[0])[1]
+    assert picked.bounds == Bounds(0.02, 0.5, 0.5)
+    assert picked.weak == []
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_right_direction_of_close_ups_wins_within_wider_bounds(seed):
+    generator = CloseUps(image_size=32, mixing_seed=seed)
+    assert generator.masks(generator.sample(64, Stream(0, "x"))).float().mean() > 0.57
+    directions, place, sign = _with_distractors(generator, seed)
+    chosen, picked = _pick(generator, directions)
+    assert (chosen.choice.index, chosen.choice.sign) == (place, sign)
+    assert picked.bounds.max_area > 0.7
+    assert "max_area" not in [point.reason for point in picked.weak]
+
+
+def test_bounds_that_are_set_stay_and_what_they_shut_out_is_weak():
+    generator = CloseUps(image_size=32)
+    settings = PickSettings(samples=16, num_alphas=2, finalists=4, compared_samples=16, max_area=0.4, max_border=0.9)
+    picked = _pick(generator, _with_distractors(generator, 0)[0], settings)[1]
+    assert picked.bounds == Bounds(0.02, 0.4, 0.9)
+    assert "max_area" in [point.reason for point in picked.weak]
+    with pytest.raises(UserError, match="no mask would pass"):
+        PickSettings(min_area=0.5, max_area=0.4)

@@ -12,7 +12,7 @@ from cli.learning import recipe
 from cli.learning.job import Job
 from discovery.methods.search import DirectionSearch
 from discovery.methods.table import search_of
-from discovery.picking.picker import rank
+from discovery.picking.picker import measure
 from generators.compact.network import CompactGenerator
 from generators.compact.training import GeneratorState, train
 from generators.protocol import Generator, image_shape
@@ -156,7 +156,7 @@ def _count(search: DirectionSearch) -> int:
 def _judging(job: Job, generator: Generator) -> float:
     """Return how many seconds the judging of one direction takes."""
     directions = DirectionSet(torch.eye(generator.latent_dim), generator.name, "rates")
-    candidates = rank(generator, directions, recipe.pick_settings(job.settings), job.engine)
+    candidates = measure(generator, directions, recipe.pick_settings(job.settings), job.engine)
     return seconds_each(itertools.islice(candidates, _WARM + _LEAST_TIMED), job.engine)
 
 

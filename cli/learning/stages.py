@@ -179,7 +179,7 @@ class PickStage(Stage):
 
     def findings(self) -> list[Finding]:
         """Judge the choice."""
-        return verdicts.of_pick(self.best())
+        return verdicts.of_pick(read_json(self.folder / "pick.json")["weak"])
 
     def figures(self) -> dict[str, Any]:
         """Return the chosen direction and its figures."""

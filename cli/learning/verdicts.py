@@ -1,6 +1,6 @@
 """What a finished stage is worth, judged by its figures: what failed, what is weak, and what to try. No torch here."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,8 +10,6 @@ _FEW_PHOTOS = 1000
 _COLLAPSED, _NARROW = 0.5, 0.75  # diversity of samples, over that of photos
 _UNLIKE, _ROUGH = 8.0, 2.5  # sliced Wasserstein distance, over that of photos to photos: 1.3 of the shipped generator
 _COPYING = 0.6  # distance to the nearest photo, over that of photos to theirs
-_NO_DARKENING, _LITTLE_DARKENING = 0.05, 0.15  # brightness by which the border falls, in units of [-1, 1]
-_NO_SCORE = 0.2
 _HARDLY_ANY_PAIRS, _FEW_PAIRS = 0.1, 0.4  # share of the samples whose masks pass the filters
 _HARDLY_ANY_MASKS, _FEW_MASKS = 0.2, 0.4  # share of the photos; of birds, which got worse, .2 fitted, of flowers .55
 
@@ -80,19 +78,13 @@ def of_generator(figures: Mapping[str, Any], steps: int) -> list[Finding]:
     return found
 
 
-def of_pick(best: Mapping[str, Any]) -> list[Finding]:
-    """Judge the picked direction by its score and figures as pick.json has them."""
-    darkens, score = -best["figures"]["border"], best["score"]
+def of_pick(weak: Sequence[Mapping[str, Any]]) -> list[Finding]:
+    """Judge the picked direction by what pick.json says is weak about it (discovery.picking.verdict)."""
     advice = (
         f"give more {named('hours')}, for a better generator, other {named('methods')}, or as {named('directions')} a "
         "set in which one was chosen by hand"
     )
-    what = f"the border changes by {-darkens:+.2f} along the best direction, score {score:.2f}"
-    if darkens < _NO_DARKENING or score < _NO_SCORE:
-        return [Finding("pick", f"no direction darkens grounds ({what})", advice, failed=True)]
-    if darkens < _LITTLE_DARKENING:
-        return [Finding("pick", f"grounds darken little ({what})", advice)]
-    return []
+    return [Finding("pick", point["what"], advice, failed=point["failed"]) for point in weak]
 
 
 def of_pairs(result: Mapping[str, Any]) -> list[Finding]:

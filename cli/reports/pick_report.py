@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 from cli.runs.progress import console
+from toolkit.command_line import as_flags
 
 if TYPE_CHECKING:
     from discovery.picking.picker import Candidate
@@ -17,27 +18,30 @@ def show_table(picked: "Picked") -> None:
     from discovery.picking.picker import OF_FINALISTS
 
     columns = ["border", "centre", "area", "border_share", "stability", "separation", *OF_FINALISTS]
-    table = Table("place", "direction", "sign", "alpha", "score", *columns, "mask rule", box=None)
+    table = Table("place", "direction", "sign", "alpha", "score", *columns, "mask rule", "why it stands here", box=None)
     names = picked.directions.names
     for place, c in enumerate(picked.finalists, start=1):
         figures = [_figure(c, name) for name in columns]
-        table.add_row(
-            str(place), names[c.index], f"{c.sign:+d}", f"{c.alpha:.1f}", f"{c.score:.3f}", *figures, c.mask_rule
-        )
+        signed = [f"{c.sign:+d}", f"{c.alpha:.1f}", f"{c.score:.3f}"]
+        table.add_row(str(place), names[c.index], *signed, *figures, c.mask_rule, c.reason)
     console.print(table)
     console.print(f"order: {ORDER}")
+    bounds = picked.bounds
+    console.print(
+        f"bounds: masks from {bounds.min_area:.2f} to {bounds.max_area:.2f} of the picture, below "
+        f"{bounds.max_border:.2f} of its border (--min-area, --max-area, --max-border)"
+    )
     best = picked.finalists[0]
     console.print(
         f"chose {names[best.index]}, {best.sign * best.alpha:+.1f}: the border changes by "
         f"{best.figures['border']:+.2f}, the centre by {best.figures['centre']:+.2f} (range -1 to 1), "
         f"{best.figures['pass_rate']:.0%} of the lighting masks pass"
-        + (f", {best.figures['precision']:.0%} of their area is agreed on" if "precision" in best.figures else "")
+        + (f", IoU {best.figures['agreement']:.2f} with what is agreed on" if "agreement" in best.figures else "")
     )
-    if best.score < 0.2:
-        console.print(
-            "warning: no direction darkens the background convincingly; look at pick.png, discover longer, or choose "
-            "one yourself with --direction and --alpha"
-        )
+    if picked.weak:
+        worst, *others = picked.weak
+        line = "; ".join([*(point.what for point in others), worst.line])
+        console.print(as_flags(f"warning: weak pick: {line}"))
 
 
 def _figure(candidate: "Candidate", name: str) -> str:

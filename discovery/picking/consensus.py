@@ -1,9 +1,8 @@
 """Which finalist's masks the others bear out: several raters and no truth, as in medical imaging.
 
 Every finalist under every mask rule of one shift is a rater. STAPLE (Warfield et al., IEEE TMI 2004) estimates each
-pixel's truth and each rater's sensitivity and specificity together. Of the raters that find at least half of the truth,
-the one whose masks hold the least beside it is best to train on: a part that is now and then missed averages away over
-a training, while ground that is taken in again and again is learnt.
+pixel's truth and each rater's sensitivity and specificity together. The rater whose masks overlap the truth most is
+best to train on; precision alone would favour masks that hold the middle of a thing and no more.
 """
 
 from dataclasses import replace
@@ -11,6 +10,7 @@ from dataclasses import replace
 import torch
 
 from discovery.picking.picker import Candidate
+from discovery.picking.verdict import overlap
 from discovery.settings import PickSettings
 from generators.protocol import Generator, render_twins
 from toolkit.compute.engine import Engine
@@ -21,14 +21,13 @@ from toolkit.streams import Stream
 
 _ROUNDS = 30
 _SURE = 0.99  # no rater's sensitivity or specificity is taken to be closer to 1, or to 0, than this
-_LEAST_SENSITIVITY = 0.5
-_EQUAL = 0.03  # precisions closer than this are taken for the same, and the score decides
+_EQUAL = 0.03  # overlaps closer than this are taken for the same, and the score decides
 _LEAST_SCORE = 0.7  # of the best finalist's: a direction of less is no rater
 _FEWEST = 5  # directions among which there can be a consensus: of three, two bad ones outvote the good one
 ORDER = (
-    f"best first: finalists whose masks find at least {_LEAST_SENSITIVITY:.0%} of what all agree on (sensitivity) come "
-    f"before the others, and of these the ones within {_EQUAL} of the highest precision first; within each group the "
-    f"score decides, and it alone where fewer than {_FEWEST} finalists come near the best score"
+    f"best first: finalists whose masks overlap what all agree on (IoU, agreement) most, or within {_EQUAL} of it, "
+    f"come before the others; within each group the score decides, and it alone where fewer than {_FEWEST} finalists "
+    f"have {_LEAST_SCORE:.0%} of the best score"
 )
 
 
@@ -49,11 +48,6 @@ def staple(votes: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tenso
     return truth, agreed_pixels / truth.sum().clamp_min(1e-6), agreed_pixels / votes.sum(dim=1).clamp_min(1)
 
 
-def _overlap(sensitivity: float, precision: float) -> float:
-    """Return the IoU of a rater's masks with the truth: between two rules of one shift neither side may be given up."""
-    return 1 / (1 / sensitivity + 1 / precision - 1) if min(sensitivity, precision) > 0 else 0.0
-
-
 def by_consensus(
     generator: Generator,
     directions: DirectionSet,
@@ -64,12 +58,12 @@ def by_consensus(
 ) -> list[Candidate]:
     """Return the finalists, best first, each with its better mask rule, and that rule's sensitivity and precision.
 
-    Of those that find half of the truth the most precise come first, then the others; the score decides between equals.
-    Nothing changes where fewer than five come near the best score.
+    Those that overlap it most come first, the score decides between equals; each says in a few words why it stands
+    where it does. No place changes where fewer than five come near the best score.
     """
     raters = [c for c in finalists if c.score >= _LEAST_SCORE * finalists[0].score and c.score > 0]
     if len(raters) < _FEWEST:
-        return finalists
+        return [replace(c, reason="by its score alone: too few come near the best for a consensus") for c in finalists]
     # Opposed rules are omitted: they judge two shifts at once, and a finalist is one.
     rules = {name: rule for name, rule in MASK_RULES.items() if not rule.opposed}
     latents = generator.sample(settings.compared_samples, Stream(settings.seed, "pick-consensus"), settings.truncation)
@@ -88,12 +82,24 @@ def by_consensus(
     judged = []
     for position, candidate in enumerate(raters):
         rows_of = range(position * len(rules), (position + 1) * len(rules))
-        best = max(rows_of, key=lambda row: _overlap(sensitivity[row], precision[row]))
-        figures = {**candidate.figures, "sensitivity": sensitivity[best], "precision": precision[best]}
+        best = max(rows_of, key=lambda row: overlap(sensitivity[row], precision[row]))
+        agreement = overlap(sensitivity[best], precision[best])
+        figures = {"sensitivity": sensitivity[best], "precision": precision[best], "agreement": agreement}
         mask_rule = list(rules)[best - rows_of.start]
-        judged.append(replace(candidate, mask_rule=mask_rule, figures=figures))
-    agreed = [c for c in judged if c.figures["sensitivity"] >= _LEAST_SENSITIVITY]
-    bar = max((c.figures["precision"] for c in agreed), default=0.0) - _EQUAL
+        judged.append(replace(candidate, mask_rule=mask_rule, figures={**candidate.figures, **figures}))
+    bar = max(c.figures["agreement"] for c in judged) - _EQUAL
     # Sorting keeps the order among equals, and finalists come by score.
-    first = sorted(judged, key=lambda c: (c not in agreed, c.figures["precision"] < bar))
-    return first + [c for c in finalists if c not in raters]
+    first = [_placed(c, bar) for c in sorted(judged, key=lambda c: c.figures["agreement"] < bar)]
+    return first + [
+        replace(c, reason="no rater: its score is far below the best") for c in finalists if c not in raters
+    ]
+
+
+def _placed(candidate: Candidate, bar: float) -> Candidate:
+    """Return a rater with the reason for its place."""
+    figures = candidate.figures
+    if figures["agreement"] >= bar:
+        return replace(candidate, reason="agrees most with the others; by its score among these")
+    misses = figures["sensitivity"] < figures["precision"]
+    what = "misses what others find" if misses else "takes in ground that others do not"
+    return replace(candidate, reason=f"agrees less: {what}")

@@ -17,7 +17,7 @@ from discovery.settings import PickSettings
 from generators.protocol import Generator
 from toolkit.compute.engine import Engine
 from toolkit.directions import KIND, DirectionSet, direction_file
-from toolkit.errors import UserError, named
+from toolkit.errors import UserError, named, plain
 from toolkit.files.artefacts import artefact_kind
 from toolkit.files.locks import PATIENCE, claimed
 from toolkit.files.workplace import holdings
@@ -140,6 +140,8 @@ def _write_beside(folder: Path, picked: Picked, settings: PickSettings, picture:
         folder / "pick.json",
         {
             "settings": settings.as_dict(),
+            "bounds": picked.bounds.as_dict(),
+            "weak": [{**asdict(point), "advice": plain(point.advice)} for point in picked.weak],
             "figures": FIGURES,
             "candidates": [{**asdict(c), "name": names[c.index]} for c in picked.finalists],
             "scores": picked.directions.scores,

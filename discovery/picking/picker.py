@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 
 import torch
 
+from discovery.picking.bounds import Bounds
 from discovery.picking.scoring import score_directions
 from discovery.settings import SHORTER, PickSettings
 from generators.protocol import Generator, Latents
@@ -18,7 +19,7 @@ from toolkit.compute.engine import Engine
 from toolkit.directions import Choice, DirectionSet
 from toolkit.errors import UserError, named
 from toolkit.masks.comparisons import lighting
-from toolkit.masks.filters import area_within, large_components, multimodal
+from toolkit.masks.filters import areas_within, large_components, multimodal
 from toolkit.masks.rules import DEFAULT_RULE
 from toolkit.pictures.pixels import gray
 from toolkit.streams import Stream
@@ -28,6 +29,8 @@ FIGURES = {
     "centre": "mean brightness change in the centre",
     "inside": "mean brightness change inside the mask",
     "pass_rate": "share of samples whose mask passes the filters and is not empty",
+    "too_large": "share of all samples whose mask takes more of the picture than the bound",
+    "too_small": "share of all samples whose mask takes less of it",
     "area": "mean mask area",
     "border_share": "share of the border that the mask covers",
     "stability": "IoU of the mask with the one at three quarters of the shift",
@@ -35,11 +38,11 @@ FIGURES = {
     "operator": "error of the best two affine colour maps, over the size of the change (lower is better)",
     "sensitivity": "share of the finalists' consensus that the mask, by the better rule, finds",
     "precision": "share of the mask that lies in the finalists' consensus",
+    "agreement": "IoU of the mask with the finalists' consensus",
 }
-OF_FINALISTS = ("operator", "sensitivity", "precision")  # figures that the others have not
+OF_FINALISTS = ("operator", "sensitivity", "precision", "agreement")  # figures that the others have not
 _NUM_PARTS = 8  # factors of the score before the operator score joins
 _FEWEST = 4  # samples that have to pass before the others are left out of the figures
-_SMALLEST_AREA = 0.02  # foreground share below which a mask counts as empty
 _NEUTRAL_CHANGE = 0.15  # brightness change, in units of [-1, 1], that counts as half convincing
 
 
@@ -47,7 +50,7 @@ _NEUTRAL_CHANGE = 0.15  # brightness change, in units of [-1, 1], that counts as
 class Candidate:
     """One direction with a sign and a length, its figures (see FIGURES) and its score in [0, 1], higher is better.
 
-    `mask_rule` is the rule its masks are best made by.
+    `mask_rule` is the rule its masks are best made by; `reason` says of a finalist why it stands where it stands.
     """
 
     index: int
@@ -56,19 +59,44 @@ class Candidate:
     score: float
     figures: dict[str, float] = field(default_factory=dict)
     mask_rule: str = DEFAULT_RULE
+    reason: str = ""
 
 
-def rank(
+@dataclass(frozen=True)
+class Measured:
+    """One direction with a sign and a length, and what every sample (B,) says of it, whatever the bounds."""
+
+    index: int
+    sign: int
+    alpha: float
+    areas: torch.Tensor
+    two_shades: torch.Tensor
+    figures: dict[str, torch.Tensor]
+
+    def judged(self, bounds: Bounds) -> Candidate:
+        """Return the means over samples whose masks pass the area and histogram filters and are not empty."""
+        large = ~areas_within(self.areas, 1, 0.0, bounds.max_area)
+        small = ~areas_within(self.areas, 1, bounds.min_area, 1.0)
+        passed = self.two_shades & ~large & ~small
+        seen = passed if int(passed.sum()) >= _FEWEST else torch.ones_like(passed)
+        shares = {"pass_rate": passed, "too_large": large, "too_small": small}
+        figures = {name: which.float().mean().item() for name, which in shares.items()}
+        figures |= {name: values[seen].mean().item() for name, values in self.figures.items()}
+        figures = {name: figures[name] for name in FIGURES if name in figures}
+        return Candidate(self.index, self.sign, self.alpha, _score(figures, bounds), figures)
+
+
+def measure(
     generator: Generator, directions: DirectionSet, settings: PickSettings, engine: Engine, batch: int = 64
-) -> Iterator[list[Candidate]]:
-    """Yield, direction by direction, its candidates (both signs, all lengths) without the operator score."""
+) -> Iterator[list[Measured]]:
+    """Yield, direction by direction, what is seen of it with both signs and all lengths."""
     latents = judged_latents(generator, settings).to(engine.device)
     before = _rendered(generator, latents, engine, batch)
     for index in range(len(directions)):
-        candidates: list[Candidate] = []
+        measured: list[Measured] = []
         for sign in (1, -1):
-            candidates += _along(generator, directions, index, sign, latents, before, settings, engine, batch)
-        yield candidates
+            measured += _along(generator, directions, index, sign, latents, before, settings, engine, batch)
+        yield measured
 
 
 def judged_latents(generator: Generator, settings: PickSettings) -> Latents:
@@ -92,17 +120,19 @@ def _along(
     settings: PickSettings,
     engine: Engine,
     batch: int,
-) -> list[Candidate]:
+) -> list[Measured]:
     alphas = settings.alphas()
     # One step below the shortest serves as its neighbour in the stability figure.
     reaches = [alphas[0] * SHORTER, *alphas]
     shifted = [latents.shifted((sign * directions.shift(index, a)).to(latents.z.device)) for a in reaches]
     after = _rendered(generator, Latents.cat(shifted), engine, batch).unflatten(0, (len(reaches), -1))
     masks = torch.stack([large_components(lighting(before, twin)) for twin in after])
-    return [_judged(index, sign, alpha, before, after[i + 1], masks[i + 1], masks[i]) for i, alpha in enumerate(alphas)]
+    return [
+        _measured(index, sign, alpha, before, after[i + 1], masks[i + 1], masks[i]) for i, alpha in enumerate(alphas)
+    ]
 
 
-def _judged(
+def _measured(
     index: int,
     sign: int,
     alpha: float,
@@ -110,28 +140,24 @@ def _judged(
     after: torch.Tensor,
     masks: torch.Tensor,
     shorter: torch.Tensor,
-) -> Candidate:
-    """Measure a candidate on the samples whose masks pass the area and histogram filters and are not empty."""
-    passed = area_within(masks, minimum=_SMALLEST_AREA) & multimodal(after)
-    pass_rate = passed.float().mean().item()
-    if int(passed.sum()) >= _FEWEST:
-        before, after, masks, shorter = (t[passed] for t in (before, after, masks, shorter))
+) -> Measured:
     change = gray(after) - gray(before)
     size = tuple(before.shape[-2:])
     ring, core = _ring(size, before.device), _core(size, before.device)
     inside = (change * masks).sum(dim=(1, 2)) / masks.sum(dim=(1, 2)).clamp_min(1)
     union = (masks | shorter).sum(dim=(1, 2)).clamp_min(1)
+    areas = masks.float().mean(dim=(1, 2))
     figures = {
-        "border": change[:, ring].mean().item(),
-        "centre": change[:, core].mean().item(),
-        "inside": inside.mean().item(),
-        "pass_rate": pass_rate,
-        "area": masks.float().mean().item(),
-        "border_share": masks[:, ring].float().mean().item(),
-        "stability": ((masks & shorter).sum(dim=(1, 2)) / union).mean().item(),
-        "separation": _separation(before, masks).mean().item(),
+        "border": change[:, ring].mean(dim=1),
+        "centre": change[:, core].mean(dim=1),
+        "inside": inside,
+        "area": areas,
+        "border_share": masks[:, ring].float().mean(dim=1),
+        "stability": (masks & shorter).sum(dim=(1, 2)) / union,
+        "separation": _separation(before, masks),
     }
-    return Candidate(index, sign, alpha, _score(figures), figures)
+    figures = {name: values.float().cpu() for name, values in figures.items()}
+    return Measured(index, sign, alpha, areas.cpu(), multimodal(after).cpu(), figures)
 
 
 def _ring(size: tuple[int, ...], device: torch.device) -> torch.Tensor:
@@ -162,7 +188,7 @@ def _separation(images: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
     return between.sum(dim=1) / total
 
 
-def _score(figures: dict[str, float]) -> float:
+def _score(figures: dict[str, float], bounds: Bounds) -> float:
     """Return the geometric mean of what a background direction has to be, each part in [0, 1].
 
     Separation counts twice: it alone compares the mask with the unshifted picture. Half of the samples passing is
@@ -172,7 +198,7 @@ def _score(figures: dict[str, float]) -> float:
         _convincing(-figures["border"]),
         _convincing(figures["inside"]),
         _convincing(figures["centre"] - figures["border"]),
-        max(0.0, 1 - 2 * figures["border_share"]),
+        max(0.0, 1 - figures["border_share"] / bounds.max_border),
         min(1.0, 2 * figures["pass_rate"]),
         figures["stability"],
         figures["separation"],

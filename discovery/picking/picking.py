@@ -2,8 +2,10 @@
 
 from dataclasses import dataclass, replace
 
+from discovery.picking.bounds import Bounds
 from discovery.picking.consensus import by_consensus
-from discovery.picking.picker import Candidate, best_of_each, chosen, rank, with_operator_scores
+from discovery.picking.picker import Candidate, best_of_each, chosen, measure, with_operator_scores
+from discovery.picking.verdict import WeakPoint, weak_points
 from discovery.settings import PickSettings
 from generators.protocol import Generator, fitting
 from toolkit.compute.engine import Engine
@@ -14,11 +16,16 @@ from toolkit.watch import SILENT, Watch
 
 @dataclass(frozen=True)
 class Picked:
-    """The set with scores and choice, its finalists, best first, and every candidate by direction."""
+    """The set with scores and choice, its finalists, best first, every candidate by direction, and the bounds.
+
+    `weak` says what speaks against the choice; empty where nothing does.
+    """
 
     directions: DirectionSet
     finalists: list[Candidate]
     candidates: list[Candidate]
+    bounds: Bounds
+    weak: list[WeakPoint]
 
 
 def pick_direction(
@@ -30,11 +37,13 @@ def pick_direction(
     >>> picked.directions.chosen()  # doctest: +SKIP
     Choice(index=25, sign=1, alpha=6.0, opposite=None, mask_rule='mean_thr')
     """
-    candidates = judged(generator, directions, settings, engine, watch)
+    candidates, bounds, needed = _within_bounds(generator, directions, settings, engine, watch, "judging")
     ranked = best_of_each(candidates)
     finalists = with_operator_scores(generator, directions, ranked, settings, engine)
     finalists = by_consensus(generator, directions, finalists, settings, engine)
-    return Picked(chosen(directions, ranked, finalists), finalists, [c for own in candidates for c in own])
+    chosen_set, every = chosen(directions, ranked, finalists), [c for own in candidates for c in own]
+    weak = weak_points(finalists[0].score, finalists[0].figures, bounds, needed)
+    return Picked(chosen_set, finalists, every, bounds, weak)
 
 
 def judged(
@@ -45,13 +54,23 @@ def judged(
     watch: Watch = SILENT,
     label: str = "judging",
 ) -> list[list[Candidate]]:
-    """Return each direction's candidates (discovery.picking.picker.rank), reporting direction after direction."""
+    """Return each direction's candidates, both signs and all lengths, reporting direction after direction."""
+    return _within_bounds(generator, directions, settings, engine, watch, label)[0]
+
+
+def _within_bounds(
+    generator: Generator, directions: DirectionSet, settings: PickSettings, engine: Engine, watch: Watch, label: str
+) -> tuple[list[list[Candidate]], Bounds, Bounds]:
+    """Return each direction's candidates, the bounds they were judged within, and those that would be derived."""
     with watch.bar(label, len(directions), unit="directions") as advance:
-        candidates = []
-        for own in rank(generator, directions, settings, engine):
-            candidates.append(own)
+        measured = []
+        for own in measure(generator, directions, settings, engine):
+            measured.append(own)
             advance()
-    return candidates
+    widest = Bounds.widest(settings)
+    needed = Bounds.derived(best_of_each([[one.judged(widest) for one in own] for own in measured]), settings)
+    bounds = needed.as_set(settings)
+    return [[one.judged(bounds) for one in own] for own in measured], bounds, needed
 
 
 def with_choice(
