@@ -103,7 +103,7 @@ def test_the_chain_returns_objects(directions, tmp_path):
     assert by_function.measures == result.measures
 
 
-_ANY_MASK = {"agreement": 0.0, "min_area": 0.0, "max_area": 1.0, "max_border": 1.0, "held_out": 0.0}
+_ANY_MASK = {"agreement": 0.0, "min_area": 0.0, "max_area": 1.0, "held_out": 0.0}
 
 
 def test_discover_by_every_method_returns_a_set():

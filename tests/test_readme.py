@@ -85,4 +85,4 @@ def test_the_library_example_runs_the_chain_in_ten_lines(tmp_path, monkeypatch):
     assert Path("segmenter/segmenter.safetensors").is_file()
 
 
-EVERY_MASK_FITS = {"agreement": 0.0, "min_area": 0.0, "max_area": 1.0, "max_border": 1.0, "held_out": 0.0}
+EVERY_MASK_FITS = {"agreement": 0.0, "min_area": 0.0, "max_area": 1.0, "held_out": 0.0}

@@ -14,7 +14,15 @@ from seg_toy import DiscGenerator
 
 from segmentation.predict.segmenter import Segmenter
 from segmentation.self_training import rounds
-from segmentation.self_training.pseudo_masks import cut_mask, join, probabilities, pseudo_masks, training_set
+from segmentation.self_training.pseudo_masks import (
+    PseudoMasks,
+    frame_cut,
+    frame_cuts,
+    join,
+    probabilities,
+    pseudo_masks,
+    training_set,
+)
 from segmentation.self_training.settings import SelfTrainingSettings
 from segmentation.self_training.training import MaskedPhotos, SelfTrainingState, train
 from segmentation.unet.network import UNet
@@ -30,7 +38,6 @@ SETTINGS = SelfTrainingSettings(
     rounds=1, steps=60, batch=8, image_size=32, width=4, rate=5e-3, validate_every=30, held_out_share=0.1
 )
 SIDE = 32
-CORE = 0.9
 
 
 def discs(count, seed=0):
@@ -42,72 +49,74 @@ def discs(count, seed=0):
     return (photos + noise).clip(0, 255).astype(np.uint8), generator.disc(latents).numpy()
 
 
-def blurred(mask):
-    """Return the probability of somebody who knows a mask roughly, three pixels too large."""
-    grown = mask.astype(np.float32)
-    for _ in range(3):
-        padded = np.pad(grown, 1)
-        grown = np.max([padded[i : i + SIDE, j : j + SIDE] for i in range(3) for j in range(3)], axis=0)
-    return np.where(mask, 0.95, 0.92 * grown).astype(np.float32)
-
-
-def test_the_cut_follows_the_photo_s_edge():
+def test_the_cut_finds_a_thing_from_the_frame_alone():
     photos, truth = discs(6)
-    for photo, mask in zip(photos, truth, strict=True):
-        rough = blurred(mask)
-        before = ((rough >= 0.5) & mask).sum() / ((rough >= 0.5) | mask).sum()
-        cut = cut_mask(photo, rough, CORE, SETTINGS)
-        after = (cut & mask).sum() / (cut | mask).sum()
-        assert before < 0.8
-        assert after > 0.95
+    cuts = frame_cuts(photos, SETTINGS, threads=2)
+    assert cuts.dtype == bool
+    for cut, mask in zip(cuts, truth, strict=True):
+        inner = np.zeros_like(mask)
+        inner[2:-2, 2:-2] = mask[2:-2, 2:-2]  # what lies in the frame is ground to it
+        assert (cut & inner).sum() / (cut | inner).sum() > 0.95
+        assert not cut[:2].any()
+        assert not cut[:, -2:].any()
 
 
-def test_later_rounds_hold_to_what_the_student_is_sure_of_and_fill_holes():
-    photos, truth = discs(1)
-    rough = blurred(truth[0])
-    rows, columns = np.nonzero(truth[0])
-    centre, unsure = (rows.mean().astype(int), columns.mean().astype(int)), (rows[0], columns[0])
-    rough[centre] = rough[unsure] = 0.85  # inside, and on the edge
-    settings = dataclasses.replace(SETTINGS, min_area=0.02, agreement=0.3)
-    first = pseudo_masks(photos, rough[None], settings)
-    later = pseudo_masks(photos, rough[None], settings, first=False)
-    assert first.masks[0][centre]
-    assert first.masks[0][unsure]
-    assert later.masks[0][centre]
-    assert not later.masks[0][unsure]
-    assert first.kept.all()
-    assert later.kept.all()
+def test_the_cut_is_the_same_twice_and_in_any_number_of_threads():
+    photos = discs(4)[0]
+    first = frame_cuts(photos, SETTINGS)
+    frame_cut(photos[0][::-1], SETTINGS)
+    assert np.array_equal(first, frame_cuts(photos, SETTINGS, threads=3))
 
 
-def test_the_cut_is_the_same_twice():
-    photos, truth = discs(1)
-    first = cut_mask(photos[0], blurred(truth[0]), CORE, SETTINGS)
-    cut_mask(photos[0][::-1], blurred(truth[0]), CORE, SETTINGS)
-    assert np.array_equal(first, cut_mask(photos[0], blurred(truth[0]), CORE, SETTINGS))
+def test_a_photo_of_one_colour_has_nothing_to_cut():
+    assert not frame_cut(np.full((SIDE, SIDE, 3), 40, np.uint8), SETTINGS).any()
 
 
-def test_without_a_core_or_without_ground_there_is_nothing_to_cut():
-    photo = discs(1)[0][0]
-    for level in (0.0, 0.5, 1.0):
-        assert not cut_mask(photo, np.full((SIDE, SIDE), level, np.float32), CORE, SETTINGS).any()
-
-
-def test_unfit_masks_are_left_out_and_counted():
-    photos, truth = discs(3)
-    found = np.stack([blurred(mask) for mask in truth])
-    found[1] = 0  # nothing found
-    found[2] = np.where(np.arange(SIDE) < 16, 1.0, 0.0)  # half of the photo, up to its border
-    settings = dataclasses.replace(SETTINGS, min_area=0.02, agreement=0.3)
-    made = pseudo_masks(photos, found, settings)
-    assert made.kept.tolist() == [True, False, False]
-    assert made.rejected == {"agreement": 0, "area": 1, "border": 1}
-    assert made.describe() == "kept 1 of 3; left out: agreement 0, area 1, border 1"
+def test_a_mask_is_what_segmenter_and_cut_agree_on():
+    cuts = np.zeros((5, 10, 10), bool)
+    cuts[:, 2:8, 2:8] = True
+    soft = np.where(cuts, 0.9, 0.1).astype(np.float32)
+    soft[0, 2:8, 8] = 0.5  # ground that the segmenter adds
+    soft[0, 2, 2:8] = 0.49  # part of the thing that it misses
+    soft[1] = 0.9  # everything
+    soft[2] = 0.1  # nothing
+    cuts[3] = True
+    soft[3] = 0.9
+    cuts[4, 2:8, 2:8] = False
+    cuts[4, 5, 5] = True
+    soft[4] = np.where(cuts[4], 0.9, 0.1)
+    made = pseudo_masks(cuts, soft, SETTINGS)
+    assert made.kept.tolist() == [True, False, False, False, False]
+    assert made.rejected == {"agreement": 2, "area": 2}
+    assert made.describe() == "kept 1 of 5; left out: agreement 2, area 2"
+    expected = np.zeros((10, 10), bool)
+    expected[3:8, 2:8] = True
+    assert np.array_equal(made.masks[0], expected)
     twice = join([made, made])
-    assert twice.kept.tolist() == [True, False, False] * 2
+    assert twice.kept.tolist() == [True, False, False, False, False] * 2
     assert twice.rejected == {name: 2 * count for name, count in made.rejected.items()}
-    chosen, masks = training_set(photos, made)
-    assert torch.equal(chosen, torch.from_numpy(photos[:1]).permute(0, 3, 1, 2))
-    assert torch.equal(masks, torch.from_numpy(made.masks[:1]))
+
+
+def test_the_training_set_is_of_the_fit_photos_and_may_be_smaller():
+    photos = np.repeat(np.arange(4, dtype=np.uint8)[:, None], 4, axis=1)[None, ..., None].repeat(3, axis=3)
+    masks = photos[..., 0] > 1
+    made = PseudoMasks(np.concatenate([masks, masks]), np.array([True, False]), {})
+    both = np.concatenate([photos, photos])
+    chosen, small = training_set(both, made, 4)
+    assert torch.equal(chosen, torch.from_numpy(photos).permute(0, 3, 1, 2))
+    assert torch.equal(small, torch.from_numpy(masks))
+    chosen, small = training_set(both * 10, made, 2)
+    assert chosen[0, 0].tolist() == [[5, 5], [25, 25]]
+    assert small[0].tolist() == [[False, False], [True, True]]
+
+
+def test_early_rounds_are_as_small_as_the_teacher_and_the_last_has_the_photos_detail():
+    default = SelfTrainingSettings()
+    assert [default.side_for(*sides) for sides in ((64, 500), (64, 100), (64, 32), (256, 500))] == [128, 100, 64, 256]
+    assert [default.side_of_round(number, 64, 128) for number in (1, 2)] == [64, 128]
+    small = SelfTrainingSettings(image_size=32)
+    assert small.side_for(64, 500) == 32
+    assert [small.side_of_round(number, 64, 32) for number in (1, 2)] == [32, 32]
 
 
 def test_probabilities_are_the_mean_over_a_photo_and_its_mirror():
@@ -170,8 +179,8 @@ def test_stop_and_resume_equal_no_stop(tmp_path):
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ({"core": 0.4}, "rise in this order"),
-        ({"min_area": 0.7}, "no mask can pass"),
+        ({"frame": 0.5}, "at most 0.4"),
+        ({"min_area": 0.8}, "no mask can pass"),
         ({"agreement": 1.2}, "at most 1"),
     ],
 )
@@ -199,7 +208,7 @@ def folder(tmp_path):
 
 FLAGS = (
     "--rounds", 2, "--steps", 30, "--batch", 8, "--image-size", SIDE, "--width", 4, "--rate", 5e-3,
-    "--core", 0.6, "--bar", 0.5, "--ground", 0.2, "--min-area", 0.02, "--agreement", 0.4, "--validate-every", 15,
+    "--min-area", 0.02, "--agreement", 0.4, "--validate-every", 15,
     "--held-out-share", 0.1, "--precision", "fp32",
 )  # fmt: skip
 
@@ -246,14 +255,6 @@ def test_photos_are_measured_where_none_is_held_out(folder):
     measured = ("--validation-photos", folder / "images", "--validation-masks", folder / "masks")
     ran(*started(folder), "--rounds", 1, "--held-out-share", 0, *measured)
     assert "photo_iou" in json.loads((folder / "run" / "result.json").read_text())
-
-
-def test_a_mask_that_the_student_is_unsure_of_is_left_out_and_never_all_ground():
-    photos, truth = discs(1)
-    found = np.where(truth, 0.85, 0.0).astype(np.float32)
-    settings = dataclasses.replace(SETTINGS, min_area=0.02)
-    assert pseudo_masks(photos, found[:1], settings).kept.all()
-    assert not pseudo_masks(photos, found[:1], settings, first=False).kept.any()
 
 
 def test_photos_without_anything_the_teacher_knows_are_refused(folder):

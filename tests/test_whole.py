@@ -261,8 +261,8 @@ def test_the_student_is_that_of_the_last_round_s_checkpoint(segmented, tmp_path)
     ran(
         "self-train", tmp_path / "photos",
         "--segmenter", segmented / "run", "--out", tmp_path / "student", "--rounds", "2", "--steps",
-        "60", "--batch", "8", "--width", "8", "--rate", "0.01", "--core", "0.5", "--bar", "0.3", "--ground", "0.4",
-        "--min-area", "0", "--max-area", "1", "--max-border", "1", "--agreement", "0", "--held-out-share", "0.2",
+        "60", "--batch", "8", "--width", "8", "--rate", "0.01",
+        "--min-area", "0", "--max-area", "1", "--agreement", "0", "--held-out-share", "0.2",
         "--precision", "fp32",
     )  # fmt: skip
     last = tmp_path / "student" / "round2"

@@ -55,14 +55,14 @@ def self_train(
     from segmentation.self_training.rounds import self_train as train
     from toolkit.compute.engine import choose_engine
     from toolkit.pictures.photo_folder import photos_digest, require_outside
-    from toolkit.pictures.photos import read_squares
+    from toolkit.pictures.photos import read_squares, usual_side
 
     folder, model = _folder_and_start(photos, segmenter)
     require_outside(out, folder)
     engine = choose_engine(device, precision)
     teacher = Segmenter.load(model).to(engine.device)
-    side = settings.image_size or teacher.image_size
     paths = photos_in(folder)
+    side = settings.side_for(teacher.image_size, usual_side(paths))
     pixels = read_squares(paths, side, terminal).permute(0, 2, 3, 1).numpy()
     inputs = {
         "model": str(Path(model).resolve()) if Path(model).exists() else model,
@@ -70,8 +70,8 @@ def self_train(
         "photos": str(folder.resolve()),
         "photos_digest": photos_digest(paths, folder),
     }
-    measure = None if validation is None else validation.figures_at(side)
-    train(teacher, pixels, settings, engine, out, inputs, measure, terminal)
+    measure_at = None if validation is None else validation.figures_at
+    train(teacher, pixels, settings, engine, out, inputs, measure_at, terminal)
     following = command("predict", "MY_PHOTOS", "--segmenter", out, "--out", "predictions")
     print_outcome(out / "segmenter.safetensors", out / f"round{settings.rounds}" / "masks.png", following=following)
 

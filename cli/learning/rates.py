@@ -17,7 +17,7 @@ from generators.compact.network import CompactGenerator
 from generators.compact.training import GeneratorState, train
 from generators.protocol import Generator, image_shape
 from segmentation.predict.segmenter import Segmenter
-from segmentation.self_training.rounds import make_masks
+from segmentation.self_training.rounds import make_cuts, make_masks
 from segmentation.self_training.settings import SelfTrainingSettings
 from segmentation.self_training.training import MaskedPhotos, SelfTrainingState
 from segmentation.self_training.training import train as train_on_photos
@@ -28,7 +28,7 @@ from toolkit.compute.engine import Engine
 from toolkit.compute.planning import Part
 from toolkit.directions import DirectionSet
 from toolkit.errors import UserError, named
-from toolkit.pictures.photos import read_square
+from toolkit.pictures.photos import read_square, usual_side
 from toolkit.streams import Stream
 
 _WARM, _LEAST_TIMED, _SECONDS = 2, 3, 2.0
@@ -176,16 +176,24 @@ def _segmenter(job: Job) -> list[Part]:
 
 
 def _self_training(job: Job) -> list[Part]:
-    settings = recipe.self_training_settings(job.settings)
-    side = settings.image_size or _segmenter_side(job)
+    settings, own = recipe.self_training_settings(job.settings), _segmenter_side(job)
+    side = settings.side_for(own, usual_side(job.paths))
+    sides = [settings.side_of_round(number, own, side) for number in range(1, settings.rounds + 1)]
+    seconds = sum(_teaching(job, settings, each) for each in sides)
+    teacher = Segmenter(SelfTrainingState.start(settings, job.engine).network, own)
+    each = _masking(job, teacher, settings, side) + _reading(job, side)
+    fixed = each * recipe.photos_taught_on(len(job.paths), settings) + _PICTURES
+    return [Part(recipe.SELF_TRAINING, seconds, settings.steps, settings.steps, fixed=fixed)]
+
+
+def _teaching(job: Job, settings: SelfTrainingSettings, side: int) -> float:
+    """Return how many seconds a step of one round takes at such a side."""
     endless = replace(settings, steps=10**6, validate_every=10**6, held_out_share=0.0)
     photos = _noise(job, settings.batch, side)
     masked = MaskedPhotos(photos, photos[:, 0] > 127, settings.batch)
-    state = SelfTrainingState.start(endless, job.engine)
-    seconds = settings.rounds * seconds_each(train_on_photos(state, masked, endless, job.engine), job.engine)
-    each = _masking(job, Segmenter(state.network, side), settings) + _reading(job, side)
-    fixed = settings.rounds * each * recipe.photos_taught_on(len(job.paths), settings) + _PICTURES
-    return [Part(recipe.SELF_TRAINING, seconds, settings.steps, settings.steps, fixed=fixed)]
+    return seconds_each(
+        train_on_photos(SelfTrainingState.start(endless, job.engine), masked, endless, job.engine), job.engine
+    )
 
 
 def _segmenter_side(job: Job) -> int:
@@ -194,8 +202,11 @@ def _segmenter_side(job: Job) -> int:
     return min(image_shape(_stand_in(job)))
 
 
-def _masking(job: Job, segmenter: Segmenter, settings: SelfTrainingSettings) -> float:
-    """Return how many seconds the mask of one photo takes."""
-    photos = job.some_photos(_WARM + _LEAST_TIMED, segmenter.image_size)
-    each = (make_masks(segmenter, photos[i : i + 1], True, settings, job.engine) for i in range(len(photos)))
-    return seconds_each(each, job.engine)
+def _masking(job: Job, segmenter: Segmenter, settings: SelfTrainingSettings, side: int) -> float:
+    """Return how many seconds the mask of one photo takes, all rounds together: they share the cut."""
+    photos = job.some_photos(_WARM + _LEAST_TIMED, side)
+    ones = [photos[i : i + 1] for i in range(len(photos))]
+    cuts = [make_cuts(one, settings) for one in ones]
+    cutting = seconds_each((make_cuts(one, settings) for one in ones), job.engine)
+    rounds = (make_masks(segmenter, one, cut, settings, job.engine) for one, cut in zip(ones, cuts, strict=True))
+    return cutting + settings.rounds * seconds_each(rounds, job.engine)

@@ -91,5 +91,5 @@ def self_training_settings(settings: LearnSettings) -> SelfTrainingSettings:
     chosen = SelfTrainingSettings(seed=settings.seed)
     if not settings.smoke:
         return chosen
-    every_mask: dict[str, Any] = {"agreement": 0.0, "min_area": 0.0, "max_area": 1.0, "max_border": 1.0}
+    every_mask: dict[str, Any] = {"agreement": 0.0, "min_area": 0.0, "max_area": 1.0}
     return replace(chosen, **every_mask, rounds=1, steps=4, batch=8, width=4, checkpoint_every=2, log_every=1)

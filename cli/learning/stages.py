@@ -27,7 +27,7 @@ from segmentation.unet.run import SegmentationRun
 from toolkit.directions import DirectionSet
 from toolkit.files.driving import carry_out
 from toolkit.files.writing import read_json
-from toolkit.pictures.photos import read_squares
+from toolkit.pictures.photos import read_squares, usual_side
 
 
 @dataclass
@@ -241,7 +241,7 @@ class SelfTrainingStage(Stage):
         job = self.job
         settings = replace(recipe.self_training_settings(job.settings), steps=job.steps(self.name))
         teacher = Segmenter.load(self.teacher()).to(job.engine.device)
-        side = settings.image_size or teacher.image_size
+        side = settings.side_for(teacher.image_size, usual_side(job.paths))
         paths = recipe.photos_taught_on(len(job.paths), settings)
         inputs = {"model": str(Path(self.teacher()).resolve()), "model_digest": teacher.digest(), **job.source}
         pixels = self._pixels(paths, side)

@@ -2,8 +2,9 @@
 
 import hashlib
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,7 @@ from toolkit.files.driving import carry_out
 from toolkit.files.workplace import temporary_folder
 from toolkit.pictures.any_photo import Photo, as_photo
 from toolkit.pictures.photo_folder import list_photos, photos_digest, require_outside
-from toolkit.pictures.photos import read_squares, square
+from toolkit.pictures.photos import read_squares, square, usual_side
 from toolkit.screen import watch_of
 from toolkit.untrusted.bg_direction import named_directions
 from toolkit.watch import Watch
@@ -152,8 +153,7 @@ def self_train(
     chosen = SelfTrainingSettings.of(settings, None, changes)
     engine, watch = choose_engine(device, precision), watch_of(progress)
     teacher = as_segmenter(segmenter).to(engine.device)
-    side = chosen.image_size or teacher.image_size
-    pixels, inputs = _squares(photos, side, out, watch)
+    pixels, inputs = _squares(photos, partial(chosen.side_for, teacher.image_size), out, watch)
     inputs = {"model": _named(segmenter), "model_digest": teacher.digest(), **inputs}
     with temporary_folder() as folder:
         where = folder / "run" if out is None else Path(out)
@@ -187,20 +187,24 @@ def _source(
 
 
 def _squares(
-    photos: Where | Iterable[Photo], side: int, out: Where | None, watch: Watch
+    photos: Where | Iterable[Photo], side_for: Callable[[int], int], out: Where | None, watch: Watch
 ) -> tuple[np.ndarray, dict[str, str]]:
-    """Return the photos' centre squares, uint8 (N, side, side, 3), and how runs record the photos."""
+    """Return the photos' centre squares, uint8 (N, side, side, 3), and how runs record the photos.
+
+    The side is `side_for` the photos' usual one.
+    """
     if isinstance(photos, str | os.PathLike):
         folder = Path(photos)
         if out is not None:
             require_outside(Path(out), folder)
         paths = list_photos(folder)
         record = {"photos": str(folder.resolve()), "photos_digest": photos_digest(paths, folder)}
-        return read_squares(paths, side, watch).permute(0, 2, 3, 1).numpy(), record
-    held = [square(as_photo(photo), side) for photo in photos]
+        return read_squares(paths, side_for(usual_side(paths)), watch).permute(0, 2, 3, 1).numpy(), record
+    held = [as_photo(photo) for photo in photos]
     if not held:
         raise UserError("there are no photos; pass a folder of them, or some")
-    pixels = np.stack(held)
+    side = side_for(usual_side(held))
+    pixels = np.stack([square(photo, side) for photo in held])
     return pixels, {"photos": f"{len(held)} in memory", "photos_digest": _digest(pixels)}
 
 

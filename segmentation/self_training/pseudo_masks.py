@@ -1,18 +1,19 @@
-"""Masks of real photos from a segmenter and each photo's own colours, without anybody's label.
+"""Masks of real photos from a segmenter and a second opinion on each photo, without anybody's label.
 
-A segmenter trained on synthetic pairs finds most of a thing, and some of its ground with it. Graph cuts on the colours
-inside and outside (GrabCut, Rother et al., SIGGRAPH 2004) move the outline to the photo's own edges; where the two
-disagree too much the photo is left out. Teaching a network on its own best answers is self-training (Lee 2013; Xie et
-al. 2020, 1911.04252).
+A segmenter trained on synthetic pairs finds most of a thing, and with it ground of the thing's brightness. A graph cut
+on a photo's own colours (GrabCut, Rother et al., SIGGRAPH 2004) that starts from nothing but the photo's frame knows
+neither generator nor segmenter, and errs elsewhere. Where the two agree, what both call foreground is right more often
+than either; where they do not, the photo is left out. Teaching a network on its own best answers is self-training (Lee
+2013; Xie et al. 2020, 1911.04252).
 """
 
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 import torch
-from scipy.ndimage import binary_fill_holes
 
 from segmentation.evaluate.counts import mask_counts
 from segmentation.evaluate.measures import iou
@@ -31,7 +32,7 @@ class PseudoMasks:
     rejected: dict[str, int]
 
     def describe(self) -> str:
-        """Return a line such as `kept 61 of 95; left out: agreement 30, border 4`."""
+        """Return a line such as `kept 61 of 95; left out: agreement 30, area 4`."""
         parts = ", ".join(f"{name} {count}" for name, count in self.rejected.items())
         return f"kept {int(self.kept.sum())} of {len(self.kept)}; left out: {parts}"
 
@@ -45,48 +46,44 @@ def probabilities(segmenter: Segmenter, photos: np.ndarray, engine: Engine) -> n
     return ((straight + mirrored.flip(-1)) / 2).cpu().numpy()
 
 
-def cut_mask(photo: np.ndarray, probability: np.ndarray, core: float, settings: SelfTrainingSettings) -> np.ndarray:
-    """Return the mask (S, S) bool that GrabCut makes of a photo uint8 (S, S, 3) and its probability (S, S).
+def frame_cut(photo: np.ndarray, settings: SelfTrainingSettings) -> np.ndarray:
+    """Return the mask (S, S) bool that GrabCut makes of a photo uint8 (S, S, 3), given that its frame is ground.
 
-    Pixels above `certain` stay foreground and those below `ground` background; of the others those of at least `core`
-    start as foreground. Without both kinds of pixels there is nothing to cut, and the result is empty.
+    The frame is the outermost `frame` of each side. A photo of one colour has no colours to cut along; its mask is
+    empty.
     """
-    labels = np.where(probability >= core, cv2.GC_PR_FGD, cv2.GC_PR_BGD).astype(np.uint8)
-    labels[probability > settings.certain] = cv2.GC_FGD
-    labels[probability < settings.ground] = cv2.GC_BGD
-    inside = np.isin(labels, (cv2.GC_FGD, cv2.GC_PR_FGD))
-    if not inside.any() or inside.all():
-        return np.zeros(labels.shape, bool)
+    side = photo.shape[0]
+    edge = max(1, round(settings.frame * side))
+    if (photo == photo[0, 0]).all() or side <= 2 * edge:
+        return np.zeros(photo.shape[:2], bool)
+    labels = np.zeros(photo.shape[:2], np.uint8)
+    inner = (edge, edge, photo.shape[1] - 2 * edge, side - 2 * edge)
     cv2.setRNGSeed(settings.seed % 2**31)  # GrabCut starts its colour clusters at random
     colours = np.ascontiguousarray(photo[..., ::-1])
-    outer, inner, unused = np.zeros((1, 65)), np.zeros((1, 65)), (0, 0, 1, 1)
-    cv2.grabCut(colours, labels, unused, outer, inner, settings.cuts, cv2.GC_INIT_WITH_MASK)
+    cv2.grabCut(colours, labels, inner, np.zeros((1, 65)), np.zeros((1, 65)), settings.cuts, cv2.GC_INIT_WITH_RECT)
     return np.isin(labels, (cv2.GC_FGD, cv2.GC_PR_FGD))
 
 
-def pseudo_masks(
-    photos: np.ndarray, soft: np.ndarray, settings: SelfTrainingSettings, first: bool = True
-) -> PseudoMasks:
-    """Return the masks of photos uint8 (N, S, S, 3) with probabilities `soft` (N, S, S), and which of them are fit.
+def frame_cuts(photos: np.ndarray, settings: SelfTrainingSettings, threads: int = 1) -> np.ndarray:
+    """Return the masks (N, S, S) bool of photos uint8 (N, S, S, 3) by `frame_cut`, made by so many threads."""
+    with ThreadPoolExecutor(threads) as pool:
+        return np.stack(list(pool.map(lambda photo: frame_cut(photo, settings), photos)))
 
-    A mask is left out when the IoU of the cut with the segmenter's own is below `agreement`, when its share of the
-    photo is not within `min_area` and `max_area`, or when it covers more than `max_border` of the photo's outermost
-    pixels. In the `first` round the cut may add to the segmenter's mask. Later it may not: a student of cut masks
-    is sure of too much, so that foreground is what both the cut and the student, with probability `bar`, take for
-    it, and holes in that.
+
+def pseudo_masks(cuts: np.ndarray, soft: np.ndarray, settings: SelfTrainingSettings) -> PseudoMasks:
+    """Return the masks of photos with cuts (N, S, S) bool and probabilities `soft` (N, S, S), and which are fit.
+
+    A mask is what both the cut and the segmenter, with probability of at least a half, take for foreground. It is left
+    out when the IoU of the two is below `agreement`, or when its share of the photo is not within `min_area` and
+    `max_area`: a mask of which little is left would teach that its thing is ground.
     """
-    core = settings.first_core if first else settings.core
-    masks = np.stack([cut_mask(photo, map_, core, settings) for photo, map_ in zip(photos, soft, strict=True)])
-    edges = np.concatenate([masks[:, 0], masks[:, -1], masks[:, 1:-1, 0], masks[:, 1:-1, -1]], axis=1)
+    own = soft >= 0.5
+    masks = cuts & own
+    areas = masks.mean(axis=(1, 2))
     verdicts = {
-        "agreement": iou(mask_counts(soft >= 0.5, masks)) >= settings.agreement,
-        "area": masks.mean(axis=(1, 2)) <= settings.max_area,
-        "border": edges.mean(axis=1) <= settings.max_border,
+        "agreement": iou(mask_counts(own, cuts)) >= settings.agreement,
+        "area": (areas >= settings.min_area) & (areas <= settings.max_area),
     }
-    if not first:
-        masks = np.stack([binary_fill_holes(mask) for mask in masks & (soft >= settings.bar)])
-    # A mask of which little is left would teach that its thing is ground.
-    verdicts["area"] &= masks.mean(axis=(1, 2)) >= settings.min_area
     kept = np.ones(len(masks), bool)
     rejected: Counter[str] = Counter()
     for name, passes in verdicts.items():
@@ -104,7 +101,17 @@ def join(parts: list[PseudoMasks]) -> PseudoMasks:
     )
 
 
-def training_set(photos: np.ndarray, made: PseudoMasks) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return the photos fit to train on, uint8 (M, 3, S, S), and their masks (M, S, S) bool."""
-    chosen = torch.from_numpy(np.ascontiguousarray(photos[made.kept])).permute(0, 3, 1, 2).contiguous()
-    return chosen, torch.from_numpy(made.masks[made.kept])
+def training_set(photos: np.ndarray, made: PseudoMasks, side: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the photos fit to train on, uint8 (M, 3, s, s) of `side` s, and their masks (M, s, s) bool.
+
+    Photos are uint8 (N, S, S, 3); where s is smaller than S a pixel is the mean of those it covers.
+    """
+    chosen = _smaller(photos[made.kept], side)
+    masks = _smaller(made.masks[made.kept].astype(np.uint8) * 255, side) >= 128
+    return torch.from_numpy(chosen).permute(0, 3, 1, 2).contiguous(), torch.from_numpy(masks)
+
+
+def _smaller(pictures: np.ndarray, side: int) -> np.ndarray:
+    if not len(pictures) or pictures.shape[1] == side:
+        return pictures
+    return np.stack([cv2.resize(picture, (side, side), interpolation=cv2.INTER_AREA) for picture in pictures])

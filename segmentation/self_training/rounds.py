@@ -1,13 +1,22 @@
 """Self-training round by round: masks of photos by the teacher, and a new network trained on those that are fit."""
 
-from collections.abc import Iterator
+import io
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from segmentation.predict.segmenter import Segmenter
-from segmentation.self_training.pseudo_masks import PseudoMasks, join, probabilities, pseudo_masks, training_set
+from segmentation.self_training.pseudo_masks import (
+    PseudoMasks,
+    frame_cuts,
+    join,
+    probabilities,
+    pseudo_masks,
+    training_set,
+)
 from segmentation.self_training.settings import SelfTrainingSettings
 from segmentation.self_training.training import MaskedPhotos, SelfTrainingState, train
 from segmentation.unet.run import Measure, last_figures, log_training
@@ -16,6 +25,7 @@ from toolkit.compute.engine import Engine
 from toolkit.errors import UserError
 from toolkit.files.driving import Work, carry_out
 from toolkit.files.runs import RunFolder
+from toolkit.files.writing import write_bytes
 from toolkit.pictures.outlines import overlay
 from toolkit.pictures.photos import write_picture
 from toolkit.pictures.pixels import GREEN, RED, grid
@@ -27,17 +37,19 @@ _ENOUGH = 0.4  # share of fit masks; of flowers, which gained by it, 0.55 were f
 
 @dataclass
 class SelfTrainingRound(Work[SelfTrainingState, SegmentationStep]):
-    """Round `number`: masks by the teacher of photos uint8 (N, S, S, 3), and a student trained on them.
+    """Round `number`: masks of photos uint8 (N, S, S, 3) by the teacher and the cuts (N, S, S), and a student of them.
 
-    `source` names, as text, the first teacher and the photos.
+    It trains at `side` pixels, S at most. `source` names, as text, the first teacher and the photos.
     """
 
     number: int
     teacher: Segmenter
     photos: np.ndarray
+    cuts: np.ndarray
     settings: SelfTrainingSettings
     engine: Engine
     source: dict[str, str]
+    side: int
     measure: Measure | None = None
     student: Segmenter | None = None
     extendable: tuple[str, ...] = ()
@@ -49,7 +61,7 @@ class SelfTrainingRound(Work[SelfTrainingState, SegmentationStep]):
 
     def start(self, run: RunFolder, watch: Watch) -> SelfTrainingState:
         """Make the masks, which takes seconds a thousand photos and gives the same ones when resumed."""
-        self.masks = make_masks(self.teacher, self.photos, self.number == 1, self.settings, self.engine, watch)
+        self.masks = make_masks(self.teacher, self.photos, self.cuts, self.settings, self.engine, watch)
         picture = run.path / "masks.png"
         _draw(self.photos, self.masks, picture)
         watch.say(f"round {self.number} of {self.settings.rounds}: masks {self.masks.describe()}")
@@ -58,7 +70,7 @@ class SelfTrainingRound(Work[SelfTrainingState, SegmentationStep]):
                 f"warning: {self.masks.kept.mean():.0%} of the masks are fit to train on; where the segmenter and "
                 f"colours agree so rarely the result can be worse than the start: compare, and look at {picture}"
             )
-        self.masked = MaskedPhotos(*training_set(self.photos, self.masks), self.settings.batch)
+        self.masked = MaskedPhotos(*training_set(self.photos, self.masks, self.side), self.settings.batch)
         return SelfTrainingState.start(self.settings, self.engine)
 
     def steps(self, state: SelfTrainingState) -> Iterator[SegmentationStep]:
@@ -75,7 +87,7 @@ class SelfTrainingRound(Work[SelfTrainingState, SegmentationStep]):
         """Write the student and its figures."""
         figures = {**last_figures(run, "held_out"), "kept_share": float(self.masks.kept.mean())}
         card = {"source": self.source, "round": self.number, "settings": self.settings.defining(), "figures": figures}
-        self.student = Segmenter(state.network, self.photos.shape[1], card)
+        self.student = Segmenter(state.network, self.side, card)
         self.student.save(run.path / "segmenter.safetensors")
         run.finish({**figures, "steps": state.step})
 
@@ -87,13 +99,14 @@ def self_train(
     engine: Engine,
     out: Path,
     inputs: dict[str, str],
-    measure: Measure | None = None,
+    measure_at: Callable[[int], Measure] | None = None,
     watch: Watch = SILENT,
 ) -> Segmenter:
     """Return the student of the last round, after all rounds in folders of `out`; what is finished is read again.
 
-    photos (N, S, S, 3) uint8; `inputs` names, as text, the teacher and the photos; `measure` gives figures of a network
-    on photos with masks. UserError where `out` holds another run or too few masks are fit to train on.
+    photos (N, S, S, 3) uint8, S being `settings.side_for` teacher and photos; `inputs` names, as text, the teacher and
+    the photos; `measure_at` a side gives figures of a network of that side on photos with masks. UserError where `out`
+    holds another run or too few masks are fit to train on.
     """
     given = {**inputs, **engine.identity()}
     if (out / "round1" / "run.json").exists():  # its record is the first that a changed command would not fit
@@ -103,9 +116,13 @@ def self_train(
         run.close()
         watch.say(f"{out} is finished already")
         return Segmenter.load(out)
+    first_side = teacher.image_size
+    cuts = make_cuts(photos, settings, out / "cuts.npy", watch)
     figures: dict[str, float] = {}
     for number in range(1, settings.rounds + 1):
-        inner = SelfTrainingRound(number, teacher, photos, settings, engine, given, measure)
+        side = settings.side_of_round(number, first_side, photos.shape[1])
+        measure = None if measure_at is None else measure_at(side)
+        inner = SelfTrainingRound(number, teacher, photos, cuts, settings, engine, given, side, measure)
         folder = out / f"round{number}"
         try:
             figures = carry_out(inner, folder, watch).result or {}
@@ -120,21 +137,44 @@ def self_train(
     return teacher
 
 
+def make_cuts(
+    photos: np.ndarray, settings: SelfTrainingSettings, kept_in: Path | None = None, watch: Watch = SILENT
+) -> np.ndarray:
+    """Return the second opinion (N, S, S) bool on photos uint8 (N, S, S, 3), which all rounds share.
+
+    It is kept in a file, one bit a pixel, since it takes minutes and a resumed run would make the same again.
+    """
+    if kept_in is not None and kept_in.exists():
+        return np.unpackbits(np.load(kept_in, allow_pickle=False), axis=2, count=photos.shape[2]).astype(bool)
+    threads, parts = torch.get_num_threads(), []
+    with watch.bar("cutting photos", len(photos), unit="photos") as advance:
+        for start in range(0, len(photos), settings.batch):
+            batch = photos[start : start + settings.batch]
+            parts.append(frame_cuts(batch, settings, threads))
+            advance(len(batch))
+    cuts = np.concatenate(parts)
+    if kept_in is not None:
+        packed = io.BytesIO()
+        np.save(packed, np.packbits(cuts, axis=2))
+        write_bytes(kept_in, packed.getvalue())
+    return cuts
+
+
 def make_masks(
     teacher: Segmenter,
     photos: np.ndarray,
-    first: bool,
+    cuts: np.ndarray,
     settings: SelfTrainingSettings,
     engine: Engine,
     watch: Watch = SILENT,
 ) -> PseudoMasks:
-    """Return the masks of photos uint8 (N, S, S, 3), made batch by batch."""
+    """Return the masks of photos uint8 (N, S, S, 3) with cuts (N, S, S), made batch by batch."""
     parts = []
     with watch.bar("making masks", len(photos), unit="photos") as advance:
         for start in range(0, len(photos), settings.batch):
-            batch = photos[start : start + settings.batch]
-            parts.append(pseudo_masks(batch, probabilities(teacher, batch, engine), settings, first))
-            advance(len(batch))
+            rows = slice(start, start + settings.batch)
+            parts.append(pseudo_masks(cuts[rows], probabilities(teacher, photos[rows], engine), settings))
+            advance(len(photos[rows]))
     return join(parts)
 
 

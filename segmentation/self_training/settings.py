@@ -6,10 +6,12 @@ from typing import ClassVar
 from toolkit.errors import UserError, named
 from toolkit.settings import Settings, setting
 
+_LEAST_SIDE = 128  # pixels: what photos carry that a generator of 64 pixels does not
+
 
 @dataclass(frozen=True)
 class SelfTrainingSettings(Settings):
-    """How a segmenter's masks of photos without labels are sharpened and selected, and a new U-Net trained on them."""
+    """How a segmenter's masks of photos without labels are selected, and a new U-Net trained on them."""
 
     kind: ClassVar[str] = "self-train"
 
@@ -18,7 +20,8 @@ class SelfTrainingSettings(Settings):
     batch: int = setting(32, "photos in a batch", minimum=2)
     image_size: int | None = setting(
         None,
-        "side in pixels of the squares that masks are made of and trained on; not set: the segmenter's",
+        "side in pixels of the squares that masks are made of and that the last round trains on; the rounds before it "
+        f"train on the segmenter's own side; not set: the segmenter's, and {_LEAST_SIDE} where that is more and photos have it",
         minimum=16,
     )
     width: int = setting(32, "channels of the U-Net's first stage", minimum=1)
@@ -30,24 +33,18 @@ class SelfTrainingSettings(Settings):
         maximum=1,
         was="rate_drop",
     )
-    first_core: float = setting(
-        0.5, "probability from which a pixel starts as foreground in the first round", minimum=0, maximum=1
+    frame: float = setting(
+        0.05,
+        "share of a photo's side that is taken for ground at each edge by the cut that gives the second opinion",
+        above=0,
+        maximum=0.4,
     )
-    core: float = setting(0.8, "the same in later rounds", minimum=0, maximum=1)
-    bar: float = setting(
-        0.9, "probability from which a pixel of the cut mask is foreground in later rounds", minimum=0, maximum=1
-    )
-    certain: float = setting(0.98, "probability above which a pixel stays foreground", minimum=0, maximum=1)
-    ground: float = setting(0.05, "probability below which a pixel stays background", minimum=0, maximum=1)
-    cuts: int = setting(2, "times that colours are fitted and the graph is cut", minimum=1)
+    cuts: int = setting(3, "times that colours are fitted and the graph is cut", minimum=1)
     agreement: float = setting(
-        0.7, "IoU of a mask before and after the cut from which it is kept", minimum=0, maximum=1
+        0.7, "IoU of the segmenter's mask and the cut from which a photo is kept", minimum=0, maximum=1
     )
-    min_area: float = setting(0.05, "smallest share of the photo that a kept mask covers", minimum=0, maximum=1)
-    max_area: float = setting(0.65, "largest share of the photo that a kept mask covers", minimum=0, maximum=1)
-    max_border: float = setting(
-        0.25, "largest share of the photo's outermost pixels that a kept mask covers", minimum=0, maximum=1
-    )
+    min_area: float = setting(0.03, "smallest share of the photo that a kept mask covers", minimum=0, maximum=1)
+    max_area: float = setting(0.75, "largest share of the photo that a kept mask covers", minimum=0, maximum=1)
     seed: int = setting(0, "names every random draw", minimum=0)
     log_every: int = setting(10, "steps between logged figures", minimum=1, watches=True)
     validate_every: int = setting(200, "steps between validations on photos held out", minimum=1, watches=True)
@@ -58,13 +55,22 @@ class SelfTrainingSettings(Settings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not self.ground <= self.first_core <= self.core <= self.certain:
-            raise UserError(
-                f"{named('ground')} is {self.ground}, {named('first_core')} {self.first_core}, {named('core')} "
-                f"{self.core} and {named('certain')} {self.certain}; they have to rise in this order"
-            )
         if self.min_area >= self.max_area:
             raise UserError(
                 f"{named('min_area')} is {self.min_area} and {named('max_area')} {self.max_area}: no mask can pass; "
                 f"let {named('min_area')} be the smaller one"
             )
+
+    def side_for(self, segmenter_side: int, photo_side: int) -> int:
+        """Return the side in pixels of the squares that masks are made of, by a segmenter of such a side.
+
+        `photo_side` is the photos' usual one (toolkit.pictures.photos.usual_side): they are not enlarged for it.
+        """
+        return self.image_size or max(segmenter_side, min(photo_side, _LEAST_SIDE))
+
+    def side_of_round(self, number: int, segmenter_side: int, side: int) -> int:
+        """Return the side in pixels that round `number` of 1 .. `rounds` trains on: early ones need no detail.
+
+        `side` is that of the squares.
+        """
+        return side if number == self.rounds else min(side, segmenter_side)

@@ -53,8 +53,8 @@ class MaskedPhotos:
         if self.count - count < _LEAST:
             raise UserError(
                 f"only {self.count - count} photos have masks fit to train on, and {_LEAST} are needed; give more "
-                f"photos of the kind the segmenter knows, or ease {named('agreement')}, {named('min_area')}, "
-                f"{named('max_area')} or {named('max_border')} with another {named('out')}"
+                f"photos of the kind the segmenter knows, or ease {named('agreement')}, {named('min_area')} "
+                f"or {named('max_area')} with another {named('out')}"
             )
         parts = (MaskedPhotos(self.photos[rows], self.masks[rows], self.batch) for rows in (~held, held))
         return next(parts), next(parts)

@@ -35,6 +35,7 @@ _SEE_THROUGH_MODES = ("LA", "PA", "RGBA", "La", "RGBa")
 
 
 _WHITE = (255, 255, 255)
+_LOOKED_AT = 16  # photos whose size stands for all of a folder
 
 
 def _read(source: Source, as_wanted: Callable[[Image.Image], Image.Image]) -> np.ndarray:
@@ -128,6 +129,13 @@ def read_squares(paths: Sequence[Path], size: int, watch: Watch = SILENT) -> tor
     for index, path in enumerate(watch.over(paths, "reading photos", "photos")):
         pixels[index] = read_square(path, size)
     return torch.from_numpy(pixels).permute(0, 3, 1, 2).contiguous()
+
+
+def usual_side(photos: Sequence[Path | np.ndarray]) -> int:
+    """Return the median of the shorter sides, in pixels, of sixteen photos (files, or (H, W, 3)) spread over these."""
+    step = max(1, len(photos) // _LOOKED_AT)
+    seen = [photo if isinstance(photo, np.ndarray) else read_photo(photo) for photo in photos[::step][:_LOOKED_AT]]
+    return int(np.median([min(photo.shape[:2]) for photo in seen]))
 
 
 def write_picture(path: Path, pixels: np.ndarray) -> None:
