@@ -40,7 +40,7 @@ def test_the_page_follows_a_name_a_choice_and_a_ranking(run):
     ]
     assert places == sorted(places)
     assert f"Chosen: {picked[0]['name']}, {picked[0]['sign'] * picked[0]['alpha']:+.2f}; its masks" in text
-    assert "order: best first: finalists whose masks overlap what all agree on (IoU, agreement) most" in printed
+    assert "order: best first: finalists whose masks agree most with what all have in common" in printed
 
 
 def test_what_is_no_run_of_a_discovery_has_no_page(tmp_path):

@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from benchmarks.regret import CloseUps, regret
 from discovery.picking import consensus
 from discovery.picking.bounds import Bounds
 from discovery.picking.consensus import by_consensus, staple
@@ -156,16 +157,6 @@ def test_what_is_weak_about_a_pick_is_named(changes, score, reasons, failed):
     assert any(point.failed for point in found) == failed
 
 
-class CloseUps(SceneGenerator):
-    """The scene with things that cover three fifths of the picture, as close-ups have them, in the same latents."""
-
-    def _cover(self, factors):
-        rows, columns = self._axes(factors)
-        x, y = (0.1 * torch.tanh(factors[:, i, None, None]) for i in (2, 3))
-        distance = ((rows - y) ** 2 + (columns - x) ** 2 + 1e-12).sqrt()
-        return torch.sigmoid((0.88 + 0.04 * torch.tanh(factors[:, 4, None, None]) - distance) / 0.04)
-
-
 def test_things_of_moderate_size_are_judged_within_the_moderate_bounds():
     generator = SceneGenerator(image_size=32, mixing_seed=0)
     picked = _pick(generator, _with_distractors(generator, 0)[0])[1]
@@ -192,3 +183,17 @@ def test_bounds_that_are_set_stay_and_what_they_shut_out_is_weak():
     assert "max_area" in [point.reason for point in picked.weak]
     with pytest.raises(UserError, match="no mask would pass"):
         PickSettings(min_area=0.5, max_area=0.4)
+
+
+def test_regret_is_the_best_finalist_less_the_picked_one():
+    ious, picked = regret(CloseUps(image_size=32, mixing_seed=0), 0, SETTINGS)
+    assert len(ious) == len(picked.finalists) == 4
+    assert max(ious) - ious[0] <= 0.02
+    assert ious[0] > 0.9
+
+
+def test_precision_weighs_twice_as_much_in_an_agreement():
+    assert consensus._agreement(0.5, 0.5) == pytest.approx(0.5)
+    assert consensus._agreement(0.8, 0.9) > consensus._agreement(0.9, 0.8)
+    assert consensus._agreement(0.94, 0.81) < consensus._agreement(0.73, 0.92)
+    assert consensus._agreement(0.0, 0.0) == 0

@@ -36,7 +36,7 @@ def show_table(picked: "Picked") -> None:
         f"chose {names[best.index]}, {best.sign * best.alpha:+.1f}: the border changes by "
         f"{best.figures['border']:+.2f}, the centre by {best.figures['centre']:+.2f} (range -1 to 1), "
         f"{best.figures['pass_rate']:.0%} of the lighting masks pass"
-        + (f", IoU {best.figures['agreement']:.2f} with what is agreed on" if "agreement" in best.figures else "")
+        + (f", agreement {best.figures['agreement']:.2f}" if "agreement" in best.figures else "")
     )
     if picked.weak:
         worst, *others = picked.weak

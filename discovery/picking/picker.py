@@ -38,7 +38,7 @@ FIGURES = {
     "operator": "error of the best two affine colour maps, over the size of the change (lower is better)",
     "sensitivity": "share of the finalists' consensus that the mask, by the better rule, finds",
     "precision": "share of the mask that lies in the finalists' consensus",
-    "agreement": "IoU of the mask with the finalists' consensus",
+    "agreement": "F-measure of both, in which precision weighs twice as much",
 }
 OF_FINALISTS = ("operator", "sensitivity", "precision", "agreement")  # figures that the others have not
 _NUM_PARTS = 8  # factors of the score before the operator score joins

@@ -9,7 +9,7 @@ from toolkit.errors import named
 _NO_DARKENING, _LITTLE_DARKENING = 0.05, 0.12  # brightness by which the border falls, in units of [-1, 1]
 _NO_SCORE, _LOW_SCORE = 0.2, 0.3
 _FEW_PASS = 0.4  # share of the samples
-_DISAGREEING = 0.5  # IoU of the masks with what all finalists agree on
+_DISAGREEING = 0.6  # F-measure of the masks against what all finalists have in common
 _AT_A_BOUND = 0.3  # share of the samples whose masks lie beyond it
 _OTHERS = "discover longer, by other methods, or on a better generator"
 
@@ -45,11 +45,6 @@ def weak_points(
         _agreement(figures),
     ]
     return sorted((point for point in found if point is not None), key=lambda point: not point.failed)
-
-
-def overlap(sensitivity: float, precision: float) -> float:
-    """Return the IoU of masks with what they were compared with."""
-    return 1 / (1 / sensitivity + 1 / precision - 1) if min(sensitivity, precision) > 0 else 0.0
 
 
 def _darkening(fall: float) -> WeakPoint | None:
@@ -96,6 +91,6 @@ def _agreement(figures: Mapping[str, float]) -> WeakPoint | None:
     agreed = figures.get("agreement", 1.0)
     if agreed >= _DISAGREEING:
         return None
-    what = f"finalists disagree: IoU {agreed:.2f} with what their masks have in common"
+    what = f"finalists disagree: agreement {agreed:.2f} with what their masks have in common"
     choose = f"look at pick.png and choose with {named('direction')} and {named('alpha')}"
     return WeakPoint("disagreement", what, choose)
