@@ -5,8 +5,8 @@
 The closed-form scene has exact masks. At each mixing the set holds directions near the true one, each off by a random
 way of growing length, every factor alone and random ones; with `--close-ups` the things cover three fifths of the
 picture. Prints each finalist's IoU with the truth (its own mask rule, samples that fit the bounds, as a training would
-see them) and the regret: the best of these less the picked one's; then the same by the rule that serves each best, which
-no picker knows. The truth is used for nothing else.
+see them) and the regret: the best of these less the picked one's; then the same by the rule that serves each
+best, which no picker knows. The truth is used for nothing else.
 """
 
 import argparse

@@ -128,6 +128,7 @@ def test_of_the_two_rules_the_one_that_overlaps_the_consensus_more_is_named(monk
     finalists = [Candidate(index, 1, 3.0, 0.9) for index in range(5)]
     # lighting is the more precise, but finds a third less
     told = torch.tensor([0.6, 0.9] * 5), torch.tensor([0.99, 0.95] * 5)
+    monkeypatch.setattr(consensus, "_UNSTEADY", 1.0)
     monkeypatch.setattr(consensus, "staple", lambda votes: (votes.float().mean(dim=0), *told))
     judged = by_consensus(generator, directions, finalists, SETTINGS, ENGINE)
     assert {c.mask_rule for c in judged} == {"mean_thr"}
@@ -197,3 +198,15 @@ def test_precision_weighs_twice_as_much_in_an_agreement():
     assert consensus._agreement(0.8, 0.9) > consensus._agreement(0.9, 0.8)
     assert consensus._agreement(0.94, 0.81) < consensus._agreement(0.73, 0.92)
     assert consensus._agreement(0.0, 0.0) == 0
+
+
+def test_a_rule_whose_masks_grow_with_the_shift_is_no_rater():
+    assert consensus._steady([{"lighting": 0.98, "mean_thr": 0.84}, {"lighting": 0.96, "mean_thr": 0.86}]) == [
+        "lighting"
+    ]
+    assert consensus._steady([{"lighting": 0.88, "mean_thr": 0.90}]) == ["lighting", "mean_thr"]
+    generator = SceneGenerator(image_size=32, mixing_seed=0)
+    settings = PickSettings(samples=16, num_alphas=2, finalists=6, compared_samples=16)
+    ious, picked = regret(generator, 0, settings)
+    assert picked.finalists[0].mask_rule == "lighting"
+    assert ious[0] > 0.8
