@@ -68,6 +68,16 @@ def test_the_cut_is_the_same_twice_and_in_any_number_of_threads():
     assert np.array_equal(first, frame_cuts(photos, SETTINGS, threads=3))
 
 
+def test_the_cuts_are_kept_and_read_again(tmp_path):
+    photos = discs(5)[0][:, :30, :30]
+    made = rounds.make_cuts(photos, SETTINGS, tmp_path / "cuts.safetensors")
+    assert np.array_equal(made, frame_cuts(photos, SETTINGS))
+    black = np.zeros_like(photos)
+    assert np.array_equal(rounds.make_cuts(black, SETTINGS, tmp_path / "cuts.safetensors"), made)
+    with pytest.raises(UserError, match="does not fit the photos of this run; delete it"):
+        rounds.make_cuts(black[:4], SETTINGS, tmp_path / "cuts.safetensors")
+
+
 def test_a_photo_of_one_colour_has_nothing_to_cut():
     assert not frame_cut(np.full((SIDE, SIDE, 3), 40, np.uint8), SETTINGS).any()
 
