@@ -9,7 +9,7 @@ from rounding import close
 from seg_toy import DiscGenerator, contrast_shift
 
 from segmentation.synthesis.synthesizer import PriorSource, SyntheticBatch
-from segmentation.unet.augmentation import NUM_UNIFORMS, augmented
+from segmentation.unet.augmentation import LIGHT_UNIFORMS, NUM_UNIFORMS, augmented, relit
 from segmentation.unet.settings import SegmentationSettings
 from segmentation.unet.training import SegmentationState, bytes_needed, fresh_network, rate_at, train, update, validate
 from toolkit.compute.engine import choose_engine
@@ -151,6 +151,29 @@ def test_augmentation_enlarges_and_shrinks(uniform, factor):
     areas = augmented(batch, uniforms).masks.float().mean() / batch.masks.float().mean()
     # What reflection adds around a shrunken picture holds parts of things too.
     assert factor * 0.7 < areas < factor * 2.2
+
+
+def test_things_are_lit_otherwise_than_their_ground():
+    images = torch.full((3, 3, 8, 8), 0.1)
+    images[:, 0] = 0.4
+    masks = torch.zeros(3, 8, 8, dtype=torch.bool)
+    masks[:, 2:6, 2:6] = True
+    images[:, :, 2:6, 2:6] = -0.2
+    uniforms = torch.full((3, LIGHT_UNIFORMS), 0.5)
+    uniforms[:, 12:] = torch.tensor([[0.9, 0.0], [0.1, 0.9], [0.1, 0.0]])
+    uniforms[1:, 8] = 1.0  # brightness of the ground
+    made = relit(SyntheticBatch(images, masks), uniforms)
+    assert torch.equal(made.masks, masks)
+    assert torch.equal(made.images[0], images[0])  # not chosen
+    inside, outside = (slice(None), slice(3, 5), slice(3, 5)), (slice(None), 0, 0)
+    for image in made.images[1:]:
+        torch.testing.assert_close(image[inside], images[0][inside])  # amounts of 0 change nothing
+    torch.testing.assert_close(made.images[1][outside], torch.tensor([1.0, 0.7, 0.7]))
+    torch.testing.assert_close(made.images[2][outside], torch.tensor([1.0, 0.7, 0.7])[[0, 2, 1]])
+    uniforms[2, 13] = 0.2  # another order of the channels
+    again = relit(SyntheticBatch(images, masks), uniforms).images[2][outside]
+    assert sorted(again.tolist()) == sorted(made.images[1][outside].tolist())
+    assert again.argmax() != 0
 
 
 def test_augmentation_keeps_masks_on_their_things():

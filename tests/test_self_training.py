@@ -68,17 +68,29 @@ def test_the_cut_is_the_same_twice_and_in_any_number_of_threads():
     assert np.array_equal(first, frame_cuts(photos, SETTINGS, threads=3))
 
 
+def test_the_cuts_are_kept_and_read_again(tmp_path):
+    photos = discs(5)[0][:, :30, :30]
+    made = rounds.make_cuts(photos, SETTINGS, tmp_path / "cuts.safetensors")
+    assert np.array_equal(made, frame_cuts(photos, SETTINGS))
+    black = np.zeros_like(photos)
+    assert np.array_equal(rounds.make_cuts(black, SETTINGS, tmp_path / "cuts.safetensors"), made)
+    with pytest.raises(UserError, match="does not fit the photos of this run; delete it"):
+        rounds.make_cuts(black[:4], SETTINGS, tmp_path / "cuts.safetensors")
+
+
 def test_a_photo_of_one_colour_has_nothing_to_cut():
     assert not frame_cut(np.full((SIDE, SIDE, 3), 40, np.uint8), SETTINGS).any()
 
 
 def test_a_mask_is_what_segmenter_and_cut_agree_on():
-    cuts = np.zeros((5, 10, 10), bool)
+    cuts = np.zeros((6, 10, 10), bool)
     cuts[:, 2:8, 2:8] = True
     soft = np.where(cuts, 0.9, 0.1).astype(np.float32)
     soft[0, 2:8, 8] = 0.5  # ground that the segmenter adds
     soft[0, 2, 2:8] = 0.49  # part of the thing that it misses
     soft[1] = 0.9  # everything
+    soft[5, :, 5:] = 0.9  # half of the thing, and as much ground
+    soft[5, :, :5] = 0.1
     soft[2] = 0.1  # nothing
     cuts[3] = True
     soft[3] = 0.9
@@ -86,14 +98,15 @@ def test_a_mask_is_what_segmenter_and_cut_agree_on():
     cuts[4, 5, 5] = True
     soft[4] = np.where(cuts[4], 0.9, 0.1)
     made = pseudo_masks(cuts, soft, SETTINGS)
-    assert made.kept.tolist() == [True, False, False, False, False]
+    assert made.kept.tolist() == [True, True, False, False, False, False]
     assert made.rejected == {"agreement": 2, "area": 2}
-    assert made.describe() == "kept 1 of 5; left out: agreement 2, area 2"
+    assert made.describe() == "kept 2 of 6; left out: agreement 2, area 2"
     expected = np.zeros((10, 10), bool)
     expected[3:8, 2:8] = True
     assert np.array_equal(made.masks[0], expected)
+    assert np.array_equal(made.masks[1], cuts[1])  # what the segmenter adds does not count
     twice = join([made, made])
-    assert twice.kept.tolist() == [True, False, False, False, False] * 2
+    assert twice.kept.tolist() == [True, True, False, False, False, False] * 2
     assert twice.rejected == {name: 2 * count for name, count in made.rejected.items()}
 
 

@@ -74,14 +74,16 @@ def pseudo_masks(cuts: np.ndarray, soft: np.ndarray, settings: SelfTrainingSetti
     """Return the masks of photos with cuts (N, S, S) bool and probabilities `soft` (N, S, S), and which are fit.
 
     A mask is what both the cut and the segmenter, with probability of at least a half, take for foreground. It is left
-    out when the IoU of the two is below `agreement`, or when its share of the photo is not within `min_area` and
-    `max_area`: a mask of which little is left would teach that its thing is ground.
+    out when the IoU of the two is below `agreement` and less than `covered` of the cut is in the mask, or when its
+    share of the photo is not within `min_area` and `max_area`: a mask of which little is left would teach that its
+    thing is ground.
     """
     own = soft >= 0.5
     masks = cuts & own
     areas = masks.mean(axis=(1, 2))
+    covered = areas >= settings.covered * cuts.mean(axis=(1, 2))
     verdicts = {
-        "agreement": iou(mask_counts(own, cuts)) >= settings.agreement,
+        "agreement": covered | (iou(mask_counts(own, cuts)) >= settings.agreement),
         "area": (areas >= settings.min_area) & (areas <= settings.max_area),
     }
     kept = np.ones(len(masks), bool)

@@ -1,6 +1,5 @@
 """Self-training round by round: masks of photos by the teacher, and a new network trained on those that are fit."""
 
-import io
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,15 +22,16 @@ from segmentation.unet.run import Measure, last_figures, log_training
 from segmentation.unet.training import SegmentationStep
 from toolkit.compute.engine import Engine
 from toolkit.errors import UserError
+from toolkit.files.artefacts import load_artefact, save_artefact
 from toolkit.files.driving import Work, carry_out
 from toolkit.files.runs import RunFolder
-from toolkit.files.writing import write_bytes
 from toolkit.pictures.outlines import overlay
 from toolkit.pictures.photos import write_picture
 from toolkit.pictures.pixels import GREEN, RED, grid
 from toolkit.watch import SILENT, Watch
 
 _SHOWN = 48
+_CUTS = "cuts of photos"
 _ENOUGH = 0.4  # share of fit masks; of flowers, which gained by it, 0.55 were fit, of birds, which lost, 0.2
 
 
@@ -117,7 +117,7 @@ def self_train(
         watch.say(f"{out} is finished already")
         return Segmenter.load(out)
     first_side = teacher.image_size
-    cuts = make_cuts(photos, settings, out / "cuts.npy", watch)
+    cuts = make_cuts(photos, settings, out / "cuts.safetensors", watch)
     figures: dict[str, float] = {}
     for number in range(1, settings.rounds + 1):
         side = settings.side_of_round(number, first_side, photos.shape[1])
@@ -145,7 +145,7 @@ def make_cuts(
     It is kept in a file, one bit a pixel, since it takes minutes and a resumed run would make the same again.
     """
     if kept_in is not None and kept_in.exists():
-        return np.unpackbits(np.load(kept_in, allow_pickle=False), axis=2, count=photos.shape[2]).astype(bool)
+        return _unpacked(kept_in, photos.shape[:3])
     threads, parts = torch.get_num_threads(), []
     with watch.bar("cutting photos", len(photos), unit="photos") as advance:
         for start in range(0, len(photos), settings.batch):
@@ -154,10 +154,15 @@ def make_cuts(
             advance(len(batch))
     cuts = np.concatenate(parts)
     if kept_in is not None:
-        packed = io.BytesIO()
-        np.save(packed, np.packbits(cuts, axis=2))
-        write_bytes(kept_in, packed.getvalue())
+        save_artefact(kept_in, _CUTS, {"cuts": torch.from_numpy(np.packbits(cuts, axis=2))}, {})
     return cuts
+
+
+def _unpacked(path: Path, shape: tuple[int, ...]) -> np.ndarray:
+    packed = load_artefact(path, _CUTS)[0].get("cuts", torch.zeros(0))
+    if packed.dtype != torch.uint8 or packed.shape != (*shape[:2], -(-shape[2] // 8)):
+        raise UserError(f"{path} does not fit the photos of this run; delete it, and they are cut again")
+    return np.unpackbits(packed.numpy(), axis=2, count=shape[2]).astype(bool)
 
 
 def make_masks(

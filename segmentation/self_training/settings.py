@@ -21,7 +21,7 @@ class SelfTrainingSettings(Settings):
     image_size: int | None = setting(
         None,
         "side in pixels of the squares that masks are made of and that the last round trains on; the rounds before it "
-        f"train on the segmenter's own side; not set: the segmenter's, and {_LEAST_SIDE} where that is more and photos have it",
+        f"train on the segmenter's own side; not set: the segmenter's, or {_LEAST_SIDE} where photos have more",
         minimum=16,
     )
     width: int = setting(32, "channels of the U-Net's first stage", minimum=1)
@@ -42,6 +42,13 @@ class SelfTrainingSettings(Settings):
     cuts: int = setting(3, "times that colours are fitted and the graph is cut", minimum=1)
     agreement: float = setting(
         0.7, "IoU of the segmenter's mask and the cut from which a photo is kept", minimum=0, maximum=1
+    )
+    covered: float = setting(
+        0.8,
+        "share of the cut that the segmenter too takes for foreground from which a photo is kept as well: segmenters "
+        "add bright ground to a thing more often than they miss most of it",
+        minimum=0,
+        maximum=1,
     )
     min_area: float = setting(0.03, "smallest share of the photo that a kept mask covers", minimum=0, maximum=1)
     max_area: float = setting(0.75, "largest share of the photo that a kept mask covers", minimum=0, maximum=1)

@@ -10,7 +10,7 @@ import torch
 
 from segmentation.self_training.settings import SelfTrainingSettings
 from segmentation.synthesis.synthesizer import SyntheticBatch
-from segmentation.unet.augmentation import NUM_UNIFORMS, augmented
+from segmentation.unet.augmentation import LIGHT_UNIFORMS, NUM_UNIFORMS, augmented, relit
 from segmentation.unet.network import UNet
 from segmentation.unet.training import SegmentationStep, fresh_network, update
 from segmentation.unet.validation import validate
@@ -77,7 +77,7 @@ class SelfTrainingState(ResumableState):
         """
         network = fresh_network(settings.width, settings.seed, engine)
         optimiser = torch.optim.Adam(network.parameters(), settings.rate, fused=True)
-        return cls(network, optimiser, {name: Stream(settings.seed, name) for name in ("photos", "views")})
+        return cls(network, optimiser, {name: Stream(settings.seed, name) for name in ("photos", "views", "lights")})
 
     def parts(self) -> dict[str, Stateful]:
         """Return network and optimiser by the name they are saved under."""
@@ -96,7 +96,8 @@ def train(
     while state.step < settings.steps:
         rows = state.streams["photos"].integers(settings.batch, training.count)
         views = state.streams["views"].uniform(settings.batch, NUM_UNIFORMS)
-        batch = augmented(training[rows].to(engine.device), views)
+        lights = state.streams["lights"].uniform(settings.batch, LIGHT_UNIFORMS)
+        batch = relit(augmented(training[rows].to(engine.device), views), lights)
         rate = settings.rate * (1 if state.step < (1 - settings.decay_share) * settings.steps else 0.2)
         loss = update(state.network, state.optimiser, batch, rate, engine)
         state.step += 1
