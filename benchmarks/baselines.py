@@ -23,6 +23,7 @@ from PIL import Image
 
 from segmentation.evaluate.evaluation import Predictor, evaluate
 from segmentation.evaluate.pairs import pair_folders
+from segmentation.self_training.pseudo_masks import grab_cut as cut_within
 from toolkit.files.writing import write_json
 from toolkit.pictures.pixels import shorter_side
 
@@ -65,21 +66,11 @@ def grab_cut(share: float, rounds: int, side: int) -> Predictor:
         size = photo.shape[0], photo.shape[1]
         height, width = shorter_side(*size, side) if min(size) > side else size
         small = np.array(Image.fromarray(photo).resize((width, height), Image.Resampling.BOX))
-        cut = _cut(small, guess(small) > 0, rounds)
+        within = guess(small) > 0
+        cut = cut_within(small, within, rounds) if within.any() and not within.all() else within  # it needs both kinds
         return cv2.resize(cut.astype(np.float32), size[::-1], interpolation=cv2.INTER_NEAREST_EXACT)
 
     return predict
-
-
-def _cut(photo: np.ndarray, within: np.ndarray, rounds: int) -> np.ndarray:
-    """Return the mask (H, W) bool that GrabCut makes of a photo uint8 (H, W, 3) from a guess (H, W) bool."""
-    if within.all() or not within.any():  # GrabCut needs pixels of both kinds
-        return within
-    labels = np.where(within, cv2.GC_PR_FGD, cv2.GC_BGD).astype(np.uint8)
-    cv2.setRNGSeed(0)  # its colour clusters start at random
-    colours = np.ascontiguousarray(photo[..., ::-1])
-    cv2.grabCut(colours, labels, None, np.zeros((1, 65)), np.zeros((1, 65)), rounds, cv2.GC_INIT_WITH_MASK)
-    return labels == cv2.GC_PR_FGD
 
 
 def _middle(length: int, share: float) -> tuple[int, int]:

@@ -12,12 +12,11 @@ from cli.learning import rates, recipe, stages, verdicts
 from cli.learning.job import FOLDERS, Brought, Job
 from cli.learning.run import learn
 from cli.learning.settings import LearnSettings
-from cli.learning.verdicts import Finding
 from generators.compact.settings import GeneratorSettings
 from generators.face import open_generator
 from generators.scene import SceneGenerator
 from toolkit.compute.engine import choose_engine
-from toolkit.errors import UserError
+from toolkit.errors import UserError, WeakPoint
 from toolkit.files.writing import read_json
 from toolkit.pictures.photo_folder import list_photos
 from toolkit.pictures.pixels import to_bytes
@@ -65,7 +64,7 @@ def test_photos_become_a_segmenter_with_one_report(whole, photos, tmp_path):
 def test_weak_points_stand_on_the_screen_in_the_page_and_in_the_result(whole):
     out, printed = whole
     points = read_json(out / "result.json")["weak_points"]
-    assert {point["stage"] for point in points} >= {"photos", "generator"}
+    assert {point["about"] for point in points} >= {"photos", "generator"}
     assert printed.index("weak points:") > printed.index("self-training:")
     for point in points:
         assert point["what"] in printed
@@ -198,7 +197,7 @@ def test_each_stage_can_end_the_run(stage, photos, tmp_path, monkeypatch):
     for name in ("of_generator", "of_pick"):
         monkeypatch.setattr(verdicts, name, lambda *figures: [])
     judge, what = FAILING[stage]
-    monkeypatch.setattr(verdicts, judge, lambda *figures: [Finding(stage, what, "try another", failed=True)])
+    monkeypatch.setattr(verdicts, judge, lambda *figures: [WeakPoint(stage, what, "try another", failed=True)])
     with pytest.raises(UserError, match=f"{stage}: {what}; try another; look at"):
         learn(job(photos, out, Breaking()))
     learned = learn(job(photos, out, Breaking()), go_on=True)

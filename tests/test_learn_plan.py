@@ -133,7 +133,7 @@ def test_a_generator_is_judged_by_its_figures(figures, words, failed):
 
 
 def test_directions_pairs_and_masks_are_judged_by_their_figures():
-    nothing = {"reason": "darkening", "what": "nothing darkens grounds", "advice": "", "failed": True}
+    nothing = {"about": "darkening", "what": "nothing darkens grounds", "advice": "", "failed": True}
     (finding,) = verdicts.of_pick([nothing])
     assert finding.failed
     assert finding.what == "nothing darkens grounds"

@@ -154,7 +154,7 @@ GOOD |= {"sensitivity": 0.9, "precision": 0.9}
 )
 def test_what_is_weak_about_a_pick_is_named(changes, score, reasons, failed):
     found = weak_points(score, {**GOOD, **changes}, Bounds(0.02, 0.5, 0.5))
-    assert [point.reason for point in found] == reasons
+    assert [point.about for point in found] == reasons
     assert any(point.failed for point in found) == failed
 
 
@@ -173,7 +173,7 @@ def test_the_right_direction_of_close_ups_wins_within_wider_bounds(seed):
     chosen, picked = _pick(generator, directions)
     assert (chosen.choice.index, chosen.choice.sign) == (place, sign)
     assert picked.bounds.max_area > 0.7
-    assert "max_area" not in [point.reason for point in picked.weak]
+    assert "max_area" not in [point.about for point in picked.weak]
 
 
 def test_bounds_that_are_set_stay_and_what_they_shut_out_is_weak():
@@ -181,7 +181,7 @@ def test_bounds_that_are_set_stay_and_what_they_shut_out_is_weak():
     settings = PickSettings(samples=16, num_alphas=2, finalists=4, compared_samples=16, max_area=0.4, max_border=0.9)
     picked = _pick(generator, _with_distractors(generator, 0)[0], settings)[1]
     assert picked.bounds == Bounds(0.02, 0.4, 0.9)
-    assert "max_area" in [point.reason for point in picked.weak]
+    assert "max_area" in [point.about for point in picked.weak]
     with pytest.raises(UserError, match="no mask would pass"):
         PickSettings(min_area=0.5, max_area=0.4)
 

@@ -1,4 +1,4 @@
-"""The one exception for everything a user can put right, and how its text names settings and arguments.
+"""The one exception for everything a user can put right, weak points of results, and how texts name settings.
 
 Libraries speak of values: `min_area is 0.6 and max_area 0.5`. The command line shows the same as its flags
 (toolkit.command_line), and nothing else is changed in the text, whatever a path or a value in it looks like.
@@ -6,6 +6,8 @@ Libraries speak of values: `min_area is 0.6 and max_area 0.5`. The command line 
 
 import re
 import sys
+from dataclasses import dataclass
+from typing import Any
 
 from toolkit.untrusted.printable import one_line
 
@@ -59,3 +61,29 @@ class UserError(Exception):
 
 class TeamError(UserError):
     """Another process of a run is gone; that one has said why."""
+
+
+@dataclass(frozen=True)
+class WeakPoint:
+    """One reason not to trust a result: what it is about, what was seen, what to try; one that `failed` is of no use.
+
+    `about` is a stage of a run, or the figure that is wrong.
+    """
+
+    about: str
+    what: str
+    advice: str
+    failed: bool = False
+
+    @classmethod
+    def read(cls, entry: Any) -> "WeakPoint":
+        """Return one as result.json has it; UserError for something else."""
+        try:
+            return cls(**entry)
+        except TypeError as error:
+            raise UserError(f"{entry!r} is no weak point of a run; delete its result.json to make it again") from error
+
+    @property
+    def line(self) -> str:
+        """Return what was seen and what to try, as one line."""
+        return f"{self.what}; {self.advice}"

@@ -68,7 +68,7 @@ def _show(learned: "Learned") -> None:
     if learned.findings:
         console.print("weak points:")
     for finding in learned.findings:
-        console.print(as_flags(f"- {finding.line}"))
+        console.print(as_flags(f"- {finding.about}: {finding.line}"))
     following = command("predict", "MY_PHOTOS", "--segmenter", learned.out, "--out", "predictions")
     if not learned.finished:
         following = "the same command without --until goes on"

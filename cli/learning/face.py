@@ -39,7 +39,7 @@ def learn(
     UserError where a stage gives nothing useful, unless it is to `go_on`.
 
     >>> learn("my-photos", "my-run", hours=1)  # doctest: +SKIP
-    <Segmenter: U-Net of width 32, 3,352,290 parameters, for 64 pixels, on cpu>
+    <Segmenter: U-Net of width 32, 3,352,290 parameters, for 128 pixels, on cpu>
     """
     chosen = LearnSettings.of(settings, None, changes)
     folder, run, watch = Path(photos), Path(out), watch_of(progress)

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from cli.learning.plan import Plan
-from cli.learning.settings import LearnSettings
+from cli.learning.settings import STAGES, LearnSettings
 from generators.protocol import Generator
 from generators.recorded import generator_inputs
 from toolkit.compute.engine import Engine
@@ -16,13 +16,7 @@ from toolkit.pictures.photo_folder import photos_digest
 from toolkit.pictures.photos import read_squares
 from toolkit.watch import Watch
 
-FOLDERS = {
-    "generator": "1-generator",
-    "directions": "2-directions",
-    "pick": "3-pick",
-    "segmenter": "4-segmenter",
-    "self-training": "5-self-training",
-}
+FOLDERS = {name: f"{number}-{name}" for number, name in enumerate(STAGES, start=1)}
 
 
 @dataclass(frozen=True)

@@ -9,10 +9,10 @@ import torch
 
 from cli.learning.job import Job
 from cli.learning.stages import DirectionsStage, GeneratorStage, PickStage, SegmenterStage, SelfTrainingStage, Stage
-from cli.learning.verdicts import Finding
 from discovery.charts import chart_page, walk
 from segmentation.predict.segmenter import Segmenter
 from toolkit.command_line import as_flags
+from toolkit.errors import WeakPoint
 from toolkit.pictures.outlines import overlay
 from toolkit.pictures.pixels import grid
 from toolkit.pictures.report import Report, Section
@@ -24,7 +24,7 @@ _WIDE = 1100
 
 
 def write_report(
-    job: Job, stages: Sequence[Stage], findings: Sequence[Finding], path: Path, segmenter: Segmenter | None = None
+    job: Job, stages: Sequence[Stage], findings: Sequence[WeakPoint], path: Path, segmenter: Segmenter | None = None
 ) -> None:
     """Write the page of the stages that were taken; of a run at its end the masks of its `segmenter` too."""
     lead = f"Learnt from {len(job.paths):,} photos without a label. Every stage lies in a folder of {job.out}."
@@ -41,11 +41,11 @@ def write_report(
     report.write(path)
 
 
-def _weak_points(section: Section, findings: Sequence[Finding]) -> None:
+def _weak_points(section: Section, findings: Sequence[WeakPoint]) -> None:
     if not findings:
         section.text("None were found. They are judged by figures; look at the pictures all the same.")
     for finding in findings:
-        section.text(as_flags(("Failed. " if finding.failed else "") + finding.line))
+        section.text(as_flags(("Failed. " if finding.failed else "") + f"{finding.about}: {finding.line}"))
 
 
 def _predictions(section: Section, job: Job, segmenter: Segmenter) -> None:

@@ -9,9 +9,8 @@ from cli.learning.plan import Plan
 from cli.learning.planning import plan_of
 from cli.learning.report import write_report
 from cli.learning.stages import STAGES, SelfTrainingStage, Stage
-from cli.learning.verdicts import Finding
 from segmentation.predict.segmenter import Segmenter
-from toolkit.errors import Line, UserError, named
+from toolkit.errors import Line, UserError, WeakPoint, named
 from toolkit.files.runs import RunFolder
 from toolkit.files.writing import write_bytes
 
@@ -25,7 +24,7 @@ class Learned:
 
     out: Path
     stages: list[Stage]
-    findings: list[Finding] = field(default_factory=list)
+    findings: list[WeakPoint] = field(default_factory=list)
     finished: bool = False
 
     @property
@@ -53,7 +52,7 @@ def learn(job: Job, until: str | None = None, go_on: bool = False, plan: Path | 
             job.plan = plan_of(job, [stage.name for stage in stages], plan)
         if finished is not None:
             job.watch.say(f"{job.out} is finished already")
-            return Learned(job.out, stages, [Finding.read(one) for one in finished.get("weak_points", [])], True)
+            return Learned(job.out, stages, [WeakPoint.read(one) for one in finished.get("weak_points", [])], True)
         assert job.plan is not None
         job.show_plan(job.plan)
         learned = Learned(job.out, [], verdicts.of_photos(len(job.paths)) + _of_plan(job.plan))
@@ -68,7 +67,7 @@ def learn(job: Job, until: str | None = None, go_on: bool = False, plan: Path | 
         run.close()
 
 
-def _of_plan(plan: Plan) -> list[Finding]:
+def _of_plan(plan: Plan) -> list[WeakPoint]:
     of_parts = [verdicts.of_plan(row.part.name, row.steps, row.part.least, row.part.most) for row in plan.rows]
     return [finding for found in of_parts for finding in found]
 
@@ -94,12 +93,14 @@ def _take(stage: Stage, learned: Learned, go_on: bool) -> None:
     learned.stages.append(stage)
     learned.findings += found
     for one in found:
-        job.watch.say(Line(f"weak: {one.line}"))
+        job.watch.say(Line(f"weak: {one.about}: {one.line}"))
     failed = next((one for one in found if one.failed), None)
     if failed is not None and not go_on:
         report = job.out / REPORT
         write_report(job, learned.stages, learned.findings, report)
-        raise UserError(f"{failed.line}; look at {report}, or go on all the same with {named('go_on')}") from broken
+        raise UserError(
+            f"{failed.about}: {failed.line}; look at {report}, or go on all the same with {named('go_on')}"
+        ) from broken
 
 
 def _finish(run: RunFolder, job: Job, learned: Learned) -> None:
@@ -124,5 +125,5 @@ def _final(learned: Learned) -> Path:
     """Return the segmenter of the run: that of self-training, or where that failed the one before it."""
     last = learned.stages[-1]
     assert isinstance(last, SelfTrainingStage)
-    failed = any(one.failed and one.stage == last.name for one in learned.findings)
+    failed = any(one.failed and one.about == last.name for one in learned.findings)
     return Path(last.teacher()) if failed else last.folder

@@ -9,7 +9,6 @@ import numpy as np
 
 from cli.learning import recipe, verdicts
 from cli.learning.job import Job
-from cli.learning.verdicts import Finding
 from discovery.comparing.merging import merged
 from discovery.methods.run import discover_into
 from discovery.methods.table import METHODS
@@ -25,6 +24,7 @@ from segmentation.synthesis.source import MaskSource
 from segmentation.synthesis.synthesizer import latent_source
 from segmentation.unet.run import SegmentationRun
 from toolkit.directions import DirectionSet
+from toolkit.errors import WeakPoint
 from toolkit.files.driving import carry_out
 from toolkit.files.writing import read_json
 from toolkit.pictures.photos import read_squares, usual_side
@@ -54,12 +54,12 @@ class Stage(ABC):
         """Run or resume it, or see that it is finished; UserError where it comes to nothing."""
 
     @abstractmethod
-    def findings(self) -> list[Finding]:
+    def findings(self) -> list[WeakPoint]:
         """Return what is wrong with the result of the finished stage."""
 
-    def broken(self, why: str) -> Finding:
+    def broken(self, why: str) -> WeakPoint:
         """Return what is wrong where a stage that can be spared came to nothing."""
-        return Finding(self.name, why, "the run can go on without it", failed=True)
+        return WeakPoint(self.name, why, "the run can go on without it", failed=True)
 
     def result(self) -> dict[str, Any]:
         """Return the figures of the finished stage."""
@@ -95,7 +95,7 @@ class GeneratorStage(Stage):
             job.watch,
         )
 
-    def findings(self) -> list[Finding]:
+    def findings(self) -> list[WeakPoint]:
         """Judge it by its quality figures."""
         return verdicts.of_generator(self.result(), self.result()["steps"])
 
@@ -128,7 +128,7 @@ class DirectionsStage(Stage):
             engine = job.engine.for_training("auto", steps or 0) if METHODS[name].scales else job.engine
             discover_into(self.folder / name, name, generator, settings, engine, inputs, job.watch)
 
-    def findings(self) -> list[Finding]:
+    def findings(self) -> list[WeakPoint]:
         """Return nothing: directions are judged when one is picked."""
         return []
 
@@ -177,7 +177,7 @@ class PickStage(Stage):
         """Return the finalist that was chosen, as pick.json has it."""
         return read_json(self.folder / "pick.json")["candidates"][0]
 
-    def findings(self) -> list[Finding]:
+    def findings(self) -> list[WeakPoint]:
         """Judge the choice."""
         return verdicts.of_pick(read_json(self.folder / "pick.json")["weak"])
 
@@ -216,7 +216,7 @@ class SegmenterStage(Stage):
         work = SegmentationRun(generator, source.shift, settings, engine, latents, source.inputs, source.name)
         carry_out(work, self.folder, job.watch)
 
-    def findings(self) -> list[Finding]:
+    def findings(self) -> list[WeakPoint]:
         """Judge it by the share of samples whose masks passed."""
         return verdicts.of_pairs(self.result())
 
@@ -252,14 +252,14 @@ class SelfTrainingStage(Stage):
             count = 1
         return self.job.some_photos(count, side)
 
-    def findings(self) -> list[Finding]:
+    def findings(self) -> list[WeakPoint]:
         """Judge it by the share of photos whose masks were fit in the first round."""
         first = read_json(self.folder / "round1" / "result.json")
         return verdicts.of_self_training(first["kept_share"])
 
-    def broken(self, why: str) -> Finding:
+    def broken(self, why: str) -> WeakPoint:
         """Return what is wrong where too few masks of photos were fit."""
-        return Finding(self.name, why, f"the segmenter before it is {self.teacher()}", failed=True)
+        return WeakPoint(self.name, why, f"the segmenter before it is {self.teacher()}", failed=True)
 
 
 STAGES: tuple[type[Stage], ...] = (GeneratorStage, DirectionsStage, PickStage, SegmenterStage, SelfTrainingStage)

@@ -75,9 +75,9 @@ def _voted(
     for start in range(0, len(latents), batch):
         rows = latents[start : start + batch].to(engine.device)
         with torch.inference_mode(), engine.autocast():
-            pairs = [[images.float() for images in render_twins(generator, rows, shift)] for shift in shifts]
+            before, *twins = (images.float() for images in render_twins(generator, rows, *shifts))
         for name, rule in rules.items():
-            masks, shorter = (large_components(rule(before, after)) for before, after in pairs)
+            masks, shorter = (large_components(rule(before, after)) for after in twins)
             union = (masks | shorter).sum(dim=(1, 2)).clamp_min(1)
             votes[name].append(masks.flatten().cpu())
             overlaps[name].append((masks & shorter).sum(dim=(1, 2)).cpu() / union.cpu())

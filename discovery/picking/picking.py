@@ -5,11 +5,12 @@ from dataclasses import dataclass, replace
 from discovery.picking.bounds import Bounds
 from discovery.picking.consensus import by_consensus
 from discovery.picking.picker import Candidate, best_of_each, chosen, measure, with_operator_scores
-from discovery.picking.verdict import WeakPoint, weak_points
+from discovery.picking.verdict import weak_points
 from discovery.settings import PickSettings
 from generators.protocol import Generator, fitting
 from toolkit.compute.engine import Engine
 from toolkit.directions import Choice, DirectionSet
+from toolkit.errors import WeakPoint
 from toolkit.shifts import finite_length
 from toolkit.watch import SILENT, Watch
 

@@ -1,10 +1,9 @@
 """What speaks against a pick, from its figures alone: nothing darkens, masks rarely fit, finalists disagree."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from discovery.picking.bounds import Bounds
-from toolkit.errors import named
+from toolkit.errors import WeakPoint, named
 
 _NO_DARKENING, _LITTLE_DARKENING = 0.05, 0.12  # brightness by which the border falls, in units of [-1, 1]
 _NO_SCORE, _LOW_SCORE = 0.2, 0.3
@@ -12,21 +11,6 @@ _FEW_PASS = 0.4  # share of the samples
 _DISAGREEING = 0.6  # F-measure of the masks against what all finalists have in common
 _AT_A_BOUND = 0.3  # share of the samples whose masks lie beyond it
 _OTHERS = "discover longer, by other methods, or on a better generator"
-
-
-@dataclass(frozen=True)
-class WeakPoint:
-    """One reason not to trust a pick: its name, what was seen, what to try; one that `failed` is of no use."""
-
-    reason: str
-    what: str
-    advice: str
-    failed: bool = False
-
-    @property
-    def line(self) -> str:
-        """Return it as one line."""
-        return f"{self.what}; {self.advice}"
 
 
 def weak_points(

@@ -148,7 +148,7 @@ def self_train(
     `toolkit self-train` leaves, and the same call resumes it. UserError when too few masks are fit to train on.
 
     >>> self_train("flowers64", "my-photos", rounds=1)  # doctest: +SKIP
-    <Segmenter: U-Net of width 32, 3,352,290 parameters, for 64 pixels, on cpu>
+    <Segmenter: U-Net of width 32, 3,352,290 parameters, for 128 pixels, on cpu>
     """
     chosen = SelfTrainingSettings.of(settings, None, changes)
     engine, watch = choose_engine(device, precision), watch_of(progress)

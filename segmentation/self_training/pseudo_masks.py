@@ -52,16 +52,22 @@ def frame_cut(photo: np.ndarray, settings: SelfTrainingSettings) -> np.ndarray:
     The frame is the outermost `frame` of each side. A photo of one colour has no colours to cut along; its mask is
     empty.
     """
-    side = photo.shape[0]
-    edge = max(1, round(settings.frame * side))
-    if (photo == photo[0, 0]).all() or side <= 2 * edge:
-        return np.zeros(photo.shape[:2], bool)
-    labels = np.zeros(photo.shape[:2], np.uint8)
-    inner = (edge, edge, photo.shape[1] - 2 * edge, side - 2 * edge)
-    cv2.setRNGSeed(settings.seed % 2**31)  # GrabCut starts its colour clusters at random
+    edge = max(1, round(settings.frame * photo.shape[0]))
+    within = np.zeros(photo.shape[:2], bool)
+    within[edge:-edge, edge:-edge] = (photo != photo[0, 0]).any()
+    return grab_cut(photo, within, settings.cuts, settings.seed) if within.any() else within
+
+
+def grab_cut(photo: np.ndarray, within: np.ndarray, rounds: int, seed: int = 0) -> np.ndarray:
+    """Return the mask (H, W) bool that GrabCut makes of a photo uint8 (H, W, 3) in a region (H, W) bool.
+
+    Beyond the region is ground; it has pixels of both kinds. `rounds` times colours are fitted and the graph is cut.
+    """
+    labels = np.where(within, cv2.GC_PR_FGD, cv2.GC_BGD).astype(np.uint8)
+    cv2.setRNGSeed(seed % 2**31)  # its colour clusters start at random; OpenCV has a generator for each thread
     colours = np.ascontiguousarray(photo[..., ::-1])
-    cv2.grabCut(colours, labels, inner, np.zeros((1, 65)), np.zeros((1, 65)), settings.cuts, cv2.GC_INIT_WITH_RECT)
-    return np.isin(labels, (cv2.GC_FGD, cv2.GC_PR_FGD))
+    cv2.grabCut(colours, labels, (0, 0, 1, 1), np.zeros((1, 65)), np.zeros((1, 65)), rounds, cv2.GC_INIT_WITH_MASK)
+    return labels == cv2.GC_PR_FGD
 
 
 def frame_cuts(photos: np.ndarray, settings: SelfTrainingSettings, threads: int = 1) -> np.ndarray:

@@ -32,7 +32,7 @@ from toolkit.watch import SILENT, Watch
 
 _SHOWN = 48
 _CUTS = "cuts of photos"
-_ENOUGH = 0.4  # share of fit masks; of flowers, which gained by it, 0.55 were fit, of birds, which lost, 0.2
+_ENOUGH = 0.4  # share of fit masks; of flowers .68 are fit, of butterflies .45, and both gain
 
 
 @dataclass
