@@ -301,7 +301,7 @@ def test_folders_that_will_not_do_are_refused_before_anything_is_made(photos, tm
     few.mkdir()
     for path in list_photos(photos)[:10]:
         (few / path.name).write_bytes(path.read_bytes())
-    assert "10 photos came, and at least 16 are needed" in refused("learn", few, "--out", tmp_path / "run", *TINY)
+    assert "too few photos came (10); at least 16 are needed" in refused("learn", few, "--out", tmp_path / "run", *TINY)
     assert "lies in" in refused("learn", photos, "--out", photos / "run", *TINY)
     assert "no folder at" in refused("learn", tmp_path / "nothing", "--out", tmp_path / "run", *TINY)
     assert "name some of" in refused("learn", photos, "--out", tmp_path / "run", "--methods", "magic")

@@ -49,12 +49,11 @@ def probabilities(segmenter: Segmenter, photos: np.ndarray, engine: Engine) -> n
 def frame_cut(photo: np.ndarray, settings: SelfTrainingSettings) -> np.ndarray:
     """Return the mask (S, S) bool that GrabCut makes of a photo uint8 (S, S, 3), given that its frame is ground.
 
-    The frame is the outermost `frame` of each side. A photo of one colour has no colours to cut along; its mask is
-    empty.
+    The frame is the outermost `frame` of each side. The mask of a photo of one colour is empty.
     """
     edge = max(1, round(settings.frame * photo.shape[0]))
     within = np.zeros(photo.shape[:2], bool)
-    within[edge:-edge, edge:-edge] = (photo != photo[0, 0]).any()
+    within[edge:-edge, edge:-edge] = True
     return grab_cut(photo, within, settings.cuts, settings.seed) if within.any() else within
 
 
