@@ -42,7 +42,9 @@ def learn(job: Job, until: str | None = None, go_on: bool = False, plan: Path | 
     the watch asked for a stop.
     """
     if len(job.paths) < _FEWEST:
-        raise UserError(f"too few photos came ({len(job.paths)}); at least {_FEWEST} are needed, and a thousand do well")
+        raise UserError(
+            f"too few photos came ({len(job.paths)}); at least {_FEWEST} are needed, and a thousand do well"
+        )
     stages = [stage for stage in (kind(job) for kind in STAGES) if stage.needed]
     wanted = _until(stages, until)
     run = RunFolder.open(job.out, job.settings, job.inputs, job.engine.describe())
