@@ -180,6 +180,7 @@ LINES: dict[str, list[str]] = {
     "synthesize": ["SET --out pairs --samples 2", "SET --embeddings latents.npy --out run"],
     "eval": ["--segmenter net --photos photos --masks masks --out out", "--predictions photos --masks masks --out run"],
     "predict": ["photos --segmenter net --out out", "photos --segmenter weights.pth --out out"],
+    "learn": ["photos --smoke --directions SET --out learned", "photos --smoke --segmenter net --out run"],
     "train-generator": [
         "photos --out run --steps 1",
         "photos --start run --out g",
