@@ -1,6 +1,7 @@
 """The verbs of `import toolkit` about directions: discover, pick, edit latents along one, render images or a walk."""
 
 import os
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from discovery.comparing.merging import merged
 from discovery.methods.run import discover_into, found_by
 from discovery.methods.table import METHODS, search_of
 from discovery.opening import open_directions
@@ -80,7 +82,7 @@ def discover(
 
 
 def pick(
-    directions: AnyDirections,
+    directions: AnyDirections | Mapping[str, AnyDirections],
     generator: AnyGenerator | None = None,
     *,
     out: Where | None = None,
@@ -93,6 +95,7 @@ def pick(
 ) -> DirectionSet:
     """Return a set with scores of its directions as background darkeners, and the best as its `choice`.
 
+    Several sets of one generator, by label, are ranked together as one, whose directions are named `label/name`.
     The generator is the one that the set records unless another is passed. `layers`, such as "0-3,7" or "all", are
     those that the directions are judged on and then move. `changes` are fields of PickSettings. With `out` the set is
     saved there with the table and the picture that `toolkit pick` writes. UserError if none will do.
@@ -101,8 +104,7 @@ def pick(
     True
     """
     chosen = PickSettings.of(settings, None, changes)
-    opened = as_directions(directions)
-    gan, opened = _generator_and_set(opened, generator, layers)
+    gan, opened = _generator_and_set(_as_one(directions), generator, layers)
     file = None if out is None else PickFile.into(Path(out), opened)
     engine = choose_engine(device, precision)
     gan = gan.to(engine.device)
@@ -206,6 +208,15 @@ def render(
         pages = [grid(pictures) for pictures in walk]
         write_animation(Path(out), pages + pages[-2:0:-1], _FRAMES_A_SECOND)
     return walk
+
+
+def _as_one(directions: AnyDirections | Mapping[str, AnyDirections]) -> DirectionSet:
+    """Return a set, or all directions of several; UserError where these are of different generators, or none."""
+    if not isinstance(directions, Mapping):
+        return as_directions(directions)
+    if not directions:
+        raise UserError("no direction sets are passed; pass one at least")
+    return merged({label: as_directions(one) for label, one in directions.items()})
 
 
 def as_directions(directions: AnyDirections) -> DirectionSet:

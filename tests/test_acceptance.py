@@ -4,9 +4,11 @@ import dataclasses
 import json
 from collections import Counter
 
+import numpy as np
 import pytest
 import torch
 from cli_runs import ran, refused
+from PIL import Image
 from seg_toy import DiscGenerator, contrast_shift
 
 from generators.scene import SceneGenerator
@@ -24,7 +26,7 @@ def acceptance(areas, **changes):
     """Return the acceptance of masks of these areas, which all have two shades."""
     settings = dataclasses.replace(SETTINGS, **changes)
     small = sum(area < settings.min_area for area in areas)
-    large = sum(area >= settings.max_area for area in areas)
+    large = sum(area >= settings.area_bound for area in areas)
     counts = Counter(drawn=len(areas), accepted=len(areas) - small - large, min_area=small, max_area=large)
     return accepted(counts, Counter(int(1000 * area + 1e-9) for area in areas), settings)
 
@@ -167,6 +169,27 @@ def test_the_commands_say_it_when_they_start_and_keep_it(command, scene, tmp_pat
     assert result["areas"]["median"] < result["ease"]["value"] < 0.5
     assert "note: " in printed
     assert "of the masks cover more than --max-area 0.08 of the image (median 0." in " ".join(printed.split())
+
+
+@pytest.mark.parametrize(("flags", "bound", "noted"), [((), 0.08, True), (("--max-area", 0.5), 0.5, False)])
+def test_pairs_keep_to_the_bound_that_the_choice_records_unless_one_is_set(flags, bound, noted, scene, tmp_path):
+    found = DirectionSet.load(scene)
+    dataclasses.replace(found, choice=Choice(0, 1, 3.0, max_area=0.08)).save(tmp_path / "close.safetensors")
+    few = ("--samples", 24, "--batch", 24, "--min-area", 0)
+    printed = ran("synthesize", tmp_path / "close.safetensors", *few, *flags, "--out", tmp_path / "out")
+    settings = json.loads((tmp_path / "out" / "manifest.json").read_text())["settings"]
+    assert settings["max_area"] == bound
+    assert ("masks stay below --max-area 0.08 of the image, as recorded with the choice" in printed) == noted
+    masks = [np.asarray(Image.open(path)) > 0 for path in (tmp_path / "out" / "masks").iterdir()]
+    assert len(masks) == 24
+    assert max(mask.mean() for mask in masks) < bound
+    if not noted:
+        assert max(mask.mean() for mask in masks) > 0.08
+
+
+def test_what_is_recorded_where_nothing_is_set_is_the_usual_bound(scene, tmp_path):
+    ran("synthesize", scene, "--samples", 4, "--batch", 4, "--out", tmp_path / "out")
+    assert json.loads((tmp_path / "out" / "manifest.json").read_text())["settings"]["max_area"] == 0.5
 
 
 def test_the_command_that_gives_up_names_the_flag(scene, tmp_path):

@@ -4,10 +4,15 @@ import json
 import sys
 
 import torch
+from PIL import Image
 
-from benchmarks import memory, modern, speed
+from benchmarks import memory, modern, regret, speed
 from generators.published.biggan.generator import BigBiGAN
 from generators.published.biggan.network import BigGANNetwork, BigGANShape
+from generators.scene import SceneGenerator
+from toolkit.directions import DirectionSet
+from toolkit.pictures.pixels import to_bytes
+from toolkit.streams import Stream
 
 
 def test_the_table_is_printed_and_written(tmp_path, monkeypatch, capsys):
@@ -60,3 +65,27 @@ def test_biggan_deep_renders_the_same_in_all_ways():
     assert list(found) == ["plain", "fp32", "bf16"]
     assert found["fp32"]["difference"] < 1e-4
     assert found["bf16"]["difference"] < 0.3
+
+
+def test_regret_on_photos_is_read_off_short_trainings_and_resumed(tmp_path, monkeypatch, capsys):
+    generator = SceneGenerator(image_size=16)
+    vectors = torch.stack([generator.contrast_direction(), generator.direction("size")])
+    card = {"source": {"generator": "scene@image_size=16"}}
+    DirectionSet(vectors, "scene", "known", card=card).save(tmp_path / "set.safetensors")
+    latents = generator.sample(4, Stream(0, "photos"))
+    for name, pictures in (("images", to_bytes(generator(latents))), ("masks", generator.masks(latents).numpy())):
+        (tmp_path / name).mkdir()
+        for number, picture in enumerate(pictures):
+            Image.fromarray(picture).save(tmp_path / name / f"{number}.png")
+    given = [str(tmp_path / name) for name in ("set.safetensors", "images", "masks")]
+    monkeypatch.setattr(sys, "argv", ["regret", *given, "--out", str(tmp_path / "out"), "--steps", "1"])
+    monkeypatch.setattr(regret, "_SHORT", {**regret._SHORT, "width": 2, "batch": 2})
+    regret.main()
+    printed = [line for line in capsys.readouterr().out.splitlines() if not line.startswith("judging")]
+    runs = [tmp_path / "out" / str(index) for index in (0, 1)]
+    ious = [json.loads((run / "regret.json").read_text())["iou"] for run in runs]
+    lost = max(ious) - ious[0]  # of the contrast direction, which is the picked one
+    assert printed[-1] == f"picked {ious[0]:.3f}, best {max(ious):.3f}, regret {lost:.3f}"
+    monkeypatch.setattr(regret.toolkit, "segment", None)
+    regret.main()
+    assert capsys.readouterr().out.splitlines() == printed

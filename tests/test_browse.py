@@ -309,7 +309,7 @@ def test_a_choice_is_written_with_sign_and_length(browser, run):
     assert DirectionSet.load(run).choice == Choice(1, -1, 2.5, mask_rule="lighting")
     assert answer["message"].endswith("chose direction_1, -2.50")
     assert f"toolkit segment {run} --out segmenter" in answer["next"]  # the set holds the rule
-    expected = {"index": 1, "sign": -1, "alpha": 2.5, "opposite": None, "mask_rule": "lighting"}
+    expected = {"index": 1, "sign": -1, "alpha": 2.5, "opposite": None, "mask_rule": "lighting", "max_area": None}
     assert answer["set"]["choice"] == expected
 
 

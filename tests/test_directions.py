@@ -158,6 +158,15 @@ def test_files_that_lack_a_part(tmp_path, part):
     assert "lacks parts of a direction set" in refusal(DirectionSet.load, path)
 
 
+@pytest.mark.parametrize("bound", ["0.5", 0.0, 1.5, True])
+def test_files_whose_choice_has_no_bound_that_can_be(tmp_path, bound):
+    path = tmp_path / "d.safetensors"
+    example(choice=Choice(0, 1, 2.0, max_area=0.7)).save(path)
+    assert DirectionSet.load(path).choice.max_area == 0.7
+    example(choice=Choice(0, 1, 2.0, max_area=bound)).save(path)
+    assert "its choice cannot be read" in refusal(DirectionSet.load, path)
+
+
 def test_files_without_vectors_or_of_another_kind(tmp_path):
     card = {"generator": "g", "method": "m", "names": ["a", "b"], "scores": {}, "choice": None}
     save_artefact(tmp_path / "d.safetensors", KIND, {"other": torch.eye(2)}, card)

@@ -16,6 +16,7 @@ from PIL import Image
 from seg_toy import DiscGenerator
 
 import toolkit
+from generators.scene import SceneGenerator
 
 ROOT = Path(__file__).resolve().parent.parent
 PHOTO = ROOT / "assets" / "photos" / "flower.jpg"
@@ -101,6 +102,20 @@ def test_the_chain_returns_objects(directions, tmp_path):
     assert re.fullmatch(r"<Evaluation of images: 12 images, iou .*, accuracy .*, max_f .*>", repr(result))
     by_function = toolkit.evaluate(lambda photo: student.probability(photo), tmp_path / "images", tmp_path / "masks")
     assert by_function.measures == result.measures
+
+
+def test_several_sets_are_picked_from_together():
+    sets = {name: toolkit.discover("scene", "random", directions=3, seed=seed) for seed, name in enumerate("ab")}
+    known = toolkit.DirectionSet(
+        SceneGenerator().contrast_direction()[None], "scene", "known", ("contrast",), card=sets["a"].card
+    )
+    picked = toolkit.pick({**sets, "right": known}, samples=8, compared=8, lengths=2)
+    assert picked.names[:2] == ("a/direction_0", "a/direction_1")
+    assert picked.names[picked.choice.index] == "right/contrast"
+    with pytest.raises(toolkit.UserError, match="no direction sets are passed"):
+        toolkit.pick({})
+    with pytest.raises(toolkit.UserError, match="64 numbers, but the latents of scene have 16"):
+        toolkit.pick({"a": sets["a"], "other": "flowers64"})
 
 
 _ANY_MASK = {"agreement": 0.0, "min_area": 0.0, "max_area": 1.0, "held_out": 0.0}

@@ -8,12 +8,12 @@ from discovery.picking import consensus
 from discovery.picking.bounds import Bounds
 from discovery.picking.consensus import by_consensus, staple
 from discovery.picking.picker import FIGURES, OF_FINALISTS, Candidate
-from discovery.picking.picking import pick_direction
+from discovery.picking.picking import pick_direction, with_choice
 from discovery.picking.verdict import weak_points
 from discovery.settings import PickSettings
 from generators.scene import FACTORS, SceneGenerator
 from toolkit.compute.engine import choose_engine
-from toolkit.directions import DirectionSet
+from toolkit.directions import Choice, DirectionSet
 from toolkit.errors import UserError
 from toolkit.streams import Stream
 
@@ -173,6 +173,8 @@ def test_the_right_direction_of_close_ups_wins_within_wider_bounds(seed):
     chosen, picked = _pick(generator, directions)
     assert (chosen.choice.index, chosen.choice.sign) == (place, sign)
     assert picked.bounds.max_area > 0.7
+    assert chosen.choice.max_area == chosen.resolve(0, 2.0).recorded_area == picked.bounds.max_area
+    assert with_choice(chosen, 1, -2.0).choice == Choice(1, -1, 2.0, max_area=picked.bounds.max_area)
     assert "max_area" not in [point.about for point in picked.weak]
 
 

@@ -29,7 +29,8 @@ class Choice:
     """The direction chosen for segmentation: its index, the sign that darkens the background, the shift length.
 
     `opposite` is the index of the direction towards dark, for the mask rule light-dark, where it is not the same one
-    backwards; `mask_rule` is the rule by which its masks were found to be best.
+    backwards; `mask_rule` is the rule by which its masks were found to be best; `max_area` is the share of the picture
+    below which masks of things as large as those of the generator stay.
     """
 
     index: int
@@ -37,6 +38,7 @@ class Choice:
     alpha: float
     opposite: int | None = None
     mask_rule: str | None = None
+    max_area: float | None = None
 
 
 @dataclass(frozen=True)
@@ -246,7 +248,9 @@ class DirectionSet:
     def _shift(self, index: int, alpha: float) -> Shift:
         choice = self.choice
         rule = choice.mask_rule if choice is not None and choice.index == index else None
-        return Shift(index, self.names[index], alpha, self.shift(index, alpha), self.opposite_shift(index, alpha), rule)
+        bound = None if choice is None else choice.max_area  # of the things, whatever direction marks them
+        opposite = self.opposite_shift(index, alpha)
+        return Shift(index, self.names[index], alpha, self.shift(index, alpha), opposite, rule, bound)
 
     def require_dim(self, latent_dim: int, generator: str, num_layers: int | None = None) -> None:
         """Raise UserError when the set belongs to a latent space of another size, or moves layers that are not there.
@@ -271,7 +275,15 @@ def _require_choice(choice: Choice) -> Choice:
     whole = type(choice.index) is int and (choice.opposite is None or type(choice.opposite) is int)
     length = type(choice.alpha) in (int, float) and SHORTEST <= choice.alpha < float("inf")
     named = isinstance(choice.mask_rule, str | None)
-    if not whole or not length or not named or type(choice.sign) is not int or choice.sign not in (-1, 1):
+    bounded = choice.max_area is None or (type(choice.max_area) in (int, float) and 0 < choice.max_area <= 1)
+    if (
+        not whole
+        or not length
+        or not named
+        or not bounded
+        or type(choice.sign) is not int
+        or choice.sign not in (-1, 1)
+    ):
         raise TypeError("its choice cannot be read")
     return choice
 

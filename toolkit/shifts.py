@@ -88,7 +88,7 @@ class Shift:
 
     `vector` (D,), or by layer (1, L, D), or a move, is the whole shift and `opposite` the one towards dark, on the CPU;
     `recorded_rule` is the mask rule that was found best for the direction and recorded with the choice of its set, if
-    it was.
+    it was; `recorded_area` the share of the picture that masks stay below, as the choice records it.
     """
 
     index: int
@@ -97,6 +97,7 @@ class Shift:
     vector: AnyShift
     opposite: AnyShift
     recorded_rule: str | None = None
+    recorded_area: float | None = None
 
     def mask_rule(self, rule: str | None = None) -> str:
         """Return the mask rule to use: `rule`, else the recorded one, else lighting.

@@ -1,7 +1,6 @@
 """toolkit demo: the whole chain on a shipped generator, ending in one report page."""
 
 import time
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -177,7 +176,7 @@ def _segment(
     from segmentation.synthesis.source import MaskSource
 
     source = MaskSource.along(picked.resolve(), generator, {"generator": generator.name})
-    return segment_into(folder, source, replace(settings, mask_rule=source.mask_rule), engine)
+    return segment_into(folder, source, source.settled(settings), engine)
 
 
 def _report(

@@ -1,6 +1,5 @@
 """toolkit segment: a segmentation network from a generator and a direction."""
 
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -78,8 +77,10 @@ def segment(
     from segmentation.unet.training import bytes_needed
 
     engine = engine_of(device, precision, processes).for_training(compile_mode, settings.steps)
-    source = open_source(directions, direction, alpha, generator, weights, embeddings, settings.mask_rule, layers)
-    settings = replace(settings, mask_rule=source.mask_rule)
+    source = open_source(
+        directions, direction, alpha, generator, weights, embeddings, settings.mask_rule, layers, settings.max_area
+    )
+    settings = source.settled(settings)
     needed = partial(bytes_needed, settings, image_shape(source.generator), engine.bf16)
     settings = within_memory(settings, max_memory, needed, engine.team.size)
     segment_into(out, source, settings, engine, validation)

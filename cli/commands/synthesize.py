@@ -54,7 +54,9 @@ def synthesize(
     from segmentation.synthesis.synthesizer import latent_source
 
     engine = engine_of(device, precision, processes)
-    source = open_source(directions, direction, alpha, generator, weights, embeddings, settings.mask_rule, layers)
+    source = open_source(
+        directions, direction, alpha, generator, weights, embeddings, settings.mask_rule, layers, settings.max_area
+    )
     latents = latent_source(source.generator.to(engine.device), settings.masking(), source.latents)
     carried_out(SynthesisRun(source, latents, settings, engine), out)
     console.print(f"wrote {settings.samples} pairs into {out}: {_places(settings)}, manifest.json, samples.png")

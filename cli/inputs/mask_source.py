@@ -18,6 +18,7 @@ def open_source(
     embeddings: Path | None,
     mask_rule: str | None,
     layers: str | None = None,
+    max_area: float | None = None,
 ) -> "MaskSource":
     """Return what the flags of these names mean, on the CPU; UserError where they do not go together."""
     from cli.inputs.sources import named_or_recorded
@@ -31,4 +32,4 @@ def open_source(
     moving = fitting(opened, gan, layers)
     if layers is not None:
         shift = moving.resolve(direction, alpha)
-    return MaskSource.along(shift, gan, inputs, mask_rule, embeddings, terminal)
+    return MaskSource.along(shift, gan, inputs, mask_rule, embeddings, terminal, max_area)

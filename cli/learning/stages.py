@@ -210,7 +210,7 @@ class SegmenterStage(Stage):
         job, settings = self.job, recipe.segmentation_settings(self.job.settings)
         directions, generator, inputs = self.chosen()
         source = MaskSource.along(directions.resolve(), generator, inputs, watch=job.watch)
-        settings = replace(settings, mask_rule=source.mask_rule, steps=job.steps(self.name))
+        settings = replace(source.settled(settings), steps=job.steps(self.name))
         engine = job.engine.for_training("auto", settings.steps)
         latents = latent_source(generator, settings)
         work = SegmentationRun(generator, source.shift, settings, engine, latents, source.inputs, source.name)

@@ -244,7 +244,9 @@ def with_operator_scores(
     return sorted(scored, key=lambda c: (-c.score, c.index))
 
 
-def chosen(directions: DirectionSet, ranked: list[Candidate], finalists: list[Candidate]) -> DirectionSet:
+def chosen(
+    directions: DirectionSet, ranked: list[Candidate], finalists: list[Candidate], bounds: Bounds
+) -> DirectionSet:
     """Return the set with a score column per figure and the best finalist as its choice; UserError if none will do."""
     final = {c.index: c for c in finalists}
     by_index = {c.index: final.get(c.index, c) for c in ranked}
@@ -263,5 +265,5 @@ def chosen(directions: DirectionSet, ranked: list[Candidate], finalists: list[Ca
     before = directions.choice
     same = before is not None and (before.index, before.sign) == (best.index, best.sign)
     opposite = before.opposite if before is not None and same else None
-    choice = Choice(best.index, best.sign, best.alpha, opposite, best.mask_rule)
+    choice = Choice(best.index, best.sign, best.alpha, opposite, best.mask_rule, bounds.max_area)
     return replace(directions, scores={**directions.scores, **columns}, choice=choice)

@@ -36,13 +36,13 @@ def pick_direction(
 
     >>> picked = pick_direction(generator, directions, PickSettings(), engine)  # doctest: +SKIP
     >>> picked.directions.chosen()  # doctest: +SKIP
-    Choice(index=25, sign=1, alpha=6.0, opposite=None, mask_rule='mean_thr')
+    Choice(index=25, sign=1, alpha=6.0, opposite=None, mask_rule='mean_thr', max_area=0.5)
     """
     candidates, bounds, needed = _within_bounds(generator, directions, settings, engine, watch, "judging")
     ranked = best_of_each(candidates)
     finalists = with_operator_scores(generator, directions, ranked, settings, engine)
     finalists = by_consensus(generator, directions, finalists, settings, engine)
-    chosen_set, every = chosen(directions, ranked, finalists), [c for own in candidates for c in own]
+    chosen_set, every = chosen(directions, ranked, finalists, bounds), [c for own in candidates for c in own]
     weak = weak_points(finalists[0].score, finalists[0].figures, bounds, needed)
     return Picked(chosen_set, finalists, every, bounds, weak)
 
@@ -84,7 +84,8 @@ def with_choice(
 ) -> DirectionSet:
     """Return the set with a direction, and the sign and the length of `alpha`, as its choice.
 
-    The opposite and, unless another is passed, the mask rule of the choice before are kept where it is the same way.
+    The opposite and, unless another is passed, the mask rule of the choice before are kept where it is the same way,
+    and its bound on areas in any case.
     With `layers` of a `generator` the direction, and its opposite, move these from now on. UserError for an unknown
     direction, for an alpha that is 0 or not finite, and for layers that are not there.
     """
@@ -94,7 +95,8 @@ def with_choice(
     kept = before if before is not None and same else None
     rule = mask_rule or (kept.mask_rule if kept is not None else None)
     opposite = kept.opposite if kept is not None else None
+    bound = None if before is None else before.max_area
     if layers is not None and generator is not None:
         for moved in {index, index if opposite is None else opposite}:
             directions = fitting(directions, generator, layers, moved)
-    return replace(directions, choice=Choice(index, sign, abs(alpha), opposite, rule))
+    return replace(directions, choice=Choice(index, sign, abs(alpha), opposite, rule, bound))

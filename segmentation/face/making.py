@@ -3,7 +3,6 @@
 import hashlib
 import os
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -68,8 +67,8 @@ def synthesize(
     chosen = SynthesizeSettings.of(settings, None, {**counted, **changes})
     endless = samples is None and settings is None
     engine = choose_engine(device, precision)
-    source = _source(directions, generator, direction, alpha, layers, embeddings, chosen.mask_rule)
-    masking = replace(chosen, mask_rule=source.mask_rule).masking()
+    source = _source(directions, generator, direction, alpha, layers, embeddings, chosen)
+    masking = source.settled(chosen).masking()
     gan, shift = source.generator.to(engine.device), source.shift.to(engine.device)
     latents = latent_source(gan, masking, source.latents)
     synthesizer = MaskSynthesizer(gan, shift, masking, latents, STREAM, engine)
@@ -114,8 +113,8 @@ def segment(
     """
     chosen = SegmentationSettings.of(settings, preset, changes)
     engine, watch = choose_engine(device, precision).for_training("auto", chosen.steps), watch_of(progress)
-    source = _source(directions, generator, direction, alpha, layers, embeddings, chosen.mask_rule, watch)
-    chosen = replace(chosen, mask_rule=source.mask_rule)
+    source = _source(directions, generator, direction, alpha, layers, embeddings, chosen, watch)
+    chosen = source.settled(chosen)
     gan = source.generator.to(engine.device)
     latents = latent_source(gan, chosen, source.latents)
     if out is not None:
@@ -173,7 +172,7 @@ def _source(
     alpha: float | None,
     layers: str | None,
     embeddings: Where | None,
-    mask_rule: str | None,
+    chosen: SynthesizeSettings | SegmentationSettings,
     watch: Watch | None = None,
 ) -> MaskSource:
     """Return what pairs are made of; UserError where the parts do not go together."""
@@ -183,7 +182,7 @@ def _source(
     if layers is not None:
         shift = fitting(opened, gan, layers).resolve(direction, alpha)
     file = None if embeddings is None else Path(embeddings)
-    return MaskSource.along(shift, gan, inputs, mask_rule, file, watch or watch_of(False))
+    return MaskSource.along(shift, gan, inputs, chosen.mask_rule, file, watch or watch_of(False), chosen.max_area)
 
 
 def _squares(

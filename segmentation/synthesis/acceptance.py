@@ -93,7 +93,7 @@ class Acceptance:
         return Ease(worst, share, value, Line(f"{share:.0%} of the {text}"))
 
     def _larger(self) -> tuple[float | None, str]:
-        over = f"masks cover more than {named('max_area', self.settings.max_area)} of the image"
+        over = f"masks cover more than {named('max_area', self.settings.area_bound)} of the image"
         median = self.area(0.5)
         if median >= _NEARLY_ALL:
             return None, (
@@ -136,7 +136,7 @@ def filters_on(settings: SegmentationSettings) -> list[str]:
     """Return the filters that can reject a sample, in the order in which they look at it."""
     on = {
         "min_area": settings.area_filter and settings.min_area > 0,
-        "max_area": settings.area_filter and settings.max_area < 1,
+        "max_area": settings.area_filter and settings.area_bound < 1,
         "histogram_filter": settings.histogram_filter,
     }
     return [name for name in WORDS if on[name]]

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from segmentation.synthesis.picture import advise, draw_samples
@@ -33,7 +33,7 @@ class SynthesisRun(Work[SynthesisState, SynthesisStep]):
     extendable: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        self.settings = replace(self.settings, mask_rule=self.source.mask_rule)  # what is recorded is what is used
+        self.settings = self.source.settled(self.settings)  # what is recorded is what is used
 
     @property
     def inputs(self) -> dict[str, str]:  # type: ignore[override]

@@ -27,7 +27,7 @@ class SynthesizeSettings(Settings):
     connected_components: bool = same_as(SegmentationSettings, "connected_components")
     component_ratio: float = same_as(SegmentationSettings, "component_ratio")
     area_filter: bool = same_as(SegmentationSettings, "area_filter")
-    max_area: float = same_as(SegmentationSettings, "max_area")
+    max_area: float | None = same_as(SegmentationSettings, "max_area")
     min_area: float = same_as(SegmentationSettings, "min_area")
     histogram_filter: bool = same_as(SegmentationSettings, "histogram_filter")
     z_noise: float = same_as(SegmentationSettings, "z_noise")

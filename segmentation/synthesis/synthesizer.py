@@ -232,7 +232,7 @@ class MaskSynthesizer:
 
         filters: dict[str, Callable[[torch.Tensor, torch.Tensor], torch.Tensor]] = {
             "min_area": within(self.settings.min_area, 1),
-            "max_area": within(0, self.settings.max_area),
+            "max_area": within(0, self.settings.area_bound),
             "histogram_filter": lambda areas, after: multimodal(after),
         }
         return {name: filters[name] for name in filters_on(self.settings)}

@@ -39,7 +39,8 @@ class SegmentationRun(Work[SegmentationState, SegmentationStep]):
 
     def __post_init__(self) -> None:
         # What is recorded is what is used, which a later version may choose otherwise.
-        self.settings = replace(self.settings, mask_rule=self.settings.mask_rule or DEFAULT_RULE)
+        rule, bound = self.settings.mask_rule or DEFAULT_RULE, self.settings.area_bound
+        self.settings = replace(self.settings, mask_rule=rule, max_area=bound)
 
     def start(self, run: RunFolder, watch: Watch) -> SegmentationState:
         """Return the state before the first step."""

@@ -8,6 +8,8 @@ from toolkit.errors import UserError, named
 from toolkit.masks.rules import DEFAULT_RULE, MASK_RULES, MEANINGS
 from toolkit.settings import Settings, require_parts, setting
 
+_MAX_AREA = 0.5
+
 
 @dataclass(frozen=True)
 class SegmentationSettings(Settings):
@@ -67,8 +69,11 @@ class SegmentationSettings(Settings):
         maximum=0.99,
     )
     area_filter: bool = setting(True, "drop samples whose foreground is too large or too small")
-    max_area: float = setting(
-        0.5, "foreground share of the image below which a sample is kept; 1 or more for no bound", above=0
+    max_area: float | None = setting(
+        None,
+        "foreground share of the image below which a sample is kept, 1 or more for no bound; not set: as recorded with "
+        f"the direction, else {_MAX_AREA}",
+        above=0,
     )
     min_area: float = setting(
         0.0,
@@ -101,8 +106,13 @@ class SegmentationSettings(Settings):
         require_parts(self.batch, self.micro_batch)
         if self.noise_kind == "preserving" and self.z_noise > 1:
             raise UserError(f"{named('z_noise')} is {self.z_noise}, but noise that preserves the variance is at most 1")
-        if self.area_filter and self.min_area >= self.max_area:
+        if self.area_filter and self.min_area >= self.area_bound:
             raise UserError(
-                f"{named('min_area')} is {self.min_area} and {named('max_area')} {self.max_area}: no mask can pass; "
+                f"{named('min_area')} is {self.min_area} and {named('max_area')} {self.area_bound}: no mask can pass; "
                 f"let {named('min_area')} be the smaller one"
             )
+
+    @property
+    def area_bound(self) -> float:
+        """Return the foreground share below which a sample is kept: the papers' where none is set."""
+        return _MAX_AREA if self.max_area is None else self.max_area
