@@ -1,9 +1,10 @@
 """What a segmenter remembers of the photos it was trained on, and how unusual another photo is beside them.
 
-No labels: what is remembered is how the U-Net's own decoder features, averaged over a photo, vary from one training
-photo to the next. A photo's score is its Mahalanobis distance from them (Lee et al. 2018), with the variances beyond
-the first principal directions replaced by their mean (Moghaddam and Pentland 1997). Scores of training photos that
-statistics of the other ones gave turn it into a share between 0 and 1: a conformal p-value (Vovk et al. 2005).
+No labels: what is remembered is how the U-Net's own decoder features, averaged over a photo's centre square, vary from
+one training photo to the next. A photo's score is its Mahalanobis distance from them (Lee et al. 2018), with the
+variances beyond the first principal directions replaced by their mean (Moghaddam and Pentland 1997). Scores of training
+photos, each by statistics without it, turn a score into a photo's familiarity: the share in (0, 1] of training photos
+at least as unusual, a conformal p-value (Vovk et al. 2005).
 """
 
 from collections.abc import Sequence
@@ -26,25 +27,26 @@ _FEATURES = 16  # times the width: a mean and a deviation of 4 + 2 + 1 + 1 chann
 _FLOOR = 0.05  # of the mean deviation: a channel that is silent on the training photos must not outweigh all others
 
 
-def summary(levels: Sequence[torch.Tensor]) -> torch.Tensor:
-    """Return means and deviations (B, F) float32 of feature maps (B, C, h, w), over the centre square of each.
+def centre_square(images: torch.Tensor) -> torch.Tensor:
+    """Return the centre squares (B, C, S, S) of images (B, C, h, w), S the shorter side.
 
-    Training photos are centre squares. Over the whole of an oblong photo the same features would vary less and would
-    make its shape look unusual, whatever it shows.
+    Training photos are squares. The same features of a whole oblong photo differ by its shape, whatever it shows: near
+    its border, and where halved sides do not come out even. Of flowers 8 pixels in 64 wider than high, 28% looked
+    unlike flowers for that alone.
     """
-    parts = []
-    for level in levels:
-        square = _centre(level).float()
-        deviation, mean = torch.std_mean(square, dim=(2, 3), correction=0)
-        parts += [mean, deviation]
-    return torch.cat(parts, dim=1)
-
-
-def _centre(level: torch.Tensor) -> torch.Tensor:
-    height, width = level.shape[2:]
+    height, width = images.shape[2:]
     side = min(height, width)
     top, left = (height - side) // 2, (width - side) // 2
-    return level[:, :, top : top + side, left : left + side]
+    return images[:, :, top : top + side, left : left + side]
+
+
+def summary(levels: Sequence[torch.Tensor]) -> torch.Tensor:
+    """Return the means and deviations (B, F) float32 over the positions of feature maps (B, C, h, w)."""
+    parts: list[torch.Tensor] = []
+    for level in levels:
+        deviation, mean = torch.std_mean(level.float(), dim=(2, 3), correction=0)
+        parts += [mean, deviation]
+    return torch.cat(parts, dim=1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,8 +101,8 @@ class Familiarity:
         held = [Spread.of(rows[fold != each]).scores(rows[fold == each]) for each in range(_FOLDS)]
         return cls(Spread.of(rows), np.sort(np.concatenate(held)))
 
-    def p_values(self, rows: np.ndarray) -> list[float]:
-        """Return, for photos' features (B, F), the shares in (0, 1] of training photos that are at least as unusual."""
+    def judge(self, rows: np.ndarray) -> list[float]:
+        """Return the familiarity of photos of these features (B, F)."""
         count = len(self.held_back)
         below = np.searchsorted(self.held_back, self.spread.scores(rows.astype(np.float64)))
         return ((count + 1 - below) / (count + 1)).tolist()

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from segmentation.predict.familiarity import summary
+from segmentation.predict.familiarity import centre_square, summary
 from segmentation.unet.network import UNet
 from toolkit.errors import UserError
 
@@ -71,15 +71,21 @@ class Prepared(nn.Module):
 
     @torch.inference_mode()
     def with_summary(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return the logits, and what of the images a familiarity judges (B, F), in one pass."""
-        levels = self.network.decoded(images.to(self.dtype, memory_format=torch.channels_last))
-        return self.network.outc(levels[-1]).float(), summary(levels)
+        """Return the logits, and the summaries (B, F) of the images' centre squares.
+
+        One pass gives both where the images are square.
+        """
+        images = images.to(self.dtype, memory_format=torch.channels_last)
+        square = centre_square(images)
+        levels = self.network.decoded(square)
+        logits = self.network.outc(levels[-1]) if square.shape == images.shape else self.network(images)
+        return logits.float(), summary(levels)
 
 
 class Noting(Generic[Result]):
     """A prepared network, images -> logits, that notes what `judge` makes of the summaries (B, F) of photos.
 
-    `values` are one a photo, None until it went through the network or where there is no judge. A judge costs 2% more.
+    `values` are one a photo, None until it went through the network or where there is no judge.
     """
 
     def __init__(

@@ -106,7 +106,7 @@ class Segmenter:
         refine: bool = False,
         bf16: bool = False,
     ) -> Iterator[tuple[Key, np.ndarray, np.ndarray, float | None]]:
-        """Yield the caller's key, the photo, its foreground probability (H, W) float32 in [0, 1], and how usual it is.
+        """Yield the caller's key, the photo, its foreground probability (H, W) float32 in [0, 1], and its familiarity.
 
         That is the share in (0, 1] of training photos at least as unusual (segmentation.predict.familiarity), or None
         where the segmenter remembers none. The order is that of `photos`.
@@ -122,11 +122,11 @@ class Segmenter:
         network, way = self._ready(bf16), PROTOCOLS[protocol]
         for window in windows((key, as_photo(photo)) for key, photo in photos):
             shown = [_without_strips(photo) for _, photo in window]
-            noting = Noting(network, len(window), None if self.familiarity is None else self.familiarity.p_values)
+            noting = Noting(network, len(window), None if self.familiarity is None else self.familiarity.judge)
             soft_maps = way.predict(noting, shown, self.image_size, self.device, noting.note)
-            for (key, photo), probability, usual in zip(window, soft_maps, noting.values, strict=True):
+            for (key, photo), probability, familiarity in zip(window, soft_maps, noting.values, strict=True):
                 own = probability[: photo.shape[0], : photo.shape[1]]
-                yield key, photo, self._refined(photo, own) if refine else own, usual
+                yield key, photo, self._refined(photo, own) if refine else own, familiarity
 
     def familiar_with(self, photos: Sequence[Photo], watch: Watch = SILENT) -> "Segmenter":
         """Return the segmenter with statistics of these photos, those it was trained on, in place of any it had.
