@@ -81,13 +81,13 @@ class SelfTrainingRound(Work[SelfTrainingState, SegmentationStep]):
         """Log what is due."""
         due = step.step % self.settings.log_every == 0 or last
         measure = self.measure if step.step % self.settings.validate_every == 0 or last else None
-        return log_training(step, run, due, "held_out", measure, state.network)
+        return log_training(step, run, due, "held_out", measure, state.learnt)
 
     def conclude(self, state: SelfTrainingState, run: RunFolder, watch: Watch) -> None:
         """Write the student and its figures."""
         figures = {**last_figures(run, "held_out"), "kept_share": float(self.masks.kept.mean())}
         card = {"source": self.source, "round": self.number, "settings": self.settings.defining(), "figures": figures}
-        self.student = Segmenter(state.network, self.side, card)
+        self.student = Segmenter(state.learnt, self.side, card)
         self.student.save(run.path / "segmenter.safetensors")
         run.finish({**figures, "steps": state.step})
 

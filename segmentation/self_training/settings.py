@@ -33,6 +33,9 @@ class SelfTrainingSettings(Settings):
         maximum=1,
         was="rate_drop",
     )
+    memory: float = setting(
+        0.99, "share of the averaged weights that one step leaves as they are", minimum=0, maximum=1
+    )
     frame: float = setting(
         0.05,
         "share of a photo's side that is taken for ground at each edge by the cut that gives the second opinion",
