@@ -15,8 +15,9 @@ from seg_toy import DiscGenerator
 from segmentation.predict.segmenter import Segmenter
 from segmentation.self_training import rounds, training
 from segmentation.self_training.pseudo_masks import (
+    VIEWS,
     PseudoMasks,
-    frame_cut,
+    cuts_of,
     frame_cuts,
     join,
     probabilities,
@@ -51,9 +52,11 @@ def discs(count, seed=0):
 
 def test_the_cut_finds_a_thing_from_the_frame_alone():
     photos, truth = discs(6)
-    cuts = frame_cuts(photos, SETTINGS, threads=2)
+    cuts = cuts_of(photos, SETTINGS, threads=2)
     assert cuts.dtype == bool
-    for cut, mask in zip(cuts, truth, strict=True):
+    assert cuts.shape == (6, VIEWS, SIDE, SIDE)
+    assert not (cuts == cuts[:, :1]).all()  # the views differ
+    for cut, mask in zip(2 * cuts.sum(axis=1) > VIEWS, truth, strict=True):
         inner = np.zeros_like(mask)
         inner[2:-2, 2:-2] = mask[2:-2, 2:-2]  # what lies in the frame is ground to it
         assert (cut & inner).sum() / (cut | inner).sum() > 0.95
@@ -63,15 +66,15 @@ def test_the_cut_finds_a_thing_from_the_frame_alone():
 
 def test_the_cut_is_the_same_twice_and_in_any_number_of_threads():
     photos = discs(4)[0]
-    first = frame_cuts(photos, SETTINGS)
-    frame_cut(photos[0][::-1], SETTINGS)
-    assert np.array_equal(first, frame_cuts(photos, SETTINGS, threads=3))
+    first = cuts_of(photos, SETTINGS)
+    frame_cuts(photos[0][::-1], SETTINGS)
+    assert np.array_equal(first, cuts_of(photos, SETTINGS, threads=3))
 
 
 def test_the_cuts_are_kept_and_read_again(tmp_path):
     photos = discs(5)[0][:, :30, :30]
     made = rounds.make_cuts(photos, SETTINGS, tmp_path / "cuts.safetensors")
-    assert np.array_equal(made, frame_cuts(photos, SETTINGS))
+    assert np.array_equal(made, cuts_of(photos, SETTINGS))
     black = np.zeros_like(photos)
     assert np.array_equal(rounds.make_cuts(black, SETTINGS, tmp_path / "cuts.safetensors"), made)
     with pytest.raises(UserError, match="does not fit the photos of this run; delete it"):
@@ -79,7 +82,7 @@ def test_the_cuts_are_kept_and_read_again(tmp_path):
 
 
 def test_a_photo_of_one_colour_has_nothing_to_cut():
-    assert not frame_cut(np.full((SIDE, SIDE, 3), 40, np.uint8), SETTINGS).any()
+    assert not frame_cuts(np.full((SIDE, SIDE, 3), 40, np.uint8), SETTINGS).any()
 
 
 def test_a_mask_is_what_segmenter_and_cut_agree_on():
@@ -87,7 +90,8 @@ def test_a_mask_is_what_segmenter_and_cut_agree_on():
     cuts[:, 2:8, 2:8] = True
     soft = np.where(cuts, 0.9, 0.1).astype(np.float32)
     soft[0, 2:8, 8] = 0.5  # ground that the segmenter adds
-    soft[0, 2, 2:8] = 0.49  # part of the thing that it misses
+    soft[0, 2, 2:8] = 0.29  # part of the thing that it misses
+    soft[0, 5, 5] = 0.31  # part that it doubts, and every cut has
     soft[1] = 0.9  # everything
     soft[5, :, 5:] = 0.9  # half of the thing, and as much ground
     soft[5, :, :5] = 0.1
@@ -97,7 +101,10 @@ def test_a_mask_is_what_segmenter_and_cut_agree_on():
     cuts[4, 2:8, 2:8] = False
     cuts[4, 5, 5] = True
     soft[4] = np.where(cuts[4], 0.9, 0.1)
-    made = pseudo_masks(cuts, soft, SETTINGS)
+    views = np.repeat(cuts[:, None], VIEWS, axis=1)
+    views[:, 0, :, :4] = False  # the majority decides
+    views[:, 1, :, 6:] = True
+    made = pseudo_masks(views, soft, SETTINGS)
     assert made.kept.tolist() == [True, True, False, False, False, False]
     assert made.rejected == {"agreement": 2, "area": 2}
     assert made.describe() == "kept 2 of 6; left out: agreement 2, area 2"
@@ -108,6 +115,19 @@ def test_a_mask_is_what_segmenter_and_cut_agree_on():
     twice = join([made, made])
     assert twice.kept.tolist() == [True, True, False, False, False, False] * 2
     assert twice.rejected == {name: 2 * count for name, count in made.rejected.items()}
+
+
+def test_where_the_segmenter_disagrees_cuts_that_agree_make_the_mask():
+    cuts = np.zeros((3, VIEWS, 10, 10), bool)
+    cuts[:, :, 2:8, 2:8] = True
+    cuts[0, 0, 7, 2:8] = False  # nearly the same
+    cuts[1, 1, :, :5] = cuts[1, 2, 5:] = False  # each another part
+    cuts[2, 1:] = False  # one view alone sees a thing
+    made = pseudo_masks(cuts, np.full((3, 10, 10), 0.1, np.float32), SETTINGS)
+    assert made.kept.tolist() == [True, False, False]
+    assert np.array_equal(made.masks[0], cuts[0, 1])
+    strict = dataclasses.replace(SETTINGS, consensus=0.95)
+    assert not pseudo_masks(cuts, np.full((3, 10, 10), 0.1, np.float32), strict).kept.any()
 
 
 def test_the_training_set_is_of_the_fit_photos_and_may_be_smaller():
