@@ -26,10 +26,9 @@ DEFINITION = (
 def edge_profile(photo: np.ndarray, mask: np.ndarray) -> np.ndarray:
     """Return a photo's mean gradient (15,) along lines 7 pixels inside a mask to 7 outside.
 
-    The photo is uint8 (H, W, 3), the mask (H, W) bool. Pixels are those of the picture with its shorter side at 256, and
-    the unit is the mean gradient of the whole photo. A line runs
-    between pixels, and has the mean of those on both of its sides. NaN where there are none; all NaN for a mask without
-    an outline and a photo without edges.
+    The photo is uint8 (H, W, 3), the mask (H, W) bool. Pixels are those of the picture with its shorter side at 256,
+    and the unit is the mean gradient of the whole photo. A line runs between pixels, and has the mean of those on both
+    of its sides. NaN where there are none; all NaN for a mask without an outline and a photo without edges.
     """
     scale = WORKING_SIDE / min(mask.shape)
     size = (max(1, round(mask.shape[1] * scale)), max(1, round(mask.shape[0] * scale)))
