@@ -96,7 +96,7 @@ class Segmenter:
         `photos` a few at a time. The network sees them with their shorter side at `image_size`. Protocol "float" keeps
         full precision, "original" goes through 8 bits as the published evaluation does; `refine` lets the result follow
         the photo's edges (segmentation.predict.dense_crf); `bf16` computes the network in bfloat16
-        (segmentation.predict.inference says what that changes). UserError for another protocol or something that is no photo.
+        (segmentation.predict.inference says what that changes). UserError for another protocol or what is no photo.
         """
         if protocol not in PROTOCOLS:
             raise UserError(f"protocol {protocol!r} is unknown; choose one of {', '.join(PROTOCOLS)}")
