@@ -11,8 +11,8 @@ from typing import Any, TypeVar
 import numpy as np
 import torch
 
+from segmentation.predict.dense_crf import dense_crf
 from segmentation.predict.familiarity import LEAST_PHOTOS, MOST_PHOTOS, PREFIX, Familiarity
-from segmentation.predict.guided_filter import guided_filter
 from segmentation.predict.inference import Noting, Prepared, prepared, windows
 from segmentation.predict.protocols import PROTOCOLS
 from segmentation.unet.layouts import is_whole, network_of
@@ -27,7 +27,7 @@ from toolkit.files.artefacts import (
 )
 from toolkit.files.shipped import file_named
 from toolkit.pictures.any_photo import Photo, as_photo
-from toolkit.pictures.pixels import from_bytes, gray, resize, shorter_side
+from toolkit.pictures.pixels import resize, shorter_side
 from toolkit.watch import SILENT, Watch
 
 KIND = "segmenter"
@@ -36,8 +36,6 @@ PUBLISHED_SIZE = 128  # the published networks were trained on BigBiGAN's 128 pi
 
 _LARGEST_SIZE = 4096  # that a file may ask for; generators make up to 1024 pixels
 _LONGEST_TO_SHORTEST = 8  # a longer strip is padded, or its network input would grow without bound
-_EDGE_REACH = 1.0  # radius of the edge refinement in pixels of the network's input; more frays thin things
-_EDGE_EPSILON = 1e-3
 
 
 @dataclass(frozen=True)
@@ -114,8 +112,8 @@ class Segmenter:
         Photos are of any size and form (toolkit.pictures.any_photo), yielded as uint8 (H, W, 3), and taken from
         `photos` a few at a time. The network sees them with their shorter side at `image_size`. Protocol "float" keeps
         full precision, "original" goes through 8 bits as the published evaluation does; `refine` lets the result follow
-        the photo's edges at full resolution; `bf16` computes the network in bfloat16 (segmentation.predict.inference
-        says what that changes). UserError for another protocol or something that is no photo.
+        the photo's edges (segmentation.predict.dense_crf); `bf16` computes the network in bfloat16
+        (segmentation.predict.inference says what that changes). UserError for another protocol or what is no photo.
         """
         if protocol not in PROTOCOLS:
             raise UserError(f"protocol {protocol!r} is unknown; choose one of {', '.join(PROTOCOLS)}")
@@ -126,7 +124,7 @@ class Segmenter:
             soft_maps = way.predict(noting, shown, self.image_size, self.device, noting.note)
             for (key, photo), probability, familiarity in zip(window, soft_maps, noting.values, strict=True):
                 own = probability[: photo.shape[0], : photo.shape[1]]
-                yield key, photo, self._refined(photo, own) if refine else own, familiarity
+                yield key, photo, dense_crf(photo, own) if refine else own, familiarity
 
     def familiar_with(self, photos: Sequence[Photo], watch: Watch = SILENT) -> "Segmenter":
         """Return the segmenter with statistics of these photos, those it was trained on, in place of any it had.
@@ -164,11 +162,6 @@ class Segmenter:
     def mask(self, photo: Photo, threshold: float = 0.5, protocol: str = "float", refine: bool = False) -> np.ndarray:
         """Return the mask (H, W) bool of a photo: probability at least `threshold`."""
         return self.probability(photo, protocol, refine) >= threshold
-
-    def _refined(self, photo: np.ndarray, probability: np.ndarray) -> np.ndarray:
-        guide = (gray(from_bytes(photo)[None])[0].numpy() + 1) / 2
-        radius = max(1, round(_EDGE_REACH * min(probability.shape) / self.image_size))
-        return guided_filter(guide, probability, radius, _EDGE_EPSILON)
 
     def digest(self) -> str:
         """Return 16 letters that identify its weights, for run records."""
