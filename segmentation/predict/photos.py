@@ -120,12 +120,12 @@ def _read(source: Source) -> np.ndarray | UserError:
 
 def picture_targets(
     photos: Sequence[Path], out: Path, photos_in: Callable[[Path], Sequence[Path]] = list_photos
-) -> dict[Source, Path]:
+) -> dict[Path, Path]:
     """Return photo -> output path without ending, for photos and folders of them; these keep their inner structure.
 
     `photos_in` lists the photos of a folder. UserError for what is not there, and for two photos of one name.
     """
-    targets: dict[Source, Path] = {}
+    targets: dict[Path, Path] = {}
     for path in photos:
         require_outside(out, path)
         if path.is_dir():
@@ -135,7 +135,7 @@ def picture_targets(
         else:
             refuse_url(path)
             raise UserError(f"no photo at {path}; check the path")
-    seen: dict[Path, Source] = {}
+    seen: dict[Path, Path] = {}
     for path, target in targets.items():
         first = seen.setdefault(target, path)
         if first is not path:
