@@ -77,8 +77,8 @@ def predict(
     from toolkit.pictures.grounds import WHITE_GROUND, ground_of
 
     pictures = Pictures(kinds, threshold, ground=WHITE_GROUND if background is None else ground_of(background))
-    targets: dict[Path | io.BytesIO, Path] = {piped: out / "stdin"} if piped is not None else {}
-    targets = targets or {**picture_targets(photos, out, photos_in)}
+    targets = picture_targets(photos if piped is None else [], out, photos_in)
+    targets |= {} if piped is None else {piped: out / "stdin"}
     engine = engine_of(device, precision, processes)
     opened = Segmenter.load(segmenter or DEFAULT_SEGMENTER).to(engine.device)
     if out == DASH:

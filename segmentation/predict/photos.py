@@ -120,12 +120,12 @@ def _read(source: Source) -> np.ndarray | UserError:
 
 def picture_targets(
     photos: Sequence[Path], out: Path, photos_in: Callable[[Path], Sequence[Path]] = list_photos
-) -> dict[Path, Path]:
+) -> dict[Source, Path]:
     """Return photo -> output path without ending, for photos and folders of them; these keep their inner structure.
 
     `photos_in` lists the photos of a folder. UserError for what is not there, and for two photos of one name.
     """
-    targets: dict[Path, Path] = {}
+    targets: dict[Source, Path] = {}
     for path in photos:
         require_outside(out, path)
         if path.is_dir():
@@ -135,9 +135,9 @@ def picture_targets(
         else:
             refuse_url(path)
             raise UserError(f"no photo at {path}; check the path")
-    seen: dict[Path, Path] = {}
-    for path, target in targets.items():
-        first = seen.setdefault(target, path)
-        if first is not path:
-            raise UserError(f"{first} and {path} would both be written as {target.name}; predict them apart")
+    seen: dict[Path, Source] = {}
+    for source, target in targets.items():
+        first = seen.setdefault(target, source)
+        if first is not source:
+            raise UserError(f"{first} and {source} would both be written as {target.name}; predict them apart")
     return targets
