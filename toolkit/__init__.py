@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from segmentation.evaluate.evaluation import Evaluation
     from segmentation.evaluate.settings import EvaluationSettings
     from segmentation.face.making import segment, self_train, synthesize
-    from segmentation.face.using import evaluate, mask, predict
+    from segmentation.face.using import cutout, evaluate, mask, predict
     from segmentation.predict.prediction import Prediction
     from segmentation.predict.segmenter import Segmenter
     from segmentation.self_training.settings import SelfTrainingSettings
@@ -50,6 +50,7 @@ __all__ = [
     "SynthesizeSettings",
     "UserError",
     "__version__",
+    "cutout",
     "discover",
     "edit",
     "embed",
@@ -80,7 +81,7 @@ _HOMES = {
     "segmentation.evaluate.evaluation": ("Evaluation",),
     "segmentation.evaluate.settings": ("EvaluationSettings",),
     "segmentation.face.making": ("segment", "self_train", "synthesize"),
-    "segmentation.face.using": ("evaluate", "mask", "predict"),
+    "segmentation.face.using": ("cutout", "evaluate", "mask", "predict"),
     "segmentation.predict.prediction": ("Prediction",),
     "segmentation.predict.segmenter": ("Segmenter",),
     "segmentation.self_training.settings": ("SelfTrainingSettings",),
