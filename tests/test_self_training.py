@@ -261,7 +261,7 @@ def test_settings_that_cannot_work_are_refused(wrong, message):
 @pytest.fixture
 def folder(tmp_path):
     """Return a folder of disc photos, one of their masks, and a teacher trained on other discs."""
-    photos, truth = discs(40, seed=1)
+    photos, truth = discs(60, seed=1)
     for kind in ("photos", "images", "masks"):
         (tmp_path / kind).mkdir()
     for index, (photo, mask) in enumerate(zip(photos, truth, strict=True)):
@@ -295,7 +295,7 @@ def test_the_command_trains_two_rounds_measures_and_goes_on(folder):
     assert "round 2 of 2: masks kept " in output
     assert f"wrote {folder / 'run' / 'segmenter.safetensors'}" in output
     result = json.loads((folder / "run" / "result.json").read_text())
-    assert result["photos"] == 40
+    assert result["photos"] == 60
     assert result["kept_share"] > 0.1
     assert (folder / "run" / "round1" / "masks.png").is_file()
     student = Segmenter.load(folder / "run")
@@ -305,6 +305,7 @@ def test_the_command_trains_two_rounds_measures_and_goes_on(folder):
     iou = [(m & t).sum() / (m | t).sum() for m, t in zip(masks, truth, strict=True)]
     assert result["photo_iou"] == pytest.approx(np.mean(iou), abs=1e-6)
     assert student.card["round"] == 2
+    assert student.known == 60
     assert "finished already" in ran(*command)
     # A round that is finished is read again, not trained again.
     made = (folder / "run" / "round1" / "segmenter.safetensors").stat().st_mtime_ns

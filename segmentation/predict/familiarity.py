@@ -101,11 +101,15 @@ class Familiarity:
         held = [Spread.of(rows[fold != each]).scores(rows[fold == each]) for each in range(_FOLDS)]
         return cls(Spread.of(rows), np.sort(np.concatenate(held)))
 
+    @property
+    def known(self) -> int:
+        """Return how many training photos a photo is compared with."""
+        return len(self.held_back)
+
     def judge(self, rows: np.ndarray) -> list[float]:
         """Return the familiarity of photos of these features (B, F)."""
-        count = len(self.held_back)
         below = np.searchsorted(self.held_back, self.spread.scores(rows.astype(np.float64)))
-        return ((count + 1 - below) / (count + 1)).tolist()
+        return (1 - below / (self.known + 1)).tolist()
 
     def tensors(self) -> Tensors:
         """Return its entries in a segmenter's file."""

@@ -12,7 +12,7 @@ from PIL import Image
 
 from segmentation.predict.inference import in_threads
 from segmentation.predict.results import PhotoResult
-from segmentation.predict.segmenter import Segmenter
+from segmentation.predict.segmenter import Judged, Segmenter
 from toolkit.errors import UserError
 from toolkit.files.writing import replacing
 from toolkit.pictures.cutouts import composite, cut_out, levels
@@ -40,12 +40,12 @@ class Pictures:
     place: Path | None = None
     ground: Ground = WHITE_GROUND
 
-    def write(self, target: Path, photo: np.ndarray, soft: np.ndarray) -> PhotoResult:
+    def write(self, target: Path, photo: np.ndarray, soft: np.ndarray, familiarity: float | None = None) -> PhotoResult:
         """Write the pictures of a photo uint8 (H, W, 3) and its probability (H, W); return what is measured of it."""
         for path, picture in zip(self.paths(target), self.drawn(photo, soft), strict=True):
             with replacing(path, self.place) as temporary:
                 picture.save(temporary, compress_level=_PNG_LEVEL)
-        return PhotoResult.of(soft, self.threshold)
+        return PhotoResult.of(soft, self.threshold, familiarity)
 
     def paths(self, target: Path) -> list[Path]:
         """Return where the pictures of each kind are written, `target`_KIND.png."""
@@ -97,13 +97,13 @@ def predict_photos(
             else:
                 yield source, photo
 
-    def write(predicted: tuple[Source, np.ndarray, np.ndarray]) -> tuple[Source, PhotoResult]:
-        source, photo, soft = predicted
-        return source, pictures.write(targets[source], photo, soft)
+    def write(predicted: Judged[Source]) -> tuple[Source, PhotoResult]:
+        source, *found = predicted
+        return source, pictures.write(targets[source], *found)
 
     # One thread reads: several would race for the warning filters that read_photo sets.
     with ThreadPoolExecutor(1) as reading, ThreadPoolExecutor() as writing:
-        predictions = segmenter.predictions(readable(), refine=refine, bf16=bf16)
+        predictions = segmenter.judged_predictions(readable(), refine=refine, bf16=bf16)
         for written in in_threads(writing, write, predictions, _UNWRITTEN_PIXELS, lambda each: each[2].size):
             while faults:
                 yield faults.popleft()

@@ -32,6 +32,7 @@ from toolkit.watch import SILENT, Watch
 
 KIND = "segmenter"
 Key = TypeVar("Key")
+Judged = tuple[Key, np.ndarray, np.ndarray, float | None]  # the caller's key, photo, probability and familiarity
 PUBLISHED_SIZE = 128  # the published networks were trained on BigBiGAN's 128 pixel images
 
 _LARGEST_SIZE = 4096  # that a file may ask for; generators make up to 1024 pixels
@@ -75,6 +76,11 @@ class Segmenter:
         """Return where the network computes."""
         return next(self.network.parameters()).device
 
+    @property
+    def known(self) -> int:
+        """Return how many of its training photos a photo is compared with; 0 where it remembers none."""
+        return 0 if self.familiarity is None else self.familiarity.known
+
     def to(self, device: torch.device) -> "Segmenter":
         """Return the segmenter on `device`."""
         self.network.to(device)
@@ -103,7 +109,7 @@ class Segmenter:
         protocol: str = "float",
         refine: bool = False,
         bf16: bool = False,
-    ) -> Iterator[tuple[Key, np.ndarray, np.ndarray, float | None]]:
+    ) -> Iterator[Judged[Key]]:
         """Yield the caller's key, the photo, its foreground probability (H, W) float32 in [0, 1], and its familiarity.
 
         That is the share in (0, 1] of training photos at least as unusual (segmentation.predict.familiarity), or None

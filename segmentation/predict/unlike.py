@@ -23,10 +23,10 @@ def is_unlike(familiarity: float) -> bool:
     return familiarity < UNLIKE
 
 
-def unlike_line(familiarities: Sequence[float], known: int) -> str | None:
+def unlike_line(familiarities: Sequence[float], known: int = 0) -> str | None:
     """Return what to say of photos of these familiarities together, or None where they are like the training photos.
 
-    `known` counts the training photos that familiarity was measured against.
+    `known` counts the training photos that familiarity was measured against, for which one photo alone needs none.
     """
     count = len(familiarities)
     unlike = sum(map(is_unlike, familiarities))

@@ -133,6 +133,7 @@ def self_train(
             before = out / f"round{number - 1}"
             raise UserError(f"round {number}: {error.marked}; the segmenter of the round before is {before}") from error
         teacher = inner.student or Segmenter.load(folder).to(engine.device)
+    teacher = teacher.familiar_with(photos, watch)
     teacher.save(out / "segmenter.safetensors")
     run.finish({"photos": len(photos), **figures, "steps": settings.rounds * settings.steps})
     return teacher
