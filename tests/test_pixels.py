@@ -6,7 +6,8 @@ import torch
 from PIL import Image
 
 from toolkit.pictures.outlines import overlay
-from toolkit.pictures.pixels import from_bytes, gray, grid, mask_picture, resize, shorter_side, stack_rows, to_bytes
+from toolkit.pictures.pixels import from_bytes, gray, grid, mask_picture, resize, stack_rows, to_bytes
+from toolkit.pictures.scaling import shorter_side
 
 LEVELS = np.arange(256, dtype=np.uint8)
 GREEN = [0, 255, 0]

@@ -1,18 +1,19 @@
 """Pictures of many photos' predictions: photos read ahead, predicted, and their pictures written, all at a time."""
 
 from collections import deque
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 from PIL import Image
 
-from segmentation.predict.inference import in_threads
-from segmentation.predict.segmenter import Segmenter
+from segmentation.predict.windows import Key, in_threads
 from toolkit.errors import UserError
 from toolkit.files.writing import replacing
+from toolkit.pictures.any_photo import Photo
 from toolkit.pictures.outlines import overlay
 from toolkit.pictures.photo_folder import require_outside
 from toolkit.pictures.photos import list_photos, read_photo
@@ -21,6 +22,16 @@ KINDS = ("mask", "soft", "overlay")
 _PNG_LEVEL = 2  # three times as fast as Pillow's own 6; overlays grow by 6%, soft maps and masks by a third at most
 _READ_AHEAD = 4
 _UNWRITTEN_PIXELS = 2**22  # of photos whose pictures are being written while the next are predicted
+
+
+class Predictor(Protocol):
+    """A segmenter, whatever computes its network."""
+
+    def predictions(
+        self, photos: Iterable[tuple[Key, Photo]], *, refine: bool = False, bf16: bool = False
+    ) -> Iterator[tuple[Key, np.ndarray, np.ndarray]]:
+        """Yield the caller's key, the photo uint8 (H, W, 3), and its foreground probability (H, W), in order."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -48,7 +59,7 @@ class Pictures:
 
 
 def predict_photos(
-    segmenter: Segmenter, targets: Mapping[Path, Path], pictures: Pictures, refine: bool = False, bf16: bool = False
+    segmenter: Predictor, targets: Mapping[Path, Path], pictures: Pictures, refine: bool = False, bf16: bool = False
 ) -> Generator[UserError | None, None, None]:
     """Write the pictures of photos, {photo: output path without ending}; yield None, or what is wrong, for each.
 

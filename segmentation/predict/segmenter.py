@@ -11,12 +11,14 @@ from typing import Any, TypeVar
 import numpy as np
 import torch
 
-from segmentation.predict.guided_filter import guided_filter
-from segmentation.predict.inference import prepared, windows
+from segmentation.predict.guided_filter import refined
+from segmentation.predict.inference import prepared
+from segmentation.predict.onnx_segmenter import ENDING
 from segmentation.predict.protocols import PROTOCOLS, Network
+from segmentation.predict.windows import windows, without_strips
 from segmentation.unet.layouts import is_whole, network_of
 from segmentation.unet.network import SMALLEST_SIDE, UNet
-from toolkit.errors import UserError
+from toolkit.errors import UserError, named
 from toolkit.files.artefacts import (
     artefact_kind,
     halved,
@@ -26,16 +28,14 @@ from toolkit.files.artefacts import (
 )
 from toolkit.files.shipped import file_named
 from toolkit.pictures.any_photo import Photo, as_photo
-from toolkit.pictures.pixels import from_bytes, gray, resize, shorter_side
+from toolkit.pictures.pixels import resize
+from toolkit.pictures.scaling import shorter_side
 
 KIND = "segmenter"
 Key = TypeVar("Key")
 PUBLISHED_SIZE = 128  # the published networks were trained on BigBiGAN's 128 pixel images
 
 _LARGEST_SIZE = 4096  # that a file may ask for; generators make up to 1024 pixels
-_LONGEST_TO_SHORTEST = 8  # a longer strip is padded, or its network input would grow without bound
-_EDGE_REACH = 1.0  # radius of the edge refinement in pixels of the network's input; more frays thin things
-_EDGE_EPSILON = 1e-3
 
 
 @dataclass(frozen=True)
@@ -105,11 +105,11 @@ class Segmenter:
         if bf16 not in self._prepared:
             self._prepared[bf16] = prepared(self.network, bf16)
         for window in windows((key, as_photo(photo)) for key, photo in photos):
-            shown = [_without_strips(photo) for _, photo in window]
+            shown = [without_strips(photo) for _, photo in window]
             soft_maps = PROTOCOLS[protocol].predict(self._prepared[bf16], shown, self.image_size, self.device)
             for (key, photo), probability in zip(window, soft_maps, strict=True):
                 own = probability[: photo.shape[0], : photo.shape[1]]
-                yield key, photo, self._refined(photo, own) if refine else own
+                yield key, photo, refined(photo, own, self.image_size) if refine else own
 
     @torch.no_grad()
     def probabilities(self, images: torch.Tensor) -> torch.Tensor:
@@ -121,11 +121,6 @@ class Segmenter:
     def mask(self, photo: Photo, threshold: float = 0.5, protocol: str = "float", refine: bool = False) -> np.ndarray:
         """Return the mask (H, W) bool of a photo: probability at least `threshold`."""
         return self.probability(photo, protocol, refine) >= threshold
-
-    def _refined(self, photo: np.ndarray, probability: np.ndarray) -> np.ndarray:
-        guide = (gray(from_bytes(photo)[None])[0].numpy() + 1) / 2
-        radius = max(1, round(_EDGE_REACH * min(probability.shape) / self.image_size))
-        return guided_filter(guide, probability, radius, _EDGE_EPSILON)
 
     def digest(self) -> str:
         """Return 16 letters that identify its weights, for run records."""
@@ -151,6 +146,8 @@ class Segmenter:
         <Segmenter: U-Net of width 32, 3,352,290 parameters, for 64 pixels, on cpu>
         """
         path = file_named(name, "segmenters", "segmenter")
+        if path.suffix.lower() == ENDING:
+            raise UserError(f"{path} is exported for another runtime than torch: use {named('runtime', 'onnx')}")
         if path.is_dir():
             path = path / "segmenter.safetensors"
         if path.is_file() and artefact_kind(path) is None:
@@ -170,11 +167,3 @@ def load_published(path: Path, image_size: int = PUBLISHED_SIZE) -> Segmenter:
     """
     tensors = load_state_file(path, "U-Net weights", fits=is_whole)
     return Segmenter(network_of(tensors, path), image_size, {"published": Path(path).name})
-
-
-def _without_strips(photo: np.ndarray) -> np.ndarray:
-    """Return the photo with its shorter side padded, repeating the edge, to an eighth of the longer one."""
-    height, width = photo.shape[:2]
-    least = -(-max(height, width) // _LONGEST_TO_SHORTEST)
-    tall, wide = max(0, least - height), max(0, least - width)
-    return np.pad(photo, [(0, tall), (0, wide), (0, 0)], mode="edge") if tall or wide else photo
