@@ -1,7 +1,6 @@
 """Exporting a segmenter: one table of layouts, and what an export costs in accuracy, measured and written beside it."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +8,7 @@ import numpy as np
 
 from segmentation.evaluate.evaluation import evaluate
 from segmentation.evaluate.pairs import pair_folders
+from segmentation.export.settings import LAYOUTS, Export
 from segmentation.predict.onnx_segmenter import NEEDS, OnnxSegmenter
 from segmentation.predict.protocols import PROTOCOLS
 from segmentation.predict.segmenter import Segmenter
@@ -21,44 +21,7 @@ from toolkit.pictures.photos import read_photo
 from toolkit.pictures.scaling import scaled_photo, shorter_side
 from toolkit.watch import SILENT, Watch
 
-LAYOUTS = {"onnx": (".onnx",), "torch-export": (".pt2",), "torchscript": (".pt",)}  # with their files' endings
 MOST_CALIBRATED = 64  # photos, spread over the folder
-
-
-@dataclass(frozen=True)
-class Export:
-    """How a segmenter is exported: a layout of LAYOUTS, and for ONNX its precision and what that is measured on.
-
-    `half` stores convolutions in 16 bits; `int8` computes them in 8, with ranges seen on the photos of the folder
-    `calibrate`. The loss of IoU is measured on the folders `photos` and `masks`. UserError for what does not go
-    together.
-    """
-
-    layout: str = "onnx"
-    half: bool = False
-    int8: bool = False
-    calibrate: Path | None = None
-    photos: Path | None = None
-    masks: Path | None = None
-
-    def __post_init__(self) -> None:
-        if self.layout not in LAYOUTS:
-            raise UserError(f"{named('layout')} is {self.layout!r}; choose one of {', '.join(LAYOUTS)}")
-        of_onnx = {"half": self.half, "int8": self.int8, "calibrate": self.calibrate, "photos": self.photos}
-        for name, given in of_onnx.items():
-            if given and self.layout != "onnx":
-                raise UserError(f"{named(name)} goes with {named('layout', 'onnx')}, not {self.layout}; omit it")
-        if self.half and self.int8:
-            raise UserError(f"{named('half')} and {named('int8')} are two precisions; give one of the two")
-        if self.int8 != (self.calibrate is not None):
-            raise UserError(f"{named('int8')} and {named('calibrate')}, a folder of photos, go together; give both")
-        if (self.photos is None) != (self.masks is None):
-            raise UserError(f"{named('photos')} and {named('masks')} go together; give both folders")
-
-    @property
-    def precision(self) -> str:
-        """Return the precision in a word."""
-        return "int8" if self.int8 else "half" if self.half else "fp32"
 
 
 def export_segmenter(segmenter: Segmenter, out: Path, how: Export, watch: Watch = SILENT) -> dict[str, Any]:

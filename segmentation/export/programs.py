@@ -28,7 +28,7 @@ class ForegroundNet(nn.Module):
 
     def __init__(self, network: UNet) -> None:
         super().__init__()
-        self.network = folded(network).cpu()
+        self.network = folded(network).cpu().to(memory_format=torch.contiguous_format)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Return foreground probabilities (B, H, W)."""

@@ -4,7 +4,8 @@ import os
 from pathlib import Path
 from typing import Any
 
-from segmentation.export.exporting import Export, export_segmenter
+from segmentation.export.exporting import export_segmenter
+from segmentation.export.settings import Export
 from segmentation.face.using import AnySegmenter, as_segmenter
 from toolkit.screen import watch_of
 
