@@ -112,7 +112,7 @@ def test_composed_and_decomposed_names_pair(tmp_path, images, masks):
     assert len(pairs) == 1
 
 
-OWN = [f"{name}_{kind}.png" for name in ("a", "sub/b") for kind in ("mask", "overlay", "soft")]
+OWN = [f"{name}_{kind}.png" for name in ("a", "sub/b") for kind in ("mask", "overlay", "soft", "cutout", "composite")]
 
 
 def test_our_own_predictions_pair_with_masks_by_their_photos(tmp_path):
@@ -123,7 +123,7 @@ def test_our_own_predictions_pair_with_masks_by_their_photos(tmp_path):
         ("b", "b_soft.png", "b.png"),
     ]
     assert pairs.notes() == [
-        f"the soft maps of toolkit predict below {own} are taken for images, its 4 other pictures are not"
+        f"the soft maps of toolkit predict below {own} are taken for images, its 8 other pictures are not"
     ]
 
 
@@ -133,8 +133,8 @@ def test_our_own_masks_serve_as_masks_of_photos(tmp_path):
 
 
 def test_overlays_alone_are_no_maps(tmp_path):
-    own, masks = folder(tmp_path / "own", ["a_overlay.png"]), folder(tmp_path / "m", ["a.png"])
-    with pytest.raises(UserError, match=r"holds only overlays .* predict again with write=soft"):
+    own, masks = folder(tmp_path / "own", ["a_overlay.png", "a_cutout.png"]), folder(tmp_path / "m", ["a.png"])
+    with pytest.raises(UserError, match=r"holds only overlays and cut-outs of .* predict again with write=soft"):
         pair_folders(own, masks)
 
 

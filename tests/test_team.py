@@ -127,6 +127,9 @@ def test_predictions_are_those_of_one_process(done):
     assert [path.name for path in one] == [path.name for path in two]
     assert len(one) == 18
     assert all(a.read_bytes() == b.read_bytes() for a, b in zip(one, two, strict=True))
+    for name in ("result.csv", "result.json"):
+        tables = [(folder / run / "predicted" / name).read_bytes() for run in ("one", "two")]
+        assert tables[0] == tables[1]
 
 
 def test_measures_are_those_of_one_process(done):

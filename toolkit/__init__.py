@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from segmentation.evaluate.settings import EvaluationSettings
     from segmentation.face.exporting import export
     from segmentation.face.making import segment, self_train, synthesize
-    from segmentation.face.using import evaluate, mask, predict
+    from segmentation.face.using import cutout, evaluate, mask, predict
     from segmentation.predict.onnx_segmenter import OnnxSegmenter
     from segmentation.predict.prediction import Prediction
     from segmentation.predict.segmenter import Segmenter
@@ -53,6 +53,7 @@ __all__ = [
     "SynthesizeSettings",
     "UserError",
     "__version__",
+    "cutout",
     "discover",
     "edit",
     "embed",
@@ -85,7 +86,7 @@ _HOMES = {
     "segmentation.evaluate.settings": ("EvaluationSettings",),
     "segmentation.face.exporting": ("export",),
     "segmentation.face.making": ("segment", "self_train", "synthesize"),
-    "segmentation.face.using": ("evaluate", "mask", "predict"),
+    "segmentation.face.using": ("cutout", "evaluate", "mask", "predict"),
     "segmentation.predict.onnx_segmenter": ("OnnxSegmenter",),
     "segmentation.predict.prediction": ("Prediction",),
     "segmentation.predict.segmenter": ("Segmenter",),

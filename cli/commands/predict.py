@@ -1,68 +1,133 @@
-"""toolkit predict: masks, soft maps and overlays for one's own photos."""
+"""toolkit predict: masks, soft maps, overlays, cut-outs and composites of one's own photos."""
 
-import contextlib
+import io
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from cli.inputs.options import DEFAULT_SEGMENTER, DeviceOption, PrecisionOption, RefineOption, SegmenterOption, require
 from cli.inputs.photo_folder import photos_in
+from cli.inputs.standard_streams import (
+    DASH,
+    photo_from_stdin,
+    require_stdout_takes_files,
+    speaking_on_stderr,
+    to_stdout,
+)
 from cli.listing import START, listed_in
 from cli.runs.processes import ProcessesOption, engine_of
-from cli.runs.progress import Bar, console
+from cli.runs.progress import console, terminal
+from segmentation.predict.kinds import KINDS, SUMMARY, TABLE, USUAL_KINDS
 from toolkit.command_line import as_flags
+from toolkit.compute.ranks import world_size
 from toolkit.imports import import_torch
+
+if TYPE_CHECKING:
+    from segmentation.predict.photos import Pictures
+    from segmentation.predict.results import Results
+    from segmentation.predict.segmenter import Segmenter
 
 
 @listed_in(
     START,
     "toolkit predict photo.jpg --out masks",
-    "toolkit predict MY_PHOTOS --segmenter segmenter --write mask --out masks",
+    "toolkit predict MY_PHOTOS --segmenter segmenter --write cutout,composite --background blur --out cut",
+    "toolkit predict - --write cutout --out - < photo.jpg > cut.png",
     formerly={"--model": "--segmenter"},
 )
 def predict(
-    photos: Annotated[list[Path], typer.Argument(help="Photos, or folders of photos.")],
-    out: Annotated[Path, typer.Option(help="Folder for the pictures.")],
+    photos: Annotated[list[Path], typer.Argument(help="Photos, or folders of photos; - reads one from stdin.")],
+    out: Annotated[Path, typer.Option(help="Folder for the pictures and their table; - writes one to stdout.")],
     segmenter: SegmenterOption = None,
-    write: Annotated[
-        str, typer.Option(help="What to write, comma-separated: mask, soft, overlay.")
-    ] = "mask,soft,overlay",
+    write: Annotated[str, typer.Option(help=f"What to write, comma-separated: {', '.join(KINDS)}.")] = ",".join(
+        USUAL_KINDS
+    ),
+    background: Annotated[
+        str | None,
+        typer.Option(
+            help="What composites lie on: a colour (a name or #rrggbb), a picture file, or blur.", show_default="white"
+        ),
+    ] = None,
     threshold: Annotated[float, typer.Option(help="Probability from which a pixel is foreground.", min=0, max=1)] = 0.5,
     refine: RefineOption = False,
+    skip_existing: Annotated[
+        bool, typer.Option("--skip-existing", help="Leave photos alone whose pictures and row of the table are there.")
+    ] = False,
     skip_unreadable: Annotated[bool, typer.Option("--skip-unreadable", help="Report broken photos and go on.")] = False,
     device: DeviceOption = "auto",
     precision: PrecisionOption = "auto",
     processes: ProcessesOption = 1,
 ) -> None:
     """Segment photos of any size; of several processes each writes the pictures of its share."""
-    import_torch()
-    from segmentation.predict.photos import KINDS, Pictures, picture_targets, predict_photos
-    from segmentation.predict.segmenter import Segmenter
-    from toolkit.files.workplace import workplace
-    from toolkit.files.writing import writable_folder
-    from toolkit.pictures.photos import read_photo
-
     kinds = list(dict.fromkeys(kind.strip() for kind in write.split(",")))
     require(bool(kinds) and set(kinds) <= set(KINDS), f"--write is {write!r}; choose from {', '.join(KINDS)}")
-    targets = picture_targets(photos, out, photos_in)
+    require(
+        background is None or "composite" in kinds,
+        "--background is what composites lie on; add composite to --write, or omit it",
+    )
+    _require_one_where_piped(photos, out, kinds, skip_existing, processes)
+    piped = photo_from_stdin() if photos == [DASH] else None
+    import_torch()
+    from segmentation.predict.photos import Pictures, picture_targets
+    from segmentation.predict.results import Making
+    from segmentation.predict.segmenter import Segmenter
+    from segmentation.predict.work import PredictionWork
+    from toolkit.pictures.grounds import WHITE_GROUND, ground_of
+
+    pictures = Pictures(kinds, threshold, ground=WHITE_GROUND if background is None else ground_of(background))
+    targets = picture_targets(photos, out, photos_in) if piped is None else {piped: out / "stdin"}
     engine = engine_of(device, precision, processes)
-    team = engine.team
-    own = dict(list(targets.items())[team.rank :: team.size])
     opened = Segmenter.load(segmenter or DEFAULT_SEGMENTER).to(engine.device)
-    if not skip_unreadable:
-        read_photo(next(iter(targets)))  # before anything is made
-    writable_folder(out)
-    broken: list[str] = []
-    with workplace(out) as place:
-        job = predict_photos(opened, own, Pictures(kinds, threshold, place), refine, engine.bf16)
-        with Bar("predicting", len(own), unit="photos") as bar, contextlib.closing(job):  # waits for its threads
-            for fault in bar.over(job):
-                if fault is not None and not skip_unreadable:
-                    raise fault
-                broken += [as_flags(fault.marked)] if fault is not None else []
-    broken = [line for share in team.together(lambda: broken) for line in share]
-    for line in broken:
-        console.print(f"left out: {line}")
-    require(len(broken) < len(targets), "none of the photos could be read")
-    console.print(f"wrote {(len(targets) - len(broken)) * len(kinds)} pictures ({', '.join(kinds)}) to {out}")
+    if out == DASH:
+        with speaking_on_stderr():
+            _write_to_stdout(piped or photos[0], opened, pictures, refine, engine.bf16)
+        return
+    ground = (background or "white") if "composite" in kinds else None
+    making = Making(segmenter or DEFAULT_SEGMENTER, opened.digest(), threshold, refine, ground)
+    work = PredictionWork(opened, pictures, making, out, engine.bf16, skip_unreadable, engine.team, terminal)
+    results = work.carry_out(targets, skip_existing)
+    _say(results, kinds, out)
+    require(bool(results.rows), "none of the photos could be read")
+
+
+def _require_one_where_piped(photos: list[Path], out: Path, kinds: list[str], skip: bool, processes: int) -> None:
+    """Raise UserError where a standard stream stands for a path and does not go together with the rest."""
+    if DASH not in photos and out != DASH:
+        return
+    require(len(photos) == 1, f"- stands for one photo, but {len(photos)} are named; predict it apart")
+    require(processes == 1 == world_size(), "--processes shares photos, and - stands for one; omit the flag")
+    require(not skip, "--skip-existing cannot know what comes or goes through -; omit it")
+    if out == DASH:
+        require(not photos[0].is_dir(), f"--out - writes one picture, but {photos[0]} is a folder; name a folder")
+        require(
+            len(kinds) == 1,
+            f"--out - writes one picture, but --write asks for {', '.join(kinds)}; choose one, as --write cutout",
+        )
+        require_stdout_takes_files()
+
+
+def _write_to_stdout(
+    source: Path | io.BytesIO, segmenter: "Segmenter", pictures: "Pictures", refine: bool, bf16: bool
+) -> None:
+    from segmentation.predict.results import PhotoResult
+    from toolkit.pictures.photos import read_photo
+
+    ((_, photo, soft),) = segmenter.predictions([(None, read_photo(source))], refine=refine, bf16=bf16)
+    (content,) = pictures.encoded(photo, soft)
+    to_stdout(content)
+    if note := PhotoResult.of(soft, pictures.threshold).note:
+        console.print(f"the mask is {note}")
+
+
+def _say(results: "Results", kinds: Sequence[str], out: Path) -> None:
+    """Print what was written, and what is odd about it."""
+    for fault in results.left_out.values():
+        console.print(f"left out: {as_flags(fault)}")
+    if results.kept:
+        console.print(f"skipped {results.kept} photos whose pictures and results are there")
+    written = (len(results.rows) - results.kept) * len(kinds)
+    console.print(f"wrote {written} pictures ({', '.join(kinds)}), {TABLE} and {SUMMARY} to {out}")
+    for line in results.lines():
+        console.print(line)

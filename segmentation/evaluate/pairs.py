@@ -1,17 +1,17 @@
 """Photos (or predicted maps) and their masks, brought together by file name."""
 
 import unicodedata
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import overload
 
+from segmentation.predict.kinds import KINDS
 from toolkit.command_line import command
 from toolkit.errors import UserError, named
 from toolkit.pictures.photo_folder import PhotoFolder, open_folder
 
 _SHOWN = 3
-_OWN_KINDS = ("soft", "mask", "overlay")  # what `toolkit predict` writes of a photo: NAME_KIND.png
 
 
 @dataclass(frozen=True)
@@ -98,26 +98,26 @@ class _Side:
 
         None where some file is not such a picture; UserError where none of them is of a kind wanted.
         """
-        kinds = {kind: [file for file in self.files() if file.place.endswith(f"_{kind}")] for kind in _OWN_KINDS}
+        kinds = {kind: [file for file in self.files() if file.place.endswith(f"_{kind}")] for kind in KINDS}
         if sum(map(len, kinds.values())) < len(self.folder.paths):
             return None
         for kind in self.wanted:
             if chosen := kinds[kind]:
                 rest = len(self.folder.paths) - len(chosen)
                 remark = (
-                    f"the {_what_of(kind)} of {command('predict')} below {self.folder.folder} are taken for {self.what}"
+                    f"the {KINDS[kind]} of {command('predict')} below {self.folder.folder} are taken for {self.what}"
                 )
                 paired = [_Named(file.path, file.place.removesuffix(f"_{kind}")) for file in chosen]
                 return paired, remark + (f", its {rest} other pictures are not" if rest else "")
         raise UserError(
-            f"{self.folder.folder} holds only overlays of {command('predict')}, which are no {self.what}; "
+            f"{self.folder.folder} holds only {_all_of(kinds)} of {command('predict')}, which are no {self.what}; "
             f"predict again with {named('write', self.wanted[0])}"
         )
 
 
-def _what_of(kind: str) -> str:
-    """Return what pictures of a kind that `toolkit predict` writes are called."""
-    return {"soft": "soft maps", "mask": "masks", "overlay": "overlays"}[kind]
+def _all_of(files: Mapping[str, Sequence[_Named]]) -> str:
+    """Return what pictures there are, by their kinds."""
+    return " and ".join(KINDS[kind] for kind, found in files.items() if found)
 
 
 def pair_folders(images: Path, masks: Path, ignore_unpaired: bool = False) -> Pairs:

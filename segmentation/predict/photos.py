@@ -1,5 +1,6 @@
 """Pictures of many photos' predictions: photos read ahead, predicted, and their pictures written, all at a time."""
 
+import io
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -10,15 +11,18 @@ from typing import Protocol
 import numpy as np
 from PIL import Image
 
+from segmentation.predict.results import PhotoResult
 from segmentation.predict.windows import Key, in_threads
 from toolkit.errors import UserError
 from toolkit.files.writing import replacing
 from toolkit.pictures.any_photo import Photo
+from toolkit.pictures.cutouts import composite, cut_out, levels
+from toolkit.pictures.grounds import WHITE_GROUND, Ground
 from toolkit.pictures.outlines import overlay
 from toolkit.pictures.photo_folder import require_outside
 from toolkit.pictures.photos import list_photos, read_photo
+from toolkit.pictures.picture_files import Source, refuse_url
 
-KINDS = ("mask", "soft", "overlay")
 _PNG_LEVEL = 2  # three times as fast as Pillow's own 6; overlays grow by 6%, soft maps and masks by a third at most
 _READ_AHEAD = 4
 _UNWRITTEN_PIXELS = 2**22  # of photos whose pictures are being written while the next are predicted
@@ -26,6 +30,10 @@ _UNWRITTEN_PIXELS = 2**22  # of photos whose pictures are being written while th
 
 class Predictor(Protocol):
     """A segmenter, whatever computes its network."""
+
+    def digest(self) -> str:
+        """Return letters that identify its weights, for records."""
+        ...
 
     def predictions(
         self, photos: Iterable[tuple[Key, Photo]], *, refine: bool = False, bf16: bool = False
@@ -36,73 +44,103 @@ class Predictor(Protocol):
 
 @dataclass(frozen=True)
 class Pictures:
-    """Which pictures are made of a prediction, and the probability from which a pixel is foreground.
+    """Which pictures are made of a prediction (segmentation.predict.kinds), and how.
 
-    `place` is the workplace where they are written first, if there is one for all.
+    `threshold` is the probability from which a pixel is foreground, and `ground` lies behind it in composites. `place`
+    is the workplace where they are written first, if there is one for all.
     """
 
     kinds: Sequence[str]
     threshold: float = 0.5
     place: Path | None = None
+    ground: Ground = WHITE_GROUND
 
-    def write(self, target: Path, photo: np.ndarray, soft: np.ndarray) -> None:
-        """Write the pictures of a photo uint8 (H, W, 3) and its probability (H, W) as `target`_KIND.png."""
+    def write(self, target: Path, photo: np.ndarray, soft: np.ndarray) -> PhotoResult:
+        """Write the pictures of a photo uint8 (H, W, 3) and its probability (H, W); return what is measured of it."""
+        for path, picture in zip(self.paths(target), self.drawn(photo, soft), strict=True):
+            with replacing(path, self.place) as temporary:
+                picture.save(temporary, compress_level=_PNG_LEVEL)
+        return PhotoResult.of(soft, self.threshold)
+
+    def paths(self, target: Path) -> list[Path]:
+        """Return where the pictures of each kind are written, `target`_KIND.png."""
+        return [target.with_name(f"{target.name}_{kind}.png") for kind in self.kinds]
+
+    def drawn(self, photo: np.ndarray, soft: np.ndarray) -> Iterator[Image.Image]:
+        """Yield the picture of each kind; what several need is made once."""
         mask = soft >= self.threshold
-        make = {
+        cut = cut_out(photo, soft, self.threshold) if {"cutout", "composite"} & set(self.kinds) else None
+        make: dict[str, Callable[[], np.ndarray | Image.Image]] = {
             "mask": lambda: mask.astype(np.uint8) * 255,
-            "soft": lambda: (soft * 255).round().astype(np.uint8),
+            "soft": lambda: levels(soft),
             "overlay": lambda: overlay(photo, mask),
         }
+        if cut is not None:
+            make["cutout"] = lambda: cut
+            make["composite"] = lambda: composite(cut, self.ground.behind(photo, cut[..., 3]))
         for kind in self.kinds:
-            with replacing(target.with_name(f"{target.name}_{kind}.png"), self.place) as temporary:
-                Image.fromarray(make[kind]()).save(temporary, compress_level=_PNG_LEVEL)
+            made = make[kind]()
+            yield made if isinstance(made, Image.Image) else Image.fromarray(made)
+
+    def encoded(self, photo: np.ndarray, soft: np.ndarray) -> list[bytes]:
+        """Return the pictures of each kind as the content of PNG files."""
+        files = []
+        for picture in self.drawn(photo, soft):
+            file = io.BytesIO()
+            picture.save(file, format="PNG", compress_level=_PNG_LEVEL)
+            files.append(file.getvalue())
+        return files
+
+
+Outcome = PhotoResult | UserError
 
 
 def predict_photos(
-    segmenter: Predictor, targets: Mapping[Path, Path], pictures: Pictures, refine: bool = False, bf16: bool = False
-) -> Generator[UserError | None, None, None]:
-    """Write the pictures of photos, {photo: output path without ending}; yield None, or what is wrong, for each.
+    segmenter: Predictor, targets: Mapping[Source, Path], pictures: Pictures, refine: bool = False, bf16: bool = False
+) -> Generator[tuple[Source, Outcome], None, None]:
+    """Write the pictures of photos, {photo: output path without ending}; yield each with its result, or what is wrong.
 
     The next photos are read, and pictures written, by threads while the segmenter predicts. A photo that cannot be
     read may be reported before those ahead of it in the same window are written.
     """
-    faults: deque[UserError] = deque()
+    faults: deque[tuple[Source, UserError]] = deque()
 
-    def readable() -> Iterator[tuple[Path, np.ndarray]]:
-        for target, photo in zip(targets.values(), in_threads(reading, _read, targets, _READ_AHEAD), strict=True):
+    def readable() -> Iterator[tuple[Source, np.ndarray]]:
+        for source, photo in zip(targets, in_threads(reading, _read, targets, _READ_AHEAD), strict=True):
             if isinstance(photo, UserError):
-                faults.append(photo)
+                faults.append((source, photo))
             else:
-                yield target, photo
+                yield source, photo
+
+    def write(predicted: tuple[Source, np.ndarray, np.ndarray]) -> tuple[Source, PhotoResult]:
+        source, photo, soft = predicted
+        return source, pictures.write(targets[source], photo, soft)
 
     # One thread reads: several would race for the warning filters that read_photo sets.
     with ThreadPoolExecutor(1) as reading, ThreadPoolExecutor() as writing:
         predictions = segmenter.predictions(readable(), refine=refine, bf16=bf16)
-        written = in_threads(
-            writing, lambda each: pictures.write(*each), predictions, _UNWRITTEN_PIXELS, lambda each: each[2].size
-        )
-        for _ in written:
+        for written in in_threads(writing, write, predictions, _UNWRITTEN_PIXELS, lambda each: each[2].size):
             while faults:
                 yield faults.popleft()
-            yield None
+            yield written
     yield from faults
 
 
-def _read(path: Path) -> np.ndarray | UserError:
+def _read(source: Source) -> np.ndarray | UserError:
     try:
-        return read_photo(path)
+        return read_photo(source)
     except UserError as error:
         return error
 
 
 def picture_targets(
     photos: Sequence[Path], out: Path, photos_in: Callable[[Path], Sequence[Path]] = list_photos
-) -> dict[Path, Path]:
+) -> dict[Source, Path]:
     """Return photo -> output path without ending, for photos and folders of them; these keep their inner structure.
 
     `photos_in` lists the photos of a folder. UserError for what is not there, and for two photos of one name.
     """
-    targets: dict[Path, Path] = {}
+    targets: dict[Source, Path] = {}
     for path in photos:
         require_outside(out, path)
         if path.is_dir():
@@ -110,8 +148,9 @@ def picture_targets(
         elif path.is_file():
             targets[path] = out / path.stem
         else:
+            refuse_url(path)
             raise UserError(f"no photo at {path}; check the path")
-    seen: dict[Path, Path] = {}
+    seen: dict[Path, Source] = {}
     for path, target in targets.items():
         first = seen.setdefault(target, path)
         if first is not path:

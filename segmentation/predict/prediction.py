@@ -3,7 +3,9 @@
 from dataclasses import dataclass
 
 import numpy as np
+from PIL import Image
 
+from toolkit.pictures.cutouts import cut_out
 from toolkit.pictures.outlines import overlay
 
 
@@ -29,3 +31,7 @@ class Prediction:
     def overlay(self, threshold: float = 0.5) -> np.ndarray:
         """Return the photo, uint8 (H, W, 3), with the mask outlined."""
         return overlay(self.photo, self.mask(threshold))
+
+    def cutout(self, threshold: float = 0.5) -> Image.Image:
+        """Return the foreground as an "RGBA" picture with a smooth edge and clean colours along it."""
+        return Image.fromarray(cut_out(self.photo, self.probability, threshold))

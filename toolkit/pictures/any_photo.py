@@ -13,6 +13,7 @@ from PIL import Image
 from toolkit.errors import UserError
 from toolkit.pictures.photo_folder import list_photos
 from toolkit.pictures.photos import as_rgb, read_photo
+from toolkit.pictures.picture_files import refuse_url
 
 _CHANNELS = (1, 3, 4)  # grey, RGB, RGBA
 _ROUNDING = 1e-3  # that floats from resizing may lie beyond 0 and 1
@@ -42,7 +43,7 @@ def named_photos(photos: "Photo | Iterable[Photo]") -> Iterator[tuple[str, Photo
     UserError for a folder without photos. What is no photo is refused when it is read.
     """
     if isinstance(photos, str | os.PathLike):
-        paths = list_photos(Path(photos)) if Path(photos).is_dir() else [Path(photos)]
+        paths = list_photos(Path(photos)) if Path(photos).is_dir() else [photos]
         yield from ((str(path), path) for path in paths)
     elif is_one_photo(photos) or not isinstance(photos, Iterable):
         yield "0", cast(Photo, photos)
@@ -64,6 +65,7 @@ def as_photo(photo: Photo) -> np.ndarray:
     [255, 255, 255]
     """
     if isinstance(photo, str | os.PathLike):
+        refuse_url(photo)  # while both slashes are there
         return read_photo(Path(photo))
     if isinstance(photo, bytes | bytearray):
         return read_photo(io.BytesIO(photo))

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from toolkit.errors import UserError, named
 from toolkit.files.names import name_bytes
-from toolkit.pictures.picture_files import HEIF_ENDINGS, HEIF_NEEDS, photo_endings
+from toolkit.pictures.picture_files import HEIF_ENDINGS, HEIF_NEEDS, photo_endings, refuse_url
 
 _SYSTEM_NAMES = ("__MACOSX", "Thumbs.db", "desktop.ini", "@eaDir")
 _HIDDEN = "hidden"
@@ -47,6 +47,7 @@ def open_folder(folder: Path) -> PhotoFolder:
     if folder.is_file():
         raise UserError(f"no folder at {folder}, which is a file; name the folder that holds it")
     if not folder.is_dir():
+        refuse_url(folder)
         raise UserError(f"no folder at {folder}; name a folder of photos ({', '.join(endings)})")
     photos, others = [], Counter[str]()
     for path, hidden in _files(folder):

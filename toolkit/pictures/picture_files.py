@@ -7,6 +7,8 @@ whatever ending the file has.
 import contextlib
 import functools
 import io
+import os
+import re
 import warnings
 from collections.abc import Iterator
 from importlib.util import find_spec
@@ -28,7 +30,7 @@ from PIL import (  # noqa: F401
 )
 
 from toolkit.errors import UserError
-from toolkit.untrusted.text import existing_file
+from toolkit.untrusted.text import existing_file, is_there
 
 HEIF_ENDINGS = (".heic", ".heif", ".hif")
 HEIF_NEEDS = "the heif extra: pip install 'latent-segmentation-toolkit[heif]'"
@@ -37,6 +39,7 @@ PHOTO_ENDINGS = (
     *(".jp2", ".j2k", ".ppm", ".pgm", ".pbm", ".pnm", ".tga"),
 )
 Source = Path | io.BytesIO  # a file, or the content of one
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/{1,3}[^/]")  # as a path, it has lost a slash; C:/ is a drive
 _FORMATS = ("JPEG", "PNG", "BMP", "GIF", "TIFF", "WEBP", "AVIF", "JPEG2000", "PPM", "TGA")
 _LARGEST_SIDE = {".webp": 16_383, ".gif": 65_535, ".jpg": 65_500, ".jpeg": 65_500, ".mp4": 16_384}
 _MOST_PIXELS = 178_956_970  # of a picture that Pillow opens again
@@ -66,6 +69,7 @@ def opened(source: Source) -> Iterator[Image.Image]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # a stray EXIF field is no reason to trouble anybody
             if not isinstance(source, io.BytesIO) and not Path(source).is_dir():
+                refuse_url(source)
                 existing_file(source, "photo")  # a pipe would be waited for
             with _open(source) as image:
                 yield image
@@ -73,6 +77,16 @@ def opened(source: Source) -> Iterator[Image.Image]:
         raise
     except Exception as error:  # for damaged files Pillow's decoders raise ten kinds, RuntimeError and TypeError too
         raise UserError(f"cannot read the photo {_named(source)} ({error}); {_advice(source, error)}") from error
+
+
+def refuse_url(source: str | os.PathLike[str]) -> None:
+    """Raise UserError for an address in place of a path: nothing is downloaded."""
+    text = os.fspath(source)
+    if _URL.match(text) and not is_there(Path(text)):
+        raise UserError(
+            f"{text} is an address, and no photo is downloaded here; download it (curl -LO) and name the file, or pass "
+            "its bytes"
+        )
 
 
 def _named(source: Source) -> str:

@@ -1,0 +1,12 @@
+"""What is written of predictions: the kinds of pictures, as NAME_KIND.png, and the files of results beside them."""
+
+# What each is called where several are spoken of.
+KINDS = {
+    "mask": "masks",
+    "soft": "soft maps",
+    "overlay": "overlays",
+    "cutout": "cut-outs",
+    "composite": "composites",
+}
+USUAL_KINDS = ("mask", "soft", "overlay")
+TABLE, SUMMARY = "result.csv", "result.json"
