@@ -13,7 +13,7 @@ from segmentation.predict.windows import CPU_PIXELS, Key, alike, windows, withou
 from toolkit.errors import UserError, named
 from toolkit.pictures.any_photo import Photo, as_photo
 from toolkit.pictures.scaling import scaled, scaled_photo, shorter_side
-from toolkit.untrusted.onnx_models import read_model
+from toolkit.untrusted.onnx_models import DIGEST, read_model
 from toolkit.untrusted.text import guarded, parse_json, whole_number
 
 NEEDS = "the onnx extra: pip install 'latent-segmentation-toolkit[onnx]'"
@@ -34,6 +34,7 @@ class OnnxSegmenter:
     image_size: int
     card: Mapping[str, Any]
     session: Any
+    graph_digest: str = ""
 
     def __repr__(self) -> str:
         return f"<OnnxSegmenter: {self.card.get('precision')}, for {self.image_size} pixels, on cpu>"
@@ -44,7 +45,11 @@ class OnnxSegmenter:
         path = Path(path)
         file = read_model(path)
         image_size, card = _described(file.metadata, path)
-        return cls(image_size, card, _session(file.content, path))
+        return cls(image_size, card, _session(file.content, path), file.metadata[DIGEST])
+
+    def digest(self) -> str:
+        """Return 16 letters that identify its graph, weights and precision, for run records."""
+        return self.graph_digest[:16]
 
     def predictions(
         self, photos: Iterable[tuple[Key, Photo]], *, refine: bool = False, bf16: bool = False

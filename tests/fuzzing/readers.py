@@ -28,6 +28,7 @@ from generators.scene import SceneGenerator
 from generators.tensorflow.bundle import CheckpointBundle
 from generators.tensorflow.hub import convert_tf_variables, module_variables
 from segmentation.mask_reading.reading import MaskReading
+from segmentation.predict.onnx_segmenter import OnnxSegmenter
 from segmentation.predict.segmenter import Segmenter
 from toolkit.errors import UserError
 from toolkit.files.artefacts import load_state_file
@@ -255,6 +256,12 @@ READERS: dict[str, Reader] = {
     ),
     "segmenter": Reader(
         "segmenter.safetensors", SAFETENSORS, lambda folder: Segmenter.load(folder / "segmenter.safetensors")
+    ),
+    "exported segmenter": Reader(
+        "segmenter.onnx",
+        any_of(damaged_bytes),
+        lambda folder: OnnxSegmenter.load(folder / "segmenter.onnx"),
+        ("toolkit.untrusted.onnx_models.read_model",),
     ),
     "published segmenter": Reader("u_net.pth", PICKLE, lambda folder: Segmenter.load(folder / "u_net.pth")),
     "encoder": Reader("encoder.safetensors", SAFETENSORS, lambda folder: load_encoder(folder / "encoder.safetensors")),

@@ -30,6 +30,8 @@ from generators.published.stylegan2 import rosinality
 from generators.published.stylegan2.layers import FILTER
 from generators.published.stylegan2.shape import StyleGAN2Shape, entry_shapes
 from generators.weights_file import read_weights, save_weights
+from segmentation.export.exporting import export_segmenter
+from segmentation.export.settings import Export
 from segmentation.predict.segmenter import Segmenter
 from segmentation.unet.network import UNet
 from toolkit.directions import Choice, DirectionSet
@@ -113,6 +115,7 @@ def write_deformator(folder: Path) -> None:
 
 def write_networks(folder: Path) -> None:
     Segmenter(UNet(width=4), 32).save(folder / "segmenter.safetensors")
+    export_segmenter(Segmenter(UNet(width=4), 32), folder / "segmenter.onnx", Export())
     torch.save(UNet(width=4).state_dict(), folder / "u_net.pth")
     CompactGenerator(CompactNetwork(CompactShape(8, LATENT_DIM, 4)), {"name": "tiny"}).save(
         folder / "compact.safetensors"

@@ -51,13 +51,13 @@ class OnnxFile:
 
 def read_model(path: Path) -> OnnxFile:
     """Return a model written by this toolkit; UserError for any other file, and one that is damaged."""
-    what = "an ONNX model"
+    what = "ONNX model"
     existing_file(path, what)
     if path.stat().st_size > LARGEST:
-        raise UserError(f"{path} has more than {LARGEST / 1e6:g} MB, too many for {what}; check that it is the one")
+        raise UserError(f"{path} has more than {LARGEST / 1e6:g} MB, too many for an {what}; check that it is the one")
     with (
         guarded(f"{path} is not an ONNX model of a segmenter", "export the segmenter again"),
-        naming_others(path, what),
+        naming_others(path, f"an {what}"),
     ):
         content = path.read_bytes()
         model = list(_fields(memoryview(content), _MODEL))
