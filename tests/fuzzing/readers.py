@@ -261,7 +261,7 @@ READERS: dict[str, Reader] = {
         "segmenter.onnx",
         any_of(damaged_bytes),
         lambda folder: OnnxSegmenter.load(folder / "segmenter.onnx"),
-        ("toolkit.untrusted.onnx_models.read_model",),
+        ("toolkit.untrusted.onnx_models.read_model", "segmentation.predict.onnx_segmenter._described"),
     ),
     "published segmenter": Reader("u_net.pth", PICKLE, lambda folder: Segmenter.load(folder / "u_net.pth")),
     "encoder": Reader("encoder.safetensors", SAFETENSORS, lambda folder: load_encoder(folder / "encoder.safetensors")),
