@@ -40,7 +40,7 @@ RULES = [name for name, rule in MASK_RULES.items() if not rule.opposed]
 _NEAR = 10  # directions near the true one, from hardly off to half off
 _RANDOM = 6
 _SAMPLES = 256
-_SHORT = {"preset": "quick", "width": 16, "batch": 32, "validation_samples": 0, "device": "cpu", "precision": "fp32"}
+_SHORT = {"preset": "quick", "width": 16, "batch": 32, "validation_samples": 0, "device": "cpu", "precision": "auto"}
 
 
 class CloseUps(SceneGenerator):
@@ -122,7 +122,7 @@ def on_scene(given: argparse.Namespace) -> None:
     for seed in range(given.mixings):
         generator = kind(mixing_seed=seed)
         ious, picked = regret(generator, seed)
-        bounds, weak = picked.bounds, ", ".join(point.reason for point in picked.weak) or "none"
+        bounds, weak = picked.bounds, ", ".join(point.about for point in picked.weak) or "none"
         print(f"mixing {seed}: area below {bounds.max_area:.2f}, border below {bounds.max_border:.2f}, weak: {weak}")
         print("  IoU, best place first: " + " ".join(f"{iou:.3f}" for iou in ious))
         by_rule = [

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from segmentation.predict.guided_filter import refined
+from segmentation.predict.dense_crf import dense_crf
 from segmentation.predict.windows import CPU_PIXELS, Key, alike, windows, without_strips
 from toolkit.errors import UserError, named
 from toolkit.pictures.any_photo import Photo, as_photo
@@ -64,7 +64,7 @@ class OnnxSegmenter:
             soft_maps = self._soft_maps([without_strips(photo) for _, photo in window])
             for (key, photo), probability in zip(window, soft_maps, strict=True):
                 own = probability[: photo.shape[0], : photo.shape[1]]
-                yield key, photo, refined(photo, own, self.image_size) if refine else own
+                yield key, photo, dense_crf(photo, own) if refine else own
 
     def probability(self, photo: Photo, refine: bool = False) -> np.ndarray:
         """Return the foreground probability (H, W) of one photo; see `predictions`."""

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import numpy as np
 import torch
 
-from segmentation.predict.guided_filter import refined
+from segmentation.predict.dense_crf import dense_crf
 from segmentation.predict.inference import prepared
 from segmentation.predict.onnx_segmenter import ENDING
 from segmentation.predict.protocols import PROTOCOLS, Network
@@ -97,8 +97,8 @@ class Segmenter:
         Photos are of any size and form (toolkit.pictures.any_photo), yielded as uint8 (H, W, 3), and taken from
         `photos` a few at a time. The network sees them with their shorter side at `image_size`. Protocol "float" keeps
         full precision, "original" goes through 8 bits as the published evaluation does; `refine` lets the result follow
-        the photo's edges at full resolution; `bf16` computes the network in bfloat16 (segmentation.predict.inference
-        says what that changes). UserError for another protocol or something that is no photo.
+        the photo's edges (segmentation.predict.dense_crf); `bf16` computes the network in bfloat16
+        (segmentation.predict.inference says what that changes). UserError for another protocol or what is no photo.
         """
         if protocol not in PROTOCOLS:
             raise UserError(f"protocol {protocol!r} is unknown; choose one of {', '.join(PROTOCOLS)}")
@@ -109,7 +109,7 @@ class Segmenter:
             soft_maps = PROTOCOLS[protocol].predict(self._prepared[bf16], shown, self.image_size, self.device)
             for (key, photo), probability in zip(window, soft_maps, strict=True):
                 own = probability[: photo.shape[0], : photo.shape[1]]
-                yield key, photo, refined(photo, own, self.image_size) if refine else own
+                yield key, photo, dense_crf(photo, own) if refine else own
 
     @torch.no_grad()
     def probabilities(self, images: torch.Tensor) -> torch.Tensor:

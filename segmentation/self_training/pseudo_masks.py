@@ -1,12 +1,13 @@
 """Masks of real photos from a segmenter and a second opinion on each photo, without anybody's label.
 
-A segmenter trained on synthetic pairs finds most of a thing, and with it ground of the thing's brightness. A graph cut
-on a photo's own colours (GrabCut, Rother et al., SIGGRAPH 2004) that starts from nothing but the photo's frame knows
-neither generator nor segmenter, and errs elsewhere. Where the two agree, what both call foreground is right more often
-than either; where they do not, the photo is left out. Teaching a network on its own best answers is self-training (Lee
-2013; Xie et al. 2020, 1911.04252).
+A segmenter trained on synthetic pairs finds most of a thing, and with it ground of the thing's brightness. Graph cuts
+on a photo's own colours (GrabCut, Rother et al., SIGGRAPH 2004) that start from nothing but the photo's frame know
+neither generator nor segmenter, and err elsewhere. What they have in common is right more often than either, and where
+they have too little, the photo is left out. Teaching a network on its own best answers is self-training (Lee 2013; Xie
+et al. 2020, 1911.04252).
 """
 
+import itertools
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -21,6 +22,9 @@ from segmentation.predict.segmenter import Segmenter
 from segmentation.self_training.settings import SelfTrainingSettings
 from toolkit.compute.engine import Engine
 from toolkit.pictures.pixels import from_bytes
+
+VIEWS = 3  # cuts of a photo
+_DETAIL, _AROUND, _SHARPEST = 0.012, 0.024, 12  # blurs of the sharpness in sides of the photo, and its contrast
 
 
 @dataclass(frozen=True)
@@ -46,15 +50,29 @@ def probabilities(segmenter: Segmenter, photos: np.ndarray, engine: Engine) -> n
     return ((straight + mirrored.flip(-1)) / 2).cpu().numpy()
 
 
-def frame_cut(photo: np.ndarray, settings: SelfTrainingSettings) -> np.ndarray:
-    """Return the mask (S, S) bool that GrabCut makes of a photo uint8 (S, S, 3), given that its frame is ground.
+def frame_cuts(photo: np.ndarray, settings: SelfTrainingSettings) -> np.ndarray:
+    """Return the masks (VIEWS, S, S) bool that GrabCut makes of a photo uint8 (S, S, 3) whose frame is ground.
 
-    The frame is the outermost `frame` of each side. The mask of a photo of one colour is empty.
+    One is of the photo's colours, one of them as lightness and chroma, one of chroma and sharpness: where ground is as
+    bright as a thing it is often blurred. The frame is the outermost `frame` of each side. The masks of a photo of one
+    colour are empty.
     """
     edge = max(1, round(settings.frame * photo.shape[0]))
     within = np.zeros(photo.shape[:2], bool)
     within[edge:-edge, edge:-edge] = True
-    return grab_cut(photo, within, settings.cuts, settings.seed) if within.any() else within
+    if not within.any():
+        return np.stack([within] * VIEWS)
+    return np.stack([grab_cut(view, within, settings.cuts, settings.seed) for view in _views(photo)])
+
+
+def _views(photo: np.ndarray) -> tuple[np.ndarray, ...]:
+    """Return what a photo (S, S, 3) is cut by, each uint8 (S, S, 3)."""
+    shades = cv2.cvtColor(photo, cv2.COLOR_RGB2GRAY).astype(np.float32)
+    detail = np.abs(shades - cv2.GaussianBlur(shades, (0, 0), _DETAIL * len(photo)))
+    sharpness = cv2.GaussianBlur(detail, (0, 0), _AROUND * len(photo)) * _SHARPEST
+    colours = cv2.cvtColor(photo, cv2.COLOR_RGB2LAB)
+    chroma = colours[..., 1:]
+    return photo, colours, np.dstack([chroma, sharpness.clip(0, 255).astype(np.uint8)])
 
 
 def grab_cut(photo: np.ndarray, within: np.ndarray, rounds: int, seed: int = 0) -> np.ndarray:
@@ -69,26 +87,30 @@ def grab_cut(photo: np.ndarray, within: np.ndarray, rounds: int, seed: int = 0) 
     return labels == cv2.GC_PR_FGD
 
 
-def frame_cuts(photos: np.ndarray, settings: SelfTrainingSettings, threads: int = 1) -> np.ndarray:
-    """Return the masks (N, S, S) bool of photos uint8 (N, S, S, 3) by `frame_cut`, made by so many threads."""
+def cuts_of(photos: np.ndarray, settings: SelfTrainingSettings, threads: int = 1) -> np.ndarray:
+    """Return the masks (N, VIEWS, S, S) bool of photos uint8 (N, S, S, 3) by `frame_cuts`, made by so many threads."""
     with ThreadPoolExecutor(threads) as pool:
-        return np.stack(list(pool.map(lambda photo: frame_cut(photo, settings), photos)))
+        return np.stack(list(pool.map(lambda photo: frame_cuts(photo, settings), photos)))
 
 
 def pseudo_masks(cuts: np.ndarray, soft: np.ndarray, settings: SelfTrainingSettings) -> PseudoMasks:
-    """Return the masks of photos with cuts (N, S, S) bool and probabilities `soft` (N, S, S), and which are fit.
+    """Return the masks of photos with cuts (N, VIEWS, S, S) bool and probabilities `soft` (N, S, S), and which are fit.
 
-    A mask is what both the cut and the segmenter, with probability of at least a half, take for foreground. It is left
-    out when the IoU of the two is below `agreement` and less than `covered` of the cut is in the mask, or when its
-    share of the photo is not within `min_area` and `max_area`: a mask of which little is left would teach that its
-    thing is ground.
+    The cut is what most of the cuts take for foreground. The segmenter (a probability of at least a half) agrees by an
+    IoU with it of `agreement`, or by taking `covered` of it for foreground too; the mask is then where the mean of the
+    probability and the share of cuts is at least a half: the segmenter decides what the cuts do not. Where it does not
+    agree, the mask is the cut alone, if the cuts agree among each other, by a mean IoU of `consensus`; else the photo
+    is left out, as it is when the mask's share of it is not within `min_area` and `max_area`.
     """
-    own = soft >= 0.5
-    masks = cuts & own
+    own, votes = soft >= 0.5, cuts.mean(axis=1, dtype=np.float32)
+    cut = votes > 0.5
+    covered = (cut & own).mean(axis=(1, 2)) >= settings.covered * cut.mean(axis=(1, 2))
+    agreed = covered | (iou(mask_counts(own, cut)) >= settings.agreement)
+    pairs = [iou(mask_counts(cuts[:, i], cuts[:, j])) for i, j in itertools.combinations(range(cuts.shape[1]), 2)]
+    masks = np.where(agreed[:, None, None], soft + votes >= 1, cut)
     areas = masks.mean(axis=(1, 2))
-    covered = areas >= settings.covered * cuts.mean(axis=(1, 2))
     verdicts = {
-        "agreement": covered | (iou(mask_counts(own, cuts)) >= settings.agreement),
+        "agreement": agreed | (np.mean(pairs, axis=0) >= settings.consensus),
         "area": (areas >= settings.min_area) & (areas <= settings.max_area),
     }
     kept = np.ones(len(masks), bool)

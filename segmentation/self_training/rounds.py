@@ -9,8 +9,9 @@ import torch
 
 from segmentation.predict.segmenter import Segmenter
 from segmentation.self_training.pseudo_masks import (
+    VIEWS,
     PseudoMasks,
-    frame_cuts,
+    cuts_of,
     join,
     probabilities,
     pseudo_masks,
@@ -37,7 +38,7 @@ _ENOUGH = 0.4  # share of fit masks; of flowers .68 are fit, of butterflies .45,
 
 @dataclass
 class SelfTrainingRound(Work[SelfTrainingState, SegmentationStep]):
-    """Round `number`: masks of photos uint8 (N, S, S, 3) by the teacher and the cuts (N, S, S), and a student of them.
+    """Round `number`: masks of photos uint8 (N, S, S, 3) by the teacher and cuts (N, VIEWS, S, S), and their student.
 
     It trains at `side` pixels, S at most. `source` names, as text, the first teacher and the photos.
     """
@@ -81,13 +82,13 @@ class SelfTrainingRound(Work[SelfTrainingState, SegmentationStep]):
         """Log what is due."""
         due = step.step % self.settings.log_every == 0 or last
         measure = self.measure if step.step % self.settings.validate_every == 0 or last else None
-        return log_training(step, run, due, "held_out", measure, state.network)
+        return log_training(step, run, due, "held_out", measure, state.learnt)
 
     def conclude(self, state: SelfTrainingState, run: RunFolder, watch: Watch) -> None:
         """Write the student and its figures."""
         figures = {**last_figures(run, "held_out"), "kept_share": float(self.masks.kept.mean())}
         card = {"source": self.source, "round": self.number, "settings": self.settings.defining(), "figures": figures}
-        self.student = Segmenter(state.network, self.side, card)
+        self.student = Segmenter(state.learnt, self.side, card)
         self.student.save(run.path / "segmenter.safetensors")
         run.finish({**figures, "steps": state.step})
 
@@ -140,7 +141,7 @@ def self_train(
 def make_cuts(
     photos: np.ndarray, settings: SelfTrainingSettings, kept_in: Path | None = None, watch: Watch = SILENT
 ) -> np.ndarray:
-    """Return the second opinion (N, S, S) bool on photos uint8 (N, S, S, 3), which all rounds share.
+    """Return the second opinion (N, VIEWS, S, S) bool on photos uint8 (N, S, S, 3), which all rounds share.
 
     It is kept in a file, one bit a pixel, since it takes minutes and a resumed run would make the same again.
     """
@@ -150,19 +151,19 @@ def make_cuts(
     with watch.bar("cutting photos", len(photos), unit="photos") as advance:
         for start in range(0, len(photos), settings.batch):
             batch = photos[start : start + settings.batch]
-            parts.append(frame_cuts(batch, settings, threads))
+            parts.append(cuts_of(batch, settings, threads))
             advance(len(batch))
     cuts = np.concatenate(parts)
     if kept_in is not None:
-        save_artefact(kept_in, _CUTS, {"cuts": torch.from_numpy(np.packbits(cuts, axis=2))}, {})
+        save_artefact(kept_in, _CUTS, {"cuts": torch.from_numpy(np.packbits(cuts, axis=3))}, {})
     return cuts
 
 
 def _unpacked(path: Path, shape: tuple[int, ...]) -> np.ndarray:
     packed = load_artefact(path, _CUTS)[0].get("cuts", torch.zeros(0))
-    if packed.dtype != torch.uint8 or packed.shape != (*shape[:2], -(-shape[2] // 8)):
+    if packed.dtype != torch.uint8 or packed.shape != (shape[0], VIEWS, shape[1], -(-shape[2] // 8)):
         raise UserError(f"{path} does not fit the photos of this run; delete it, and they are cut again")
-    return np.unpackbits(packed.numpy(), axis=2, count=shape[2]).astype(bool)
+    return np.unpackbits(packed.numpy(), axis=3, count=shape[2]).astype(bool)
 
 
 def make_masks(
@@ -173,7 +174,7 @@ def make_masks(
     engine: Engine,
     watch: Watch = SILENT,
 ) -> PseudoMasks:
-    """Return the masks of photos uint8 (N, S, S, 3) with cuts (N, S, S), made batch by batch."""
+    """Return the masks of photos uint8 (N, S, S, 3) with cuts (N, VIEWS, S, S), made batch by batch."""
     parts = []
     with watch.bar("making masks", len(photos), unit="photos") as advance:
         for start in range(0, len(photos), settings.batch):

@@ -33,20 +33,29 @@ class SelfTrainingSettings(Settings):
         maximum=1,
         was="rate_drop",
     )
+    memory: float = setting(
+        0.99, "share of the averaged weights that one step leaves as they are", minimum=0, maximum=1
+    )
     frame: float = setting(
         0.05,
-        "share of a photo's side that is taken for ground at each edge by the cut that gives the second opinion",
+        "share of a photo's side that is taken for ground at each edge by the cuts that give the second opinion",
         above=0,
         maximum=0.4,
     )
     cuts: int = setting(3, "times that colours are fitted and the graph is cut", minimum=1)
     agreement: float = setting(
-        0.7, "IoU of the segmenter's mask and the cut from which a photo is kept", minimum=0, maximum=1
+        0.7, "IoU of the segmenter's mask and the cut from which they agree", minimum=0, maximum=1
     )
     covered: float = setting(
         0.8,
-        "share of the cut that the segmenter too takes for foreground from which a photo is kept as well: segmenters "
+        "share of the cut that the segmenter too takes for foreground from which they agree as well: segmenters "
         "add bright ground to a thing more often than they miss most of it",
+        minimum=0,
+        maximum=1,
+    )
+    consensus: float = setting(
+        0.6,
+        "mean IoU among the cuts of a photo from which they alone make its mask, where the segmenter does not agree",
         minimum=0,
         maximum=1,
     )

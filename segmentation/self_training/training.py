@@ -3,10 +3,12 @@
 The loop is a Python generator that yields a small value a step; logging, checkpoints and pictures belong to the caller.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import cast
 
 import torch
+from torch.optim.swa_utils import AveragedModel
 
 from segmentation.self_training.settings import SelfTrainingSettings
 from segmentation.synthesis.synthesizer import SyntheticBatch
@@ -20,6 +22,7 @@ from toolkit.state import ResumableState, Stateful
 from toolkit.streams import Stream
 
 _LEAST = 8  # photos to train on
+_YOUTH = 10  # steps after which the average is of more than the last few weights
 
 
 @dataclass(frozen=True)
@@ -62,9 +65,14 @@ class MaskedPhotos:
 
 @dataclass
 class SelfTrainingState(ResumableState):
-    """Everything a round needs to resume: network, optimiser, step and the positions of the random streams."""
+    """Everything a round needs to resume: networks, optimiser, step and the positions of the random streams.
+
+    `average` holds the mean of the weights over the last steps, exponentially weighted (mean teacher, Tarvainen and
+    Valpola 2017, 1703.01780): masks without a label are wrong at random, and the mean follows single batches less.
+    """
 
     network: UNet
+    average: AveragedModel
     optimiser: torch.optim.Optimizer
     streams: dict[str, Stream]
     step: int = 0
@@ -77,11 +85,28 @@ class SelfTrainingState(ResumableState):
         """
         network = fresh_network(settings.width, settings.seed, engine)
         optimiser = torch.optim.Adam(network.parameters(), settings.rate, fused=True)
-        return cls(network, optimiser, {name: Stream(settings.seed, name) for name in ("photos", "views", "lights")})
+        average = AveragedModel(network, avg_fn=_mean_of(settings.memory), use_buffers=True)
+        streams = {name: Stream(settings.seed, name) for name in ("photos", "views", "lights")}
+        return cls(network, average, optimiser, streams)
 
     def parts(self) -> dict[str, Stateful]:
-        """Return network and optimiser by the name they are saved under."""
-        return {"network": self.network, "optimiser": self.optimiser}
+        """Return networks and optimiser by the name they are saved under."""
+        return {"network": self.network, "average": self.average, "optimiser": self.optimiser}
+
+    @property
+    def learnt(self) -> UNet:
+        """Return the network with averaged weights: what the round is for."""
+        return cast(UNet, self.average.module)
+
+
+def _mean_of(memory: float) -> Callable[[torch.Tensor, torch.Tensor, torch.Tensor | int], torch.Tensor]:
+    """Return how a weight and its average become the next average; it forgets faster while it is young."""
+
+    def mean(average: torch.Tensor, weight: torch.Tensor, count: torch.Tensor | int) -> torch.Tensor:
+        keep = min(memory, int(count) / (int(count) + _YOUTH))
+        return average + (weight - average) * (1 - keep)
+
+    return mean
 
 
 def train(
@@ -100,7 +125,8 @@ def train(
         batch = relit(augmented(training[rows].to(engine.device), views), lights)
         rate = settings.rate * (1 if state.step < (1 - settings.decay_share) * settings.steps else 0.2)
         loss = update(state.network, state.optimiser, batch, rate, engine)
+        state.average.update_parameters(state.network)
         state.step += 1
         due = state.step % settings.validate_every == 0 or state.step == settings.steps
-        validation = validate(state.network, held_out, engine) if due and held_out.count else None
+        validation = validate(state.learnt, held_out, engine) if due and held_out.count else None
         yield SegmentationStep(state.step, loss, rate, validation)

@@ -7,7 +7,6 @@ import functools
 
 import numpy as np
 
-_LUMA = (0.2989, 0.5870, 0.1140)  # as in toolkit.pictures.pixels
 _ROWS_AT_A_TIME = 8  # of a smaller picture, each made of many rows of the larger one
 
 
@@ -16,12 +15,6 @@ def shorter_side(height: int, width: int, target: int) -> tuple[int, int]:
     if height <= width:
         return target, int(target * width / height)
     return int(target * height / width), target
-
-
-def brightness(photo: np.ndarray) -> np.ndarray:
-    """Return brightness (H, W) float32 in [-1, 1] of a photo uint8 (H, W, 3)."""
-    red, green, blue = np.moveaxis(photo.astype(np.float32) / np.float32(127.5) - 1, -1, 0)
-    return _LUMA[0] * red + _LUMA[1] * green + _LUMA[2] * blue
 
 
 def scaled_photo(photo: np.ndarray, size: tuple[int, int]) -> np.ndarray:
