@@ -16,7 +16,19 @@ from toolkit.files.writing import write_text
 from toolkit.pictures.photos import write_picture
 
 STRANGE = os.fsdecode(b"gr\xfcn\xff")
-NAMES = ["a", "Blüte", STRANGE, "back\\slash", "a\\xffb", "\\x5c", STRANGE + "\\x41", "\ud800", "x\udc41y"]
+NAMES = [
+    "a",
+    "Blüte",
+    STRANGE,
+    "back\\slash",
+    "a\\xffb",
+    "\\x5c",
+    STRANGE + "\\x41",
+    "\ud800",
+    "x\udc41y",
+    "a\r",
+    "\\\r",
+]
 
 
 @pytest.mark.parametrize("name", NAMES, ids=range(len(NAMES)))

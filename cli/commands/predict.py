@@ -77,7 +77,8 @@ def predict(
     from toolkit.pictures.grounds import WHITE_GROUND, ground_of
 
     pictures = Pictures(kinds, threshold, ground=WHITE_GROUND if background is None else ground_of(background))
-    targets = picture_targets(photos, out, photos_in) if piped is None else {piped: out / "stdin"}
+    targets = picture_targets(photos if piped is None else [], out, photos_in)
+    targets |= {} if piped is None else {piped: out / "stdin"}
     opened, bf16, team = opened_for(chosen, name, device, precision, processes)
     if out == DASH:
         with speaking_on_stderr():

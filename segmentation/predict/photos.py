@@ -151,8 +151,8 @@ def picture_targets(
             refuse_url(path)
             raise UserError(f"no photo at {path}; check the path")
     seen: dict[Path, Source] = {}
-    for path, target in targets.items():
-        first = seen.setdefault(target, path)
-        if first is not path:
-            raise UserError(f"{first} and {path} would both be written as {target.name}; predict them apart")
+    for source, target in targets.items():
+        first = seen.setdefault(target, source)
+        if first is not source:
+            raise UserError(f"{first} and {source} would both be written as {target.name}; predict them apart")
     return targets

@@ -36,7 +36,7 @@ EMPTY, NEARLY_EVERYTHING = "empty", "nearly everything"
 _NEARLY = 0.95
 _COMMAND = "predict"
 _LARGEST = 1_000_000_000  # bytes of a table that is read again
-_CALCULATED = ("=", "+", "-", "@", "\t", "\r", "＝", "＋", "－", "＠", "'")  # starts that spreadsheets act upon
+_CALCULATED = ("=", "+", "-", "@", "\t", "＝", "＋", "－", "＠", "'")  # starts that spreadsheets act upon
 _NAMED = 5
 
 

@@ -2,7 +2,8 @@
 
 On Linux a name is bytes, which Python keeps in a string as lone surrogates where they are no UTF-8. Text files, other
 programs' JSON readers and screens refuse those. Written down, such a byte is `\\xNN`, and a backslash of such a name
-`\\x5c`; any other name is written as it is.
+`\\x5c`. A carriage return, which readers of tables take for the end of a line, is `\\x0d`; any other name is written as
+it is.
 """
 
 import codecs
@@ -17,7 +18,7 @@ def written_name(name: str) -> str:
     """Return a file name as text that every program can read; `read_back` returns the name."""
     if "\\" in name and (_ESCAPE.search(name) or not _is_unicode(name)):
         name = name.replace("\\", "\\x5c")
-    return writable(name)
+    return writable(name).replace("\r", "\\x0d")
 
 
 def read_back(text: str) -> str:

@@ -11,6 +11,7 @@ from PIL import Image, ImageColor, ImageOps
 
 from toolkit.errors import UserError, named
 from toolkit.pictures.any_photo import Photo, as_photo
+from toolkit.pictures.picture_files import refuse_url
 from toolkit.untrusted.text import is_there
 
 BLUR = "blur"
@@ -61,7 +62,7 @@ class Blurred:
     def behind(self, photo: np.ndarray, alpha: np.ndarray) -> Image.Image:
         """Return the mean of the ground around each pixel, with weights that fall off as a Gauss curve."""
         seen = Image.fromarray(photo)
-        seen.putalpha(Image.fromarray(255 - alpha))
+        seen.putalpha(Image.fromarray((alpha == 0).view(np.uint8) * np.uint8(255)))  # the edge shows both
         scale = min(1.0, _BLURRED_SIDE / min(seen.size))
         size = max(1, round(seen.width * scale)), max(1, round(seen.height * scale))
         small = np.asarray(seen.resize(size, Image.Resampling.BOX), np.float32)
@@ -94,6 +95,7 @@ def ground_of(value: Photo | tuple[int, int, int]) -> Ground:
     except ValueError:
         if is_there(Path(text)):
             return Scenery(as_photo(text))
+    refuse_url(text)
     raise UserError(
         f"{named('background')} is {text!r}, neither a colour nor the path of a picture; give one such as white, "
         f"#00ff00 or beach.jpg, or {BLUR}"
