@@ -10,7 +10,6 @@ from conftest import GOLDEN
 from golden_fill import fill_state_dict
 from rounding import close, room
 
-from segmentation.predict.guided_filter import guided_filter
 from segmentation.predict.inference import in_threads, prepared
 from segmentation.predict.segmenter import PROTOCOLS, Segmenter, load_published
 from segmentation.unet.network import UNet
@@ -130,38 +129,6 @@ def test_what_is_no_photo_is_refused(segmenter):
         segmenter.probability(photo(32, 32), "fast")
     with pytest.raises(UserError, match="image size is 8, but the U-Net needs at least 16;"):
         Segmenter(UNet(width=2), 8)
-
-
-def test_the_guided_filter_returns_what_already_follows_the_guide():
-    guide = np.random.default_rng(0).random((40, 50))
-    np.testing.assert_allclose(guided_filter(guide, guide, 3, 1e-9), guide, atol=1e-6)
-    np.testing.assert_allclose(guided_filter(guide, 0.2 + 0.5 * guide, 3, 1e-9), 0.2 + 0.5 * guide, atol=1e-6)
-
-
-def test_the_guided_filter_equals_its_formula_in_one_window():
-    generator = np.random.default_rng(1)
-    guide, source = generator.random((9, 9)), generator.random((9, 9))
-    radius, epsilon = 1, 0.01
-    slopes, intercepts = np.empty((9, 9)), np.empty((9, 9))
-    for row in range(1, 8):
-        for column in range(1, 8):
-            window = (slice(row - 1, row + 2), slice(column - 1, column + 2))
-            covariance = np.cov(guide[window].ravel(), source[window].ravel(), bias=True)
-            slopes[row, column] = covariance[0, 1] / (covariance[0, 0] + epsilon)
-            intercepts[row, column] = source[window].mean() - slopes[row, column] * guide[window].mean()
-    centre = (slice(3, 6), slice(3, 6))
-    expected = slopes[centre].mean() * guide[4, 4] + intercepts[centre].mean()
-    assert guided_filter(guide, source, radius, epsilon)[4, 4] == pytest.approx(expected, abs=1e-6)
-
-
-def test_the_guided_filter_sharpens_a_blocky_mask():
-    rows, columns = np.mgrid[:96, :96]
-    truth = (rows - 48) ** 2 + (columns - 48) ** 2 < 30**2
-    guide = np.where(truth, 0.8, 0.3)
-    blocks = truth[4::8, 4::8].repeat(8, axis=0).repeat(8, axis=1)
-    refined = guided_filter(guide, blocks, 8, 1e-3) >= 0.5
-    assert (blocks != truth).sum() > 200
-    assert (refined != truth).sum() < 0.1 * (blocks != truth).sum()
 
 
 def test_read_only_photos_are_taken_and_left_as_they_are(segmenter):

@@ -85,36 +85,51 @@ def test_a_photo_of_one_colour_has_nothing_to_cut():
     assert not frame_cuts(np.full((SIDE, SIDE, 3), 40, np.uint8), SETTINGS).any()
 
 
-def test_a_mask_is_what_segmenter_and_cut_agree_on():
+def views_of(cuts):
+    return np.repeat(cuts[:, None], VIEWS, axis=1)
+
+
+def test_a_photo_is_fit_where_segmenter_and_cut_agree():
     cuts = np.zeros((6, 10, 10), bool)
     cuts[:, 2:8, 2:8] = True
     soft = np.where(cuts, 0.9, 0.1).astype(np.float32)
     soft[0, 2:8, 8] = 0.5  # ground that the segmenter adds
-    soft[0, 2, 2:8] = 0.29  # part of the thing that it misses
-    soft[0, 5, 5] = 0.31  # part that it doubts, and every cut has
+    soft[0, 2, 2:8] = 0.4  # part of the thing that it misses
     soft[1] = 0.9  # everything
-    soft[5, :, 5:] = 0.9  # half of the thing, and as much ground
-    soft[5, :, :5] = 0.1
     soft[2] = 0.1  # nothing
     cuts[3] = True
     soft[3] = 0.9
     cuts[4, 2:8, 2:8] = False
     cuts[4, 5, 5] = True
     soft[4] = np.where(cuts[4], 0.9, 0.1)
-    views = np.repeat(cuts[:, None], VIEWS, axis=1)
-    views[:, 0, :, :4] = False  # the majority decides
-    views[:, 1, :, 6:] = True
-    made = pseudo_masks(views, soft, SETTINGS)
+    soft[5, :, 5:] = 0.9  # half of the thing, and as much ground
+    soft[5, :, :5] = 0.1
+    never = dataclasses.replace(SETTINGS, consensus=1.0)
+    views = views_of(cuts)
+    views[:, 0, 5, 4] ^= True  # no photo has three equal cuts
+    made = pseudo_masks(views, soft, never)
     assert made.kept.tolist() == [True, True, False, False, False, False]
     assert made.rejected == {"agreement": 2, "area": 2}
     assert made.describe() == "kept 2 of 6; left out: agreement 2, area 2"
-    expected = np.zeros((10, 10), bool)
-    expected[3:8, 2:8] = True
-    assert np.array_equal(made.masks[0], expected)
-    assert np.array_equal(made.masks[1], cuts[1])  # what the segmenter adds does not count
+    assert np.array_equal(made.masks[:2], cuts[:2])  # what the segmenter alone adds or misses does not count
     twice = join([made, made])
     assert twice.kept.tolist() == [True, True, False, False, False, False] * 2
     assert twice.rejected == {name: 2 * count for name, count in made.rejected.items()}
+
+
+def test_the_segmenter_decides_what_the_cuts_do_not():
+    cuts = np.zeros((1, 10, 10), bool)
+    cuts[:, 2:8, 2:8] = True
+    views = views_of(cuts)
+    soft = np.where(cuts, 0.9, 0.1).astype(np.float32)
+    views[0, 0, 2] = False  # row 2: two cuts of three have it
+    soft[0, 2, 2:8] = [0.3, 0.32, 0.35, 0.4, 0.5, 0.9]
+    views[0, 0, 8, 2:8] = True  # row 8: one of three
+    soft[0, 8, 2:8] = [0.3, 0.5, 0.6, 0.65, 0.7, 0.9]
+    expected = cuts[0].copy()
+    expected[2, 2:8] = [False, False, True, True, True, True]
+    expected[8, 2:8] = [False, False, False, False, True, True]
+    assert np.array_equal(pseudo_masks(views, soft, SETTINGS).masks[0], expected)
 
 
 def test_where_the_segmenter_disagrees_cuts_that_agree_make_the_mask():

@@ -146,7 +146,7 @@ def _evaluations(
         ]
     else:
         segmenter = Segmenter.load(model).to(engine.device)
-        meaning = PROTOCOLS[protocol].meaning + ("; refined by a guided filter" if refine else "")
+        meaning = PROTOCOLS[protocol].meaning + ("; refined by a dense CRF" if refine else "")
         evaluations = [
             measured(
                 pair_folders(folder, mask, settings.ignore_unpaired),

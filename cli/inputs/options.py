@@ -28,7 +28,7 @@ SegmenterOption = Annotated[
         autocompletion=completion.shipped("segmenters"),
     ),
 ]
-RefineOption = Annotated[bool, typer.Option("--refine/--no-refine", help="Guided filter on the photo's edges.")]
+RefineOption = Annotated[bool, typer.Option("--refine/--no-refine", help="Let masks follow the photo's edges (CRF).")]
 GeneratorOption = Annotated[
     str,
     typer.Option(

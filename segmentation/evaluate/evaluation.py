@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from segmentation.evaluate.measures import BETA_SQUARED, DEFINITIONS, IGNORED_DEFINITION, stretched
+from segmentation.evaluate.outlines import EdgeProfiles, edge_profile, shrunk
 from segmentation.evaluate.pairs import Pair, Pairs, pair_folders
 from segmentation.evaluate.scores import Tally, odd_readings, score_image
 from segmentation.evaluate.settings import EvaluationSettings
@@ -52,9 +53,10 @@ class Evaluation:
     read: Callable[[Path], np.ndarray] = read_photo
     team: Team = SOLO
     maps: MapReading | None = None
-    _tally: Tally = field(default_factory=Tally)  # of this process's images, as are the next two
+    _tally: Tally = field(default_factory=Tally)  # of this process's images, as are the next three
     _empty_truths: int = 0
     _ignored_pixels: int = 0
+    _edges: EdgeProfiles = field(default_factory=EdgeProfiles)
 
     def __repr__(self) -> str:
         known = ""
@@ -73,19 +75,21 @@ class Evaluation:
     def __iter__(self) -> Iterator[Scored]:
         while len(self._tally) < len(self):
             pair = self.pairs[self._own[len(self._tally)]]
-            _, probability, truth = self.measured(pair)
+            picture, probability, truth = self.measured(pair)
             threshold, stretch, reach = self.settings.threshold, self.settings.stretch, self.settings.boundary_tolerance
             scores = score_image(probability, truth.mask, threshold, stretch, truth.ignored, reach)
             self._empty_truths += not truth.mask.any()
             self._ignored_pixels += 0 if truth.ignored is None else int(np.count_nonzero(truth.ignored))
+            if self.maps is None:  # maps have no photos beside them
+                self._edges.add(edge_profile(picture, truth.mask))
             self._tally.add(scores)
             yield Scored(pair, scores.figures)
 
     def measured(self, pair: Pair) -> tuple[np.ndarray, np.ndarray, Truth]:
-        """Return a pair's picture uint8 (H, W, 3), its probability (H, W) in [0, 1], and its truth."""
+        """Return a pair's picture uint8 (H, W, 3), its probability (H, W) in [0, 1] as compared, and its truth."""
         picture = self.read(pair.image)
         truth = self.masks.truth(pair.mask, pair.image, (picture.shape[0], picture.shape[1]))
-        return picture, self.predict(picture), truth
+        return picture, shrunk(self.predict(picture), self.settings.inset), truth
 
     def notes(self) -> list[str]:
         """Return lines to show before measuring: which files are left out, and how masks and maps are read."""
@@ -95,8 +99,8 @@ class Evaluation:
 
     def warnings(self) -> list[str]:
         """Return lines to show with the figures, where these say less than they seem to."""
-        tally = self._finished.tally
-        return odd_readings(tally, self.masks.words)
+        done = self._finished
+        return [*odd_readings(done.tally, self.masks.words), *done.edges.warnings(self.settings.inset)]
 
     @property
     def measures(self) -> dict[str, float]:
@@ -105,7 +109,7 @@ class Evaluation:
 
     def result(self) -> dict[str, Any]:
         """Return what `result.json` holds: data set, number of images, measures, definitions, protocol."""
-        tally, empty_truths, ignored_pixels = self._finished
+        tally, empty_truths, ignored_pixels, edges = self._finished
         return {
             "dataset": written_name(self.dataset),
             "images": len(self.pairs),
@@ -114,6 +118,7 @@ class Evaluation:
                 "read_as": as_flags(self.masks.words),  # with the words that ask for it again
                 "ignored_pixels": ignored_pixels,
                 "definition_of_ignored": IGNORED_DEFINITION,
+                **({"edges_of_photos": edges.as_dict()} if self.maps is None else {}),
             },
             "images_without_mask": len(self.pairs.unpaired_images),
             "masks_without_image": len(self.pairs.extra_masks),
@@ -140,19 +145,19 @@ class Evaluation:
         def measure() -> _Finished:
             for _ in self:
                 pass
-            return _Finished(self._tally, self._empty_truths, self._ignored_pixels)
+            return _Finished(self._tally, self._empty_truths, self._ignored_pixels, self._edges)
 
-        shares = self.team.together(measure)
-        tallies, empty, ignored = zip(*shares, strict=True)
-        return _Finished(Tally.dealt(list(tallies)), sum(empty), sum(ignored))
+        tallies, empty, ignored, edges = zip(*self.team.together(measure), strict=True)
+        return _Finished(Tally.dealt(list(tallies)), sum(empty), sum(ignored), EdgeProfiles.joined(list(edges)))
 
 
 class _Finished(NamedTuple):
-    """The figures of images, of how many the truth is empty, and how many pixels were left out."""
+    """The figures of images, of how many the truth is empty, how many pixels were left out, and where edges lie."""
 
     tally: Tally
     empty_truths: int
     ignored_pixels: int
+    edges: EdgeProfiles
 
 
 def evaluate(

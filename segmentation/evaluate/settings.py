@@ -24,6 +24,13 @@ class EvaluationSettings(Settings):
         "distance up to which boundaries agree for boundary_f, in pixels of a picture whose shorter side is 256",
         minimum=0,
     )
+    inset: float = setting(
+        0.0,
+        "pixels, of a picture whose shorter side is 256, by which masks lie inside the things they are of (negative: "
+        "beyond them): predictions are made smaller by as much before they are measured",
+        minimum=-32,
+        maximum=32,
+    )
     object: str | None = setting(
         None,
         "what of the masks is object: codes as 1,2 or 1-20, colours as #ff0000, or alpha; by default told from them",

@@ -62,7 +62,7 @@ def evaluate(
     else:
         opened = as_segmenter(segmenter).to(choose_engine(device, "fp32").device)
         predict_one = functools.partial(opened.probability, protocol=protocol, refine=refine)
-        meaning = PROTOCOLS[protocol].meaning + ("; refined by a guided filter" if refine else "")
+        meaning = PROTOCOLS[protocol].meaning + ("; refined by a dense CRF" if refine else "")
     pairs = pair_folders(Path(images), Path(masks), chosen.ignore_unpaired)
     evaluation = evaluation_of(pairs, predict_one, name or Path(images).resolve().name, meaning, chosen)
     with watch.bar(evaluation.dataset, len(evaluation), unit="images") as advance:

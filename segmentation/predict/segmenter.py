@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import numpy as np
 import torch
 
-from segmentation.predict.guided_filter import guided_filter
+from segmentation.predict.dense_crf import dense_crf
 from segmentation.predict.inference import prepared, windows
 from segmentation.predict.protocols import PROTOCOLS, Network
 from segmentation.unet.layouts import is_whole, network_of
@@ -26,7 +26,7 @@ from toolkit.files.artefacts import (
 )
 from toolkit.files.shipped import file_named
 from toolkit.pictures.any_photo import Photo, as_photo
-from toolkit.pictures.pixels import from_bytes, gray, resize, shorter_side
+from toolkit.pictures.pixels import resize, shorter_side
 
 KIND = "segmenter"
 Key = TypeVar("Key")
@@ -34,8 +34,6 @@ PUBLISHED_SIZE = 128  # the published networks were trained on BigBiGAN's 128 pi
 
 _LARGEST_SIZE = 4096  # that a file may ask for; generators make up to 1024 pixels
 _LONGEST_TO_SHORTEST = 8  # a longer strip is padded, or its network input would grow without bound
-_EDGE_REACH = 1.0  # radius of the edge refinement in pixels of the network's input; more frays thin things
-_EDGE_EPSILON = 1e-3
 
 
 @dataclass(frozen=True)
@@ -97,8 +95,8 @@ class Segmenter:
         Photos are of any size and form (toolkit.pictures.any_photo), yielded as uint8 (H, W, 3), and taken from
         `photos` a few at a time. The network sees them with their shorter side at `image_size`. Protocol "float" keeps
         full precision, "original" goes through 8 bits as the published evaluation does; `refine` lets the result follow
-        the photo's edges at full resolution; `bf16` computes the network in bfloat16 (segmentation.predict.inference
-        says what that changes). UserError for another protocol or something that is no photo.
+        the photo's edges (segmentation.predict.dense_crf); `bf16` computes the network in bfloat16
+        (segmentation.predict.inference says what that changes). UserError for another protocol or what is no photo.
         """
         if protocol not in PROTOCOLS:
             raise UserError(f"protocol {protocol!r} is unknown; choose one of {', '.join(PROTOCOLS)}")
@@ -109,7 +107,7 @@ class Segmenter:
             soft_maps = PROTOCOLS[protocol].predict(self._prepared[bf16], shown, self.image_size, self.device)
             for (key, photo), probability in zip(window, soft_maps, strict=True):
                 own = probability[: photo.shape[0], : photo.shape[1]]
-                yield key, photo, self._refined(photo, own) if refine else own
+                yield key, photo, dense_crf(photo, own) if refine else own
 
     @torch.no_grad()
     def probabilities(self, images: torch.Tensor) -> torch.Tensor:
@@ -121,11 +119,6 @@ class Segmenter:
     def mask(self, photo: Photo, threshold: float = 0.5, protocol: str = "float", refine: bool = False) -> np.ndarray:
         """Return the mask (H, W) bool of a photo: probability at least `threshold`."""
         return self.probability(photo, protocol, refine) >= threshold
-
-    def _refined(self, photo: np.ndarray, probability: np.ndarray) -> np.ndarray:
-        guide = (gray(from_bytes(photo)[None])[0].numpy() + 1) / 2
-        radius = max(1, round(_EDGE_REACH * min(probability.shape) / self.image_size))
-        return guided_filter(guide, probability, radius, _EDGE_EPSILON)
 
     def digest(self) -> str:
         """Return 16 letters that identify its weights, for run records."""

@@ -1,10 +1,10 @@
 """Masks of real photos from a segmenter and a second opinion on each photo, without anybody's label.
 
-A segmenter trained on synthetic pairs finds most of a thing, and with it ground of the thing's brightness. A graph cut
-on a photo's own colours (GrabCut, Rother et al., SIGGRAPH 2004) that starts from nothing but the photo's frame knows
-neither generator nor segmenter, and errs elsewhere. Where the two agree, what both call foreground is right more often
-than either; where they do not, the photo is left out. Teaching a network on its own best answers is self-training (Lee
-2013; Xie et al. 2020, 1911.04252).
+A segmenter trained on synthetic pairs finds most of a thing, and with it ground of the thing's brightness. Graph cuts
+on a photo's own colours (GrabCut, Rother et al., SIGGRAPH 2004) that start from nothing but the photo's frame know
+neither generator nor segmenter, and err elsewhere. What they have in common is right more often than either, and where
+they have too little, the photo is left out. Teaching a network on its own best answers is self-training (Lee 2013; Xie
+et al. 2020, 1911.04252).
 """
 
 import itertools
@@ -96,19 +96,18 @@ def cuts_of(photos: np.ndarray, settings: SelfTrainingSettings, threads: int = 1
 def pseudo_masks(cuts: np.ndarray, soft: np.ndarray, settings: SelfTrainingSettings) -> PseudoMasks:
     """Return the masks of photos with cuts (N, VIEWS, S, S) bool and probabilities `soft` (N, S, S), and which are fit.
 
-    The cut is what most of the cuts take for foreground. Where the segmenter (a probability of at least a half) agrees,
-    by an IoU with it of `agreement` or by taking `covered` of the cut for foreground too, the mask is what both take
-    for it, and pixels that every cut takes for it and the segmenter with a probability of at least `doubt`. Where it
-    does not, the mask is the cut alone, if the cuts agree among each other, by a mean IoU of `consensus`; else the
-    photo is left out, as it is when the mask's share of it is not within `min_area` and `max_area`.
+    The cut is what most of the cuts take for foreground. The segmenter (a probability of at least a half) agrees by an
+    IoU with it of `agreement`, or by taking `covered` of it for foreground too; the mask is then where the mean of the
+    probability and the share of cuts is at least a half: the segmenter decides what the cuts do not. Where it does not
+    agree, the mask is the cut alone, if the cuts agree among each other, by a mean IoU of `consensus`; else the photo
+    is left out, as it is when the mask's share of it is not within `min_area` and `max_area`.
     """
-    own, cut = soft >= 0.5, 2 * cuts.sum(axis=1) > cuts.shape[1]
-    both = cut & own
-    covered = both.mean(axis=(1, 2)) >= settings.covered * cut.mean(axis=(1, 2))
+    own, votes = soft >= 0.5, cuts.mean(axis=1, dtype=np.float32)
+    cut = votes > 0.5
+    covered = (cut & own).mean(axis=(1, 2)) >= settings.covered * cut.mean(axis=(1, 2))
     agreed = covered | (iou(mask_counts(own, cut)) >= settings.agreement)
     pairs = [iou(mask_counts(cuts[:, i], cuts[:, j])) for i, j in itertools.combinations(range(cuts.shape[1]), 2)]
-    joint = both | (cuts.all(axis=1) & (soft >= settings.doubt))
-    masks = np.where(agreed[:, None, None], joint, cut)
+    masks = np.where(agreed[:, None, None], soft + votes >= 1, cut)
     areas = masks.mean(axis=(1, 2))
     verdicts = {
         "agreement": agreed | (np.mean(pairs, axis=0) >= settings.consensus),

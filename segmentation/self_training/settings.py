@@ -53,13 +53,6 @@ class SelfTrainingSettings(Settings):
         minimum=0,
         maximum=1,
     )
-    doubt: float = setting(
-        0.3,
-        "probability of the segmenter that suffices for a pixel which all cuts of a photo take for foreground, where "
-        "segmenter and cuts agree",
-        minimum=0,
-        maximum=1,
-    )
     consensus: float = setting(
         0.6,
         "mean IoU among the cuts of a photo from which they alone make its mask, where the segmenter does not agree",
