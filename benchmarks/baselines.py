@@ -25,7 +25,7 @@ from segmentation.evaluate.evaluation import Predictor, evaluate
 from segmentation.evaluate.pairs import pair_folders
 from segmentation.self_training.pseudo_masks import grab_cut as cut_within
 from toolkit.files.writing import write_json
-from toolkit.pictures.pixels import shorter_side
+from toolkit.pictures.scaling import shorter_side
 
 SHOWN = ("iou", "accuracy", "max_f", "boundary_f")
 

@@ -131,6 +131,7 @@ def test_the_command_line_starts_without_the_heavy_libraries():
         "toolkit.watch",
         "toolkit.command_line",
         "toolkit.compute.planning",
+        "segmentation.export.settings",
         "cli.learning.recipe",
         "cli.learning.plan",
         "cli.learning.verdicts",

@@ -140,7 +140,7 @@ def test_a_picture_covers_the_photo_from_its_middle():
     assert np.array_equal(ground.behind(found, alpha), found)  # is not on that of the next
 
 
-@pytest.mark.parametrize("shape", [SHAPE, (400, 300), (1, 1), (5, 400)])
+@pytest.mark.parametrize("shape", [SHAPE, (400, 300), (1, 1), (5, 400), (1000, 990)])
 def test_a_blurred_ground_holds_nothing_of_the_thing(shape):
     distance = inside(shape, 0.3 * min(shape))
     photo = disc_photo(distance)

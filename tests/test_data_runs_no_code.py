@@ -107,6 +107,7 @@ class Hostile:
         made = {"generator": spec, "latent_dim": 12, **source}
         self._write("latents.json", json.dumps({"kind": "latents of photos", "made": made}))
         Segmenter(UNet(width=4), 32, {"source": source}).save(self.folder / "net" / "segmenter.safetensors")
+        shutil.copy(self.folder / "script.pt", self.folder / "net.onnx")
         save_artefact(self.folder / "encoder.safetensors", "encoder", {"x": torch.zeros(1)}, made)
         shutil.copy(self.folder / "script.pt", self.folder / "weights.pth")
 
@@ -179,7 +180,11 @@ LINES: dict[str, list[str]] = {
     "self-train": ["photos --segmenter net --out run", "photos --segmenter weights.pth --out student"],
     "synthesize": ["SET --out pairs --samples 2", "SET --embeddings latents.npy --out run"],
     "eval": ["--segmenter net --photos photos --masks masks --out out", "--predictions photos --masks masks --out run"],
-    "predict": ["photos --segmenter net --out out", "photos --segmenter weights.pth --out out"],
+    "predict": [
+        "photos --segmenter net --out out",
+        "photos --segmenter weights.pth --out out",
+        "photos --segmenter net.onnx --out out",
+    ],
     "learn": ["photos --smoke --directions SET --out learned", "photos --smoke --segmenter net --out run"],
     "train-generator": [
         "photos --out run --steps 1",
@@ -196,7 +201,12 @@ LINES: dict[str, list[str]] = {
         "weights.pth --out x.safetensors",
         "set/directions.safetensors --out x.safetensors",
     ],
-    "export": ["SET --layout deformator --out out", "SET --layout bg-direction --out x.pth"],
+    "export": [
+        "SET --layout deformator --out out",
+        "SET --layout bg-direction --out x.pth",
+        "net --layout onnx --int8 --calibrate photos --out x.onnx",
+        "weights.pth --layout torchscript --out x.pt",
+    ],
     "weights list": [""],
     "weights pull": ["scene --offline"],
     "weights path": ["scene"],

@@ -342,7 +342,10 @@ def test_the_mask_rule_that_a_single_direction_cannot_hold_is_named_in_the_hint(
 @pytest.mark.parametrize(
     ("flags", "text"),
     [
-        (("--layout", "tensor", "--out", "o"), "--layout is 'tensor'; choose one of deformator, bg-direction"),
+        (
+            ("--layout", "tensor", "--out", "o"),
+            "--layout is 'tensor'; choose one of onnx, torch-export, torchscript, deformator, bg",
+        ),
         (("--layout", "deformator", "--out", "o", "--alpha", "2"), "--direction and --alpha go with --layout bg-dir"),
         (("--layout", "deformator", "--out", "o", "--gan-type", "GAN"), "--gan-type is 'GAN'; choose one of BigGAN, "),
         (("--layout", "bg-direction", "--out", "o.pth", "--gan-type", "BigGAN"), "--gan-type goes with --layout defor"),

@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from rounding import close
 
 from toolkit.pictures.outlines import overlay
-from toolkit.pictures.pixels import from_bytes, gray, grid, mask_picture, resize, shorter_side, stack_rows, to_bytes
+from toolkit.pictures.pixels import from_bytes, gray, grid, mask_picture, resize, stack_rows, to_bytes
+from toolkit.pictures.scaling import scaled, scaled_photo, shorter_side
 
 LEVELS = np.arange(256, dtype=np.uint8)
 GREEN = [0, 255, 0]
@@ -168,3 +170,26 @@ def test_masks_as_pictures():
     assert mask_picture(np.array([[True, False]])).tolist() == [[[255] * 3, [0] * 3]]
     assert mask_picture(np.ones((2, 3, 4), bool)).shape == (2, 3, 4, 3)
     assert mask_picture(np.array([[1, 0]])).dtype == np.uint8
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ((427, 640), (64, 95)),
+        ((64, 95), (427, 640)),
+        ((301, 299), (17, 16)),
+        ((64, 64), (64, 64)),
+        ((64, 70), (64, 95)),
+        ((5, 7), (64, 89)),
+        ((16, 16), (3, 400)),
+        ((1200, 900), (85, 64)),
+    ],
+)
+def test_without_torch_pictures_are_scaled_alike(before, after):
+    photo = np.random.default_rng(before[0]).integers(0, 256, (*before, 3), np.uint8)
+    expected = resize(from_bytes(photo)[None], after)[0]
+    found = scaled_photo(photo, after)
+    assert found.dtype == np.float32
+    close(found, expected, depth=4, scale=1)
+    soft = photo[..., :1] / np.float32(255)
+    close(scaled(soft, after)[0], resize(torch.from_numpy(soft[None, None, ..., 0]), after)[0, 0], depth=4, scale=1)

@@ -10,8 +10,9 @@ from conftest import GOLDEN
 from golden_fill import fill_state_dict
 from rounding import close, room
 
-from segmentation.predict.inference import in_threads, prepared
+from segmentation.predict.inference import prepared
 from segmentation.predict.segmenter import PROTOCOLS, Segmenter, load_published
+from segmentation.predict.windows import in_threads
 from segmentation.unet.network import UNet
 from toolkit.errors import UserError
 from toolkit.files.artefacts import save_artefact

@@ -20,8 +20,10 @@ if TYPE_CHECKING:
     from generators.protocol import Generator, Latents
     from segmentation.evaluate.evaluation import Evaluation
     from segmentation.evaluate.settings import EvaluationSettings
+    from segmentation.face.exporting import export
     from segmentation.face.making import segment, self_train, synthesize
     from segmentation.face.using import cutout, evaluate, mask, predict
+    from segmentation.predict.onnx_segmenter import OnnxSegmenter
     from segmentation.predict.prediction import Prediction
     from segmentation.predict.segmenter import Segmenter
     from segmentation.self_training.settings import SelfTrainingSettings
@@ -41,6 +43,7 @@ __all__ = [
     "Generator",
     "Latents",
     "LearnSettings",
+    "OnnxSegmenter",
     "PickSettings",
     "Prediction",
     "SefaSettings",
@@ -55,6 +58,7 @@ __all__ = [
     "edit",
     "embed",
     "evaluate",
+    "export",
     "learn",
     "mask",
     "mix",
@@ -80,8 +84,10 @@ _HOMES = {
     "generators.protocol": ("Generator", "Latents"),
     "segmentation.evaluate.evaluation": ("Evaluation",),
     "segmentation.evaluate.settings": ("EvaluationSettings",),
+    "segmentation.face.exporting": ("export",),
     "segmentation.face.making": ("segment", "self_train", "synthesize"),
     "segmentation.face.using": ("cutout", "evaluate", "mask", "predict"),
+    "segmentation.predict.onnx_segmenter": ("OnnxSegmenter",),
     "segmentation.predict.prediction": ("Prediction",),
     "segmentation.predict.segmenter": ("Segmenter",),
     "segmentation.self_training.settings": ("SelfTrainingSettings",),

@@ -1,4 +1,4 @@
-"""toolkit export: directions as the files of the original."""
+"""toolkit export: segmenters for other runtimes, directions as the files of the original."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -6,34 +6,59 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cli.inputs import completion
-from cli.inputs.options import DirectionsArgument, require
+from cli.inputs.options import require
 from cli.listing import FILES, listed_in
 from cli.reports.hints import command, generator_words, segment_command
-from cli.runs.progress import console
+from cli.runs.progress import console, terminal
+from segmentation.export.settings import LAYOUTS, Export
 from toolkit.command_line import as_flags
+from toolkit.imports import import_torch
 
 if TYPE_CHECKING:
     from toolkit.directions import DirectionSet
 
-_LAYOUTS = ("deformator", "bg-direction")
+_OF_DIRECTIONS = ("deformator", "bg-direction")
+_LAYOUTS = (*LAYOUTS, *_OF_DIRECTIONS)
 _BIGBIGAN_LATENTS = 120
 
 
 @listed_in(
     FILES,
+    "toolkit export segmenter --layout onnx --out segmenter.onnx",
+    "toolkit export segmenter --layout onnx --int8 --calibrate MY_PHOTOS --out segmenter.onnx",
     "toolkit export directions --layout deformator --out for-the-original",
     "toolkit export directions --layout bg-direction --out bg_direction.pth",
 )
 def export(
-    directions: DirectionsArgument,
+    source: Annotated[
+        str,
+        typer.Argument(
+            help="Segmenter or direction set, as the layout has it: a run folder, a file or a shipped name.",
+            autocompletion=completion.shipped("segmenters"),
+        ),
+    ],
     layout: Annotated[
         str,
         typer.Option(
-            help="deformator: a folder for GANLatentDiscovery; bg-direction: one tensor for segmentation.",
+            help="Of segmenters onnx (any runtime, no torch), torch-export or torchscript (a program of torch); of "
+            "directions deformator (a folder for GANLatentDiscovery) or bg-direction (one tensor for segmentation).",
             autocompletion=completion.one_of(_LAYOUTS),
         ),
     ],
-    out: Annotated[Path, typer.Option(help="A new folder for deformator, a .pth file for bg-direction.")],
+    out: Annotated[
+        Path,
+        typer.Option(
+            help="A .onnx, .pt2 (torch-export) or .pt file (torchscript), a new folder for deformator, a .pth file "
+            "for bg-direction."
+        ),
+    ],
+    half: Annotated[bool, typer.Option("--half", help="With onnx: store convolutions in 16 bits.")] = False,
+    int8: Annotated[bool, typer.Option("--int8", help="With onnx: compute in 8 bits; with --calibrate.")] = False,
+    calibrate: Annotated[Path | None, typer.Option(help="With --int8: folder of photos that show the ranges.")] = None,
+    photos: Annotated[
+        Path | None, typer.Option(help="With onnx: folder of photos to measure the loss of IoU on; with --masks.")
+    ] = None,
+    masks: Annotated[Path | None, typer.Option(help="Their masks.")] = None,
     direction: Annotated[
         str | None, typer.Option(help="With bg-direction: number or name; the chosen one if omitted.")
     ] = None,
@@ -47,16 +72,57 @@ def export(
         ),
     ] = None,
 ) -> None:
-    """Write directions in the layout of the original implementations, which also opens here."""
+    """Write a segmenter for other runtimes, or directions in the layout of the original implementations."""
+    require(layout in _LAYOUTS, f"--layout is {layout!r}; choose one of {', '.join(_LAYOUTS)}")
+    if layout in LAYOUTS:
+        require(
+            direction is None and alpha is None and gan_type is None,
+            f"--direction, --alpha and --gan-type go with directions, and --layout {layout} is of segmenters",
+        )
+        _segmenter(source, out, layout, half, int8, calibrate, photos, masks)
+        return
+    require(
+        not (half or int8 or calibrate or photos or masks),
+        f"--half, --int8, --calibrate, --photos and --masks go with --layout onnx, not {layout}; omit them",
+    )
     from discovery.opening import open_directions
 
-    require(layout in _LAYOUTS, f"--layout is {layout!r}; choose one of {', '.join(_LAYOUTS)}")
     if layout == "deformator":
         require(direction is None and alpha is None, "--direction and --alpha go with --layout bg-direction")
-        _deformator(directions, open_directions(directions), out, gan_type)
+        _deformator(Path(source), open_directions(Path(source)), out, gan_type)
     else:
         require(gan_type is None, "--gan-type goes with --layout deformator")
-        _bg_direction(open_directions(directions), out, direction, alpha)
+        _bg_direction(open_directions(Path(source)), out, direction, alpha)
+
+
+def _segmenter(
+    name: str,
+    out: Path,
+    layout: str,
+    half: bool,
+    int8: bool,
+    calibrate: Path | None,
+    photos: Path | None,
+    masks: Path | None,
+) -> None:
+    import_torch()
+    from segmentation.export.exporting import export_segmenter
+    from segmentation.predict.segmenter import Segmenter
+
+    how = Export(layout, half, int8, calibrate, photos, masks)
+    card = export_segmenter(Segmenter.load(name), out, how, terminal)
+    console.print(
+        f"wrote {out}: {card['precision']}, {out.stat().st_size / 1e6:.1f} MB, for {card['image_size']} pixels"
+    )
+    measured = card["measured"]
+    if "iou" in measured:
+        line = f"IoU {measured['iou']:.4f} on {measured['photos']} photos, {measured['iou_lost']:+.4f} lost"
+        console.print(line)
+    elif measured:
+        share = f"{measured['pixels_differing']:.3%} of the pixels"
+        console.print(f"masks of the {measured['photos']} photos of --calibrate differ in {share}")
+    if layout == "onnx":
+        console.print(f"next: {command('predict', 'MY_PHOTOS', '--segmenter', out, '--out', 'masks')}")
 
 
 def _deformator(given: Path, directions: "DirectionSet", out: Path, gan_type: str | None) -> None:

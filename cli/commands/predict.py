@@ -17,17 +17,16 @@ from cli.inputs.standard_streams import (
     to_stdout,
 )
 from cli.listing import START, listed_in
-from cli.runs.processes import ProcessesOption, engine_of
+from cli.runs.processes import ProcessesOption
 from cli.runs.progress import console, terminal
+from cli.runs.runtimes import RuntimeOption, opened_for, runtime_of
 from segmentation.predict.kinds import KINDS, SUMMARY, TABLE, USUAL_KINDS
 from toolkit.command_line import as_flags
 from toolkit.compute.ranks import world_size
-from toolkit.imports import import_torch
 
 if TYPE_CHECKING:
-    from segmentation.predict.photos import Pictures
+    from segmentation.predict.photos import Pictures, Predictor
     from segmentation.predict.results import Results
-    from segmentation.predict.segmenter import Segmenter
 
 
 @listed_in(
@@ -59,6 +58,7 @@ def predict(
     device: DeviceOption = "auto",
     precision: PrecisionOption = "auto",
     processes: ProcessesOption = 1,
+    runtime: RuntimeOption = "auto",
 ) -> None:
     """Segment photos of any size; of several processes each writes the pictures of its share."""
     kinds = list(dict.fromkeys(kind.strip() for kind in write.split(",")))
@@ -69,25 +69,24 @@ def predict(
     )
     _require_one_where_piped(photos, out, kinds, skip_existing, processes)
     piped = photo_from_stdin() if photos == [DASH] else None
-    import_torch()
+    name = segmenter or DEFAULT_SEGMENTER
+    chosen = runtime_of(runtime, name)
     from segmentation.predict.photos import Pictures, picture_targets
     from segmentation.predict.results import Making
-    from segmentation.predict.segmenter import Segmenter
     from segmentation.predict.work import PredictionWork
     from toolkit.pictures.grounds import WHITE_GROUND, ground_of
 
     pictures = Pictures(kinds, threshold, ground=WHITE_GROUND if background is None else ground_of(background))
     targets = picture_targets(photos if piped is None else [], out, photos_in)
     targets |= {} if piped is None else {piped: out / "stdin"}
-    engine = engine_of(device, precision, processes)
-    opened = Segmenter.load(segmenter or DEFAULT_SEGMENTER).to(engine.device)
+    opened, bf16, team = opened_for(chosen, name, device, precision, processes)
     if out == DASH:
         with speaking_on_stderr():
-            _write_to_stdout(piped or photos[0], opened, pictures, refine, engine.bf16)
+            _write_to_stdout(piped or photos[0], opened, pictures, refine, bf16)
         return
     ground = (background or "white") if "composite" in kinds else None
-    making = Making(segmenter or DEFAULT_SEGMENTER, opened.digest(), threshold, refine, ground)
-    work = PredictionWork(opened, pictures, making, out, engine.bf16, skip_unreadable, engine.team, terminal)
+    making = Making(name, opened.digest(), threshold, refine, ground)
+    work = PredictionWork(opened, pictures, making, out, bf16, skip_unreadable, team, terminal)
     results = work.carry_out(targets, skip_existing)
     _say(results, kinds, out)
     require(bool(results.rows), "none of the photos could be read")
@@ -110,7 +109,7 @@ def _require_one_where_piped(photos: list[Path], out: Path, kinds: list[str], sk
 
 
 def _write_to_stdout(
-    source: Path | io.BytesIO, segmenter: "Segmenter", pictures: "Pictures", refine: bool, bf16: bool
+    source: Path | io.BytesIO, segmenter: "Predictor", pictures: "Pictures", refine: bool, bf16: bool
 ) -> None:
     from segmentation.predict.results import PhotoResult
     from segmentation.predict.unlike import unlike_line

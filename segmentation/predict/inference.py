@@ -1,10 +1,8 @@
-"""What makes predicting many photos fast: a network prepared for it, photos in windows, files handled by threads."""
+"""What makes predicting many photos fast: a network prepared for it."""
 
 import copy
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Generic, TypeVar
+from collections.abc import Callable, Sequence
+from typing import Generic
 
 import numpy as np
 import torch
@@ -12,16 +10,9 @@ from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from segmentation.predict.familiarity import centre_square, summary
+from segmentation.predict.windows import Result
 from segmentation.unet.network import UNet
 from toolkit.errors import UserError
-
-# Photos predicted before the first of them is handed on: as many, or as many pixels.
-_WINDOW_PHOTOS = 16
-_WINDOW_PIXELS = 2**22
-
-Key = TypeVar("Key")
-Item = TypeVar("Item")
-Result = TypeVar("Result")
 
 
 class _SignBitReLU(nn.Module):
@@ -43,18 +34,30 @@ def prepared(network: UNet, bf16: bool = False) -> "Prepared":
     the pixels of 423 photos of Oxford Flowers-17 otherwise than in float32, and 0.14% of the worst photo's. UserError
     for weights that are not finite, which ReLU would hide.
     """
+    ready = folded(network)
+    if bf16:
+        for sequence in [module for module in ready.modules() if isinstance(module, nn.Sequential)]:
+            for index, module in enumerate(list(sequence)):
+                if isinstance(module, nn.ReLU):
+                    sequence[index] = _SignBitReLU()
+    dtype = torch.bfloat16 if bf16 else torch.float32
+    return Prepared(ready.to(dtype).to(memory_format=torch.channels_last), dtype)
+
+
+def folded(network: UNet) -> UNet:
+    """Return a copy of a U-Net as in evaluation mode whose batch norms are folded into the convolutions before them.
+
+    UserError for weights that are not finite.
+    """
     if not all(tensor.isfinite().all() for tensor in network.state_dict().values()):
         raise UserError("the segmenter holds weights that are NaN or infinite: its training diverged; train it again")
-    folded = copy.deepcopy(network).eval().requires_grad_(False)
-    for sequence in [module for module in folded.modules() if isinstance(module, nn.Sequential)]:
+    copied = copy.deepcopy(network).eval().requires_grad_(False)
+    for sequence in [module for module in copied.modules() if isinstance(module, nn.Sequential)]:
         for index, module in enumerate(list(sequence)):
             before = sequence[index - 1]
             if isinstance(before, nn.Conv2d) and isinstance(module, nn.BatchNorm2d):
                 sequence[index - 1], sequence[index] = fuse_conv_bn_eval(before, module), nn.Identity()
-            elif bf16 and isinstance(module, nn.ReLU):
-                sequence[index] = _SignBitReLU()
-    dtype = torch.bfloat16 if bf16 else torch.float32
-    return Prepared(folded.to(dtype).to(memory_format=torch.channels_last), dtype)
+    return copied
 
 
 class Prepared(nn.Module):
@@ -107,38 +110,3 @@ class Noting(Generic[Result]):
         """Take the values of the latest images for those of the photos of these numbers."""
         for number, value in zip(photos, self._latest, strict=self._judge is not None):
             self.values[number] = value
-
-
-def windows(photos: Iterable[tuple[Key, np.ndarray]]) -> Iterator[list[tuple[Key, np.ndarray]]]:
-    """Yield (key, photo) in short lists, each ended by a large photo or by having enough small ones."""
-    window: list[tuple[Key, np.ndarray]] = []
-    pixels = 0
-    for key, photo in photos:
-        window.append((key, photo))
-        pixels += photo.shape[0] * photo.shape[1]
-        if pixels >= _WINDOW_PIXELS or len(window) == _WINDOW_PHOTOS:
-            yield window
-            window, pixels = [], 0
-    if window:
-        yield window
-
-
-def in_threads(
-    pool: ThreadPoolExecutor,
-    work: Callable[[Item], Result],
-    items: Iterable[Item],
-    most: int,
-    weigh: Callable[[Item], int] = lambda item: 1,
-) -> Iterator[Result]:
-    """Yield work(item) in the items' order, computed by the pool ahead of need: at most `most` in weight at a time."""
-    waiting: deque[tuple[Future[Result], int]] = deque()
-    load = 0
-    for item in items:
-        waiting.append((pool.submit(work, item), weigh(item)))
-        load += weigh(item)
-        while load > most:
-            future, weight = waiting.popleft()
-            load -= weight
-            yield future.result()
-    while waiting:
-        yield waiting.popleft()[0].result()

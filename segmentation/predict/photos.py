@@ -2,19 +2,20 @@
 
 import io
 from collections import deque
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 from PIL import Image
 
-from segmentation.predict.inference import in_threads
 from segmentation.predict.results import PhotoResult
-from segmentation.predict.segmenter import Judged, Segmenter
+from segmentation.predict.windows import Judged, Key, in_threads
 from toolkit.errors import UserError
 from toolkit.files.writing import replacing
+from toolkit.pictures.any_photo import Photo
 from toolkit.pictures.cutouts import composite, cut_out, levels
 from toolkit.pictures.grounds import WHITE_GROUND, Ground
 from toolkit.pictures.outlines import overlay
@@ -25,6 +26,25 @@ from toolkit.pictures.picture_files import Source, refuse_url
 _PNG_LEVEL = 2  # three times as fast as Pillow's own 6; overlays grow by 6%, soft maps and masks by a third at most
 _READ_AHEAD = 4
 _UNWRITTEN_PIXELS = 2**22  # of photos whose pictures are being written while the next are predicted
+
+
+class Predictor(Protocol):
+    """A segmenter, whatever computes its network."""
+
+    def digest(self) -> str:
+        """Return letters that identify its weights, for records."""
+        ...
+
+    @property
+    def known(self) -> int:
+        """Return how many of its training photos a photo is compared with; 0 where it remembers none."""
+        ...
+
+    def judged_predictions(
+        self, photos: Iterable[tuple[Key, Photo]], *, refine: bool = False, bf16: bool = False
+    ) -> Iterator[Judged[Key]]:
+        """Yield key, photo uint8 (H, W, 3), foreground probability (H, W) and familiarity, in order."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -81,7 +101,7 @@ Outcome = PhotoResult | UserError
 
 
 def predict_photos(
-    segmenter: Segmenter, targets: Mapping[Source, Path], pictures: Pictures, refine: bool = False, bf16: bool = False
+    segmenter: Predictor, targets: Mapping[Source, Path], pictures: Pictures, refine: bool = False, bf16: bool = False
 ) -> Generator[tuple[Source, Outcome], None, None]:
     """Write the pictures of photos, {photo: output path without ending}; yield each with its result, or what is wrong.
 
@@ -98,8 +118,8 @@ def predict_photos(
                 yield source, photo
 
     def write(predicted: Judged[Source]) -> tuple[Source, PhotoResult]:
-        source, *found = predicted
-        return source, pictures.write(targets[source], *found)
+        source, photo, soft, familiarity = predicted
+        return source, pictures.write(targets[source], photo, soft, familiarity)
 
     # One thread reads: several would race for the warning filters that read_photo sets.
     with ThreadPoolExecutor(1) as reading, ThreadPoolExecutor() as writing:

@@ -5,7 +5,6 @@ pictures twice ("Object Segmentation Without Labels with Large-Scale Generative 
 code).
 """
 
-from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -13,13 +12,13 @@ import numpy as np
 import torch
 from PIL import Image
 
-from toolkit.pictures.pixels import from_bytes, resize, shorter_side
+from segmentation.predict.windows import CPU_PIXELS, alike
+from toolkit.pictures.pixels import from_bytes, resize
+from toolkit.pictures.scaling import shorter_side
 
 Network = Callable[[torch.Tensor], torch.Tensor]
 
-# Of network input: small inputs gain from company, but larger batches fall out of a CPU's caches.
-_BATCH_PIXELS = {"cpu": 100_000}
-_DEVICE_PIXELS = 2_000_000
+_DEVICE_PIXELS = 2_000_000  # of network input that a GPU takes at once
 
 
 def float_input(photo: np.ndarray, size: int, device: torch.device) -> torch.Tensor:
@@ -99,7 +98,7 @@ class Protocol:
         """
         results: list[np.ndarray] = [np.empty(0)] * len(photos)
         shapes = [shorter_side(photo.shape[0], photo.shape[1], size) for photo in photos]
-        for batch in _batches(shapes, _BATCH_PIXELS.get(device.type, _DEVICE_PIXELS)):
+        for batch in alike(shapes, CPU_PIXELS if device.type == "cpu" else _DEVICE_PIXELS):
             with torch.inference_mode():
                 images = torch.cat([self.enter(photos[index], size, device) for index in batch])
                 logits = network(images)
@@ -107,18 +106,6 @@ class Protocol:
                 for index, classes in zip(batch, logits.float().softmax(dim=1), strict=True):
                     results[index] = self.leave(classes, (photos[index].shape[0], photos[index].shape[1]))
         return results
-
-
-def _batches(shapes: list[tuple[int, int]], pixels: int) -> list[list[int]]:
-    """Return the indices of equal shapes in lists of at most so many pixels, or of one."""
-    alike: dict[tuple[int, int], list[int]] = defaultdict(list)
-    for index, shape in enumerate(shapes):
-        alike[shape].append(index)
-    groups = []
-    for (height, width), members in alike.items():
-        most = max(1, pixels // (height * width))
-        groups += [members[first : first + most] for first in range(0, len(members), most)]
-    return groups
 
 
 PROTOCOLS = {

@@ -36,6 +36,10 @@ COLUMNS = {
     "unlike": "yes where that is below 0.03: it looks unlike the training photos, whose masks say little about its own",
 }
 EMPTY, NEARLY_EVERYTHING = "empty", "nearly everything"
+_SAID = {
+    EMPTY: ("is empty", "are empty"),
+    NEARLY_EVERYTHING: ("covers nearly everything", "cover nearly everything"),
+}
 _NEARLY = 0.95
 _COMMAND = "predict"
 _LARGEST = 1_000_000_000  # bytes of a table that is read again
@@ -179,10 +183,9 @@ class Results:
 
     def lines(self) -> list[str]:
         """Return a line for each way in which masks are odd."""
-        said = {EMPTY: "empty", NEARLY_EVERYTHING: "over nearly everything"}
         return [
-            f"{len(odd)} of {len(self.rows)} masks {'is' if len(odd) == 1 else 'are'} {words}: {_listed(odd)}"
-            for note, words in said.items()
+            f"{len(odd)} of {len(self.rows)} masks {words[len(odd) > 1]}: {_listed(odd)}"
+            for note, words in _SAID.items()
             if (odd := self.noted(note))
         ]
 

@@ -13,11 +13,13 @@ import torch
 
 from segmentation.predict.dense_crf import dense_crf
 from segmentation.predict.familiarity import LEAST_PHOTOS, MOST_PHOTOS, PREFIX, Familiarity
-from segmentation.predict.inference import Noting, Prepared, prepared, windows
+from segmentation.predict.inference import Noting, Prepared, prepared
+from segmentation.predict.onnx_segmenter import ENDING
 from segmentation.predict.protocols import PROTOCOLS
+from segmentation.predict.windows import Judged, windows, without_strips
 from segmentation.unet.layouts import is_whole, network_of
 from segmentation.unet.network import SMALLEST_SIDE, UNet
-from toolkit.errors import UserError
+from toolkit.errors import UserError, named
 from toolkit.files.artefacts import (
     artefact_kind,
     halved,
@@ -27,16 +29,15 @@ from toolkit.files.artefacts import (
 )
 from toolkit.files.shipped import file_named
 from toolkit.pictures.any_photo import Photo, as_photo
-from toolkit.pictures.pixels import resize, shorter_side
+from toolkit.pictures.pixels import resize
+from toolkit.pictures.scaling import shorter_side
 from toolkit.watch import SILENT, Watch
 
 KIND = "segmenter"
 Key = TypeVar("Key")
-Judged = tuple[Key, np.ndarray, np.ndarray, float | None]  # the caller's key, photo, probability and familiarity
 PUBLISHED_SIZE = 128  # the published networks were trained on BigBiGAN's 128 pixel images
 
 _LARGEST_SIZE = 4096  # that a file may ask for; generators make up to 1024 pixels
-_LONGEST_TO_SHORTEST = 8  # a longer strip is padded, or its network input would grow without bound
 
 
 @dataclass(frozen=True)
@@ -125,14 +126,14 @@ class Segmenter:
             raise UserError(f"protocol {protocol!r} is unknown; choose one of {', '.join(PROTOCOLS)}")
         network, way = self._ready(bf16), PROTOCOLS[protocol]
         for window in windows((key, as_photo(photo)) for key, photo in photos):
-            shown = [_without_strips(photo) for _, photo in window]
+            shown = [without_strips(photo) for _, photo in window]
             noting = Noting(network, len(window), None if self.familiarity is None else self.familiarity.judge)
             soft_maps = way.predict(noting, shown, self.image_size, self.device, noting.note)
             for (key, photo), probability, familiarity in zip(window, soft_maps, noting.values, strict=True):
                 own = probability[: photo.shape[0], : photo.shape[1]]
                 yield key, photo, dense_crf(photo, own) if refine else own, familiarity
 
-    def familiar_with(self, photos: Sequence[Photo], watch: Watch = SILENT) -> "Segmenter":
+    def familiar_with(self, photos: Sequence[Photo] | np.ndarray, watch: Watch = SILENT) -> "Segmenter":
         """Return the segmenter with statistics of these photos, those it was trained on, in place of any it had.
 
         Of many photos MOST_PHOTOS, spread evenly, are looked at; with fewer than LEAST_PHOTOS it remembers none.
@@ -147,7 +148,7 @@ class Segmenter:
         """Yield the summaries (F,) of photos, in order."""
         with watch.bar("looking at photos", len(photos), unit="photos") as advance:
             for window in windows((None, as_photo(photo)) for photo in photos):
-                shown = [_without_strips(photo) for _, photo in window]
+                shown = [without_strips(photo) for _, photo in window]
                 noting: Noting[np.ndarray] = Noting(self._ready(), len(window), list)
                 PROTOCOLS["float"].predict(noting, shown, self.image_size, self.device, noting.note)
                 yield from (row for row in noting.values if row is not None)
@@ -194,6 +195,8 @@ class Segmenter:
         <Segmenter: U-Net of width 32, 3,352,290 parameters, for 64 pixels, on cpu>
         """
         path = file_named(name, "segmenters", "segmenter")
+        if path.suffix.lower() == ENDING:
+            raise UserError(f"{path} is exported for another runtime than torch: use {named('runtime', 'onnx')}")
         if path.is_dir():
             path = path / "segmenter.safetensors"
         if path.is_file() and artefact_kind(path) is None:
@@ -214,11 +217,3 @@ def load_published(path: Path, image_size: int = PUBLISHED_SIZE) -> Segmenter:
     """
     tensors = load_state_file(path, "U-Net weights", fits=is_whole)
     return Segmenter(network_of(tensors, path), image_size, {"published": Path(path).name})
-
-
-def _without_strips(photo: np.ndarray) -> np.ndarray:
-    """Return the photo with its shorter side padded, repeating the edge, to an eighth of the longer one."""
-    height, width = photo.shape[:2]
-    least = -(-max(height, width) // _LONGEST_TO_SHORTEST)
-    tall, wide = max(0, least - height), max(0, least - width)
-    return np.pad(photo, [(0, tall), (0, wide), (0, 0)], mode="edge") if tall or wide else photo

@@ -6,9 +6,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from segmentation.predict.photos import Pictures, predict_photos
+from segmentation.predict.photos import Pictures, Predictor, predict_photos
 from segmentation.predict.results import Making, PhotoResult, Results, earlier_rows, require_own
-from segmentation.predict.segmenter import Segmenter
 from toolkit.compute.team import SOLO, Team
 from toolkit.errors import Line
 from toolkit.files.workplace import workplace
@@ -25,7 +24,7 @@ Targets = Mapping[Source, Path]
 class PredictionWork:
     """What is made of photos, and how; of a `team` each process writes the pictures of its share."""
 
-    segmenter: Segmenter
+    segmenter: Predictor
     pictures: Pictures
     making: Making
     out: Path

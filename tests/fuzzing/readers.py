@@ -28,6 +28,8 @@ from generators.scene import SceneGenerator
 from generators.tensorflow.bundle import CheckpointBundle
 from generators.tensorflow.hub import convert_tf_variables, module_variables
 from segmentation.mask_reading.reading import MaskReading
+from segmentation.predict.onnx_segmenter import OnnxSegmenter
+from segmentation.predict.results import earlier_rows, require_own
 from segmentation.predict.segmenter import Segmenter
 from toolkit.errors import UserError
 from toolkit.files.artefacts import load_state_file
@@ -42,7 +44,7 @@ from toolkit.untrusted.bg_direction import load_published
 
 from .mutations import JSON, LABELS, LINES, TOML, Damage, any_of, damaged_bytes
 from .pickles import damaged_program
-from .samples import LATENT_DIM, NO_DOWNLOAD, Example, direction_set
+from .samples import LATENT_DIM, MAKING, NO_DOWNLOAD, Example, direction_set
 from .tables import BUNDLE
 from .tensors import NPY, PACKED_ARRAYS, PACKED_TAR, PICKLE, SAFETENSORS, TAR, damaged_png
 
@@ -177,6 +179,11 @@ def _uploaded(ending: str) -> Callable[[Path], object]:
     return read
 
 
+def _predicted(folder: Path) -> object:
+    require_own(folder / "predicted")
+    return earlier_rows(folder / "predicted", MAKING)
+
+
 def _photo(name: str) -> Callable[[Path], object]:
     return lambda folder: (read_photo(folder / name), read_gray(folder / name))
 
@@ -255,6 +262,19 @@ READERS: dict[str, Reader] = {
     ),
     "segmenter": Reader(
         "segmenter.safetensors", SAFETENSORS, lambda folder: Segmenter.load(folder / "segmenter.safetensors")
+    ),
+    "table of predictions": Reader(
+        "predicted/result.csv",
+        any_of(LINES, damaged_bytes),
+        _predicted,
+        ("segmentation.predict.results._rows",),
+    ),
+    "summary of predictions": Reader("predicted/result.json", JSON, _predicted),
+    "exported segmenter": Reader(
+        "segmenter.onnx",
+        any_of(damaged_bytes),
+        lambda folder: OnnxSegmenter.load(folder / "segmenter.onnx"),
+        ("toolkit.untrusted.onnx_models.read_model", "segmentation.predict.onnx_segmenter._described"),
     ),
     "published segmenter": Reader("u_net.pth", PICKLE, lambda folder: Segmenter.load(folder / "u_net.pth")),
     "encoder": Reader("encoder.safetensors", SAFETENSORS, lambda folder: load_encoder(folder / "encoder.safetensors")),

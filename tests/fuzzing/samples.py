@@ -30,6 +30,9 @@ from generators.published.stylegan2 import rosinality
 from generators.published.stylegan2.layers import FILTER
 from generators.published.stylegan2.shape import StyleGAN2Shape, entry_shapes
 from generators.weights_file import read_weights, save_weights
+from segmentation.export.exporting import export_segmenter
+from segmentation.export.settings import Export
+from segmentation.predict.results import Making, PhotoResult, Results
 from segmentation.predict.segmenter import Segmenter
 from segmentation.unet.network import UNet
 from toolkit.directions import Choice, DirectionSet
@@ -41,6 +44,7 @@ from toolkit.untrusted.bg_direction import save_published
 
 LATENT_DIM = 16  # of the scene
 NO_DOWNLOAD = b"abc"
+MAKING = Making("flowers64", "0123456789abcdef", 0.5, False)
 # The widths of the real TF-Hub module and the same ones at ch 1.
 _NARROW = {24576: 256, 1536: 16, 768: 8, 384: 4, 192: 2, 96: 1, 24: 1}
 
@@ -113,6 +117,7 @@ def write_deformator(folder: Path) -> None:
 
 def write_networks(folder: Path) -> None:
     Segmenter(UNet(width=4), 32).save(folder / "segmenter.safetensors")
+    export_segmenter(Segmenter(UNet(width=4), 32), folder / "segmenter.onnx", Export())
     torch.save(UNet(width=4).state_dict(), folder / "u_net.pth")
     CompactGenerator(CompactNetwork(CompactShape(8, LATENT_DIM, 4)), {"name": "tiny"}).save(
         folder / "compact.safetensors"
@@ -189,6 +194,14 @@ def write_pictures(folder: Path) -> None:
         )
 
 
+def write_predictions(folder: Path) -> None:
+    """Write what predicting three photos leaves beside their pictures."""
+    folder.mkdir()
+    soft = np.linspace(0, 1, 24 * 32, dtype=np.float32).reshape(24, 32)
+    rows = {"a.jpg": PhotoResult.of(soft), "b/c.png": PhotoResult.of(soft.T), "=1": PhotoResult.of(soft * 0)}
+    Results(MAKING, list(rows), rows).save(folder)
+
+
 def write_all(folder: Path) -> None:
     """Write everything below `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -201,4 +214,5 @@ def write_all(folder: Path) -> None:
     write_module(folder)
     write_tables(folder)
     write_pictures(folder)
+    write_predictions(folder / "predicted")
     write_directions_of_others(folder)

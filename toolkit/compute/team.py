@@ -1,6 +1,7 @@
 """Several processes that work on one run: each takes its rows of every batch, and all hold the same state.
 
 Started by `--processes` on one machine, or by torchrun on one or several; torch.distributed carries what they exchange.
+A process alone exchanges nothing, and torch is imported only where there is something to exchange.
 """
 
 import contextlib
@@ -8,14 +9,13 @@ import datetime
 import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, TypeVar
-
-import torch
-import torch.distributed as dist
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from toolkit.compute.ranks import rank, world_size
-from toolkit.compute.torch_private import copy_each
 from toolkit.errors import TeamError, UserError
+
+if TYPE_CHECKING:
+    import torch
 
 RENDEZVOUS = "TOOLKIT_RENDEZVOUS"  # where processes of one machine meet: a URL as init_process_group takes it
 _PATIENCE = datetime.timedelta(hours=6)  # the lead may draw and measure for long while the others wait
@@ -54,7 +54,7 @@ class Team:
             )
         return slice(groups * number // self.size * multiple, groups * (number + 1) // self.size * multiple)
 
-    def joined(self, own: torch.Tensor, count: int, multiple: int = 1) -> torch.Tensor:
+    def joined(self, own: "torch.Tensor", count: int, multiple: int = 1) -> "torch.Tensor":
         """Return the rows (count, ...) of all processes in order, of which `own` are this one's as by `rows`.
 
         Gradients reach `own` alone. A loss of the joined rows, which may join them in any way, is the same in every
@@ -62,6 +62,8 @@ class Team:
         """
         if self.size == 1:
             return own
+        import torch
+
         lengths = [len(range(count)[self._rows_of(number, count, multiple)]) for number in range(self.size)]
         padded = own.detach().new_zeros(max(lengths), *own.shape[1:])
         padded[: len(own)] = own.detach()
@@ -70,26 +72,35 @@ class Team:
         rows[self.rank] = own
         return torch.cat(rows)
 
-    def _gathered(self, own: torch.Tensor) -> list[torch.Tensor]:
+    def _gathered(self, own: "torch.Tensor") -> "list[torch.Tensor]":
+        import torch
+        import torch.distributed as dist
+
         sent = own.contiguous().view(torch.uint8) if own.dtype == torch.bool else own.contiguous()
         parts = [torch.empty_like(sent) for _ in range(self.size)]
         with _contact():
             dist.all_gather(parts, sent)
         return [part.view(own.dtype) for part in parts]
 
-    def total(self, values: torch.Tensor) -> torch.Tensor:
+    def total(self, values: "torch.Tensor") -> "torch.Tensor":
         """Return the sum of all processes' `values`, without gradient; these stay as they are."""
         if self.size == 1:
             return values
+        import torch.distributed as dist
+
         summed = values.detach().clone()
         with _contact():
             dist.all_reduce(summed)
         return summed
 
-    def sum_gradients(self, parameters: Iterable[torch.nn.Parameter]) -> None:
+    def sum_gradients(self, parameters: "Iterable[torch.nn.Parameter]") -> None:
         """Replace every parameter's gradient by the sum over processes, in one exchange."""
         if self.size == 1:
             return
+        import torch
+
+        from toolkit.compute.torch_private import copy_each
+
         gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
         summed = self.total(torch.cat([gradient.reshape(-1) for gradient in gradients]))
         parts = summed.split([gradient.numel() for gradient in gradients])
@@ -99,12 +110,16 @@ class Team:
         """Return whether `flag` is set in any process."""
         if self.size == 1:
             return flag
+        import torch
+
         return bool(self.total(torch.tensor(int(flag))))
 
     def led(self, work: Callable[[], T]) -> T:
         """Return what `work` returns in the leading process, which alone does it; its UserError is raised in all."""
         if self.size == 1:
             return work()
+        import torch.distributed as dist
+
         outcomes = [_outcome(work) if self.lead else None]
         with _contact():
             dist.broadcast_object_list(outcomes, src=0)
@@ -116,6 +131,8 @@ class Team:
         """Return what `work` returns in each process, by rank; the first one's UserError is raised in all."""
         if self.size == 1:
             return [work()]
+        import torch.distributed as dist
+
         outcomes: list[Any] = [None] * self.size
         with _contact():
             dist.all_gather_object(outcomes, _outcome(work))
@@ -156,6 +173,8 @@ def join_team(cuda: bool) -> Team:
     """Return the team that the environment names (that of torchrun), joined at the first call."""
     if world_size() == 1:
         return SOLO
+    import torch.distributed as dist
+
     if not dist.is_initialized():
         with _contact():
             dist.init_process_group(

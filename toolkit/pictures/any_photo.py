@@ -2,12 +2,12 @@
 
 import io
 import os
+import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Protocol, cast, runtime_checkable
 
 import numpy as np
-import torch
 from PIL import Image
 
 from toolkit.errors import UserError
@@ -71,8 +71,9 @@ def as_photo(photo: Photo) -> np.ndarray:
         return read_photo(io.BytesIO(photo))
     if isinstance(photo, Image.Image):
         return as_rgb(photo)
-    if isinstance(photo, torch.Tensor):
-        held = photo.detach().cpu()
+    torch: Any = sys.modules.get("torch")  # not imported for this: whoever has a tensor has imported it
+    if torch is not None and isinstance(photo, torch.Tensor):
+        held: Any = photo.detach().cpu()
         return _from_array((held.float() if held.dtype == torch.bfloat16 else held).numpy())
     if isinstance(photo, ArrayLike):
         array = np.asarray(photo)

@@ -17,6 +17,7 @@ from toolkit.untrusted.text import is_there
 BLUR = "blur"
 _BLURRED_SIDE = 120  # pixels of the shorter side at which a ground is blurred, since nothing finer is left of it
 _BLUR = 4.0  # standard deviation there, in pixels: a thirtieth of the photo's shorter side
+_SAMPLED = 4  # pixels across and down that at least are looked at for each one there
 _LEAST_WEIGHT = 1e-3  # of pixels behind the thing, so that there is some colour in its middle too
 
 
@@ -61,15 +62,16 @@ class Blurred:
 
     def behind(self, photo: np.ndarray, alpha: np.ndarray) -> Image.Image:
         """Return the mean of the ground around each pixel, with weights that fall off as a Gauss curve."""
-        seen = Image.fromarray(photo)
-        seen.putalpha(Image.fromarray((alpha == 0).view(np.uint8) * np.uint8(255)))  # the edge shows both
+        step = max(1, min(alpha.shape) // (_SAMPLED * _BLURRED_SIDE))
+        certain = (alpha[::step, ::step] == 0).view(np.uint8) * np.uint8(255)  # an edge shows both
+        seen = Image.fromarray(np.dstack([photo[::step, ::step], certain]))
         scale = min(1.0, _BLURRED_SIDE / min(seen.size))
         size = max(1, round(seen.width * scale)), max(1, round(seen.height * scale))
         small = np.asarray(seen.resize(size, Image.Resampling.BOX), np.float32)
         weights = small[..., 3:] / 255 + _LEAST_WEIGHT
         summed = _gauss(np.concatenate([small[..., :3] * weights, weights], axis=2), _BLUR)
         colours = np.rint(summed[..., :3] / summed[..., 3:]).astype(np.uint8)
-        return Image.fromarray(colours).resize(seen.size, Image.Resampling.BICUBIC)
+        return Image.fromarray(colours).resize(alpha.shape[::-1], Image.Resampling.BICUBIC)
 
 
 WHITE_GROUND = Plain()

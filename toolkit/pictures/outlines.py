@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from toolkit.pictures.pixels import GREEN, WHITE
+from toolkit.pictures.colour import GREEN, WHITE
 
 _OUTLINE_COLOURS = np.array([WHITE, (255, 0, 255), (0, 255, 255), (255, 255, 0), GREEN])
 _PIXELS_A_WIDTH = 200  # of a picture's shorter side for each pixel of the line

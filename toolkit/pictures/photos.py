@@ -2,10 +2,9 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from PIL import Image, ImageOps
 
 from toolkit.errors import UserError
@@ -14,6 +13,9 @@ from toolkit.pictures.colour import to_srgb
 from toolkit.pictures.photo_folder import list_photos
 from toolkit.pictures.picture_files import PHOTO_ENDINGS, Source, opened, require_side
 from toolkit.watch import SILENT, Watch
+
+if TYPE_CHECKING:
+    import torch
 
 __all__ = [
     "PHOTO_ENDINGS",
@@ -123,8 +125,10 @@ def centre(photo: np.ndarray, size: int) -> np.ndarray:
     return np.asarray(resized.crop((left, top, left + size, top + size)))
 
 
-def read_squares(paths: Sequence[Path], size: int, watch: Watch = SILENT) -> torch.Tensor:
+def read_squares(paths: Sequence[Path], size: int, watch: Watch = SILENT) -> "torch.Tensor":
     """Return the photos' centre squares, uint8 (N, 3, size, size) on the CPU; UserError naming one that is broken."""
+    import torch  # which reading one photo does without
+
     pixels = np.empty((len(paths), size, size, 3), np.uint8)
     for index, path in enumerate(watch.over(paths, "reading photos", "photos")):
         pixels[index] = read_square(path, size)

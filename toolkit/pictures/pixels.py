@@ -10,9 +10,10 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-WHITE = (255, 255, 255)
-GREEN = (0, 255, 0)
-RED = (255, 0, 0)
+from toolkit.pictures.colour import GREEN as GREEN  # beside all else that is drawn with
+from toolkit.pictures.colour import RED as RED
+from toolkit.pictures.colour import WHITE as WHITE
+
 _LUMA = (0.2989, 0.5870, 0.1140)
 
 
@@ -63,13 +64,6 @@ def enlargement(side: int, least: int = LEAST_TILE) -> int:
 def enlarged(pictures: np.ndarray, factor: int) -> np.ndarray:
     """Return pictures (..., H, W, 3) with every pixel repeated `factor` times across and down."""
     return pictures.repeat(factor, axis=-3).repeat(factor, axis=-2)
-
-
-def shorter_side(height: int, width: int, target: int) -> tuple[int, int]:
-    """Return (height, width) with the shorter side `target` and the longer one scaled alike, rounded down."""
-    if height <= width:
-        return target, int(target * width / height)
-    return int(target * height / width), target
 
 
 def grid(pictures: np.ndarray, columns: int | None = None, gap: int = 2, ground: int = 255) -> np.ndarray:
