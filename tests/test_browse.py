@@ -353,6 +353,7 @@ def test_a_photo_comes_back_with_its_mask(browser):
         source = answer[kind].removeprefix("data:image/webp;base64,")
         assert pixels(base64.b64decode(source)).shape == (40, 60, 3)
     assert 0 <= answer["share"] <= 1
+    assert answer["unlike"] is None  # its segmenter remembers no photos
 
 
 def test_a_large_photo_is_shown_smaller(browser):

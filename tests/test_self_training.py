@@ -158,11 +158,14 @@ def test_the_training_set_is_of_the_fit_photos_and_may_be_smaller():
     assert small[0].tolist() == [[False, False], [True, True]]
 
 
-def test_early_rounds_are_as_small_as_the_teacher_and_the_last_has_the_photos_detail():
+def test_masks_have_the_photos_detail_and_rounds_the_segmenters_side_unless_another_is_given():
     default = SelfTrainingSettings()
     assert [default.side_for(*sides) for sides in ((64, 500), (64, 100), (64, 32), (256, 500))] == [128, 100, 64, 256]
-    assert [default.side_of_round(number, 64, 128) for number in (1, 2)] == [64, 128]
-    small = SelfTrainingSettings(image_size=32)
+    assert [default.side_of_round(1, *sides) for sides in ((64, 128), (256, 256))] == [64, 256]
+    detailed = SelfTrainingSettings(image_size=128, rounds=2)
+    assert detailed.side_for(64, 500) == 128
+    assert [detailed.side_of_round(number, 64, 128) for number in (1, 2)] == [64, 128]
+    small = SelfTrainingSettings(image_size=32, rounds=2)
     assert small.side_for(64, 500) == 32
     assert [small.side_of_round(number, 64, 32) for number in (1, 2)] == [32, 32]
 
@@ -261,7 +264,7 @@ def test_settings_that_cannot_work_are_refused(wrong, message):
 @pytest.fixture
 def folder(tmp_path):
     """Return a folder of disc photos, one of their masks, and a teacher trained on other discs."""
-    photos, truth = discs(40, seed=1)
+    photos, truth = discs(60, seed=1)
     for kind in ("photos", "images", "masks"):
         (tmp_path / kind).mkdir()
     for index, (photo, mask) in enumerate(zip(photos, truth, strict=True)):
@@ -295,7 +298,7 @@ def test_the_command_trains_two_rounds_measures_and_goes_on(folder):
     assert "round 2 of 2: masks kept " in output
     assert f"wrote {folder / 'run' / 'segmenter.safetensors'}" in output
     result = json.loads((folder / "run" / "result.json").read_text())
-    assert result["photos"] == 40
+    assert result["photos"] == 60
     assert result["kept_share"] > 0.1
     assert (folder / "run" / "round1" / "masks.png").is_file()
     student = Segmenter.load(folder / "run")
@@ -305,6 +308,7 @@ def test_the_command_trains_two_rounds_measures_and_goes_on(folder):
     iou = [(m & t).sum() / (m | t).sum() for m, t in zip(masks, truth, strict=True)]
     assert result["photo_iou"] == pytest.approx(np.mean(iou), abs=1e-6)
     assert student.card["round"] == 2
+    assert student.known == 60
     assert "finished already" in ran(*command)
     # A round that is finished is read again, not trained again.
     made = (folder / "run" / "round1" / "segmenter.safetensors").stat().st_mtime_ns

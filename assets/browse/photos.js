@@ -45,6 +45,8 @@ async function segment(file) {
   if (!found) return;
   for (const kind of ["photo", "mask", "soft"]) $(`found-${kind}`).src = found[kind];
   $("share").textContent = `Mask: ${(100 * found.share).toFixed(0)} % of the photo`;
+  $("unlike").textContent = found.unlike ? `Warning: ${found.unlike}.` : "";
+  $("unlike").hidden = !found.unlike;
   $("found").hidden = false;
   const [photo, model] = [file.name, state.set.segmenter].map(quoted);
   say(`segmented ${file.name}`, `next: toolkit predict ${photo} --segmenter ${model} --out masks`);

@@ -180,7 +180,7 @@ class Page:
         return JSONResponse({"photo": key, "error": embedded.error, "square": _data_address(embedded.square)})
 
     async def segment(self, photo: UploadFile, tab: Tab) -> Response:
-        """Answer with a photo, its mask and its soft map as data addresses, and the foreground's share."""
+        """Answer with a photo, its mask and soft map as data addresses, the foreground's share, and what is unusual."""
         segmenter = self._segmenter
         if segmenter is None:
             raise UserError("there is no segmenter; start toolkit browse with --segmenter")
@@ -188,8 +188,9 @@ class Page:
         answer = await self._done(f"{tab}:photo", partial(segmented, segmenter, content, name))
         if answer is None:
             return Response(status_code=204)
-        pictures, share = answer
-        return JSONResponse({**{kind: _data_address(pixels) for kind, pixels in pictures.items()}, "share": share})
+        pictures, share, unlike = answer
+        shown = {kind: _data_address(pixels) for kind, pixels in pictures.items()}
+        return JSONResponse({**shown, "share": share, "unlike": unlike})
 
     async def _done(self, slot: str, job: Callable[[], T]) -> T | None:
         """Return what a job comes to, one job at a time; None where a newer one took its place, or at the end."""

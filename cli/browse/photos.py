@@ -15,6 +15,7 @@ from generators.projection.photos import STEPS, PhotoProjector
 from generators.protocol import Generator
 from generators.styled import StyledGenerator
 from segmentation.predict.segmenter import Segmenter
+from segmentation.predict.unlike import unlike_line
 from toolkit.compute.engine import Engine
 from toolkit.errors import UserError
 from toolkit.files.workplace import temporary_folder
@@ -96,16 +97,16 @@ class ProjectedPhotos:
         return EmbeddedPhoto(z, shown, error)
 
 
-def segmented(segmenter: Segmenter, content: bytes, name: str) -> tuple[dict[str, np.ndarray], float]:
+def segmented(segmenter: Segmenter, content: bytes, name: str) -> tuple[dict[str, np.ndarray], float, str | None]:
     """Return the photo, its outlined mask and its soft map as uint8 pixels, and the foreground's share of the photo.
 
-    `content` is the photo's file, `name` what the user calls it. UserError when it cannot be read.
+    The last is what to say where the photo looks unlike the training photos. `content` is the photo's file, `name` what
+    the user calls it. UserError when it cannot be read.
     """
-    photo = _read_upload(content, name, _read_shrunk)
-    soft = segmenter.probability(photo)
+    ((_, photo, soft, familiarity),) = segmenter.judged_predictions([(name, _read_upload(content, name, _read_shrunk))])
     mask = soft >= 0.5
     pictures = {"photo": photo, "mask": outlined(photo, mask), "soft": (soft * 255).round().astype(np.uint8)}
-    return pictures, float(mask.mean())
+    return pictures, float(mask.mean()), None if familiarity is None else unlike_line([familiarity])
 
 
 def _read_shrunk(path: Path) -> np.ndarray:

@@ -112,13 +112,18 @@ def _write_to_stdout(
     source: Path | io.BytesIO, segmenter: "Predictor", pictures: "Pictures", refine: bool, bf16: bool
 ) -> None:
     from segmentation.predict.results import PhotoResult
+    from segmentation.predict.unlike import unlike_line
     from toolkit.pictures.photos import read_photo
 
-    ((_, photo, soft),) = segmenter.predictions([(None, read_photo(source))], refine=refine, bf16=bf16)
+    ((_, photo, soft, familiarity),) = segmenter.judged_predictions(
+        [(None, read_photo(source))], refine=refine, bf16=bf16
+    )
     (content,) = pictures.encoded(photo, soft)
     to_stdout(content)
     if note := PhotoResult.of(soft, pictures.threshold).note:
         console.print(f"the mask is {note}")
+    if familiarity is not None and (line := unlike_line([familiarity])):
+        console.print(f"warning: {line}")
 
 
 def _say(results: "Results", kinds: Sequence[str], out: Path) -> None:
@@ -131,3 +136,5 @@ def _say(results: "Results", kinds: Sequence[str], out: Path) -> None:
     console.print(f"wrote {written} pictures ({', '.join(kinds)}), {TABLE} and {SUMMARY} to {out}")
     for line in results.lines():
         console.print(line)
+    if warning := results.warning():
+        console.print(f"warning: {warning}")

@@ -91,8 +91,8 @@ def predict(
     """
     engine = choose_engine(device, precision)
     opened = _opened(segmenter, engine)
-    found = opened.predictions(named_photos(photos), refine=refine, bf16=engine.bf16)
-    return (Prediction(name, photo, probability) for name, photo, probability in found)
+    found = opened.judged_predictions(named_photos(photos), refine=refine, bf16=engine.bf16)
+    return (Prediction(*each) for each in found)
 
 
 def mask(

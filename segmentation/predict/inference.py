@@ -1,12 +1,16 @@
 """What makes predicting many photos fast: a network prepared for it."""
 
 import copy
+from collections.abc import Callable, Sequence
+from typing import Generic
 
+import numpy as np
 import torch
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from segmentation.predict.protocols import Network
+from segmentation.predict.familiarity import centre_square, summary
+from segmentation.predict.windows import Result
 from segmentation.unet.network import UNet
 from toolkit.errors import UserError
 
@@ -22,7 +26,7 @@ class _SignBitReLU(nn.Module):
         return features
 
 
-def prepared(network: UNet, bf16: bool = False) -> Network:
+def prepared(network: UNet, bf16: bool = False) -> "Prepared":
     """Return a faster copy of a U-Net as in evaluation mode: images -> float32 logits, without gradients.
 
     Batch norms are folded into the convolutions before them (Jacob et al. 2018, section 3.2), which moves probabilities
@@ -37,7 +41,7 @@ def prepared(network: UNet, bf16: bool = False) -> Network:
                 if isinstance(module, nn.ReLU):
                     sequence[index] = _SignBitReLU()
     dtype = torch.bfloat16 if bf16 else torch.float32
-    return _Prepared(ready.to(dtype).to(memory_format=torch.channels_last), dtype)
+    return Prepared(ready.to(dtype).to(memory_format=torch.channels_last), dtype)
 
 
 def folded(network: UNet) -> UNet:
@@ -56,13 +60,53 @@ def folded(network: UNet) -> UNet:
     return copied
 
 
-class _Prepared(nn.Module):
+class Prepared(nn.Module):
     """Images (B, 3, h, w) -> logits (B, 2, h, w) float32 of a network that computes in `dtype`."""
 
-    def __init__(self, network: nn.Module, dtype: torch.dtype) -> None:
+    def __init__(self, network: UNet, dtype: torch.dtype) -> None:
         super().__init__()
         self.network, self.dtype = network, dtype
 
     @torch.inference_mode()
     def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """Return the logits."""
         return self.network(images.to(self.dtype, memory_format=torch.channels_last)).float()
+
+    @torch.inference_mode()
+    def with_summary(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the logits, and the summaries (B, F) of the images' centre squares.
+
+        One pass gives both where the images are square.
+        """
+        images = images.to(self.dtype, memory_format=torch.channels_last)
+        square = centre_square(images)
+        levels = self.network.decoded(square)
+        logits = self.network.outc(levels[-1]) if square.shape == images.shape else self.network(images)
+        return logits.float(), summary(levels)
+
+
+class Noting(Generic[Result]):
+    """A prepared network, images -> logits, that notes what `judge` makes of the summaries (B, F) of photos.
+
+    `values` are one a photo, None until it went through the network or where there is no judge.
+    """
+
+    def __init__(
+        self, network: Prepared, count: int, judge: Callable[[np.ndarray], Sequence[Result]] | None = None
+    ) -> None:
+        self._network, self._judge = network, judge
+        self._latest: Sequence[Result] = ()
+        self.values: list[Result | None] = [None] * count
+
+    def __call__(self, images: torch.Tensor) -> torch.Tensor:
+        """Return the logits (B, 2, h, w)."""
+        if self._judge is None:
+            return self._network(images)
+        logits, summaries = self._network.with_summary(images)
+        self._latest = self._judge(summaries.cpu().numpy())
+        return logits
+
+    def note(self, photos: Sequence[int]) -> None:
+        """Take the values of the latest images for those of the photos of these numbers."""
+        for number, value in zip(photos, self._latest, strict=self._judge is not None):
+            self.values[number] = value

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from segmentation.predict.dense_crf import dense_crf
-from segmentation.predict.windows import CPU_PIXELS, Key, alike, windows, without_strips
+from segmentation.predict.windows import CPU_PIXELS, Judged, Key, alike, windows, without_strips
 from toolkit.errors import UserError, named
 from toolkit.pictures.any_photo import Photo, as_photo
 from toolkit.pictures.scaling import scaled, scaled_photo, shorter_side
@@ -50,6 +50,17 @@ class OnnxSegmenter:
     def digest(self) -> str:
         """Return 16 letters that identify its graph, weights and precision, for run records."""
         return self.graph_digest[:16]
+
+    @property
+    def known(self) -> int:
+        """Return 0: statistics of training photos are not exported, so that it cannot say which photos are unlike."""
+        return 0
+
+    def judged_predictions(
+        self, photos: Iterable[tuple[Key, Photo]], *, refine: bool = False, bf16: bool = False
+    ) -> Iterator[Judged[Key]]:
+        """Yield what `predictions` does, and None for what it does not know: how familiar a photo is."""
+        return ((*found, None) for found in self.predictions(photos, refine=refine, bf16=bf16))
 
     def predictions(
         self, photos: Iterable[tuple[Key, Photo]], *, refine: bool = False, bf16: bool = False

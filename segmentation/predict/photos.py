@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 
 from segmentation.predict.results import PhotoResult
-from segmentation.predict.windows import Key, in_threads
+from segmentation.predict.windows import Judged, Key, in_threads
 from toolkit.errors import UserError
 from toolkit.files.writing import replacing
 from toolkit.pictures.any_photo import Photo
@@ -35,10 +35,15 @@ class Predictor(Protocol):
         """Return letters that identify its weights, for records."""
         ...
 
-    def predictions(
+    @property
+    def known(self) -> int:
+        """Return how many of its training photos a photo is compared with; 0 where it remembers none."""
+        ...
+
+    def judged_predictions(
         self, photos: Iterable[tuple[Key, Photo]], *, refine: bool = False, bf16: bool = False
-    ) -> Iterator[tuple[Key, np.ndarray, np.ndarray]]:
-        """Yield the caller's key, the photo uint8 (H, W, 3), and its foreground probability (H, W), in order."""
+    ) -> Iterator[Judged[Key]]:
+        """Yield the caller's key, the photo uint8 (H, W, 3), its foreground probability (H, W), and its familiarity."""
         ...
 
 
@@ -55,12 +60,12 @@ class Pictures:
     place: Path | None = None
     ground: Ground = WHITE_GROUND
 
-    def write(self, target: Path, photo: np.ndarray, soft: np.ndarray) -> PhotoResult:
+    def write(self, target: Path, photo: np.ndarray, soft: np.ndarray, familiarity: float | None = None) -> PhotoResult:
         """Write the pictures of a photo uint8 (H, W, 3) and its probability (H, W); return what is measured of it."""
         for path, picture in zip(self.paths(target), self.drawn(photo, soft), strict=True):
             with replacing(path, self.place) as temporary:
                 picture.save(temporary, compress_level=_PNG_LEVEL)
-        return PhotoResult.of(soft, self.threshold)
+        return PhotoResult.of(soft, self.threshold, familiarity)
 
     def paths(self, target: Path) -> list[Path]:
         """Return where the pictures of each kind are written, `target`_KIND.png."""
@@ -112,13 +117,13 @@ def predict_photos(
             else:
                 yield source, photo
 
-    def write(predicted: tuple[Source, np.ndarray, np.ndarray]) -> tuple[Source, PhotoResult]:
-        source, photo, soft = predicted
-        return source, pictures.write(targets[source], photo, soft)
+    def write(predicted: Judged[Source]) -> tuple[Source, PhotoResult]:
+        source, photo, soft, familiarity = predicted
+        return source, pictures.write(targets[source], photo, soft, familiarity)
 
     # One thread reads: several would race for the warning filters that read_photo sets.
     with ThreadPoolExecutor(1) as reading, ThreadPoolExecutor() as writing:
-        predictions = segmenter.predictions(readable(), refine=refine, bf16=bf16)
+        predictions = segmenter.judged_predictions(readable(), refine=refine, bf16=bf16)
         for written in in_threads(writing, write, predictions, _UNWRITTEN_PIXELS, lambda each: each[2].size):
             while faults:
                 yield faults.popleft()

@@ -84,19 +84,26 @@ class Protocol:
     meaning: str
 
     def predict(
-        self, network: Network, photos: Sequence[np.ndarray], size: int, device: torch.device
+        self,
+        network: Network,
+        photos: Sequence[np.ndarray],
+        size: int,
+        device: torch.device,
+        through: Callable[[list[int]], None] = lambda batch: None,
     ) -> list[np.ndarray]:
         """Return the foreground probability (H, W), float32 in [0, 1], of each photo uint8 (H, W, 3).
 
         `network`: images (B, 3, h, w) in [-1, 1] -> logits (B, 2, h, w), in eval mode. Photos that reach it in one
-        shape go together, which changes no more than float rounding.
+        shape go together, which changes no more than float rounding; `through` hears which have just gone through it.
         """
         results: list[np.ndarray] = [np.empty(0)] * len(photos)
         shapes = [shorter_side(photo.shape[0], photo.shape[1], size) for photo in photos]
         for batch in alike(shapes, CPU_PIXELS if device.type == "cpu" else _DEVICE_PIXELS):
             with torch.inference_mode():
                 images = torch.cat([self.enter(photos[index], size, device) for index in batch])
-                for index, classes in zip(batch, network(images).float().softmax(dim=1), strict=True):
+                logits = network(images)
+                through(batch)
+                for index, classes in zip(batch, logits.float().softmax(dim=1), strict=True):
                     results[index] = self.leave(classes, (photos[index].shape[0], photos[index].shape[1]))
         return results
 

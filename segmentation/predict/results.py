@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from segmentation.predict.kinds import SUMMARY, TABLE
+from segmentation.predict.unlike import is_unlike, unlike_line
 from toolkit.errors import OUT, Line, UserError, named
 from toolkit.files.names import read_back, written_name
 from toolkit.files.writing import read_json, write_json, write_text
@@ -31,6 +32,8 @@ COLUMNS = {
     "x1": "first column to its right",
     "y1": "first row below it",
     "note": "empty, or nearly everything: more than 95 % of the photo",
+    "familiarity": "share of training photos at least as unusual; empty where the segmenter remembers none",
+    "unlike": "yes where that is below 0.03: it looks unlike the training photos, whose masks say little about its own",
 }
 EMPTY, NEARLY_EVERYTHING = "empty", "nearly everything"
 _SAID = {
@@ -46,16 +49,20 @@ _NAMED = 5
 
 @dataclass(frozen=True)
 class PhotoResult:
-    """What is measured of one photo's prediction; `box` is x0, y0, x1, y1 in pixels, None where the mask is empty."""
+    """What is measured of one photo's prediction; `box` is x0, y0, x1, y1 in pixels, None where the mask is empty.
+
+    `familiarity` is the share of training photos at least as unusual, None where the segmenter remembers none.
+    """
 
     width: int
     height: int
     area: float
     confidence: float
     box: tuple[int, int, int, int] | None
+    familiarity: float | None = None
 
     @classmethod
-    def of(cls, probability: np.ndarray, threshold: float = 0.5) -> "PhotoResult":
+    def of(cls, probability: np.ndarray, threshold: float = 0.5, familiarity: float | None = None) -> "PhotoResult":
         """Return that of a probability (H, W) in [0, 1], which is foreground where it is at least `threshold`."""
         height, width = probability.shape
         rows, columns = np.zeros(height, bool), np.zeros(width, bool)
@@ -67,17 +74,24 @@ class PhotoResult:
             rows[part] = mask.any(axis=1)
             columns |= mask.any(axis=0)
         pixels = height * width
-        return cls(width, height, covered / pixels, 0.5 + certainty / pixels, _box(rows, columns))
+        return cls(width, height, covered / pixels, 0.5 + certainty / pixels, _box(rows, columns), familiarity)
 
     @property
     def note(self) -> str:
         """Return what is odd about the mask, or nothing."""
         return EMPTY if self.box is None else NEARLY_EVERYTHING if self.area > _NEARLY else ""
 
+    @property
+    def unlike(self) -> bool:
+        """Return whether the photo is known to look unlike the training photos."""
+        return self.familiarity is not None and is_unlike(self.familiarity)
+
     def cells(self) -> list[str]:
         """Return its cells of the table."""
         box = ("",) * 4 if self.box is None else map(str, self.box)
-        return [str(self.width), str(self.height), f"{self.area:.6f}", f"{self.confidence:.6f}", *box, self.note]
+        seen = ("", "") if self.familiarity is None else (f"{self.familiarity:.6f}", "yes" if self.unlike else "no")
+        shares = (f"{self.area:.6f}", f"{self.confidence:.6f}")
+        return [str(self.width), str(self.height), *shares, *box, self.note, *seen]
 
     @classmethod
     def read(cls, cells: Mapping[str, str]) -> "PhotoResult":
@@ -85,7 +99,8 @@ class PhotoResult:
         corners = [cells[name] for name in ("x0", "y0", "x1", "y1")]
         box = None if not any(corners) else tuple(map(int, corners))
         area, confidence = float(cells["area"]), float(cells["confidence"])
-        return cls(int(cells["width"]), int(cells["height"]), area, confidence, box)  # type: ignore[arg-type]
+        familiarity = float(cells["familiarity"]) if cells["familiarity"] else None
+        return cls(int(cells["width"]), int(cells["height"]), area, confidence, box, familiarity)  # type: ignore[arg-type]
 
 
 def _box(rows: np.ndarray, columns: np.ndarray) -> tuple[int, int, int, int] | None:
@@ -108,13 +123,17 @@ class Making:
 
 @dataclass
 class Results:
-    """The results of photos: by their paths in the folders that were named, in order, and why others have none."""
+    """The results of photos: by their paths in the folders that were named, in order, and why others have none.
+
+    `known` counts the training photos that their familiarity was measured against, 0 where it was not.
+    """
 
     making: Making
     photos: Sequence[str]
     rows: dict[str, PhotoResult] = field(default_factory=dict)
     left_out: dict[str, Line] = field(default_factory=dict)
     kept: int = 0  # rows that were there before
+    known: int = 0
 
     def save(self, folder: Path) -> None:
         """Write both files."""
@@ -137,10 +156,13 @@ class Results:
             "photos": len(self.rows),
             "empty": len(self.noted(EMPTY)),
             "nearly_everything": len(self.noted(NEARLY_EVERYTHING)),
+            "unlike": len(self.unlike()),
+            "warning": self.warning(),
             "left_out": len(self.left_out),
             "named": {
                 "empty": [written_name(photo) for photo in self.noted(EMPTY)],
                 "nearly_everything": [written_name(photo) for photo in self.noted(NEARLY_EVERYTHING)],
+                "unlike": [written_name(photo) for photo in self.unlike()],
                 "left_out": {written_name(photo): why for photo, why in self.left_out.items()},
             },
             "columns": COLUMNS,
@@ -149,6 +171,15 @@ class Results:
     def noted(self, note: str) -> list[str]:
         """Return the photos with that note."""
         return [photo for photo in self._done() if self.rows[photo].note == note]
+
+    def unlike(self) -> list[str]:
+        """Return the photos that look unlike the training photos."""
+        return [photo for photo in self._done() if self.rows[photo].unlike]
+
+    def warning(self) -> str | None:
+        """Return what to say where the photos together look unlike the training photos."""
+        rows = (self.rows[photo].familiarity for photo in self._done())
+        return unlike_line([familiarity for familiarity in rows if familiarity is not None], self.known)
 
     def lines(self) -> list[str]:
         """Return a line for each way in which masks are odd."""

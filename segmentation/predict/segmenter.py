@@ -3,7 +3,7 @@
 import copy
 import hashlib
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -12,10 +12,11 @@ import numpy as np
 import torch
 
 from segmentation.predict.dense_crf import dense_crf
-from segmentation.predict.inference import prepared
+from segmentation.predict.familiarity import LEAST_PHOTOS, MOST_PHOTOS, PREFIX, Familiarity
+from segmentation.predict.inference import Noting, Prepared, prepared
 from segmentation.predict.onnx_segmenter import ENDING
-from segmentation.predict.protocols import PROTOCOLS, Network
-from segmentation.predict.windows import windows, without_strips
+from segmentation.predict.protocols import PROTOCOLS
+from segmentation.predict.windows import Judged, windows, without_strips
 from segmentation.unet.layouts import is_whole, network_of
 from segmentation.unet.network import SMALLEST_SIDE, UNet
 from toolkit.errors import UserError, named
@@ -30,6 +31,7 @@ from toolkit.files.shipped import file_named
 from toolkit.pictures.any_photo import Photo, as_photo
 from toolkit.pictures.pixels import resize
 from toolkit.pictures.scaling import shorter_side
+from toolkit.watch import SILENT, Watch
 
 KIND = "segmenter"
 Key = TypeVar("Key")
@@ -42,6 +44,7 @@ _LARGEST_SIZE = 4096  # that a file may ask for; generators make up to 1024 pixe
 class Segmenter:
     """A U-Net, the side in pixels of the images it was trained on, and a card that says how it was made.
 
+    `familiarity` is what it remembers of the photos it was trained on, if there were any.
     The network is copied, so that a segmenter made during training leaves the training alone. Photos go through a
     second copy, prepared for speed when first needed, so that what is saved stays what was trained.
     """
@@ -49,7 +52,8 @@ class Segmenter:
     network: UNet
     image_size: int
     card: Mapping[str, Any] = field(default_factory=dict)
-    _prepared: dict[bool, Network] = field(default_factory=dict, init=False, repr=False, compare=False)
+    familiarity: Familiarity | None = field(default=None, repr=False)
+    _prepared: dict[bool, Prepared] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if self.image_size < SMALLEST_SIDE:
@@ -73,6 +77,11 @@ class Segmenter:
         """Return where the network computes."""
         return next(self.network.parameters()).device
 
+    @property
+    def known(self) -> int:
+        """Return how many of its training photos a photo is compared with; 0 where it remembers none."""
+        return 0 if self.familiarity is None else self.familiarity.known
+
     def to(self, device: torch.device) -> "Segmenter":
         """Return the segmenter on `device`."""
         self.network.to(device)
@@ -92,7 +101,20 @@ class Segmenter:
         refine: bool = False,
         bf16: bool = False,
     ) -> Iterator[tuple[Key, np.ndarray, np.ndarray]]:
-        """Yield the caller's key, the photo, and its foreground probability (H, W) float32 in [0, 1], in order.
+        """Yield the caller's key, the photo, and its foreground probability (H, W); see `judged_predictions`."""
+        return (found[:3] for found in self.judged_predictions(photos, protocol, refine, bf16))
+
+    def judged_predictions(
+        self,
+        photos: Iterable[tuple[Key, Photo]],
+        protocol: str = "float",
+        refine: bool = False,
+        bf16: bool = False,
+    ) -> Iterator[Judged[Key]]:
+        """Yield the caller's key, the photo, its foreground probability (H, W) float32 in [0, 1], and its familiarity.
+
+        That is the share in (0, 1] of training photos at least as unusual (segmentation.predict.familiarity), or None
+        where the segmenter remembers none. The order is that of `photos`.
 
         Photos are of any size and form (toolkit.pictures.any_photo), yielded as uint8 (H, W, 3), and taken from
         `photos` a few at a time. The network sees them with their shorter side at `image_size`. Protocol "float" keeps
@@ -102,14 +124,40 @@ class Segmenter:
         """
         if protocol not in PROTOCOLS:
             raise UserError(f"protocol {protocol!r} is unknown; choose one of {', '.join(PROTOCOLS)}")
-        if bf16 not in self._prepared:
-            self._prepared[bf16] = prepared(self.network, bf16)
+        network, way = self._ready(bf16), PROTOCOLS[protocol]
         for window in windows((key, as_photo(photo)) for key, photo in photos):
             shown = [without_strips(photo) for _, photo in window]
-            soft_maps = PROTOCOLS[protocol].predict(self._prepared[bf16], shown, self.image_size, self.device)
-            for (key, photo), probability in zip(window, soft_maps, strict=True):
+            noting = Noting(network, len(window), None if self.familiarity is None else self.familiarity.judge)
+            soft_maps = way.predict(noting, shown, self.image_size, self.device, noting.note)
+            for (key, photo), probability, familiarity in zip(window, soft_maps, noting.values, strict=True):
                 own = probability[: photo.shape[0], : photo.shape[1]]
-                yield key, photo, dense_crf(photo, own) if refine else own
+                yield key, photo, dense_crf(photo, own) if refine else own, familiarity
+
+    def familiar_with(self, photos: Sequence[Photo], watch: Watch = SILENT) -> "Segmenter":
+        """Return the segmenter with statistics of these photos, those it was trained on, in place of any it had.
+
+        Of many photos MOST_PHOTOS, spread evenly, are looked at; with fewer than LEAST_PHOTOS it remembers none.
+        """
+        if len(photos) < LEAST_PHOTOS:
+            return Segmenter(self.network, self.image_size, self.card)
+        some = [photos[index] for index in np.linspace(0, len(photos) - 1, min(len(photos), MOST_PHOTOS)).astype(int)]
+        known = Familiarity.of(np.stack(list(self._summaries(some, watch))))
+        return Segmenter(self.network, self.image_size, self.card, known)
+
+    def _summaries(self, photos: Sequence[Photo], watch: Watch) -> Iterator[np.ndarray]:
+        """Yield the summaries (F,) of photos, in order."""
+        with watch.bar("looking at photos", len(photos), unit="photos") as advance:
+            for window in windows((None, as_photo(photo)) for photo in photos):
+                shown = [without_strips(photo) for _, photo in window]
+                noting: Noting[np.ndarray] = Noting(self._ready(), len(window), list)
+                PROTOCOLS["float"].predict(noting, shown, self.image_size, self.device, noting.note)
+                yield from (row for row in noting.values if row is not None)
+                advance(len(window))
+
+    def _ready(self, bf16: bool = False) -> Prepared:
+        if bf16 not in self._prepared:
+            self._prepared[bf16] = prepared(self.network, bf16)
+        return self._prepared[bf16]
 
     @torch.no_grad()
     def probabilities(self, images: torch.Tensor) -> torch.Tensor:
@@ -132,7 +180,8 @@ class Segmenter:
     def save(self, path: Path, half: bool = False) -> None:
         """Write the segmenter as one artefact; `half` stores convolutions in 16 bits, at half the size."""
         state = self.network.state_dict()
-        tensors = halved(state) if half else state
+        tensors = halved(state) if half else dict(state)
+        tensors |= self.familiarity.tensors() if self.familiarity else {}
         save_artefact(path, KIND, tensors, {**self.card, "image_size": self.image_size, "width": self.network.width})
 
     @classmethod
@@ -157,7 +206,8 @@ class Segmenter:
         if type(image_size) is not int or image_size > _LARGEST_SIZE:
             raise UserError(f"{path} does not say the image size of its network; train it again")
         card.pop("width", None)
-        return cls(network_of(tensors, path), image_size, card)
+        network = network_of({name: tensor for name, tensor in tensors.items() if not name.startswith(PREFIX)}, path)
+        return cls(network, image_size, card, Familiarity.from_tensors(tensors, network.width, path))
 
 
 def load_published(path: Path, image_size: int = PUBLISHED_SIZE) -> Segmenter:

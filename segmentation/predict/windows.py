@@ -20,6 +20,7 @@ _LONGEST_TO_SHORTEST = 8  # a longer strip is padded, or its network input would
 Key = TypeVar("Key")
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+Judged = tuple[Key, np.ndarray, np.ndarray, float | None]  # the caller's key, photo, probability and familiarity
 
 
 def windows(photos: Iterable[tuple[Key, np.ndarray]]) -> Iterator[list[tuple[Key, np.ndarray]]]:

@@ -46,7 +46,7 @@ class PredictionWork:
         if waiting and not self.skip_unreadable:
             read_photo(next(iter(waiting)))  # before anything is made
         writable_folder(self.out)
-        results = Results(self.making, list(names.values()), dict(kept), kept=len(kept))
+        results = Results(self.making, list(names.values()), dict(kept), kept=len(kept), known=self.segmenter.known)
         self._predict(waiting, names, results)
         for rows, left_out in self.team.together(lambda: (results.rows, results.left_out)):
             results.rows |= rows

@@ -135,6 +135,10 @@ class UNet(nn.Module):
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Return logits (B, num_classes, H, W); UserError for a side below 16."""
+        return self.outc(self.decoded(images)[-1])
+
+    def decoded(self, images: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """Return the features of the four stages of the decoder, coarse to fine; the last are of the images' size."""
         height, width = images.shape[2:]
         if min(height, width) < SMALLEST_SIDE:
             raise UserError(
@@ -145,7 +149,7 @@ class UNet(nn.Module):
         second = self.down1(first)
         third = self.down2(second)
         fourth = self.down3(third)
-        features = self.up1(self.down4(fourth), fourth)
-        features = self.up2(features, third)
-        features = self.up3(features, second)
-        return self.outc(self.up4(features, first))
+        eighths = self.up1(self.down4(fourth), fourth)
+        quarters = self.up2(eighths, third)
+        halves = self.up3(quarters, second)
+        return eighths, quarters, halves, self.up4(halves, first)
