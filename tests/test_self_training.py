@@ -158,11 +158,14 @@ def test_the_training_set_is_of_the_fit_photos_and_may_be_smaller():
     assert small[0].tolist() == [[False, False], [True, True]]
 
 
-def test_early_rounds_are_as_small_as_the_teacher_and_the_last_has_the_photos_detail():
+def test_masks_have_the_photos_detail_and_rounds_the_segmenters_side_unless_another_is_given():
     default = SelfTrainingSettings()
     assert [default.side_for(*sides) for sides in ((64, 500), (64, 100), (64, 32), (256, 500))] == [128, 100, 64, 256]
-    assert [default.side_of_round(number, 64, 128) for number in (1, 2)] == [64, 128]
-    small = SelfTrainingSettings(image_size=32)
+    assert [default.side_of_round(1, *sides) for sides in ((64, 128), (256, 256))] == [64, 256]
+    detailed = SelfTrainingSettings(image_size=128, rounds=2)
+    assert detailed.side_for(64, 500) == 128
+    assert [detailed.side_of_round(number, 64, 128) for number in (1, 2)] == [64, 128]
+    small = SelfTrainingSettings(image_size=32, rounds=2)
     assert small.side_for(64, 500) == 32
     assert [small.side_of_round(number, 64, 32) for number in (1, 2)] == [32, 32]
 

@@ -47,20 +47,20 @@ class OnnxSegmenter:
         image_size, card = _described(file.metadata, path)
         return cls(image_size, card, _session(file.content, path), file.metadata[DIGEST])
 
+    def digest(self) -> str:
+        """Return 16 letters that identify its graph, weights and precision, for run records."""
+        return self.graph_digest[:16]
+
     @property
     def known(self) -> int:
-        """Return 0: what a segmenter remembers of its training photos is not exported."""
+        """Return 0: statistics of training photos are not exported, so that it cannot say which photos are unlike."""
         return 0
 
     def judged_predictions(
         self, photos: Iterable[tuple[Key, Photo]], *, refine: bool = False, bf16: bool = False
     ) -> Iterator[Judged[Key]]:
-        """Yield what `predictions` does, and None for a familiarity."""
+        """Yield what `predictions` does, and None for what it does not know: how familiar a photo is."""
         return ((*found, None) for found in self.predictions(photos, refine=refine, bf16=bf16))
-
-    def digest(self) -> str:
-        """Return 16 letters that identify its graph, weights and precision, for run records."""
-        return self.graph_digest[:16]
 
     def predictions(
         self, photos: Iterable[tuple[Key, Photo]], *, refine: bool = False, bf16: bool = False

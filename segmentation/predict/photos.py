@@ -43,7 +43,7 @@ class Predictor(Protocol):
     def judged_predictions(
         self, photos: Iterable[tuple[Key, Photo]], *, refine: bool = False, bf16: bool = False
     ) -> Iterator[Judged[Key]]:
-        """Yield key, photo uint8 (H, W, 3), foreground probability (H, W) and familiarity, in order."""
+        """Yield the caller's key, the photo uint8 (H, W, 3), its foreground probability (H, W), and its familiarity."""
         ...
 
 

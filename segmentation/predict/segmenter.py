@@ -133,7 +133,7 @@ class Segmenter:
                 own = probability[: photo.shape[0], : photo.shape[1]]
                 yield key, photo, dense_crf(photo, own) if refine else own, familiarity
 
-    def familiar_with(self, photos: Sequence[Photo] | np.ndarray, watch: Watch = SILENT) -> "Segmenter":
+    def familiar_with(self, photos: Sequence[Photo], watch: Watch = SILENT) -> "Segmenter":
         """Return the segmenter with statistics of these photos, those it was trained on, in place of any it had.
 
         Of many photos MOST_PHOTOS, spread evenly, are looked at; with fewer than LEAST_PHOTOS it remembers none.

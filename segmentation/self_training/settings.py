@@ -15,13 +15,13 @@ class SelfTrainingSettings(Settings):
 
     kind: ClassVar[str] = "self-train"
 
-    rounds: int = setting(2, "times that masks are made and a U-Net is trained on them", minimum=1)
+    rounds: int = setting(1, "times that masks are made and a U-Net is trained on them", minimum=1)
     steps: int = setting(300, "training steps of each round, one batch of photos each", minimum=1)
     batch: int = setting(32, "photos in a batch", minimum=2)
     image_size: int | None = setting(
         None,
-        "side in pixels of the squares that masks are made of and that the last round trains on; the rounds before it "
-        f"train on the segmenter's own side; not set: the segmenter's, or {_LEAST_SIDE} where photos have more",
+        "side in pixels of the squares that masks are made of and that the last round trains on; not set: masks are "
+        f"made at the segmenter's side, or {_LEAST_SIDE} where photos have more, and training is at the segmenter's",
         minimum=16,
     )
     width: int = setting(32, "channels of the U-Net's first stage", minimum=1)
@@ -85,8 +85,6 @@ class SelfTrainingSettings(Settings):
         return self.image_size or max(segmenter_side, min(photo_side, _LEAST_SIDE))
 
     def side_of_round(self, number: int, segmenter_side: int, side: int) -> int:
-        """Return the side in pixels that round `number` of 1 .. `rounds` trains on: early ones need no detail.
-
-        `side` is that of the squares.
-        """
-        return side if number == self.rounds else min(side, segmenter_side)
+        """Return the side in pixels that round `number` of 1 .. `rounds` trains on; that of the squares is `side`."""
+        detailed = self.image_size is not None and number == self.rounds
+        return side if detailed else min(side, segmenter_side)
