@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import logging
 import subprocess
 import sys
 import tomllib
@@ -148,7 +149,9 @@ def test_eight_bits_are_measured_on_photos_and_masks(tmp_path, photos):
 
 
 def test_eight_bits_are_measured_on_the_photos_of_calibration(tmp_path, photos):
+    before = list(logging.root.handlers)
     card = toolkit.export(tiny(), tmp_path / "i.onnx", int8=True, calibrate=photos)
+    assert logging.root.handlers == before  # the quantizer gives everybody's logger one
     opened, segmenter = OnnxSegmenter.load(tmp_path / "i.onnx"), tiny()
     shares = [np.mean(segmenter.mask(path) != opened.mask(path)) for path in sorted(photos.iterdir())]
     assert card["measured"] == {"photos": 3, "pixels_differing": pytest.approx(float(np.mean(shares)))}

@@ -25,9 +25,7 @@ _BIGBIGAN_LATENTS = 120
 @listed_in(
     FILES,
     "toolkit export segmenter --layout onnx --out segmenter.onnx",
-    "toolkit export segmenter --layout onnx --int8 --calibrate MY_PHOTOS --out segmenter.onnx",
     "toolkit export directions --layout deformator --out for-the-original",
-    "toolkit export directions --layout bg-direction --out bg_direction.pth",
 )
 def export(
     source: Annotated[

@@ -31,9 +31,8 @@ if TYPE_CHECKING:
 
 @listed_in(
     START,
-    "toolkit predict photo.jpg --out masks",
-    "toolkit predict MY_PHOTOS --segmenter segmenter --write cutout,composite --background blur --out cut",
-    "toolkit predict - --write cutout --out - < photo.jpg > cut.png",
+    "toolkit predict MY_PHOTOS --segmenter segmenter --refine --out masks",
+    "toolkit predict photo.jpg --write cutout,composite --out cut",
     formerly={"--model": "--segmenter"},
 )
 def predict(

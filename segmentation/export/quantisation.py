@@ -53,10 +53,15 @@ def quantised(model: onnx.ModelProto, inputs: Iterable[np.ndarray]) -> onnx.Mode
 
 @contextlib.contextmanager
 def _without_a_word() -> Iterator[None]:
-    """Keep the quantizer from advising steps that a graph made here does not need, by everybody's logger."""
-    before = logging.root.manager.disable
+    """Keep the quantizer from advising steps that a graph made here does not need, by everybody's logger.
+
+    Its first word gives the root logger a handler even where nothing is shown, and a program that sets up its own
+    afterwards would do so in vain.
+    """
+    before, handlers = logging.root.manager.disable, list(logging.root.handlers)
     logging.disable(logging.WARNING)
     try:
         yield
     finally:
         logging.disable(before)
+        logging.root.handlers[:] = handlers

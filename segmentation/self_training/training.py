@@ -103,6 +103,8 @@ def _mean_of(memory: float) -> Callable[[torch.Tensor, torch.Tensor, torch.Tenso
     """Return how a weight and its average become the next average; it forgets faster while it is young."""
 
     def mean(average: torch.Tensor, weight: torch.Tensor, count: torch.Tensor | int) -> torch.Tensor:
+        if not weight.is_floating_point():
+            return weight  # a count of batches
         keep = min(memory, int(count) / (int(count) + _YOUTH))
         return average + (weight - average) * (1 - keep)
 

@@ -61,7 +61,7 @@ def as_photo(photo: Photo) -> np.ndarray:
 
     >>> as_photo(np.zeros((4, 6), np.uint8)).shape
     (4, 6, 3)
-    >>> as_photo(torch.ones(3, 8, 8))[0, 0].tolist()
+    >>> as_photo(np.ones((3, 8, 8)))[0, 0].tolist()
     [255, 255, 255]
     """
     if isinstance(photo, str | os.PathLike):

@@ -37,17 +37,29 @@ _SEE_THROUGH_MODES = ("LA", "PA", "RGBA", "La", "RGBa")
 
 
 _WHITE = (255, 255, 255)
+_BAND_PIXELS = 2**20
 _LOOKED_AT = 16  # photos whose size stands for all of a folder
 
 
 def _read(source: Source, as_wanted: Callable[[Image.Image], Image.Image]) -> np.ndarray:
     with opened(source) as image:
         image.load()
-        return np.array(as_wanted(_upright(image)))
+        ImageOps.exif_transpose(image, in_place=True)  # nobody else holds it: a copy would take as much memory again
+        return _array(as_wanted(eight_bit(image)))
 
 
-def _upright(image: Image.Image) -> Image.Image:
-    return eight_bit(ImageOps.exif_transpose(image))
+def _array(image: Image.Image) -> np.ndarray:
+    """Return an RGB picture as uint8 (H, W, 3), taken over in bands: at once it would be held three times more."""
+    pixels = np.empty((image.height, image.width, 3), np.uint8)
+    rows = max(1, _BAND_PIXELS // image.width)
+    for top in range(0, image.height, rows):
+        bottom = min(image.height, top + rows)
+        pixels[top:bottom] = np.asarray(image.crop((0, top, image.width, bottom)))
+    return pixels
+
+
+def _rgb(image: Image.Image) -> Image.Image:
+    return image if image.mode == "RGB" else image.convert("RGB")  # which copies in either case
 
 
 def eight_bit(image: Image.Image) -> Image.Image:
@@ -79,7 +91,7 @@ def read_photo(source: Source, ground: tuple[int, int, int] = _WHITE) -> np.ndar
 def as_rgb(image: Image.Image) -> np.ndarray:
     """Return a picture that Pillow has opened as `read_photo` returns the file; UserError if it cannot be decoded."""
     try:
-        return np.array(_laid_over(_upright(image), _WHITE))
+        return _array(_laid_over(eight_bit(ImageOps.exif_transpose(image)), _WHITE))
     except Exception as error:  # of a file that is decoded only now, ten kinds
         raise UserError(f"cannot use the picture {image!r} ({error}); open it again") from error
 
@@ -89,12 +101,12 @@ def _laid_over(image: Image.Image, ground: tuple[int, int, int]) -> Image.Image:
     if image.mode in _SEE_THROUGH_MODES or "transparency" in image.info:
         base = Image.new("RGBA", image.size, (*ground, 255))
         image = Image.alpha_composite(base, image.convert("RGBA"))
-    return image.convert("RGB")
+    return _rgb(image)
 
 
 def read_gray(path: Path) -> np.ndarray:
     """Return a picture's first channel as uint8 (H, W): a mask, or a grey-level prediction."""
-    return _read(path, lambda image: image.convert("RGB"))[..., 0]
+    return _read(path, _rgb)[..., 0]
 
 
 def read_square(path: Path, size: int) -> np.ndarray:
