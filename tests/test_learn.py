@@ -50,7 +50,7 @@ def contents(run):
 def test_photos_become_a_segmenter_with_one_report(whole, photos, tmp_path):
     out, printed = whole
     assert f"wrote {out / 'segmenter.safetensors'}, {out / 'report.html'}" in printed
-    assert f"next: toolkit predict MY_PHOTOS --segmenter {out} --out predictions" in printed
+    assert f"next: toolkit predict MY_PHOTOS --segmenter {out} --refine --out predictions" in printed
     assert all((out / folder).is_dir() for folder in FOLDERS.values())
     last = out / "5-self-training" / "segmenter.safetensors"
     assert (out / "segmenter.safetensors").read_bytes() == last.read_bytes()

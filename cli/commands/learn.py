@@ -69,7 +69,7 @@ def _show(learned: "Learned") -> None:
         console.print("weak points:")
     for finding in learned.findings:
         console.print(as_flags(f"- {finding.about}: {finding.line}"))
-    following = command("predict", "MY_PHOTOS", "--segmenter", learned.out, "--out", "predictions")
+    following = command("predict", "MY_PHOTOS", "--segmenter", learned.out, "--refine", "--out", "predictions")
     if not learned.finished:
         following = "the same command without --until goes on"
     print_outcome(*learned.written, following=following)

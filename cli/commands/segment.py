@@ -84,7 +84,7 @@ def segment(
     needed = partial(bytes_needed, settings, image_shape(source.generator), engine.bf16)
     settings = within_memory(settings, max_memory, needed, engine.team.size)
     segment_into(out, source, settings, engine, validation)
-    following = command("predict", "MY_PHOTOS", "--segmenter", out, "--out", "predictions")
+    following = command("predict", "MY_PHOTOS", "--segmenter", out, "--refine", "--out", "predictions")
     print_outcome(out / "segmenter.safetensors", out / "synthetic.png", following=following)
 
 

@@ -72,7 +72,7 @@ def self_train(
     }
     measure_at = None if validation is None else validation.figures_at
     train(teacher, pixels, settings, engine, out, inputs, measure_at, terminal)
-    following = command("predict", "MY_PHOTOS", "--segmenter", out, "--out", "predictions")
+    following = command("predict", "MY_PHOTOS", "--segmenter", out, "--refine", "--out", "predictions")
     print_outcome(out / "segmenter.safetensors", out / f"round{settings.rounds}" / "masks.png", following=following)
 
 
