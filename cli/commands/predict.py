@@ -130,7 +130,8 @@ def _say(results: "Results", kinds: Sequence[str], out: Path) -> None:
     for fault in results.left_out.values():
         console.print(f"left out: {as_flags(fault)}")
     if results.kept:
-        console.print(f"skipped {results.kept} photos whose pictures and results are there")
+        photos = "1 photo" if results.kept == 1 else f"{results.kept} photos"
+        console.print(f"skipped {photos} whose pictures and results are there")
     written = (len(results.rows) - results.kept) * len(kinds)
     console.print(f"wrote {written} pictures ({', '.join(kinds)}), {TABLE} and {SUMMARY} to {out}")
     for line in results.lines():
