@@ -94,6 +94,13 @@ def test_eval_says_that_masks_lie_inside_their_things_and_allows_for_it(tmp_path
     assert np.argmax(edges["strength"]) == REACH + 4
     allowed = plain(ran(*flags, "--photos", tmp_path / "photos", "--out", tmp_path / "eval", "--inset", 4))
     assert "outlines lie" not in allowed
+    for i in range(3):  # the same as trimaps, whose band is ignored
+        thing, mask = disc(256, 74 + 9 * i), disc(256, 66 + 9 * i)
+        codes = np.where(mask, 1, np.where(thing, 2, 0)).astype(np.uint8)
+        (tmp_path / "trimaps").mkdir(exist_ok=True)
+        Image.fromarray(codes).save(tmp_path / "trimaps" / f"{i}.png")
+    trimaps = ("--masks", tmp_path / "trimaps", "--object", "1", "--ignore", "2", "--photos", tmp_path / "photos")
+    assert "outlines lie" not in plain(ran("eval", *trimaps, "--out", tmp_path / "of-trimaps"))
     figures = {}
     for inset in (0, 4):
         ran(*flags, "--predictions", tmp_path / "maps", "--out", tmp_path / "of-maps", "--inset", inset)

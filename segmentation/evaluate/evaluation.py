@@ -80,7 +80,8 @@ class Evaluation:
             scores = score_image(probability, truth.mask, threshold, stretch, truth.ignored, reach)
             self._empty_truths += not truth.mask.any()
             self._ignored_pixels += 0 if truth.ignored is None else int(np.count_nonzero(truth.ignored))
-            if self.maps is None:  # maps have no photos beside them
+            # Maps have no photos beside them, and what a trimap leaves open is ignored already, not taken for ground.
+            if self.maps is None and truth.ignored is None:
                 self._edges.add(edge_profile(picture, truth.mask))
             self._tally.add(scores)
             yield Scored(pair, scores.figures)

@@ -17,11 +17,11 @@ import torch
 from toolkit.errors import UserError
 from toolkit.files.artefacts import Tensors, match_state
 
-LEAST_PHOTOS = 50  # below, the lowest p-value is hardly under the share from which a photo is told
+LEAST_PHOTOS = 50  # below, the lowest p-value is hardly under the share from which a photo is called unlike
 MOST_PHOTOS = 2000  # more take time, at 64 pixels a minute of a CPU core in 4,000, and hardly change the statistics
 PREFIX = "familiarity."  # of the entries in a segmenter's file
 
-_DIRECTIONS = 128  # of 512 features at width 32; from 64 on flowers and other things are told apart alike
+_DIRECTIONS = 128  # of 512 features at width 32; from 64 on flowers and other things are kept apart alike
 _FOLDS = 5
 _FEATURES = 16  # times the width: a mean and a deviation of 4 + 2 + 1 + 1 channels
 _FLOOR = 0.05  # of the mean deviation: a channel that is silent on the training photos must not outweigh all others

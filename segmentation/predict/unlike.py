@@ -1,9 +1,10 @@
 """When photos are said to look unlike those a segmenter was trained on: one by itself, and many together.
 
 One photo is unlike when fewer than UNLIKE of the training photos are as unusual, so that of photos like these ones this
-share is told wrongly. Many together are told more surely. They are unlike when more of them are unlike than chance
-explains, or when they are more unusual on average; either would happen once in 2,000 times to photos like the training
-ones. Both ask for a sizeable difference too, or a large folder of the same things from another camera would be told.
+share is called unlike wrongly. Of many together it is known more surely. They are unlike when more of them are unlike
+than chance explains, or when they are more unusual on average; either would happen once in 2,000 times to photos like
+the training ones. Both ask for a sizeable difference too, or a large folder of the same things from another camera
+would be called unlike.
 """
 
 import math
@@ -58,7 +59,7 @@ def chance_of(unlike: int, count: int, known: int) -> float:
     """Return the chance that of so many photos like the training ones at least `unlike` are unlike.
 
     A photo is unlike when it ranks among the first k of `known` + 1, so that the count is beta-binomial: the fewer
-    photos are known, the less certain the share that is told wrongly.
+    photos are known, the less certain the share that is called unlike wrongly.
     """
     first = math.ceil(UNLIKE * (known + 1)) - 1
     if first < 1:
@@ -66,8 +67,8 @@ def chance_of(unlike: int, count: int, known: int) -> float:
     rest = known + 1 - first
     scale = _log_beta(first, rest)
     return math.fsum(
-        math.exp(_log_beta(told + first, count - told + rest) - scale - _log_beta(told + 1, count - told + 1))
-        for told in range(unlike, count + 1)
+        math.exp(_log_beta(number + first, count - number + rest) - scale - _log_beta(number + 1, count - number + 1))
+        for number in range(unlike, count + 1)
     ) / (count + 1)
 
 
