@@ -207,6 +207,7 @@ LINES: dict[str, list[str]] = {
         "net --layout onnx --int8 --calibrate photos --out x.onnx",
         "weights.pth --layout torchscript --out x.pt",
     ],
+    "share": ["set hub:me/set --dry-run", "net hub:me/net --dry-run", "weights.pth hub:me/weights --dry-run"],
     "weights list": [""],
     "weights pull": ["scene --offline"],
     "weights path": ["scene"],

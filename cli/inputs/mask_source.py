@@ -7,6 +7,7 @@ from cli.runs.progress import terminal
 
 if TYPE_CHECKING:
     from segmentation.synthesis.source import MaskSource
+    from toolkit.hub.provenance import shared_inputs
 
 
 def open_source(
@@ -32,4 +33,5 @@ def open_source(
     moving = fitting(opened, gan, layers)
     if layers is not None:
         shift = moving.resolve(direction, alpha)
+    inputs = {**inputs, **shared_inputs("directions", opened.card)}
     return MaskSource.along(shift, gan, inputs, mask_rule, embeddings, terminal, max_area)
