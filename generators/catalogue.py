@@ -101,7 +101,7 @@ def file_in(folder: Path) -> Path | None:
 
 
 def open_generator(name: str, weights: Path | None = None, trust: Trust = RECORDED) -> Generator:
-    """Return the generator called `name`: scene, bigbigan, a shipped name, a file, a run folder, one on the hub, or one's own.
+    """Return the generator called `name`: scene, bigbigan, a shipped name, a file, a run folder, hub:owner/name, one's own.
 
     One's own is `package.module:factory`, or the name of an installed plug-in (generators.own.factories).
     Options may follow, as in `G_ema.pth@classes=239` (generators.spec). `weights` is the file of bigbigan, if not the

@@ -50,9 +50,7 @@ def share(
         return
     console.print(f"sharing {_sizes(prepared)} as {prepared.target}")
     shared = push(prepared, private, message, terminal)
-    console.print(
-        f"{'wrote' if shared.changed else 'it is there already:'} {shared.address}, for ever {shared.reference}"
-    )
+    console.print(f"{'wrote' if shared.changed else 'there already:'} {shared.address}, for ever {shared.reference}")
     words = [word.format(shared.reference) for word in _NEXT[prepared.role]]
     console.print(f"next: {command(*words)}")
 

@@ -10,7 +10,7 @@ from toolkit.hub.reference import is_reference
 
 
 def encoder_file(name: str | None, generator: str) -> Path:
-    """Return the encoder called `name`: a run folder, a file, a shipped name or one on the hub; else that of `generator`.
+    """Return the encoder called `name`: a run folder, file, shipped name or one on the hub; else that of `generator`.
 
     UserError when none is shipped for it and none lies in its run folder.
     """

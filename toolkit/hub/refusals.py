@@ -83,7 +83,8 @@ def _line(error: Exception, hub: Any, pushing: bool) -> str | None:
     if status == 403:
         return f"the token may not do that ({_said(error)}); {LOGIN} with one that may"
     if status is not None:
-        return f"{where} answers HTTP {status} ({_said(error)}); {'repeat the command later' if status >= 500 else 'check the name'}"
+        then = "repeat the command later" if status >= 500 else "check the name"
+        return f"{where} answers HTTP {status} ({_said(error)}); {then}"
     return _without_answer(error, errors, where)
 
 
