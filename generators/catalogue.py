@@ -101,9 +101,10 @@ def file_in(folder: Path) -> Path | None:
 
 
 def open_generator(name: str, weights: Path | None = None, trust: Trust = RECORDED) -> Generator:
-    """Return the generator called `name`: scene, bigbigan, a shipped name, a file, a run folder, hub:owner/name, one's own.
+    """Return the generator called `name`: scene, bigbigan, a shipped name, a file, a run folder, or one's own.
 
-    One's own is `package.module:factory`, or the name of an installed plug-in (generators.own.factories).
+    It may be on the hub (toolkit.hub.reference). One's own is `package.module:factory`, or the name of an installed
+    plug-in (generators.own.factories).
     Options may follow, as in `G_ema.pth@classes=239` (generators.spec). `weights` is the file of bigbigan, if not the
     one that `toolkit weights pull` left in the cache. One's own code and programs saved in files run where `trust` lets
     them: `generators.own.trust.TYPED` is for names that the user typed, never for one read from a file. UserError where

@@ -199,7 +199,7 @@ class _Handler(BaseHTTPRequestHandler):
         if not self.headers.get("Authorization"):
             self.error(401, None, "log in first")
         elif name in self.hub.repositories:
-            self.error(409, None, "You already created this model repo")
+            self.answer(409, {"error": "You already created this model repo", "url": f"{self.hub.address}/{name}"})
         else:
             private = asked.get("visibility") == "private" or bool(asked.get("private"))
             self.hub.repositories[name] = Repository(private)

@@ -7,7 +7,6 @@ from cli.runs.progress import terminal
 
 if TYPE_CHECKING:
     from segmentation.synthesis.source import MaskSource
-    from toolkit.hub.provenance import shared_inputs
 
 
 def open_source(
@@ -26,6 +25,7 @@ def open_source(
     from discovery.opening import open_directions
     from generators.protocol import fitting
     from segmentation.synthesis.source import MaskSource
+    from toolkit.hub.provenance import shared_inputs
 
     opened = open_directions(directions)
     shift = opened.resolve(direction, alpha)

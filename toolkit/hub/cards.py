@@ -129,9 +129,8 @@ def _base(card: Mapping[str, Any]) -> str | None:
     shared = card.get("shared")
     names = [source.get(key) for key in ("model", "generator")] if isinstance(source, Mapping) else []
     names = [shared.get("from"), *names] if isinstance(shared, Mapping) else names
-    return next(
-        (Reference.parse(name).repository for name in names if isinstance(name, str) and is_reference(name)), None
-    )
+    texts = [name for name in names if isinstance(name, str) and is_reference(name)]
+    return Reference.parse(texts[0]).repository if texts else None
 
 
 def _generator(card: Mapping[str, Any]) -> str | None:

@@ -176,10 +176,12 @@ def _inside(path: Path) -> tuple[str, str]:
 
 
 def _require_role(path: Path, reference: Reference, role: str | None) -> None:
+    if role is None:
+        return
     from toolkit.files.artefacts import artefact_kind  # which imports torch
 
     kind = artefact_kind(path)
-    if role in ROLES and kind is not None and kind not in ROLES[role][1]:
+    if kind is not None and kind not in ROLES[role][1]:
         wanted = ROLES[role][1][0] if len(ROLES[role][1]) == 1 else "generator"
         raise UserError(f"{reference} is a file of the kind {kind!r}, but the kind {wanted!r} is needed; name another")
 

@@ -4,6 +4,7 @@ import contextlib
 import json
 import math
 import re
+import warnings
 from collections.abc import Iterator
 from typing import Any
 
@@ -45,11 +46,13 @@ def refusing(asked: object, pushing: bool = False) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _quiet(hub: Any) -> Iterator[None]:
-    """Keep the library from lines of its own: every one that matters becomes part of an error here."""
+    """Keep the library from lines and warnings of its own: what matters in them becomes part of an error here."""
     before = hub.logging.get_verbosity()
     hub.logging.set_verbosity_error()
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
     finally:
         hub.logging.set_verbosity(before)
 
@@ -65,6 +68,8 @@ def is_out_of_reach(error: BaseException) -> bool:
 
 def _line(error: Exception, hub: Any, pushing: bool) -> str | None:
     """Return in words what happened and what to do; None for what is no doing of the hub, the network or the disk."""
+    if isinstance(error, RuntimeError) and isinstance(error.__cause__, Exception):  # of one of its threads
+        return _line(error.__cause__, hub, pushing)
     errors, where = hub.errors, endpoint(hub)
     response = getattr(error, "response", None)
     status = getattr(response, "status_code", None)
@@ -91,9 +96,9 @@ def _line(error: Exception, hub: Any, pushing: bool) -> str | None:
 def _without_answer(error: Exception, errors: Any, where: str) -> str | None:
     if isinstance(error, errors.LocalEntryNotFoundError):
         reason = error.__cause__
-        if reason is not None and is_out_of_reach(reason):
+        if isinstance(reason, errors.FileMetadataError) or (isinstance(reason, Exception) and is_out_of_reach(reason)):
             return _without_answer(reason, errors, where)
-        return f"{where} gives no file of this name that can be kept; check HF_ENDPOINT"
+        return "the cache does not hold it; fetch it once with a network"
     if is_out_of_reach(error):
         return (
             f"cannot reach {where} ({_reason(error)}), and the cache does not hold it; check the network or HF_ENDPOINT"
