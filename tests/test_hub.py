@@ -482,3 +482,24 @@ def test_the_libraries_own_environment_is_heeded(hub, tmp_path, monkeypatch):
     done = subprocess.run(words, env=environment, capture_output=True, text=True, check=False)
     assert done.stdout.strip() == fetching.pinned("hub:me/flowers", "segmenters"), done.stderr
     assert len(hub.asked) == asked
+
+
+def test_shells_complete_what_is_in_the_cache(hub):
+    from cli.inputs.completion import generators
+    from cli.inputs.options import SegmenterOption
+
+    hub.put("me/flowers", {"segmenter.safetensors": SEGMENTER.read_bytes(), "config.json": b"{}"})
+    assert "hub:me/flowers" not in generators()
+    Segmenter.load("hub:me/flowers")
+    assert "hub:me/flowers" in generators()
+    assert "hub:me/flowers" in SegmenterOption.__metadata__[0].autocompletion()
+
+
+def test_training_starts_from_a_generator_on_the_hub(hub):
+    commit = hub.put("me/gan", {"generator.safetensors": GENERATOR.read_bytes()})
+    Path("photos").mkdir()
+    for number in range(8):
+        Path(f"photos/{number}.jpg").write_bytes(PHOTO.read_bytes())
+    printed = ran("train-generator", "photos", "--start", "hub:me/gan", "--out", "run", "--steps", "1", "--batch", "8")
+    assert "taking the weights of network, average from hub:me/gan/generator.safetensors@" in printed
+    assert json.loads(Path("run/run.json").read_text())["inputs"]["start"].endswith(commit)

@@ -17,7 +17,7 @@ _ROLES = {
     "segmenter": "segmenters",
     "source": None,
 }
-HELP = "hub:owner/name"  # with what else it takes in docs/sharing.md
+ON_THE_HUB = "hub:owner/name[@revision]"  # as the help of every option that takes an artefact says
 
 
 def settle(parameters: dict[str, Any]) -> None:

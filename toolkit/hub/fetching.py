@@ -161,7 +161,7 @@ def _say_left_out(names: Sequence[str], asked: Reference, watch: Watch) -> None:
 
 
 def _download(asked: Reference, file: str, revision: str | None, watch: Watch) -> Path:
-    with _Meter.shown(watch, file) as meter:
+    with _Meter.shown(watch, f"{asked.repository}/{file}") as meter:
         path = library(asked).hf_hub_download(
             asked.repository, file, revision=revision, tqdm_class=meter, etag_timeout=TIMEOUT
         )
