@@ -208,6 +208,7 @@ LINES: dict[str, list[str]] = {
         "weights.pth --layout torchscript --out x.pt",
         "weights.pth --layout generator-torchscript --out x.pt",
     ],
+    "share": ["set hub:me/set --dry-run", "net hub:me/net --dry-run", "weights.pth hub:me/weights --dry-run"],
     "weights list": [""],
     "weights pull": ["scene --offline"],
     "weights path": ["scene"],
