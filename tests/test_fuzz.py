@@ -31,6 +31,8 @@ NO_READERS = {
     "cli.browse.pictures.animation": "an animation that this process has just written",
     "cli.learning.run._finish": "a segmenter that was loaded a line before, copied byte by byte",
     "cli.runs.processes._reported": "what a process of the same command has just written",
+    "toolkit.hub.sharing.prepare": "an artefact that was loaded a line before, sent byte by byte",
+    "toolkit.hub.sharing._is_ours": "text in which one line is looked for, and that is not taken apart",
     "generators.own.programs._load_script": "a program that the user named, which is run",
     "generators.own.programs._load_exported": "a program that the user named, which is run",
 }
