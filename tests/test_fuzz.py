@@ -33,6 +33,8 @@ NO_READERS = {
     "cli.runs.processes._reported": "what a process of the same command has just written",
     "generators.own.programs.load_script": "a program that the user named, which is run",
     "generators.own.programs.load_exported": "a program that the user named, which is run",
+    "toolkit.hub.sharing.prepare": "an artefact that was loaded a line before, sent byte by byte",
+    "toolkit.hub.sharing._is_ours": "text in which one line is looked for, and that is not taken apart",
 }
 
 

@@ -1,67 +1,75 @@
 """Model cards (README.md with YAML in front) made from what an artefact records of itself."""
 
 import math
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from toolkit import __version__
+from toolkit.command_line import command
 from toolkit.hub.reference import Reference, is_reference
 from toolkit.hub.refusals import library
 from toolkit.untrusted.printable import printable
 
 LIBRARY = "latent-segmentation-toolkit"
-MARK = "<!-- made by toolkit share; a card without this line is left as it is -->"
+MARK = f"<!-- made by {LIBRARY}; a card without this line is left as it is -->"
 _MEASURES = {"iou": "IoU", "accuracy": "accuracy", "max_f": "max F", "boundary_f": "boundary F"}
 # What figures were taken on, by how their names begin; photos that somebody named begin otherwise, and say no set.
 _TAKEN_ON = {
     "held_out_": "photos held out of training, with masks of the training's own making",
     "synthetic_": "synthetic images held out of training, with the masks of their direction",
 }
+_PLAIN = re.compile(r"[\w./:@=+-]+", re.ASCII)
 _LONGEST = 300  # letters of a value that is shown
 _ESCAPED = str.maketrans({letter: f"\\{letter}" for letter in "|<>[]`*_#"})
 
 
 @dataclass(frozen=True)
 class _Look:
-    """How a kind of artefact is called on the hub: its task there, what it is in a sentence, lines that use it."""
+    """How a kind of artefact is called on the hub: its task there, what it is in a sentence, lines that use it.
+
+    The lines are made of the artefact's reference and the name of the generator that it is for.
+    """
 
     task: str
     what: str
-    usage: tuple[str, ...]
-    code: str
+    usage: Callable[[str, str], list[str]]
+    code: Callable[[str, str], str]
 
 
 _LOOKS = {
     "segmenters": _Look(
         "image-segmentation",
         "A network that separates the thing in a photo from its ground, trained without labels",
-        ("toolkit predict MY_PHOTOS --segmenter {name} --refine --out masks",),
-        'mask = toolkit.mask("photo.jpg", "{name}")  # (H, W) bool',
+        lambda name, _: [command("predict", "MY_PHOTOS", "--segmenter", name, "--refine", "--out", "masks")],
+        lambda name, _: f'mask = toolkit.mask("photo.jpg", "{name}")  # (H, W) bool',
     ),
     "directions": _Look(
         "image-to-image",
         "Directions of a generator's latent space, along which its images change in one way each",
-        (
-            "toolkit render-gif {name} --direction 0 --alpha 6 --out direction.gif",
-            "toolkit browse {name}",
-        ),
-        'directions = toolkit.open_directions("{name}")',
+        lambda name, _: [
+            command("render-gif", name, "--direction", 0, "--alpha", 6, "--out", "direction.gif"),
+            command("browse", name),
+        ],
+        lambda name, _: f'directions = toolkit.open_directions("{name}")',
     ),
     "generators": _Look(
         "unconditional-image-generation",
         "A generator of images from latents",
-        (
-            "toolkit sample --generator {name} --samples 16 --out samples.png",
-            "toolkit discover --generator {name} --preset quick --out directions",
-        ),
-        'latents = toolkit.sample("{name}", 6)',
+        lambda name, _: [
+            command("sample", "--generator", name, "--samples", 16, "--out", "samples.png"),
+            command("discover", "--generator", name, "--preset", "quick", "--out", "directions"),
+        ],
+        lambda name, _: f'latents = toolkit.sample("{name}", 6)',
     ),
     "encoders": _Look(
         "image-feature-extraction",
         "An encoder from photos to the latents of a generator",
-        ("toolkit embed MY_PHOTOS --generator {generator} --encoder {name} --out latents.npy",),
-        'latents = toolkit.embed("MY_PHOTOS", "{generator}", encoder="{name}")',
+        lambda name, generator: [
+            command("embed", "MY_PHOTOS", "--generator", generator, "--encoder", name, "--out", "latents.npy")
+        ],
+        lambda name, generator: f'latents = toolkit.embed("MY_PHOTOS", "{generator}", encoder="{name}")',
     ),
 }
 
@@ -85,13 +93,13 @@ def model_card(role: str, card: Mapping[str, Any], target: Reference, digest: st
         model_name=target.name if results else None,
         eval_results=results or None,
     )
-    named = {"name": str(target), "generator": _generator(card) or "GENERATOR"}
+    named = str(target), _generator(card)
     lines = [
         *("---", data.to_yaml().strip(), "---", MARK, "", f"# {target.name}", ""),
         f"{look.what}, for `{LIBRARY}`.",
         *("", "## Use", "", "```bash", f"pip install '{LIBRARY}[hub]'"),
-        *(line.format(**named) for line in look.usage),
-        *("```", "", "```python", "import toolkit", "", look.code.format(**named), "```", "", "## What it records", ""),
+        *look.usage(*named),
+        *("```", "", "```python", "import toolkit", "", look.code(*named), "```", "", "## What it records", ""),
         *("| | |", "|---|---|", *(f"| {name} | {value} |" for name, value in _rows(card, figures))),
         f"| file | SHA-256 `{digest}` |",
         f"| written by | version {__version__} |",
@@ -133,10 +141,11 @@ def _base(card: Mapping[str, Any]) -> str | None:
     return Reference.parse(texts[0]).repository if texts else None
 
 
-def _generator(card: Mapping[str, Any]) -> str | None:
+def _generator(card: Mapping[str, Any]) -> str:
+    """Return the name of the generator that a card says, fit to stand in a line of code."""
     source = card.get("source")
     name = (source.get("generator") if isinstance(source, Mapping) else None) or card.get("generator")
-    return name if isinstance(name, str) else None
+    return name if isinstance(name, str) and _PLAIN.fullmatch(name) else "GENERATOR"
 
 
 def _rows(card: Mapping[str, Any], figures: Mapping[str, float]) -> Iterator[tuple[str, str]]:
