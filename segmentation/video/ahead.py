@@ -1,7 +1,7 @@
 """Items made by a thread while those before them are used."""
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, TypeVar
 
@@ -9,7 +9,7 @@ Item = TypeVar("Item")
 _END: Any = object()
 
 
-def ahead(items: Iterator[Item], most: int) -> Iterator[Item]:
+def ahead(items: Iterator[Item], most: int) -> Generator[Item, None, None]:
     """Yield the items, at most so many of them made in advance; what goes wrong in making one is raised in its place.
 
     Ended early, it waits for the item that is being made.

@@ -21,7 +21,7 @@ class VideoSettings(Settings):
     )
     cut: float = setting(
         0.1,
-        "mean change of a frame's colours, of 1 from black to white, from which it begins a scene that no earlier frame "
+        "mean change of a frame's colours, 1 from black to white, from which it begins a scene that no earlier frame "
         "counts in",
         above=0,
         maximum=1,

@@ -107,12 +107,9 @@ class VideoWork:
 
     def _recorded(self, form: Format) -> dict[str, str]:
         own = {"clip": str(self.clip.path.resolve()), "clip_digest": self.clip.digest(), "codec": form.codec}
-        made = {
-            "write": self.drawing.kind,
-            "refine": str(self.refine).lower(),
-            "precision": "bf16" if self.bf16 else "",
-        }
-        return {**own, **made, "segmenter_digest": self.segmenter.digest(), **self.inputs}
+        computed = {"segmenter_digest": self.segmenter.digest(), "bf16": str(self.bf16).lower()}
+        made = {"write": self.drawing.kind, "refine": str(self.refine).lower()}
+        return {**own, **computed, **made, **self.inputs}
 
     def _make_segments(self, folder: Path, ending: str, form: Format, progress: "_Progress", outcome: Outcome) -> None:
         smoothing = Smoothing(self.settings.smoothing, self.settings.cut)

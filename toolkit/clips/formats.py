@@ -33,8 +33,8 @@ class Format:
         if self.pixels_for(size) == self.pixels:
             return None
         return (
-            f"{size[0]} x {size[1]} is odd, so that {path.name} is {self.title} with all colours (4:4:4), which browsers "
-            "and QuickTime do not play; they do play .webm of any size"
+            f"{size[0]} x {size[1]} is odd, so that {path.name} is {self.title} with all colours (4:4:4), which "
+            "browsers and QuickTime do not play; they do play .webm of any size"
         )
 
 
@@ -66,7 +66,7 @@ def format_of(path: Path, alpha: bool, quality: int) -> Format:
         return _vp9(quality, alpha) if ending == ".webm" else _h264(quality)
     if ending == ".mp4":
         raise UserError(
-            f"{path} cannot be see-through: {named('write', 'cutout')} needs {named('out')} to end in .webm or .mkv (VP9 "
-            "with alpha) or .mov (ProRes 4444, large)"
+            f"{path} cannot be see-through: {named('write', 'cutout')} needs {named('out')} to end in .webm or .mkv "
+            "(VP9 with alpha) or .mov (ProRes 4444, large)"
         )
     return _prores(quality) if ending == ".mov" else _vp9(quality, alpha)

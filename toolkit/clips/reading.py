@@ -144,8 +144,8 @@ def _require_end(clip: Clip, stream: Any, seen: float, number: int) -> None:
     said = clip.seconds
     if said - seen > max(_MISSING_SECONDS, said / 100):
         raise UserError(
-            f"{clip.path} ends after {seen:.1f} of {said:.1f} seconds, {number} frames: it is cut short; copy it again, "
-            f"or take what there is with {named('skip_unreadable')}"
+            f"{clip.path} ends after {seen:.1f} of {said:.1f} seconds, {number} frames: it is cut short; copy it "
+            f"again, or take what there is with {named('skip_unreadable')}"
         )
 
 
@@ -180,8 +180,8 @@ def _video(container: Any, path: Path) -> Any:
         raise UserError(f"{path} is in a format that cannot be decoded here; convert it to .mp4")
     if context.width * context.height > _MOST_PIXELS:
         raise UserError(
-            f"{path} is {context.width} x {context.height} pixels, more than the {_MOST_PIXELS // 10**6} million a frame "
-            "that are read; make it smaller"
+            f"{path} is {context.width} x {context.height} pixels, more than the {_MOST_PIXELS // 10**6} million a "
+            "frame that are read; make it smaller"
         )
     stream.thread_type = "AUTO"
     return stream
