@@ -78,10 +78,7 @@ def video(
     drawing = Drawing(write, settings.threshold, ground)
     source = open_clip(clip)
     opened, bf16, _ = opened_for(chosen, name, device, precision, processes=1)
-    inputs = {"segmenter": name, "background": background or "", "runtime": chosen}
-    work = VideoWork(
-        opened, source, drawing, settings, inputs, device, refine, bf16, whole=not skip_unreadable, watch=terminal
-    )
+    work = VideoWork(opened, source, drawing, settings, device, refine, bf16, whole=not skip_unreadable, watch=terminal)
     note = work.form(out).note(source.size, out)
     outcome = work.carry_out(out)
     _say(work, outcome, out, note)

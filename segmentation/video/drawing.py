@@ -1,5 +1,6 @@
 """What a clip is turned into: a picture of each frame and its probability."""
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -7,7 +8,7 @@ import numpy as np
 
 from segmentation.predict.kinds import KINDS
 from toolkit.pictures.cutouts import composite, cut_out, levels
-from toolkit.pictures.grounds import WHITE_GROUND, Ground
+from toolkit.pictures.grounds import WHITE_GROUND, Ground, Scenery
 from toolkit.pictures.outlines import overlay
 
 SEE_THROUGH = "cutout"
@@ -20,6 +21,12 @@ class Drawing:
     kind: str
     threshold: float = 0.5
     ground: Ground = WHITE_GROUND
+
+    def ground_digest(self) -> str:
+        """Return letters that tell what lies behind a composite."""
+        if isinstance(self.ground, Scenery):
+            return hashlib.sha256(self.ground.pixels.tobytes()).hexdigest()[:16]
+        return repr(self.ground)
 
     def drawn(self, frame: np.ndarray, probability: np.ndarray) -> np.ndarray:
         """Return the picture of a frame uint8 (H, W, 3): uint8 (H, W), (H, W, 3), or (H, W, 4) of a cut-out."""

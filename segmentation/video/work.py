@@ -7,7 +7,7 @@ the process, the same command again goes on after the last of them, and the file
 import contextlib
 import hashlib
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import islice
@@ -61,16 +61,12 @@ class _Made:
 
 @dataclass
 class VideoWork:
-    """What is made of a clip, by which segmenter, and how.
-
-    `inputs` names, as text, what it reads besides its settings and the clip; `engine` says in words what computes.
-    """
+    """What is made of a clip, by which segmenter, and how; `engine` says in a word what computes."""
 
     segmenter: Predictor
     clip: Clip
     drawing: Drawing
     settings: VideoSettings
-    inputs: Mapping[str, str]
     engine: str = "cpu"
     refine: bool = False
     bf16: bool = False
@@ -109,7 +105,7 @@ class VideoWork:
         own = {"clip": str(self.clip.path.resolve()), "clip_digest": self.clip.digest(), "codec": form.codec}
         computed = {"segmenter_digest": self.segmenter.digest(), "bf16": str(self.bf16).lower()}
         made = {"write": self.drawing.kind, "refine": str(self.refine).lower()}
-        return {**own, **computed, **made, **self.inputs}
+        return {**own, **computed, **made, "background": self.drawing.ground_digest()}
 
     def _make_segments(self, folder: Path, ending: str, form: Format, progress: "_Progress", outcome: Outcome) -> None:
         smoothing = Smoothing(self.settings.smoothing, self.settings.cut)

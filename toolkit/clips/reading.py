@@ -21,10 +21,6 @@ from toolkit.errors import UserError, named
 from toolkit.pictures.picture_files import PHOTO_ENDINGS, refuse_url
 from toolkit.untrusted.text import existing_file, reason_of
 
-CLIP_ENDINGS = (
-    *(".mp4", ".mov", ".m4v", ".mkv", ".webm", ".avi", ".mts", ".m2ts", ".mpg", ".mpeg", ".wmv", ".flv", ".ogv"),
-    *(".3gp", ".gif", ".apng"),
-)
 _CONTAINERS = "mov,matroska,webm,avi,mpegts,mpeg,asf,flv,ogg,gif,apng,h264,hevc,m4v,mjpeg"
 _LIMITS = {"format_whitelist": _CONTAINERS, "protocol_whitelist": "file"}
 _MOST_PIXELS = 2**26  # of a frame; an 8K film has half as many
