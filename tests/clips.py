@@ -65,7 +65,9 @@ def read_back(path: Path, alpha: bool = False) -> tuple[list[np.ndarray], list[F
         decoder = stream.codec_context
         if alpha and decoder.name == "vp9":  # FFmpeg's own decoder ignores VP9's second picture
             decoder = av.CodecContext.create("libvpx-vp9", "r")
-        frames = [frame for packet in container.demux(stream) for frame in decoder.decode(packet if packet.size else None)]
+        frames = [
+            frame for packet in container.demux(stream) for frame in decoder.decode(packet if packet.size else None)
+        ]
         times = [frame.pts * stream.time_base for frame in frames]
         return [frame.to_ndarray(format="rgba" if alpha else "rgb24") for frame in frames], times
 

@@ -12,19 +12,19 @@ from cli_runs import ran, refused
 
 pytest.importorskip("av")
 
-from clips import disc, read_back, sound_of, write_clip  # noqa: E402
+from clips import disc, read_back, sound_of, write_clip
 
-import segmentation.video.work as work  # noqa: E402
-import toolkit  # noqa: E402
-from segmentation.predict.segmenter import Segmenter  # noqa: E402
-from segmentation.unet.network import UNet  # noqa: E402
-from segmentation.video.ahead import ahead  # noqa: E402
-from segmentation.video.drawing import Drawing  # noqa: E402
-from segmentation.video.settings import VideoSettings  # noqa: E402
-from segmentation.video.smoothing import Smoothing  # noqa: E402
-from toolkit.clips.reading import open_clip  # noqa: E402
-from toolkit.pictures.any_photo import as_photo  # noqa: E402
-from toolkit.watch import Stopped, Watch  # noqa: E402
+import segmentation.video.work as work
+import toolkit
+from segmentation.predict.segmenter import Segmenter
+from segmentation.unet.network import UNet
+from segmentation.video.ahead import ahead
+from segmentation.video.drawing import Drawing
+from segmentation.video.settings import VideoSettings
+from segmentation.video.smoothing import Smoothing
+from toolkit.clips.reading import open_clip
+from toolkit.pictures.any_photo import as_photo
+from toolkit.watch import Stopped, Watch
 
 SIZE = (48, 32)
 GREY = np.full((32, 48, 3), 120, np.uint8)
@@ -248,7 +248,9 @@ def test_animated_gifs_are_clips(tmp_path):
 
     pictures = [Image.fromarray(disc(n)) for n in range(4)]
     pictures[0].save(tmp_path / "c.gif", save_all=True, append_images=pictures[1:], duration=120)
-    ran("video", tmp_path / "c.gif", "--out", tmp_path / "o.mp4", "--write", "mask", "--smoothing", 0, "--device", "cpu")
+    ran(
+        "video", tmp_path / "c.gif", "--out", tmp_path / "o.mp4", "--write", "mask", "--smoothing", 0, "--device", "cpu"
+    )
     found, times = read_back(tmp_path / "o.mp4")
     assert len(found) == 4
     assert [round(float(time), 2) for time in times] == [0, 0.12, 0.24, 0.36]
@@ -262,11 +264,10 @@ def test_items_come_in_order_and_what_goes_wrong_comes_in_its_place():
         yield from range(5)
         raise ValueError("broken")
 
-    seen = []
+    coming = ahead(items(), 3)
+    assert [next(coming) for _ in range(5)] == list(range(5))
     with pytest.raises(ValueError, match="broken"):
-        for item in ahead(items(), 3):
-            seen.append(item)
-    assert seen == list(range(5))
+        next(coming)
 
 
 def test_no_more_are_made_than_are_wanted_ahead():

@@ -5,7 +5,6 @@ the process, the same command again goes on after the last of them, and the file
 """
 
 import contextlib
-import hashlib
 import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -20,15 +19,16 @@ from segmentation.predict.photos import Predictor
 from segmentation.predict.windows import in_threads
 from segmentation.video.ahead import ahead
 from segmentation.video.drawing import SEE_THROUGH, Drawing
+from segmentation.video.progress import Progress, segment_file
 from segmentation.video.settings import VideoSettings
 from segmentation.video.smoothing import Smoothing
 from toolkit.clips.formats import Format, format_of
 from toolkit.clips.reading import Clip, Frame, frames
 from toolkit.clips.writing import join, write_segment
 from toolkit.errors import UserError
-from toolkit.files.runs import PROGRESS, RunFolder
+from toolkit.files.runs import RunFolder
 from toolkit.files.workplace import workplace
-from toolkit.files.writing import read_json, replacing, write_bytes, write_json
+from toolkit.files.writing import replacing
 from toolkit.watch import SILENT, Advance, Stopped, Watch
 
 _AHEAD = 8  # frames decoded while others are predicted
@@ -82,7 +82,7 @@ class VideoWork:
         self._require_another(out)
         run = RunFolder.open(parts_of(out), self.settings, self._recorded(form), self.engine)
         try:
-            progress = _Progress.of(run.path)
+            progress = Progress.of(run.path)
             outcome = Outcome(progress.frames, progress.scenes)
             self._make_segments(run.path, out.suffix, form, progress, outcome)
             with replacing(out) as temporary:
@@ -107,7 +107,7 @@ class VideoWork:
         made = {"write": self.drawing.kind, "refine": str(self.refine).lower()}
         return {**own, **computed, **made, "background": self.drawing.ground_digest()}
 
-    def _make_segments(self, folder: Path, ending: str, form: Format, progress: "_Progress", outcome: Outcome) -> None:
+    def _make_segments(self, folder: Path, ending: str, form: Format, progress: "Progress", outcome: Outcome) -> None:
         smoothing = Smoothing(self.settings.smoothing, self.settings.cut)
         source = self._frames(progress, smoothing)
         if progress.frames:
@@ -127,7 +127,7 @@ class VideoWork:
         if not progress.frames:
             raise UserError(f"{self.clip.path} holds no frames; name another clip")
 
-    def _frames(self, progress: "_Progress", smoothing: Smoothing) -> Iterator[Frame]:
+    def _frames(self, progress: "Progress", smoothing: Smoothing) -> Iterator[Frame]:
         """Return the frames that are left; what is known of those before is given to the smoothing."""
         if not progress.frames:
             return frames(self.clip, 0, self.whole)
@@ -166,7 +166,7 @@ class VideoWork:
         folder: Path,
         ending: str,
         form: Format,
-        progress: "_Progress",
+        progress: "Progress",
         made: Iterator[_Made],
         counting: "_Counting",
         stop_wanted: Any,
@@ -182,7 +182,7 @@ class VideoWork:
                 yield latest.frame.time, latest.picture
                 counting.one()
 
-        with replacing(folder / _segment(progress.count, ending)) as temporary:
+        with replacing(folder / segment_file(progress.count, ending)) as temporary:
             write_segment(temporary, pictures(), self.clip, form)
         assert latest is not None
         return latest
@@ -196,10 +196,6 @@ def parts_of(out: Path) -> Path:
 def _from(first: Frame, rest: Iterator[Frame]) -> Iterator[Frame]:
     yield first
     yield from rest
-
-
-def _segment(number: int, ending: str) -> str:
-    return f"{number:05}{ending}"
 
 
 class _Counting:
@@ -216,45 +212,3 @@ class _Counting:
     def end(self) -> None:
         if self._left > 0:
             self._advance(self._left)
-
-
-@dataclass
-class _Progress:
-    """How many segments, frames and scenes are finished, and the mean over time after the last frame, flat."""
-
-    count: int = 0
-    frames: int = 0
-    scenes: int = 0
-    mean: np.ndarray | None = None
-
-    @classmethod
-    def of(cls, folder: Path) -> "_Progress":
-        """Return what is finished in a folder; nothing, where what is there is not whole."""
-        path = folder / PROGRESS
-        if not path.exists():
-            return cls()
-        held = read_json(path)
-        names = ("segments", "frames", "scenes")
-        if not isinstance(held, dict) or not all(type(held.get(name)) is int and held[name] > 0 for name in names):
-            raise UserError(f"{path} does not say what is finished; delete {folder} to start again")
-        count, made, scenes = (held[name] for name in names)
-        state = folder / f"{count:05}.mean"
-        content = state.read_bytes() if state.is_file() else b""
-        if hashlib.sha256(content).hexdigest() != held.get("mean") or len(content) % 4:
-            return cls()
-        return cls(count, made, scenes, np.frombuffer(content, "<f4").astype(np.float32))
-
-    def add(self, folder: Path, frames_made: int, scenes: int, mean: np.ndarray) -> None:
-        """Note down a segment that is finished."""
-        content = np.ascontiguousarray(mean, "<f4").tobytes()
-        before = folder / f"{self.count:05}.mean"
-        self.count, self.frames, self.scenes = self.count + 1, frames_made, scenes
-        write_bytes(folder / f"{self.count:05}.mean", content)
-        digest = hashlib.sha256(content).hexdigest()
-        held = {"segments": self.count, "frames": self.frames, "scenes": self.scenes, "mean": digest}
-        write_json(folder / PROGRESS, held)
-        before.unlink(missing_ok=True)
-
-    def segments(self, folder: Path, ending: str) -> list[Path]:
-        """Return the segments in order."""
-        return [folder / _segment(number, ending) for number in range(self.count)]
