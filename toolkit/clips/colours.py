@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 
+from toolkit.clips.needs import pyav
+
 _UNSAID = 2
-_STANDARD, _HIGH, _ULTRA = 5, 1, 9  # of ITU-R BT.601, 709 and 2020, as files number them
-_MATRICES = {_HIGH: "ITU709", 5: "ITU601", 6: "ITU601", 7: "SMPTE240M", 4: "FCC"}
+_MATRICES = {1: "ITU709", 5: "ITU601", 6: "ITU601", 7: "SMPTE240M", 4: "FCC"}  # as files number them
 _NARROW = 1  # luma from 16 to 235
 
 
@@ -28,18 +29,32 @@ class Colours:
         """Return those of a decoded frame."""
         return cls(int(frame.colorspace), int(frame.color_primaries), int(frame.color_trc))
 
-    def pixels_of(self, frame: Any) -> np.ndarray:
-        """Return a decoded frame as RGB uint8 (H, W, 3)."""
-        return frame.to_ndarray(format="rgb24")
-
-    def encodable(self, frame: Any, pixel_format: str) -> Any:
-        """Return a frame of RGB(A) in an encoder's format."""
-        wide = pixel_format.startswith(("rgb", "argb", "bgr", "gbr"))
-        matrix = {} if wide else {"dst_colorspace": _MATRICES.get(self.matrix, "ITU601"), "dst_color_range": "MPEG"}
-        return frame.reformat(format=pixel_format, **matrix)
+    def encodable(self, frame: Any, pixel_format: str, converter: "Converter") -> Any:
+        """Return a frame of grey or RGB(A) in an encoder's format."""
+        matrix = _MATRICES.get(self.matrix, "ITU601")
+        return converter(frame, format=pixel_format, dst_colorspace=matrix, dst_color_range="MPEG")
 
     def tag(self, context: Any) -> None:
         """Write into an encoder's context what its numbers stand for; of an unsaid matrix nothing is said."""
         if self.matrix in _MATRICES:
             context.colorspace, context.color_range = self.matrix, _NARROW
             context.color_primaries, context.color_trc = self.primaries, self.curve
+
+
+class Converter:
+    """Brings frames of one clip, one after another, from one format to another; of use in one thread.
+
+    One for all frames: left alone, PyAV makes one for each, which starts a thread a core that lives as long as the
+    frame does, and costs seven times the conversion.
+    """
+
+    def __init__(self) -> None:
+        self._reformatter = pyav().video.reformatter.VideoReformatter()
+
+    def __call__(self, frame: Any, **wanted: Any) -> Any:
+        """Return the frame in the wanted form."""
+        return self._reformatter.reformat(frame, threads=1, **wanted)
+
+    def pixels_of(self, frame: Any) -> np.ndarray:
+        """Return a decoded frame as RGB uint8 (H, W, 3)."""
+        return self(frame, format="rgb24").to_ndarray()

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from toolkit.clips.colours import Colours
+from toolkit.clips.colours import Colours, Converter
 from toolkit.clips.needs import pyav
 from toolkit.errors import UserError, named
 from toolkit.pictures.picture_files import PHOTO_ENDINGS, refuse_url
@@ -110,13 +110,13 @@ def frames(clip: Clip, first: int = 0, whole: bool = True) -> Iterator[Frame]:
         stream = _video(container, clip.path)
         begin = round(clip.start / clip.time_base)
         step = max(1, round(1 / (clip.rate * clip.time_base)))
-        number, time = 0, -step
+        number, time, converter = 0, -step, Converter()
         for decoded in _decoded(container, stream, clip.path, whole):
             # Files without times, or with some that do not rise, as broken cameras write them.
             at = time + step if decoded.pts is None else decoded.pts - begin
             time = max(at, time + 1)
             if number >= first:
-                pixels = _upright(decoded, clip.colours)
+                pixels = _upright(decoded, converter)
                 if pixels.shape[1::-1] == clip.size:
                     yield Frame(number, time, pixels)
                 elif whole:
@@ -227,9 +227,9 @@ def _seconds(stream: Any, container: Any) -> float:
     return 0.0
 
 
-def _upright(frame: Any, colours: Colours) -> np.ndarray:
+def _upright(frame: Any, converter: Converter) -> np.ndarray:
     """Return a decoded frame as uint8 (H, W, 3), turned and mirrored as the file says."""
-    pixels = colours.pixels_of(frame)
+    pixels = converter.pixels_of(frame)
     right, down = _axes(frame)
     if right[0]:
         return np.ascontiguousarray(pixels[:: down[1], :: right[0]])

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from toolkit.clips.colours import Converter
 from toolkit.clips.formats import Format
 from toolkit.clips.needs import pyav
 from toolkit.clips.reading import Clip, opened
@@ -36,10 +37,11 @@ def write_segment(path: Path, pictures: Iterable[tuple[int, np.ndarray]], clip: 
         clip.colours.tag(stream.codec_context)
         with _refused_by(form, clip):
             stream.codec_context.open()
+        converter = Converter()
         for time, picture in pictures:
             layout = _LAYOUTS[picture.ndim if picture.ndim == 2 else picture.shape[2]]
             raw = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format=layout)
-            frame = clip.colours.encodable(raw, stream.pix_fmt)
+            frame = clip.colours.encodable(raw, stream.pix_fmt, converter)
             frame.pts, frame.time_base = time, clip.time_base
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
