@@ -215,6 +215,7 @@ LINES: dict[str, list[str]] = {
         "SET --layout bg-direction --out x.pth",
         "net --layout onnx --int8 --calibrate photos --out x.onnx",
         "weights.pth --layout torchscript --out x.pt",
+        "weights.pth --layout generator-torchscript --out x.pt",
     ],
     "weights list": [""],
     "weights pull": ["scene --offline"],

@@ -33,8 +33,8 @@ NO_READERS = {
     "cli.browse.pictures.animation": "an animation that this process has just written",
     "cli.learning.run._finish": "a segmenter that was loaded a line before, copied byte by byte",
     "cli.runs.processes._reported": "what a process of the same command has just written",
-    "generators.own.programs._load_script": "a program that the user named, which is run",
-    "generators.own.programs._load_exported": "a program that the user named, which is run",
+    "generators.own.programs.load_script": "a program that the user named, which is run",
+    "generators.own.programs.load_exported": "a program that the user named, which is run",
 }
 
 
