@@ -30,6 +30,7 @@ from cli.commands import (
     synthesize,
     train_encoder,
     train_generator,
+    video,
     weights,
 )
 from cli.listing import FILES, add_command
@@ -116,6 +117,7 @@ _COMMANDS: dict[str, Callable[..., Any]] = {
     "demo": demo.demo,
     "learn": learn.learn,
     "predict": predict.predict,
+    "video": video.video,
     "browse": browse.browse,
     "discover": discover.discover,
     "pick": pick.pick,

@@ -14,6 +14,7 @@ import pytest
 import torch
 import typer
 from cli_runs import DISCOVER, _invoke, ran, refused
+from clips import disc, write_clip
 from own_package.discs import Discs
 from torch import nn
 
@@ -108,6 +109,8 @@ class Hostile:
         self._write("latents.json", json.dumps({"kind": "latents of photos", "made": made}))
         Segmenter(UNet(width=4), 32, {"source": source}).save(self.folder / "net" / "segmenter.safetensors")
         shutil.copy(self.folder / "script.pt", self.folder / "net.onnx")
+        write_clip(self.folder / "clip.mp4", [disc(0), disc(1)])
+        self._write("list.mp4", f"#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\n{self.mark}\n#EXT-X-ENDLIST\n")
         save_artefact(self.folder / "encoder.safetensors", "encoder", {"x": torch.zeros(1)}, made)
         shutil.copy(self.folder / "script.pt", self.folder / "weights.pth")
 
@@ -184,6 +187,12 @@ LINES: dict[str, list[str]] = {
         "photos --segmenter net --out out",
         "photos --segmenter weights.pth --out out",
         "photos --segmenter net.onnx --out out",
+    ],
+    "video": [
+        "clip.mp4 --segmenter net --out x.mp4 --device cpu",
+        "clip.mp4 --segmenter weights.pth --out y.mp4",
+        "list.mp4 --out z.mp4",
+        "clip.mp4 --segmenter net.onnx --out x.webm",
     ],
     "learn": ["photos --smoke --directions SET --out learned", "photos --smoke --segmenter net --out run"],
     "train-generator": [

@@ -19,9 +19,11 @@ PARSERS = {
     "json.load", "json.loads", "tomllib.load", "tomllib.loads", "np.load", "np.fromfile", "np.loadtxt", "torch.load",
     "safe_open", "Image.open", "tarfile.open", "zipfile.ZipFile", "pickle.load", "pickle.loads", "read_text",
     "path.read_text", "parse_json", "parse_toml", "torch.jit.load", "torch.export.load", "read_bytes",
-    "read_pickle",
+    "read_pickle", "av.open",
 }  # fmt: skip
 NO_READERS = {
+    "toolkit.clips.writing.write_segment": "a clip that is written",
+    "toolkit.clips.writing.join": "a clip that is written",
     "toolkit.untrusted.text.parse_toml": "the guard itself",
     "toolkit.files.artefacts._in_one_order": "what this process has just serialised",
     "toolkit.files.writing._contents": "bytes that are compared with others, and not taken apart",
