@@ -11,7 +11,7 @@ import numpy as np
 from segmentation.objects.runs import Runs
 from toolkit.errors import UserError, named
 
-_SIDE = 256  # pixels, the most of a thing's longer side while it is parted
+_SIDE = 192  # pixels, the most of a thing's longer side while it is parted
 _LEVELS = 48  # of the distance that are looked at
 _SQUARE = np.ones((3, 3), np.uint8)
 
@@ -73,12 +73,16 @@ def _middles(distance: np.ndarray, neck: float) -> np.ndarray:
 
     middles = (distance > 0).astype(np.int32)
     highest = float(distance.max()) if distance.min() == 0 or distance.max() < max(distance.shape) else 0.0
+    rising = np.argsort(distance, axis=None)[np.count_nonzero(distance == 0) :]
+    depths = distance.ravel()[rising]
     for level in np.linspace(0, neck * highest, _LEVELS):
         count, components = cv2.connectedComponents((distance > level).view(np.uint8), connectivity=8)
-        peaks = np.zeros(count)
-        np.maximum.at(peaks, components.ravel(), distance.ravel())
-        owners = np.zeros(count, np.int32)
-        owners[components] = middles  # of nested parts each lies within one middle, or beside all of them
+        if count == 2:
+            continue  # the ground and one part
+        peaks, owners = np.zeros(count), np.zeros(count, np.int32)
+        part = components.ravel()[rising]
+        peaks[part] = depths  # the deepest one comes last
+        owners[part] = middles.ravel()[rising]  # parts lie in one middle, whole, or beside all of them
         alive = (neck * peaks >= level) & (np.arange(count) > 0) & (owners > 0)
         for owner in np.flatnonzero(np.bincount(owners[alive]) > 1):
             heirs = np.flatnonzero(alive & (owners == owner))

@@ -78,6 +78,23 @@ def mask_of(counts: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
     return found.reshape(shape[1], shape[0]).T
 
 
+def spans_of(counts: np.ndarray) -> np.ndarray:
+    """Return the spans (N, 2) of pixels, first and after the last, that counts (M,) have for object."""
+    bounds = np.cumsum(counts)[: len(counts) // 2 * 2].reshape(-1, 2)
+    return bounds[bounds[:, 0] < bounds[:, 1]]
+
+
+def painted(spans: Sequence[np.ndarray], shape: tuple[int, int]) -> np.ndarray:
+    """Return the mask (H, W) bool of what is in any of several spans (N, 2)."""
+    bounds = np.concatenate([np.zeros((0, 2), np.int64), *spans])
+    if len(spans) == 1:  # which do not overlap
+        return mask_of(np.diff(bounds.ravel(), prepend=0, append=shape[0] * shape[1]), shape)
+    depth = np.zeros(shape[0] * shape[1] + 1, np.int32)
+    np.add.at(depth, bounds[:, 0], 1)
+    np.subtract.at(depth, bounds[:, 1], 1)
+    return (np.cumsum(depth[:-1], dtype=np.int32) > 0).reshape(shape[1], shape[0]).T
+
+
 def compressed(counts: np.ndarray) -> str:
     """Return counts (N,) as COCO's letters."""
     rest = np.asarray(counts, np.int64).copy()
