@@ -23,7 +23,9 @@ def outline_spans(points: Any, shape: tuple[int, int], where: str) -> np.ndarray
     if not isinstance(points, list) or not all(type(one) in (int, float) for one in points):
         raise UserError(f"{where} has an outline that is no list of numbers; write it again")
     if len(points) < _LEAST or len(points) % 2:
-        raise UserError(f"{where} has an outline of {len(points)} numbers, not of three or more points x, y; correct it")
+        raise UserError(
+            f"{where} has an outline of {len(points)} numbers, not of three or more points x, y; correct it"
+        )
     size = np.array(shape[::-1], np.float64)
     places = np.array(points, np.float64).reshape(-1, 2)
     if not (np.abs(places - size / 2) <= 1.5 * size + 1).all():

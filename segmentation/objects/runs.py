@@ -61,6 +61,15 @@ class Runs:
         np.maximum.at(bottoms, index, self.stops - places * column)
         return np.stack([lefts, tops, rights - lefts, bottoms - tops], axis=1)
 
+    def of_label(self, label: int) -> "Runs":
+        """Return those of one label."""
+        own = self.labels == label
+        return Runs(self.starts[own], self.stops[own], self.labels[own], self.shape)
+
+    def spans(self) -> np.ndarray:
+        """Return the spans (N, 2) of pixels of all runs together."""
+        return spans_of(self.counts())
+
     def counts(self) -> np.ndarray:
         """Return COCO's counts (N,) of all runs together, whatever their labels."""
         height, width = self.shape
