@@ -13,6 +13,7 @@ from toolkit.errors import UserError, named
 
 _SIDE = 192  # pixels, the most of a thing's longer side while it is parted
 _LEVELS = 48  # of the distance that are looked at
+_HIGHEST = np.uint16(2**16 - 1)
 _SQUARE = np.ones((3, 3), np.uint8)
 
 
@@ -98,19 +99,24 @@ def _flooded(mask: np.ndarray, distance: np.ndarray, middles: np.ndarray) -> np.
     import cv2
 
     labels = middles.astype(np.uint16)
-    for level in np.linspace(distance.max(), 0, _LEVELS):
-        labels = _grown(labels, (distance > level) | (labels > 0))
+    for turn, level in enumerate(np.linspace(distance.max(), 0, _LEVELS)):
+        labels = _grown(labels, (distance > level) | (labels > 0), turn)
     whole = cv2.resize(labels, mask.shape[::-1], interpolation=cv2.INTER_NEAREST)
     return _grown(np.where(mask, whole, 0).astype(np.uint16), mask).astype(np.int32)
 
 
-def _grown(labels: np.ndarray, within: np.ndarray) -> np.ndarray:
-    """Return labels grown, pixel by pixel, over all of `within` that they can reach."""
+def _grown(labels: np.ndarray, within: np.ndarray, turn: int = 0) -> np.ndarray:
+    """Return labels (h, w) uint16 grown, pixel by pixel, over all of `within` that they can reach.
+
+    A pixel that two reach at once falls to the higher and the lower one by turns, or one would creep into the other.
+    """
     import cv2
 
     while True:
-        free = within & (labels == 0)
-        grown = np.where(free, cv2.dilate(labels, _SQUARE), labels)
+        near = cv2.dilate(labels, _SQUARE)
+        if turn % 2:
+            near = np.where(near > 0, _HIGHEST - cv2.dilate(np.where(labels > 0, _HIGHEST - labels, 0), _SQUARE), 0)
+        grown = np.where(within & (labels == 0), near, labels).astype(np.uint16)
         if np.array_equal(grown, labels):
             return grown
-        labels = grown
+        labels, turn = grown, turn + 1

@@ -20,7 +20,7 @@ def outline_spans(points: Any, shape: tuple[int, int], where: str) -> np.ndarray
 
     UserError, beginning with `where`, for what is no outline in such a picture.
     """
-    if not isinstance(points, list) or not all(type(one) in (int, float) for one in points):
+    if not isinstance(points, list) or not all(_is_number(one) for one in points):
         raise UserError(f"{where} has an outline that is no list of numbers; write it again")
     if len(points) < _LEAST or len(points) % 2:
         raise UserError(
@@ -38,6 +38,10 @@ def outline_spans(points: Any, shape: tuple[int, int], where: str) -> np.ndarray
     bounds = bounds[times % 2 == 1]
     bounds = bounds if len(bounds) % 2 == 0 else np.append(bounds, shape[0] * shape[1])
     return bounds.reshape(-1, 2)
+
+
+def _is_number(value: Any) -> bool:
+    return type(value) is float or (type(value) is int and abs(value) < 2**63)  # larger ones become no float
 
 
 def _drawn(corners: np.ndarray, steps: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
