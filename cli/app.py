@@ -26,6 +26,7 @@ from cli.commands import (
     sample,
     segment,
     self_train,
+    serve,
     synthesize,
     train_encoder,
     train_generator,
@@ -131,6 +132,7 @@ _COMMANDS: dict[str, Callable[..., Any]] = {
     "train-encoder": train_encoder.train_encoder,
     "convert": convert.convert,
     "export": export.export,
+    "serve": serve.serve,
 }
 for _name, _command in _COMMANDS.items():
     add_command(app, _name, _command)

@@ -199,7 +199,8 @@ def _flagged(
         if switched:
             values[switch] = name
         made = chosen(**{**before_flags(chosen, preset, config), **given})
-        import_torch()  # which each of these commands needs, after what is refused without it
+        if chosen.needs_torch:  # after what is refused without it
+            import_torch()
         command(settings=made, **values)
 
     keyword = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in own]
