@@ -162,7 +162,7 @@ def serve_app(
     service: Service, meters: Meters, settings: ServeSettings, token: str | None, hosts: re.Pattern[str]
 ) -> FastAPI:
     """Return the application; with a token anybody who brings it may ask, else those on this machine, at `hosts`."""
-    app = bare_app(title="toolkit serve", version=__version__, openapi_url="/openapi.json")
+    app = bare_app(title="toolkit serve", version=__version__, openapi_url="/openapi.json", redirect_slashes=False)
     for kind, name in KINDS.items():
         app.add_api_route(
             f"/{kind}",

@@ -2,11 +2,12 @@
 
 import asyncio
 from collections.abc import AsyncGenerator
+from typing import Any
 
 from fastapi import Request
-from starlette.datastructures import Headers, UploadFile
+from python_multipart.exceptions import FormParserError
+from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.exceptions import HTTPException
-from starlette.formparsers import MultiPartException, MultiPartParser
 
 from cli.web.guard import too_large
 
@@ -15,6 +16,7 @@ _FORM = "multipart/form-data"
 _ANYTHING = ("", "application/octet-stream", "application/x-www-form-urlencoded")
 _MOST_HELD = 2**28  # bytes of all requests' bodies together
 _PIECE = 2**16  # bytes that a form is taken apart by, before others have their turn
+_LONGEST_BOUNDARY = 256  # bytes; RFC 2046 has 70
 _RETRY = {"Retry-After": "1"}
 
 
@@ -74,29 +76,73 @@ class Upload:
             yield piece
 
     async def _file_of_form(self) -> bytes:
+        form = _Form(self._request.headers["content-type"])
+        async for piece in self._pieces():
+            for start in range(0, len(piece), _PIECE):
+                form.write(piece[start : start + _PIECE])
+                await asyncio.sleep(0)
+        return form.file
+
+
+class _Form:
+    """A form whose only part is a file, taken apart as it comes; HTTPException 422 for another.
+
+    starlette's own writes large files to disk, takes a form without its end for whole, and leaves files open where
+    sending them is broken off.
+    """
+
+    def __init__(self, content_type: str) -> None:
+        boundary = parse_options_header(content_type)[1].get(b"boundary", b"")
+        if not 1 <= len(boundary) <= _LONGEST_BOUNDARY:
+            raise _no_form("its Content-Type says no boundary")
+        names = ("part_begin", "header_field", "header_value", "header_end", "headers_finished", "part_data", "end")
+        callbacks: Any = {f"on_{name}": getattr(self, f"_{name}") for name in names}
+        self._parser = MultipartParser(boundary, callbacks)
+        self._name, self._value, self._disposition = b"", b"", b""
+        self._content = bytearray()
+        self._parts, self._ended = 0, False
+
+    def write(self, piece: bytes) -> None:
+        """Take a piece."""
         try:
-            form = await _InMemory(self._request.headers, _by_turns(self._pieces()), max_files=1, max_fields=0).parse()
-        except MultiPartException as error:
-            raise HTTPException(422, f"cannot read the form: {error.message.rstrip('.')}") from error
-        files = [part for part in form.values() if isinstance(part, UploadFile)]
-        if len(files) != 1:
-            raise HTTPException(422, "the form holds no whole file; send one, as curl -F photo=@photo.jpg does")
-        content = await files[0].read()
-        await form.close()
-        return content
+            self._parser.write(piece)
+        except FormParserError as error:
+            raise _no_form(str(error).rstrip(".")) from error
+
+    @property
+    def file(self) -> bytes:
+        """Return the file's content."""
+        if not self._parts or not self._ended:
+            raise _no_form("it has no end" if self._parts else "it is empty")
+        return bytes(self._content)
+
+    def _part_begin(self) -> None:
+        self._parts += 1
+        if self._parts > 1:
+            raise _no_form("it has several parts; values belong into the address")
+        self._disposition = b""
+
+    def _header_field(self, data: bytes, start: int, end: int) -> None:
+        self._name += data[start:end]
+
+    def _header_value(self, data: bytes, start: int, end: int) -> None:
+        self._value += data[start:end]
+
+    def _header_end(self) -> None:
+        if self._name.lower() == b"content-disposition":
+            self._disposition = self._value
+        self._name, self._value = b"", b""
+
+    def _headers_finished(self) -> None:
+        if b"filename" not in parse_options_header(self._disposition)[1]:
+            raise _no_form("its part is no file; values belong into the address")
+
+    def _part_data(self, data: bytes, start: int, end: int) -> None:
+        self._content += data[start:end]
+
+    def _end(self) -> None:
+        self._ended = True
 
 
-class _InMemory(MultiPartParser):
-    """Writes no file for a large photo: what is held is bounded, and nothing is left where the process is killed."""
-
-    spool_max_size = 2**62
-
-    def __init__(self, headers: Headers, stream: AsyncGenerator[bytes, None], **most: int) -> None:
-        super().__init__(headers, stream, **most)
-
-
-async def _by_turns(pieces: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:
-    async for piece in pieces:
-        for start in range(0, len(piece), _PIECE):
-            yield piece[start : start + _PIECE]
-            await asyncio.sleep(0)
+def _no_form(reason: str) -> HTTPException:
+    return HTTPException(422, f"cannot read the form: {reason}; send one file, as curl -F photo=@photo.jpg does")

@@ -10,6 +10,7 @@ from starlette.responses import JSONResponse
 from toolkit.untrusted.text import whole_number
 
 _HERE = re.compile(r"(127\.0\.0\.1|localhost)(:\d+)?")
+_MOST_HEADERS = 100  # h11 bounds their bytes only while they come in pieces
 _HEADERS = {
     "Content-Security-Policy": (
         "default-src 'self'; img-src 'self' blob: data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -51,6 +52,8 @@ class LocalOnly:
 
     def _refusal(self, method: str, headers: Headers) -> tuple[int, str] | None:
         """Return the status and the line with which a request is refused, or None."""
+        if len(headers.raw) > _MOST_HEADERS:
+            return 431, f"the request has {len(headers.raw)} headers; send at most {_MOST_HEADERS}"
         host = headers.get("host", "").lower()
         if self.hosts is not None and not self.hosts.fullmatch(host):
             return 403, f"the host is {host!r}, but this page is served to 127.0.0.1 and localhost only"
@@ -65,8 +68,9 @@ class LocalOnly:
         length = whole_number(headers.get("content-length", ""))
         if "transfer-encoding" in headers:  # with it, the length is not heeded
             length = None
-        if length is None and self.needs_length:
-            return 411, "the request does not say its length"
+        said = "content-length" in headers and "transfer-encoding" not in headers
+        if length is None and (self.needs_length or said):
+            return 411, "the request does not say its length in bytes"
         if length is not None and length > self.largest_body:
             return 413, too_large(length, self.largest_body)
         return None
