@@ -27,6 +27,7 @@ from cli.commands import (
     segment,
     self_train,
     share,
+    serve,
     synthesize,
     train_encoder,
     train_generator,
@@ -135,6 +136,7 @@ _COMMANDS: dict[str, Callable[..., Any]] = {
     "convert": convert.convert,
     "export": export.export,
     "share": share.share,
+    "serve": serve.serve,
 }
 for _name, _command in _COMMANDS.items():
     add_command(app, _name, _command)
