@@ -26,10 +26,12 @@ from cli.commands import (
     sample,
     segment,
     self_train,
+    serve,
     share,
     synthesize,
     train_encoder,
     train_generator,
+    video,
     weights,
 )
 from cli.listing import FILES, add_command
@@ -116,6 +118,7 @@ _COMMANDS: dict[str, Callable[..., Any]] = {
     "demo": demo.demo,
     "learn": learn.learn,
     "predict": predict.predict,
+    "video": video.video,
     "browse": browse.browse,
     "discover": discover.discover,
     "pick": pick.pick,
@@ -133,6 +136,7 @@ _COMMANDS: dict[str, Callable[..., Any]] = {
     "convert": convert.convert,
     "export": export.export,
     "share": share.share,
+    "serve": serve.serve,
 }
 for _name, _command in _COMMANDS.items():
     add_command(app, _name, _command)

@@ -128,7 +128,7 @@ class HasSettings(Protocol):
 
 
 def with_settings(
-    settings: type[Settings] | Table[HasSettings], switch: str = "method"
+    settings: type[Settings] | Table[HasSettings], switch: str = "method", with_torch: bool = True
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Return a decorator that gives a command one flag per field of its settings class, and --config FILE.
 
@@ -137,16 +137,17 @@ def with_settings(
     the flag --`switch` says which one is meant (the first unless given; the command receives its name too), and a flag
     that this one has not is refused; fields of the same name share a flag and have to be of the same type. The
     command's attribute `with_plug_ins` makes the same command with what installed packages add to its flags and
-    choices: nothing of that is looked for until it is run.
+    choices: nothing of that is looked for until it is run. Where a command does not always compute with torch,
+    `with_torch` is false, and it imports torch by itself.
     """
 
     def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
         own = _own(settings) if isinstance(settings, Table) else {"": settings}
-        run = _flagged(command, settings, own, switch, choices_of=lambda table: table.own)
+        run = _flagged(command, settings, own, switch, lambda table: table.own, with_torch)
 
         def with_plug_ins() -> Callable[..., Any]:
             classes = own | _plugged_in(settings) if isinstance(settings, Table) else own
-            return _flagged(command, settings, classes, switch, choices_of=lambda table: table)
+            return _flagged(command, settings, classes, switch, lambda table: table, with_torch)
 
         run.with_plug_ins = with_plug_ins  # type: ignore[attr-defined]
         return run
@@ -173,6 +174,7 @@ def _flagged(
     classes: Mapping[str, type[Settings]],
     switch: str,
     choices_of: Callable[[Table[Any]], Iterable[str]],
+    with_torch: bool,
 ) -> Callable[..., Any]:
     """Return the command with the flags of `classes`, by name; of tables of choices the help names `choices_of`."""
     table = settings if isinstance(settings, Table) else None
@@ -201,7 +203,8 @@ def _flagged(
         if switched:
             values[switch] = name
         made = chosen(**{**before_flags(chosen, preset, config), **given})
-        import_torch()  # which each of these commands needs, after what is refused without it
+        if with_torch:
+            import_torch()  # after what is refused without it
         command(settings=made, **values)
 
     keyword = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in own]
