@@ -2,7 +2,10 @@
 
 import json
 import math
+import os
 import shutil
+import subprocess
+import sys
 from contextlib import contextmanager
 from fractions import Fraction
 
@@ -13,6 +16,8 @@ from cli_runs import ran, refused
 pytest.importorskip("av")
 
 from clips import disc, read_back, sound_of, write_clip
+from test_onnx import _WITHOUT as WITHOUT
+from test_onnx import ROOT, dependencies
 
 import segmentation.video.work as work
 import toolkit
@@ -26,7 +31,7 @@ from toolkit.clips.reading import open_clip
 from toolkit.pictures.any_photo import as_photo
 from toolkit.watch import Stopped, Watch
 
-SIZE = (48, 32)
+FROM_HERE = {**os.environ, "PYTHONPATH": str(ROOT)}
 GREY = np.full((32, 48, 3), 120, np.uint8)
 
 
@@ -282,3 +287,14 @@ def test_no_more_are_made_than_are_wanted_ahead():
     assert [next(coming) for _ in range(3)] == [0, 1, 2]
     coming.close()
     assert len(taken) <= 3 + 4
+
+
+def test_an_exported_segmenter_does_it_without_torch(tmp_path):
+    pytest.importorskip("onnxruntime")
+    toolkit.export(RedSegmenter(UNet(width=4), 32), tmp_path / "s.onnx")
+    clip = write_clip(tmp_path / "c.mp4", [disc(n) for n in range(5)])
+    flags = ("--write", "soft", "--segmenter", str(tmp_path / "s.onnx"), "--out")
+    code = WITHOUT.format(names=dependencies() - {"av"}, arguments=["toolkit", "video", str(clip), *flags, "o.mp4"])
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=FROM_HERE, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert len(read_back(tmp_path / "o.mp4")[0]) == 5

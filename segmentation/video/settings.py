@@ -20,7 +20,7 @@ class VideoSettings(Settings):
         maximum=10,
     )
     cut: float = setting(
-        0.1,
+        0.13,
         "mean change of a frame's colours, 1 from black to white, from which it begins a scene that no earlier frame "
         "counts in",
         above=0,
