@@ -5,7 +5,9 @@ import pytest
 import torch
 from PIL import Image
 from rounding import close
+from scipy.ndimage import binary_dilation, gaussian_filter
 
+from toolkit.pictures import outlines
 from toolkit.pictures.outlines import overlay
 from toolkit.pictures.pixels import from_bytes, gray, grid, mask_picture, resize, stack_rows, to_bytes
 from toolkit.pictures.scaling import scaled, scaled_photo, shorter_side
@@ -164,6 +166,27 @@ def test_overlays_of_many_pictures_are_those_of_each():
     masks = rng.random((3, 6, 7)) > 0.5
     each = [overlay(picture, mask) for picture, mask in zip(pictures, masks, strict=True)]
     assert np.array_equal(overlay(pictures, masks), np.stack(each))
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (40, 30), (450, 610), (37, 900)])
+@pytest.mark.parametrize("strip", [100, 2**18])
+def test_outlines_are_those_of_dilation_whatever_the_strips(monkeypatch, shape, strip):
+    monkeypatch.setattr(outlines, "_STRIP_PIXELS", strip)
+    rng = np.random.default_rng(0)
+    picture = rng.integers(0, 256, (*shape, 3), dtype=np.uint8)
+    smooth = gaussian_filter(rng.normal(size=shape), 6, mode="nearest")
+    for mask in (smooth > 0, smooth > smooth.max() - 1e-9, np.zeros(shape, bool), np.ones(shape, bool)):
+        reach = max(1, round(min(shape) / 200))
+        around = np.ones((2 * reach + 1, 2 * reach + 1))
+        inside = binary_dilation(~mask, around) & mask
+        colours = np.array([(255, 255, 255), (255, 0, 255), (0, 255, 255), (255, 255, 0), (0, 255, 0)])
+        expected = picture.copy()
+        if inside.any():
+            distances = np.abs(picture[inside][:, None].astype(int) - colours).sum(axis=2).mean(axis=0)
+            expected[binary_dilation(mask, around) & ~mask] = 0
+            expected[inside] = colours[distances.argmax()]
+        assert np.array_equal(overlay(picture, mask), expected)
+        assert np.array_equal(np.concatenate(list(outlines.overlay_rows(picture, mask))), expected)
 
 
 def test_masks_as_pictures():
