@@ -4,7 +4,7 @@ import copy
 import hashlib
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import InitVar, dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -53,15 +53,16 @@ class Segmenter:
     image_size: int
     card: Mapping[str, Any] = field(default_factory=dict)
     familiarity: Familiarity | None = field(default=None, repr=False)
+    copied: InitVar[bool] = True  # False where nobody else holds the network
     _prepared: dict[bool, Prepared] = field(default_factory=dict, init=False, repr=False, compare=False)
 
-    def __post_init__(self) -> None:
+    def __post_init__(self, copied: bool) -> None:
         if self.image_size < SMALLEST_SIDE:
             raise UserError(
                 f"the segmenter's image size is {self.image_size}, but the U-Net needs at least {SMALLEST_SIDE}; "
                 "train on larger images"
             )
-        network = copy.deepcopy(self.network).eval().requires_grad_(False)
+        network = (copy.deepcopy(self.network) if copied else self.network).eval().requires_grad_(False)
         object.__setattr__(self, "network", network.to(memory_format=torch.channels_last))
 
     def __repr__(self) -> str:
@@ -174,7 +175,8 @@ class Segmenter:
         """Return 16 letters that identify its weights, for run records."""
         digest = hashlib.sha256()
         for name, tensor in self.network.state_dict().items():
-            digest.update(name.encode() + tensor.detach().cpu().contiguous().numpy().tobytes())
+            digest.update(name.encode())
+            digest.update(tensor.detach().cpu().contiguous().flatten().numpy())
         return digest.hexdigest()[:16]
 
     def save(self, path: Path, half: bool = False) -> None:
@@ -207,7 +209,7 @@ class Segmenter:
             raise UserError(f"{path} does not say the image size of its network; train it again")
         card.pop("width", None)
         network = network_of({name: tensor for name, tensor in tensors.items() if not name.startswith(PREFIX)}, path)
-        return cls(network, image_size, card, Familiarity.from_tensors(tensors, network.width, path))
+        return cls(network, image_size, card, Familiarity.from_tensors(tensors, network.width, path), copied=False)
 
 
 def load_published(path: Path, image_size: int = PUBLISHED_SIZE) -> Segmenter:
