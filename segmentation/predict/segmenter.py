@@ -11,12 +11,11 @@ from typing import Any, TypeVar
 import numpy as np
 import torch
 
-from segmentation.predict.dense_crf import dense_crf
 from segmentation.predict.familiarity import LEAST_PHOTOS, MOST_PHOTOS, PREFIX, Familiarity
 from segmentation.predict.inference import Noting, Prepared, prepared
 from segmentation.predict.onnx_segmenter import ENDING
 from segmentation.predict.protocols import PROTOCOLS
-from segmentation.predict.windows import Judged, windows, without_strips
+from segmentation.predict.windows import Judged, as_photos, settled, windows, without_strips
 from segmentation.unet.layouts import is_whole, network_of
 from segmentation.unet.network import SMALLEST_SIDE, UNet
 from toolkit.errors import UserError, named
@@ -103,7 +102,9 @@ class Segmenter:
         bf16: bool = False,
     ) -> Iterator[tuple[Key, np.ndarray, np.ndarray]]:
         """Yield the caller's key, the photo, and its foreground probability (H, W); see `judged_predictions`."""
-        return (found[:3] for found in self.judged_predictions(photos, protocol, refine, bf16))
+        for found in self.judged_predictions(photos, protocol, refine, bf16):
+            yield found[:3]
+            del found
 
     def judged_predictions(
         self,
@@ -126,13 +127,15 @@ class Segmenter:
         if protocol not in PROTOCOLS:
             raise UserError(f"protocol {protocol!r} is unknown; choose one of {', '.join(PROTOCOLS)}")
         network, way = self._ready(bf16), PROTOCOLS[protocol]
-        for window in windows((key, as_photo(photo)) for key, photo in photos):
-            shown = [without_strips(photo) for _, photo in window]
+        for window in windows(as_photos(photos)):
             noting = Noting(network, len(window), None if self.familiarity is None else self.familiarity.judge)
+            shown = [without_strips(photo) for _, photo in window]
             soft_maps = way.predict(noting, shown, self.image_size, self.device, noting.note)
-            for (key, photo), probability, familiarity in zip(window, soft_maps, noting.values, strict=True):
-                own = probability[: photo.shape[0], : photo.shape[1]]
-                yield key, photo, dense_crf(photo, own) if refine else own, familiarity
+            del shown
+            familiarities = iter(noting.values)
+            for found in settled(window, soft_maps, refine):
+                yield *found, next(familiarities)
+                del found
 
     def familiar_with(self, photos: Sequence[Photo], watch: Watch = SILENT) -> "Segmenter":
         """Return the segmenter with statistics of these photos, those it was trained on, in place of any it had.

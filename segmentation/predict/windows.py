@@ -3,12 +3,16 @@
 Whatever computes the network, torch or another runtime: this module imports neither.
 """
 
+import threading
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
 import numpy as np
+
+from segmentation.predict.dense_crf import dense_crf
+from toolkit.pictures.any_photo import Photo, as_photo
 
 # Photos predicted before the first of them is handed on: as many, or as many pixels.
 _WINDOW_PHOTOS = 16
@@ -24,12 +28,17 @@ Judged = tuple[Key, np.ndarray, np.ndarray, float | None]  # the caller's key, p
 
 
 def windows(photos: Iterable[tuple[Key, np.ndarray]]) -> Iterator[list[tuple[Key, np.ndarray]]]:
-    """Yield (key, photo) in short lists, each ended by a large photo or by having enough small ones."""
+    """Yield (key, photo) in short lists, each ended by a large photo or by having enough small ones.
+
+    Whoever empties a list is the last to hold its photos, as is whoever gets a result of `in_threads`: a large one is
+    gone by the time that the next one is read.
+    """
     window: list[tuple[Key, np.ndarray]] = []
     pixels = 0
-    for key, photo in photos:
-        window.append((key, photo))
-        pixels += photo.shape[0] * photo.shape[1]
+    for found in photos:
+        window.append(found)
+        pixels += found[1].shape[0] * found[1].shape[1]
+        del found
         if pixels >= _WINDOW_PIXELS or len(window) == _WINDOW_PHOTOS:
             yield window
             window, pixels = [], 0
@@ -49,13 +58,63 @@ def in_threads(
     load = 0
     for item in items:
         waiting.append((pool.submit(work, item), weigh(item)))
-        load += weigh(item)
+        del item
+        load += waiting[-1][1]
         while load > most:
-            future, weight = waiting.popleft()
-            load -= weight
-            yield future.result()
+            load -= waiting[0][1]
+            yield waiting.popleft()[0].result()
     while waiting:
         yield waiting.popleft()[0].result()
+
+
+def as_photos(photos: Iterable[tuple[Key, Photo]]) -> Iterator[tuple[Key, np.ndarray]]:
+    """Yield keys and photos uint8 (H, W, 3) of those in any form."""
+    for found in photos:
+        yield found[0], as_photo(found[1])
+        del found
+
+
+def settled(
+    window: list[tuple[Key, np.ndarray]], soft_maps: list[np.ndarray], refine: bool
+) -> Iterator[tuple[Key, np.ndarray, np.ndarray]]:
+    """Yield the keys and photos (H, W, 3) of a window, which is emptied, with their probabilities (H, W).
+
+    `soft_maps` (H', W') are those of photos `without_strips`, and are emptied too. With `refine` they follow the
+    photos' edges.
+    """
+    while window:
+        key, photo = window.pop(0)
+        height, width = photo.shape[:2]
+        if refine:
+            yield key, photo, dense_crf(photo, soft_maps.pop(0)[:height, :width])
+        else:
+            yield key, photo, soft_maps.pop(0)[:height, :width]
+        del photo
+
+
+class Room:
+    """How many pixels photos in memory may have: the next one is read when those held are fewer than so many."""
+
+    def __init__(self, most: int) -> None:
+        self._most, self._held, self._open = most, 0, False
+        self._changed = threading.Condition()
+
+    def wait(self) -> None:
+        """Wait until there is room."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._open or self._held < self._most)
+
+    def take(self, pixels: int) -> None:
+        """Count pixels that are held now, or with a negative number those that are not any more."""
+        with self._changed:
+            self._held += pixels
+            self._changed.notify_all()
+
+    def leave_open(self) -> None:
+        """Let nobody wait any more."""
+        with self._changed:
+            self._open = True
+            self._changed.notify_all()
 
 
 def alike(shapes: Sequence[tuple[int, int]], pixels: int) -> list[list[int]]:
