@@ -7,9 +7,18 @@ from PIL import Image
 from rounding import close
 from scipy.ndimage import binary_dilation, gaussian_filter
 
-from toolkit.pictures import outlines
+from toolkit.pictures import outlines, pixels
 from toolkit.pictures.outlines import overlay
-from toolkit.pictures.pixels import from_bytes, gray, grid, mask_picture, resize, stack_rows, to_bytes
+from toolkit.pictures.pixels import (
+    from_bytes,
+    gray,
+    grid,
+    mask_picture,
+    resize,
+    resized_photo,
+    stack_rows,
+    to_bytes,
+)
 from toolkit.pictures.scaling import scaled, scaled_photo, shorter_side
 
 LEVELS = np.arange(256, dtype=np.uint8)
@@ -187,6 +196,23 @@ def test_outlines_are_those_of_dilation_whatever_the_strips(monkeypatch, shape, 
             expected[inside] = colours[distances.argmax()]
         assert np.array_equal(overlay(picture, mask), expected)
         assert np.array_equal(np.concatenate(list(outlines.overlay_rows(picture, mask))), expected)
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ((300, 400), (64, 85)),
+        ((1001, 999), (64, 64)),
+        ((64, 85), (64, 85)),
+        ((70, 64), (80, 64)),
+        ((65, 900), (64, 886)),
+    ],
+)
+@pytest.mark.parametrize("strip", [1, 5000, 2**16])
+def test_photos_resized_by_strips_are_to_the_bit_those_resized_at_once(monkeypatch, before, after, strip):
+    monkeypatch.setattr(pixels, "_STRIP_PIXELS", strip)
+    photo = np.random.default_rng(0).integers(0, 256, (*before, 3), np.uint8)
+    assert torch.equal(resized_photo(photo, after), resize(from_bytes(photo)[None], after))
 
 
 def test_masks_as_pictures():

@@ -1,8 +1,9 @@
 """Predictions measured against masks: image by image, then figures, rows and pictures of the data set."""
 
+import contextlib
 import csv
 import io
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -16,6 +17,7 @@ from segmentation.evaluate.pairs import Pair, Pairs, pair_folders
 from segmentation.evaluate.scores import Tally, odd_readings, score_image
 from segmentation.evaluate.settings import EvaluationSettings
 from segmentation.mask_reading.reading import MapReading, MaskReading, Over, Truth
+from segmentation.predict.windows import reading_ahead
 from toolkit.command_line import as_flags
 from toolkit.compute.team import SOLO, Team
 from toolkit.errors import Line, UserError, named
@@ -25,6 +27,8 @@ from toolkit.pictures.photos import read_photo
 from toolkit.pictures.pixels import from_bytes, grid, mask_picture, resize, stack_rows, to_bytes
 
 Predictor = Callable[[np.ndarray], np.ndarray]
+Keyed = tuple[tuple[Pair, Truth], np.ndarray]  # a picture with what it is to be compared with
+Many = Callable[[Iterator[Keyed]], Iterator[tuple[tuple[Pair, Truth], np.ndarray, np.ndarray]]]
 
 
 @dataclass(frozen=True)
@@ -39,9 +43,10 @@ class Scored:
 class Evaluation:
     """An evaluation under way: iterate over it to measure image after image, then ask for the results.
 
-    It holds one image at a time and 2 KB of figures for each image measured. Asking for results measures
-    first whatever is still to be measured. Of a `team` each process measures every `team.size`-th image; all have to
-    ask for results, and get the same.
+    It holds a few images at a time and 2 KB of figures for each image measured. The next ones are read while one is
+    measured, and predicted together by `many`, {key: picture} to {key: (picture, probability)} in order, where it is
+    there. Asking for results measures first whatever is still to be measured. Of a `team` each process measures every
+    `team.size`-th image; all have to ask for results, and get the same.
     """
 
     dataset: str
@@ -53,6 +58,7 @@ class Evaluation:
     read: Callable[[Path], np.ndarray] = read_photo
     team: Team = SOLO
     maps: MapReading | None = None
+    many: Many | None = None
     _tally: Tally = field(default_factory=Tally)  # of this process's images, as are the next three
     _empty_truths: int = 0
     _ignored_pixels: int = 0
@@ -73,18 +79,40 @@ class Evaluation:
         return len(self._own)
 
     def __iter__(self) -> Iterator[Scored]:
-        while len(self._tally) < len(self):
-            pair = self.pairs[self._own[len(self._tally)]]
-            picture, probability, truth = self.measured(pair)
-            threshold, stretch, reach = self.settings.threshold, self.settings.stretch, self.settings.boundary_tolerance
-            scores = score_image(probability, truth.mask, threshold, stretch, truth.ignored, reach)
-            self._empty_truths += not truth.mask.any()
-            self._ignored_pixels += 0 if truth.ignored is None else int(np.count_nonzero(truth.ignored))
-            # Maps have no photos beside them, and what a trimap leaves open is ignored already, not taken for ground.
-            if self.maps is None and truth.ignored is None:
-                self._edges.add(edge_profile(picture, truth.mask))
-            self._tally.add(scores)
-            yield Scored(pair, scores.figures)
+        with contextlib.closing(self._predicted()) as predicted:
+            for (pair, truth), picture, probability in predicted:
+                yield self._measure(pair, truth, picture, shrunk(probability, self.settings.inset))
+
+    def _measure(self, pair: Pair, truth: Truth, picture: np.ndarray, probability: np.ndarray) -> Scored:
+        threshold, stretch, reach = self.settings.threshold, self.settings.stretch, self.settings.boundary_tolerance
+        scores = score_image(probability, truth.mask, threshold, stretch, truth.ignored, reach)
+        self._empty_truths += not truth.mask.any()
+        self._ignored_pixels += 0 if truth.ignored is None else int(np.count_nonzero(truth.ignored))
+        # Maps have no photos beside them, and what a trimap leaves open is ignored already, not taken for ground.
+        if self.maps is None and truth.ignored is None:
+            self._edges.add(edge_profile(picture, truth.mask))
+        self._tally.add(scores)
+        return Scored(pair, scores.figures)
+
+    def _predicted(self) -> Generator[tuple[tuple[Pair, Truth], np.ndarray, np.ndarray], None, None]:
+        """Yield what is still to be measured: pair and truth, picture, probability; a thread reads ahead."""
+
+        def read(index: int) -> Keyed:
+            pair = self.pairs[index]
+            picture = self.read(pair.image)
+            return (pair, self.masks.truth(pair.mask, pair.image, (picture.shape[0], picture.shape[1]))), picture
+
+        with reading_ahead(self._own[len(self._tally) :], read) as (pictures, done):
+            for found in (self.many or self._one_by_one)(pictures):
+                size = found[1].shape
+                yield found
+                del found
+                done(size)
+
+    def _one_by_one(self, pictures: Iterator[Keyed]) -> Iterator[tuple[tuple[Pair, Truth], np.ndarray, np.ndarray]]:
+        for found in pictures:
+            yield *found, self.predict(found[1])
+            del found
 
     def measured(self, pair: Pair) -> tuple[np.ndarray, np.ndarray, Truth]:
         """Return a pair's picture uint8 (H, W, 3), its probability (H, W) in [0, 1] as compared, and its truth."""
@@ -170,8 +198,11 @@ def evaluate(
     team: Team = SOLO,
     masks: MaskReading | None = None,
     over: Over = iter,
+    many: Many | None = None,
 ) -> Evaluation:
     """Return the evaluation of `predict`, photo uint8 (H, W, 3) -> probability (H, W) in [0, 1], on pairs.
+
+    `many` does the same to many photos, (key, photo) -> (key, photo, probability) in order, where that is faster.
 
     The masks are looked at, unless `masks` has done so, but nothing is measured yet: iterate for progress, or ask for
     the result at once. `protocol` is the sentence on how `predict` predicts that the result carries; `over` is given
@@ -179,7 +210,7 @@ def evaluate(
     """
     settings = settings or EvaluationSettings()
     pairs, masks = read_masks(pairs, settings, team, over) if masks is None else (pairs, masks)
-    return Evaluation(dataset, pairs, predict, protocol, masks, settings, team=team)
+    return Evaluation(dataset, pairs, predict, protocol, masks, settings, team=team, many=many)
 
 
 def read_masks(

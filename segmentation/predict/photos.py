@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 
 from segmentation.predict.results import PhotoResult
-from segmentation.predict.windows import Judged, Key, Room, in_threads
+from segmentation.predict.windows import Judged, Key, in_threads, reading_ahead
 from toolkit.errors import UserError
 from toolkit.files.writing import replacing
 from toolkit.pictures.any_photo import Photo
@@ -24,9 +24,7 @@ from toolkit.pictures.photos import list_photos, read_photo
 from toolkit.pictures.picture_files import Source, refuse_url
 from toolkit.pictures.png import write_png
 
-_READ_AHEAD = 4
 _UNWRITTEN_PIXELS = 2**22  # of photos whose pictures are being written while the next are predicted
-_MOST_PIXELS = 2**24  # of photos read and not yet written, from which on the next one waits; one may have more itself
 
 
 class Predictor(Protocol):
@@ -117,44 +115,35 @@ def predict_photos(
     read may be reported before those ahead of it in the same window are written.
     """
     faults: deque[tuple[Source, UserError]] = deque()
-    room = Room(_MOST_PIXELS)
 
-    def read(source: Source) -> tuple[Source, np.ndarray | UserError]:
-        room.wait()
-        found = _read(source)
-        room.take(0 if isinstance(found, UserError) else _pixels(found))
-        return source, found
-
-    def readable() -> Iterator[tuple[Source, np.ndarray]]:
-        for found in in_threads(reading, read, targets, _READ_AHEAD):
-            if isinstance(found[1], UserError):
-                faults.append((found[0], found[1]))
+    def readable(found: Iterator[tuple[Source, np.ndarray | UserError]]) -> Iterator[tuple[Source, np.ndarray]]:
+        for each in found:
+            if isinstance(each[1], UserError):
+                faults.append((each[0], each[1]))
             else:
-                yield found[0], found[1]
-            del found
+                yield each[0], each[1]
+            del each
 
-    def write(predicted: Judged[Source]) -> tuple[Source, PhotoResult]:
-        source, photo, soft, familiarity = predicted
-        try:
-            return source, pictures.write(targets[source], photo, soft, familiarity)
-        finally:
-            room.take(-_pixels(photo))
+    with (
+        reading_ahead(targets, lambda source: (source, _read(source))) as (found, done),
+        ThreadPoolExecutor() as writing,
+    ):
 
-    # One thread reads: several would race for the warning filters that read_photo sets.
-    with ThreadPoolExecutor(1) as reading, ThreadPoolExecutor() as writing:
-        try:
-            predictions = segmenter.judged_predictions(readable(), refine=refine, bf16=bf16)
-            for written in in_threads(writing, write, predictions, _UNWRITTEN_PIXELS, lambda each: each[2].size):
-                while faults:
-                    yield faults.popleft()
-                yield written
-        finally:
-            room.leave_open()
+        def write(predicted: Judged[Source]) -> tuple[Source, PhotoResult]:
+            source, photo, soft, familiarity = predicted
+            shape = photo.shape
+            try:
+                return source, pictures.write(targets[source], photo, soft, familiarity)
+            finally:
+                del predicted, photo, soft
+                done(shape)
+
+        predictions = segmenter.judged_predictions(readable(found), refine=refine, bf16=bf16)
+        for written in in_threads(writing, write, predictions, _UNWRITTEN_PIXELS, lambda each: each[2].size):
+            while faults:
+                yield faults.popleft()
+            yield written
     yield from faults
-
-
-def _pixels(photo: np.ndarray) -> int:
-    return photo.shape[0] * photo.shape[1]
 
 
 def _read(source: Source) -> np.ndarray | UserError:

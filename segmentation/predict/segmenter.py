@@ -3,7 +3,7 @@
 import copy
 import hashlib
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import InitVar, dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -34,6 +34,7 @@ from toolkit.watch import SILENT, Watch
 
 KIND = "segmenter"
 Key = TypeVar("Key")
+Judge = Callable[[np.ndarray], Sequence[float]]
 PUBLISHED_SIZE = 128  # the published networks were trained on BigBiGAN's 128 pixel images
 
 _LARGEST_SIZE = 4096  # that a file may ask for; generators make up to 1024 pixels
@@ -102,7 +103,7 @@ class Segmenter:
         bf16: bool = False,
     ) -> Iterator[tuple[Key, np.ndarray, np.ndarray]]:
         """Yield the caller's key, the photo, and its foreground probability (H, W); see `judged_predictions`."""
-        for found in self.judged_predictions(photos, protocol, refine, bf16):
+        for found in self._predicted(photos, protocol, refine, bf16, None):
             yield found[:3]
             del found
 
@@ -124,11 +125,17 @@ class Segmenter:
         the photo's edges (segmentation.predict.dense_crf); `bf16` computes the network in bfloat16
         (segmentation.predict.inference says what that changes). UserError for another protocol or what is no photo.
         """
+        judge = None if self.familiarity is None else self.familiarity.judge
+        return self._predicted(photos, protocol, refine, bf16, judge)
+
+    def _predicted(
+        self, photos: Iterable[tuple[Key, Photo]], protocol: str, refine: bool, bf16: bool, judge: Judge | None
+    ) -> Iterator[Judged[Key]]:
         if protocol not in PROTOCOLS:
             raise UserError(f"protocol {protocol!r} is unknown; choose one of {', '.join(PROTOCOLS)}")
         network, way = self._ready(bf16), PROTOCOLS[protocol]
         for window in windows(as_photos(photos)):
-            noting = Noting(network, len(window), None if self.familiarity is None else self.familiarity.judge)
+            noting = Noting(network, len(window), judge)
             shown = [without_strips(photo) for _, photo in window]
             soft_maps = way.predict(noting, shown, self.image_size, self.device, noting.note)
             del shown

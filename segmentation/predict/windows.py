@@ -3,11 +3,13 @@
 Whatever computes the network, torch or another runtime: this module imports neither.
 """
 
+import contextlib
+import math
 import threading
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -17,6 +19,8 @@ from toolkit.pictures.any_photo import Photo, as_photo
 # Photos predicted before the first of them is handed on: as many, or as many pixels.
 _WINDOW_PHOTOS = 16
 _WINDOW_PIXELS = 2**22
+_READ_AHEAD = 4
+_MOST_PIXELS = 2**24  # of photos read and still needed, from which on the next one waits; one may have more itself
 # Of network input: small inputs gain from company, but larger batches fall out of a CPU's caches.
 CPU_PIXELS = 100_000
 _LONGEST_TO_SHORTEST = 8  # a longer strip is padded, or its network input would grow without bound
@@ -24,6 +28,7 @@ _LONGEST_TO_SHORTEST = 8  # a longer strip is padded, or its network input would
 Key = TypeVar("Key")
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+Read = TypeVar("Read", bound=tuple[Any, Any])
 Judged = tuple[Key, np.ndarray, np.ndarray, float | None]  # the caller's key, photo, probability and familiarity
 
 
@@ -57,7 +62,7 @@ def in_threads(
     waiting: deque[tuple[Future[Result], int]] = deque()
     load = 0
     for item in items:
-        waiting.append((pool.submit(work, item), weigh(item)))
+        waiting.append((pool.submit(_unboxed, work, [item]), weigh(item)))
         del item
         load += waiting[-1][1]
         while load > most:
@@ -65,6 +70,11 @@ def in_threads(
             yield waiting.popleft()[0].result()
     while waiting:
         yield waiting.popleft()[0].result()
+
+
+def _unboxed(work: Callable[[Item], Result], box: list[Item]) -> Result:
+    """Return work(item), the only one to hold the item then; a pool holds what it was given until the work is done."""
+    return work(box.pop())
 
 
 def as_photos(photos: Iterable[tuple[Key, Photo]]) -> Iterator[tuple[Key, np.ndarray]]:
@@ -92,7 +102,7 @@ def settled(
         del photo
 
 
-class Room:
+class _Room:
     """How many pixels photos in memory may have: the next one is read when those held are fewer than so many."""
 
     def __init__(self, most: int) -> None:
@@ -115,6 +125,34 @@ class Room:
         with self._changed:
             self._open = True
             self._changed.notify_all()
+
+
+Shape = tuple[int, ...]
+
+
+@contextlib.contextmanager
+def reading_ahead(
+    items: Iterable[Item], read: Callable[[Item], Read]
+) -> Iterator[tuple[Iterator[Read], Callable[[Shape], None]]]:
+    """Yield what `read` makes of items, (key, photo (H, W, ...)), in order, read by a thread ahead of need; and `done`.
+
+    It is to be called with the shape of each photo that nobody needs any more: where many pixels are held, the next
+    photo is read then. What is no photo counts for nothing.
+    """
+    # One thread: several would race for the warning filters that reading a photo sets.
+    room, pool = _Room(_MOST_PIXELS), ThreadPoolExecutor(1)
+
+    def taken(item: Item) -> Read:
+        room.wait()
+        found = read(item)
+        room.take(math.prod(found[1].shape[:2]) if isinstance(found[1], np.ndarray) else 0)
+        return found
+
+    try:
+        yield in_threads(pool, taken, items, _READ_AHEAD), lambda shape: room.take(-math.prod(shape[:2]))
+    finally:
+        room.leave_open()
+        pool.shutdown(cancel_futures=True)
 
 
 def alike(shapes: Sequence[tuple[int, int]], pixels: int) -> list[list[int]]:

@@ -53,8 +53,11 @@ def resized_photo(photo: np.ndarray, size: tuple[int, int]) -> torch.Tensor:
     if (height, width) == tuple(size):
         return from_bytes(photo)[None]
     rows = max(1, _STRIP_PIXELS // width)
-    strips = (from_bytes(photo[top : top + rows])[None] for top in range(0, height, rows))
-    return resize(torch.cat([resize(strip, (strip.shape[2], size[1])) for strip in strips], dim=2), size)
+    narrow = torch.empty(1, 3, height, size[1])  # at once: between strips, its parts would scatter the memory
+    for top in range(0, height, rows):
+        strip = from_bytes(photo[top : top + rows])[None]
+        narrow[:, :, top : top + rows] = resize(strip, (strip.shape[2], size[1]))
+    return resize(narrow, size)
 
 
 def with_longer_side(height: int, width: int, side: int) -> tuple[int, int]:
