@@ -1,7 +1,7 @@
 """How much worse the picked direction's masks are than the best of the top ten's, against the truth.
 
     OMP_NUM_THREADS=1 python -m benchmarks.regret [--mixings 3] [--close-ups]
-    OMP_NUM_THREADS=1 python -m benchmarks.regret flowers64 flowers17/images flowers17/masks --out regret
+    OMP_NUM_THREADS=1 python -m benchmarks.regret flowers64 flowers17/images flowers17/masks --inset 3 --out regret
 
 The closed-form scene has exact masks. At each mixing the set holds directions near the true one, each off by a random
 way of growing length, every factor alone and random ones; with `--close-ups` the things cover three fifths of the
@@ -84,7 +84,7 @@ def regret(generator: SceneGenerator, seed: int, settings: PickSettings = SETTIN
     return [iou_with_truth(generator, picked, c, seed) for c in picked.finalists], picked
 
 
-def iou_on_photos(chosen: Path, finalist: dict[str, Any], steps: int, photos: str, masks: str) -> float:
+def iou_on_photos(chosen: Path, finalist: dict[str, Any], given: argparse.Namespace) -> float:
     """Return the mean IoU on photos with masks of a U-Net trained for some steps on a finalist's pairs.
 
     `finalist` is as pick.json in the folder `chosen` has it; what is trained and measured is kept beside that folder.
@@ -95,11 +95,12 @@ def iou_on_photos(chosen: Path, finalist: dict[str, Any], steps: int, photos: st
         alpha, rule = finalist["sign"] * finalist["alpha"], finalist["mask_rule"]
         try:
             network = toolkit.segment(
-                chosen, direction=finalist["index"], alpha=alpha, mask_rule=rule, steps=steps, out=run, **_SHORT
+                chosen, direction=finalist["index"], alpha=alpha, mask_rule=rule, steps=given.steps, out=run, **_SHORT
             )
         except UnfilledError:
             return 0.0
-        write_json(run / "regret.json", toolkit.evaluate(network, photos, masks, device="cpu").measures)
+        measured = toolkit.evaluate(network, given.photos, given.masks, device="cpu", inset=given.inset)
+        write_json(run / "regret.json", measured.measures)
     return float(read_json(run / "regret.json")["iou"])
 
 
@@ -110,7 +111,7 @@ def on_photos(given: argparse.Namespace) -> None:
         toolkit.pick(given.directions, out=chosen, device="cpu", precision="fp32", progress=True)
     ious = []
     for finalist in read_json(chosen / "pick.json")["candidates"]:
-        ious.append(iou_on_photos(chosen, finalist, given.steps, given.photos, given.masks))
+        ious.append(iou_on_photos(chosen, finalist, given))
         walk = f"{finalist['name']} {finalist['sign'] * finalist['alpha']:+.2f} {finalist['mask_rule']}"
         print(f"{walk}: score {finalist['score']:.3f}, IoU {ious[-1]:.3f}; {finalist['reason']}", flush=True)
     print(f"picked {ious[0]:.3f}, best {max(ious):.3f}, regret {max(ious) - ious[0]:.3f}")
@@ -140,6 +141,7 @@ def main() -> None:
         parser.add_argument(name, nargs="?", help=f"{meaning}; without it the scene is measured")
     parser.add_argument("--out", type=Path, help="folder for the pick and the U-Nets")
     parser.add_argument("--steps", type=int, default=150, help="training steps of each U-Net")
+    parser.add_argument("--inset", type=int, default=0, help="pixels that the photos' masks lie inside their things")
     parser.add_argument("--mixings", type=int, default=3, help="of the scene")
     parser.add_argument("--close-ups", action="store_true", help="things that cover three fifths of the picture")
     given = parser.parse_args()

@@ -91,6 +91,7 @@ _COMMANDS = {  # each the function of its module in cli.commands, in the order t
     "demo": "demo",
     "learn": "learn",
     "predict": "predict",
+    "video": "video",
     "browse": "browse",
     "discover": "discover",
     "pick": "pick",
@@ -107,6 +108,8 @@ _COMMANDS = {  # each the function of its module in cli.commands, in the order t
     "train-encoder": "train_encoder",
     "convert": "convert",
     "export": "export",
+    "share": "share",
+    "serve": "serve",
 }
 _GROUPS = {"weights": "weights"}  # commands of their own, listed among the files
 _SHARED = ("discover", "segment", "synthesize", "eval", "predict", "train-generator", "train-encoder", "embed")
