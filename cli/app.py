@@ -26,6 +26,8 @@ from cli.commands import (
     sample,
     segment,
     self_train,
+    serve,
+    share,
     synthesize,
     train_encoder,
     train_generator,
@@ -133,6 +135,8 @@ _COMMANDS: dict[str, Callable[..., Any]] = {
     "train-encoder": train_encoder.train_encoder,
     "convert": convert.convert,
     "export": export.export,
+    "share": share.share,
+    "serve": serve.serve,
 }
 for _name, _command in _COMMANDS.items():
     add_command(app, _name, _command)

@@ -133,6 +133,7 @@ def test_the_command_line_starts_without_the_heavy_libraries():
         "toolkit.command_line",
         "toolkit.compute.planning",
         "segmentation.export.settings",
+        "segmentation.objects.settings",
         "cli.learning.recipe",
         "cli.learning.plan",
         "cli.learning.verdicts",

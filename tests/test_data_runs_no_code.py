@@ -142,7 +142,8 @@ def hostile(sent, monkeypatch, tmp_path):
     found.folder, found.mark = tmp_path / "here", sent.mark
     for module, name in ((torch.jit, "load"), (torch.export, "load")):
         monkeypatch.setattr(module, name, watched(getattr(module, name), sent.mark))
-    monkeypatch.setattr("cli.browse.server.BrowseServer.run", lambda *_args, **_options: None)
+    for server in ("browse.server.BrowseServer", "serve.server.PhotoServer"):
+        monkeypatch.setattr(f"cli.{server}.run", lambda *_args, **_options: None)
     yield found
     sent.mark.unlink(missing_ok=True)
     for name in ("trap", "trapped", "trapped.inner"):
@@ -217,6 +218,8 @@ LINES: dict[str, list[str]] = {
         "weights.pth --layout torchscript --out x.pt",
         "weights.pth --layout generator-torchscript --out x.pt",
     ],
+    "share": ["set hub:me/set --dry-run", "net hub:me/net --dry-run", "weights.pth hub:me/weights --dry-run"],
+    "serve": ["--segmenter net", "--segmenter weights.pth", "--segmenter net.onnx"],
     "weights list": [""],
     "weights pull": ["scene --offline"],
     "weights path": ["scene"],

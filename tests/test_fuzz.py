@@ -32,9 +32,12 @@ NO_READERS = {
     "toolkit.pictures.report.write": "the template that is shipped",
     "cli.browse.pictures.animation": "an animation that this process has just written",
     "cli.learning.run._finish": "a segmenter that was loaded a line before, copied byte by byte",
+    "cli.serve.token.token_of": "a secret, which has to be of printable characters and is compared with others",
     "cli.runs.processes._reported": "what a process of the same command has just written",
     "generators.own.programs.load_script": "a program that the user named, which is run",
     "generators.own.programs.load_exported": "a program that the user named, which is run",
+    "toolkit.hub.sharing.prepare": "an artefact that was loaded a line before, sent byte by byte",
+    "toolkit.hub.sharing._is_ours": "text in which one line is looked for, and that is not taken apart",
 }
 
 

@@ -23,7 +23,9 @@ if TYPE_CHECKING:
     from segmentation.face.clips import video
     from segmentation.face.exporting import export
     from segmentation.face.making import segment, self_train, synthesize
-    from segmentation.face.using import cutout, evaluate, mask, predict
+    from segmentation.face.using import cutout, evaluate, mask, objects, predict
+    from segmentation.objects.finding import FoundObject
+    from segmentation.objects.settings import ObjectSettings
     from segmentation.predict.onnx_segmenter import OnnxSegmenter
     from segmentation.predict.prediction import Prediction
     from segmentation.predict.segmenter import Segmenter
@@ -41,10 +43,12 @@ __all__ = [
     "DiscoverySettings",
     "Evaluation",
     "EvaluationSettings",
+    "FoundObject",
     "GanspaceSettings",
     "Generator",
     "Latents",
     "LearnSettings",
+    "ObjectSettings",
     "OnnxSegmenter",
     "PickSettings",
     "Prediction",
@@ -65,6 +69,7 @@ __all__ = [
     "learn",
     "mask",
     "mix",
+    "objects",
     "open_directions",
     "open_generator",
     "pick",
@@ -91,7 +96,9 @@ _HOMES = {
     "segmentation.face.clips": ("video",),
     "segmentation.face.exporting": ("export",),
     "segmentation.face.making": ("segment", "self_train", "synthesize"),
-    "segmentation.face.using": ("cutout", "evaluate", "mask", "predict"),
+    "segmentation.face.using": ("cutout", "evaluate", "mask", "objects", "predict"),
+    "segmentation.objects.finding": ("FoundObject",),
+    "segmentation.objects.settings": ("ObjectSettings",),
     "segmentation.predict.onnx_segmenter": ("OnnxSegmenter",),
     "segmentation.predict.prediction": ("Prediction",),
     "segmentation.predict.segmenter": ("Segmenter",),

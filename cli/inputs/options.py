@@ -12,6 +12,7 @@ from typing import Annotated, Any, Protocol
 import typer
 
 from cli.inputs import completion
+from cli.inputs.hub_names import ON_THE_HUB
 from cli.inputs.presets import PresetOption, before_flags
 from toolkit.command_line import as_flags, flag_of
 from toolkit.errors import UserError
@@ -23,7 +24,7 @@ DEFAULT_SEGMENTER = "flowers64"  # the shipped one
 SegmenterOption = Annotated[
     str | None,
     typer.Option(
-        help="Run folder, artefact, published U-Net file or shipped name.",
+        help=f"Run folder, artefact, published U-Net file, shipped name or {ON_THE_HUB}.",
         show_default=DEFAULT_SEGMENTER,
         autocompletion=completion.shipped("segmenters"),
     ),
@@ -33,7 +34,8 @@ GeneratorOption = Annotated[
     str,
     typer.Option(
         "--generator",
-        help="A shipped name (flowers64), scene, bigbigan (see toolkit weights), a generator file, or your own code: "
+        help="A shipped name (flowers64), scene, bigbigan (see toolkit weights), a generator file, "
+        f"{ON_THE_HUB}, or your own code: "
         "package.module:factory, with options as in models:make@width=64 (docs/own-generators.md).",
         autocompletion=completion.generators,
     ),
@@ -44,7 +46,7 @@ WeightsOption = Annotated[
 DirectionsArgument = Annotated[
     Path,
     typer.Argument(
-        help="Direction set, the run folder that holds it, or a shipped name.",
+        help=f"Direction set, the run folder that holds it, a shipped name or {ON_THE_HUB}.",
         autocompletion=completion.shipped("directions"),
     ),
 ]
@@ -76,7 +78,7 @@ OtherGeneratorOption = Annotated[
     str | None,
     typer.Option(
         "--generator",
-        help="Generator, if not the one recorded in the set.",
+        help=f"Generator (a name, a file or {ON_THE_HUB}), if not the one recorded in the set.",
         autocompletion=completion.generators,
     ),
 ]

@@ -1,4 +1,4 @@
-"""Using a segmenter: evaluate, predict, mask, cutout."""
+"""Using a segmenter: evaluate, predict, mask, objects, cutout."""
 
 import functools
 import os
@@ -14,6 +14,8 @@ from segmentation.evaluate.evaluation import Evaluation
 from segmentation.evaluate.evaluation import evaluate as evaluation_of
 from segmentation.evaluate.pairs import pair_folders
 from segmentation.evaluate.settings import EvaluationSettings
+from segmentation.objects.finding import FoundObject, find_objects
+from segmentation.objects.settings import ObjectSettings
 from segmentation.predict.prediction import Prediction
 from segmentation.predict.protocols import PROTOCOLS
 from segmentation.predict.segmenter import Segmenter
@@ -112,6 +114,31 @@ def mask(
     """
     engine = choose_engine(device, precision)
     return _opened(segmenter, engine).probability(photo, refine=refine, bf16=engine.bf16) >= threshold
+
+
+def objects(
+    photo: Photo,
+    segmenter: AnySegmenter = DEFAULT,
+    *,
+    threshold: float = 0.5,
+    refine: bool = False,
+    settings: ObjectSettings | None = None,
+    device: str = "auto",
+    precision: str = "auto",
+    **changes: Any,
+) -> list[FoundObject]:
+    """Return the things in one photo of any kind and size, the largest first, each with its box and own mask.
+
+    `changes` are fields of ObjectSettings, such as `min_object=0.01`; see `predict`.
+
+    >>> from toolkit.files.shipped import shipped_file
+    >>> objects(shipped_file("photos") / "flower.jpg")
+    [<Object of ... pixels, ... x ... at (..., ...), confidence 0...>]
+    """
+    engine = choose_engine(device, precision)
+    chosen = ObjectSettings.of(settings, None, changes)
+    probability = _opened(segmenter, engine).probability(photo, refine=refine, bf16=engine.bf16)
+    return find_objects(probability, threshold, chosen).items
 
 
 def cutout(

@@ -10,7 +10,12 @@ from typing import Protocol
 
 import numpy as np
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
+from segmentation.objects.coco_writing import labelled_picture
+from segmentation.objects.finding import FoundObjects, find_objects
+from segmentation.objects.settings import ObjectSettings
+from segmentation.predict.kinds import OBJECTS
 from segmentation.predict.results import PhotoResult
 from segmentation.predict.windows import Judged, Key, in_threads
 from toolkit.command_line import command
@@ -19,7 +24,7 @@ from toolkit.files.writing import replacing
 from toolkit.pictures.any_photo import Photo
 from toolkit.pictures.cutouts import composite, cut_out, levels
 from toolkit.pictures.grounds import WHITE_GROUND, Ground
-from toolkit.pictures.outlines import overlay
+from toolkit.pictures.outlines import overlay, overlay_of_things
 from toolkit.pictures.photo_folder import require_outside
 from toolkit.pictures.photos import list_photos, read_photo
 from toolkit.pictures.picture_files import CLIP_ENDINGS, Source, refuse_url
@@ -53,27 +58,35 @@ class Pictures:
     """Which pictures are made of a prediction (segmentation.predict.kinds), and how.
 
     `threshold` is the probability from which a pixel is foreground, and `ground` lies behind it in composites. `place`
-    is the workplace where they are written first, if there is one for all.
+    is the workplace where they are written first, if there is one for all. With `objects` the things in each photo are
+    found, as that says, and overlays show them.
     """
 
     kinds: Sequence[str]
     threshold: float = 0.5
     place: Path | None = None
     ground: Ground = WHITE_GROUND
+    objects: ObjectSettings | None = None
 
     def write(self, target: Path, photo: np.ndarray, soft: np.ndarray, familiarity: float | None = None) -> PhotoResult:
         """Write the pictures of a photo uint8 (H, W, 3) and its probability (H, W); return what is measured of it."""
-        for path, picture in zip(self.paths(target), self.drawn(photo, soft), strict=True):
+        found = self._found(soft)
+        for path, (picture, text) in zip(self.paths(target), self._drawn(photo, soft, found), strict=True):
             with replacing(path, self.place) as temporary:
-                picture.save(temporary, compress_level=_PNG_LEVEL)
-        return PhotoResult.of(soft, self.threshold, familiarity)
+                picture.save(temporary, compress_level=_PNG_LEVEL, pnginfo=text)
+        return PhotoResult.of(soft, self.threshold, familiarity, None if found is None else len(found))
+
+    def _found(self, soft: np.ndarray) -> FoundObjects | None:
+        return None if self.objects is None else find_objects(soft, self.threshold, self.objects)
 
     def paths(self, target: Path) -> list[Path]:
         """Return where the pictures of each kind are written, `target`_KIND.png."""
         return [target.with_name(f"{target.name}_{kind}.png") for kind in self.kinds]
 
-    def drawn(self, photo: np.ndarray, soft: np.ndarray) -> Iterator[Image.Image]:
-        """Yield the picture of each kind; what several need is made once."""
+    def _drawn(
+        self, photo: np.ndarray, soft: np.ndarray, found: FoundObjects | None
+    ) -> Iterator[tuple[Image.Image, PngInfo | None]]:
+        """Yield the picture of each kind, and the text it is saved with; what several need is made once."""
         mask = soft >= self.threshold
         cut = cut_out(photo, soft, self.threshold) if {"cutout", "composite"} & set(self.kinds) else None
         make: dict[str, Callable[[], np.ndarray | Image.Image]] = {
@@ -84,16 +97,21 @@ class Pictures:
         if cut is not None:
             make["cutout"] = lambda: cut
             make["composite"] = lambda: composite(cut, self.ground.behind(photo, cut[..., 3]))
+        if found is not None:
+            make["overlay"] = lambda: overlay_of_things(photo, found.labels, [one.box for one in found.items])
         for kind in self.kinds:
-            made = make[kind]()
-            yield made if isinstance(made, Image.Image) else Image.fromarray(made)
+            if kind == OBJECTS and found is not None:
+                yield labelled_picture(found)
+            else:
+                made = make[kind]()
+                yield made if isinstance(made, Image.Image) else Image.fromarray(made), None
 
     def encoded(self, photo: np.ndarray, soft: np.ndarray) -> list[bytes]:
         """Return the pictures of each kind as the content of PNG files."""
         files = []
-        for picture in self.drawn(photo, soft):
+        for picture, text in self._drawn(photo, soft, self._found(soft)):
             file = io.BytesIO()
-            picture.save(file, format="PNG", compress_level=_PNG_LEVEL)
+            picture.save(file, format="PNG", compress_level=_PNG_LEVEL, pnginfo=text)
             files.append(file.getvalue())
         return files
 

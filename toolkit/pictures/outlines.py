@@ -1,10 +1,17 @@
 """Masks over pictures as outlines that show on any colour."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from toolkit.pictures.colour import GREEN, WHITE
 
 _OUTLINE_COLOURS = np.array([WHITE, (255, 0, 255), (0, 255, 255), (255, 255, 0), GREEN])
+# Of things side by side, those most unlike each other first.
+_THING_COLOURS = (
+    *((230, 25, 75), (0, 130, 255), (60, 220, 60), (255, 215, 0), (240, 50, 230), (0, 240, 240)),
+    *((255, 130, 0), (150, 60, 255), (190, 255, 0), (255, 170, 200), (0, 150, 120), (160, 100, 40)),
+)
 _PIXELS_A_WIDTH = 200  # of a picture's shorter side for each pixel of the line
 _DIMMED = 0.4  # brightness that is left of the background
 _THINNEST = 2  # pixels of either line where the background is dimmed
@@ -35,6 +42,28 @@ def overlay(pictures: np.ndarray, masks: np.ndarray, colour: tuple[int, int, int
     for place in np.ndindex(pictures.shape[:-3]):
         mask = np.asarray(masks[place], bool)
         _outline(drawn[place], mask, max(1, round(min(mask.shape) / _PIXELS_A_WIDTH)), colour)
+    return drawn
+
+
+def overlay_of_things(photo: np.ndarray, labels: np.ndarray, boxes: Sequence[tuple[int, int, int, int]]) -> np.ndarray:
+    """Return a photo uint8 (H, W, 3) with each thing tinted and outlined in a colour of its own, in its box.
+
+    Thing i is where the labels (H, W) are i + 1, and its box is x, y, width, height. Twelve colours are told apart;
+    from the thirteenth thing on they come again.
+    """
+    drawn = photo.copy()
+    reach = max(1, round(min(labels.shape) / _PIXELS_A_WIDTH))
+    for index in reversed(range(len(boxes))):  # the largest last, so that none hides its box
+        x, y, width, height = boxes[index]
+        colour = _THING_COLOURS[index % len(_THING_COLOURS)]
+        near = slice(max(0, y - reach), y + height + reach), slice(max(0, x - reach), x + width + reach)
+        part, mask = drawn[near], labels[near] == index + 1
+        part[mask] = part[mask] // 4 * 3 + np.array(colour, np.uint8) // 4
+        _outline(part, mask, reach, colour)
+        for edge in (slice(y, y + reach), slice(y + height - reach, y + height)):
+            drawn[edge, x : x + width] = colour
+        for edge in (slice(x, x + reach), slice(x + width - reach, x + width)):
+            drawn[y : y + height, edge] = colour
     return drawn
 
 

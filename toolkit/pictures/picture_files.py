@@ -46,7 +46,7 @@ Source = Path | io.BytesIO  # a file, or the content of one
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/{1,3}[^/]")  # as a path, it has lost a slash; C:/ is a drive
 _FORMATS = ("JPEG", "PNG", "BMP", "GIF", "TIFF", "WEBP", "AVIF", "JPEG2000", "PPM", "TGA")
 _LARGEST_SIDE = {".webp": 16_383, ".gif": 65_535, ".jpg": 65_500, ".jpeg": 65_500, ".mp4": 16_384}
-_MOST_PIXELS = 178_956_970  # of a picture that Pillow opens again
+MOST_PIXELS = 178_956_970  # of a picture that Pillow opens again
 _HEIF_BRANDS = (b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1")
 _OTHERS = {  # what files of a photo's ending turn out to be, by their first bytes
     b"%!PS": "PostScript",
@@ -132,7 +132,7 @@ def _open_heif(source: Source) -> Image.Image:
 
 def _advice(source: Source, error: Exception) -> str:
     if isinstance(error, Image.DecompressionBombError):
-        return f"it is larger than the {_MOST_PIXELS // 10**6} million pixels that are read: make it smaller"
+        return f"it is larger than the {MOST_PIXELS // 10**6} million pixels that are read: make it smaller"
     if isinstance(error, Image.UnidentifiedImageError):
         return _what_it_is(source)
     if isinstance(error, IsADirectoryError):
@@ -168,10 +168,10 @@ def require_side(path: Path, width: int, height: int, advice: str) -> None:
         raise UserError(
             f"{path} would be {width} x {height} pixels, but a {ending} has at most {most} a side; {advice}"
         )
-    if ending == ".png" and width * height > _MOST_PIXELS:
+    if ending == ".png" and width * height > MOST_PIXELS:
         raise UserError(
             f"{path} would be {width} x {height} pixels, and few programs open pictures of more than "
-            f"{_MOST_PIXELS // 10**6} million; {advice}"
+            f"{MOST_PIXELS // 10**6} million; {advice}"
         )
 
 
