@@ -26,9 +26,12 @@ from cli.commands import (
     sample,
     segment,
     self_train,
+    serve,
+    share,
     synthesize,
     train_encoder,
     train_generator,
+    video,
     weights,
 )
 from cli.listing import FILES, add_command
@@ -115,6 +118,7 @@ _COMMANDS: dict[str, Callable[..., Any]] = {
     "demo": demo.demo,
     "learn": learn.learn,
     "predict": predict.predict,
+    "video": video.video,
     "browse": browse.browse,
     "discover": discover.discover,
     "pick": pick.pick,
@@ -131,6 +135,8 @@ _COMMANDS: dict[str, Callable[..., Any]] = {
     "train-encoder": train_encoder.train_encoder,
     "convert": convert.convert,
     "export": export.export,
+    "share": share.share,
+    "serve": serve.serve,
 }
 for _name, _command in _COMMANDS.items():
     add_command(app, _name, _command)

@@ -124,6 +124,7 @@ def test_the_command_line_starts_without_the_heavy_libraries():
         "discovery.comparing.settings",
         "segmentation.self_training.settings",
         "segmentation.synthesis.settings",
+        "segmentation.video.settings",
         "toolkit.files.writing",
         "toolkit.masks.rules",
         "toolkit.plug_ins",

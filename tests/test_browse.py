@@ -19,13 +19,13 @@ import torch
 from cli_runs import ran, refused
 from PIL import Image
 
-from cli.browse.app import Page
-from cli.browse.guard import LARGEST_BODY
+from cli.browse.app import LARGEST_BODY, Page
 from cli.browse.photos import EncodedPhotos
 from cli.browse.pictures import FRAMES_A_SIDE, Pictures
-from cli.browse.server import ADDRESS, BrowseServer, bound_socket
+from cli.browse.server import BrowseServer
 from cli.browse.set import BrowsedSet
 from cli.browse.worker import NewestFirst, Recent
+from cli.web.sockets import ADDRESS, bound_socket
 from generators.encoder.network import Encoder, EncoderNetwork, EncoderShape
 from generators.scene import FACTORS, SceneGenerator
 from segmentation.predict.segmenter import Segmenter

@@ -8,8 +8,8 @@ import time
 import pytest
 from test_browse import browser, run  # noqa: F401 (fixtures)
 
-from cli.browse.protocol import PunctualProtocol
-from cli.browse.server import ADDRESS
+from cli.web.protocol import PunctualProtocol
+from cli.web.sockets import ADDRESS
 
 SECONDS = 0.5
 

@@ -14,6 +14,7 @@ import pytest
 import torch
 import typer
 from cli_runs import DISCOVER, _invoke, ran, refused
+from clips import disc, write_clip
 from own_package.discs import Discs
 from torch import nn
 
@@ -112,6 +113,8 @@ class Hostile:
         self._write("latents.json", json.dumps({"kind": "latents of photos", "made": made}))
         Segmenter(UNet(width=4), 32, {"source": source}).save(self.folder / "net" / "segmenter.safetensors")
         shutil.copy(self.folder / "script.pt", self.folder / "net.onnx")
+        write_clip(self.folder / "clip.mp4", [disc(0), disc(1)])
+        self._write("list.mp4", f"#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\n{self.mark}\n#EXT-X-ENDLIST\n")
         save_artefact(self.folder / "encoder.safetensors", "encoder", {"x": torch.zeros(1)}, made)
         shutil.copy(self.folder / "script.pt", self.folder / "weights.pth")
 
@@ -143,7 +146,8 @@ def hostile(sent, monkeypatch, tmp_path):
     found.folder, found.mark = tmp_path / "here", sent.mark
     for module, name in ((torch.jit, "load"), (torch.export, "load")):
         monkeypatch.setattr(module, name, watched(getattr(module, name), sent.mark))
-    monkeypatch.setattr("cli.browse.server.BrowseServer.run", lambda *_args, **_options: None)
+    for server in ("browse.server.BrowseServer", "serve.server.PhotoServer"):
+        monkeypatch.setattr(f"cli.{server}.run", lambda *_args, **_options: None)
     yield found
     sent.mark.unlink(missing_ok=True)
     for name in ("trap", "trapped", "trapped.inner"):
@@ -194,6 +198,12 @@ LINES: dict[str, list[str]] = {
         "photos --segmenter weights.pth --out out",
         "photos --segmenter net.onnx --out out",
     ],
+    "video": [
+        "clip.mp4 --segmenter net --out x.mp4 --device cpu",
+        "clip.mp4 --segmenter weights.pth --out y.mp4",
+        "list.mp4 --out z.mp4",
+        "clip.mp4 --segmenter net.onnx --out x.webm",
+    ],
     "learn": ["photos --smoke --directions SET --out learned", "photos --smoke --segmenter net --out run"],
     "train-generator": [
         "photos --out run --steps 1",
@@ -215,7 +225,10 @@ LINES: dict[str, list[str]] = {
         "SET --layout bg-direction --out x.pth",
         "net --layout onnx --int8 --calibrate photos --out x.onnx",
         "weights.pth --layout torchscript --out x.pt",
+        "weights.pth --layout generator-torchscript --out x.pt",
     ],
+    "share": ["set hub:me/set --dry-run", "net hub:me/net --dry-run", "weights.pth hub:me/weights --dry-run"],
+    "serve": ["--segmenter net", "--segmenter weights.pth", "--segmenter net.onnx"],
     "weights list": [""],
     "weights pull": ["scene --offline"],
     "weights path": ["scene"],

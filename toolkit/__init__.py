@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from generators.protocol import Generator, Latents
     from segmentation.evaluate.evaluation import Evaluation
     from segmentation.evaluate.settings import EvaluationSettings
+    from segmentation.face.clips import video
     from segmentation.face.exporting import export
     from segmentation.face.making import segment, self_train, synthesize
     from segmentation.face.using import cutout, evaluate, mask, objects, predict
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from segmentation.self_training.settings import SelfTrainingSettings
     from segmentation.synthesis.settings import SynthesizeSettings
     from segmentation.unet.settings import SegmentationSettings
+    from segmentation.video.settings import VideoSettings
     from toolkit.directions import DirectionSet
     from toolkit.errors import UserError
 
@@ -56,6 +58,7 @@ __all__ = [
     "SelfTrainingSettings",
     "SynthesizeSettings",
     "UserError",
+    "VideoSettings",
     "__version__",
     "cutout",
     "discover",
@@ -76,6 +79,7 @@ __all__ = [
     "segment",
     "self_train",
     "synthesize",
+    "video",
 ]
 # Where each name is at home. This module alone names what lies above it, and does nothing but fetch it.
 _HOMES = {
@@ -89,6 +93,7 @@ _HOMES = {
     "generators.protocol": ("Generator", "Latents"),
     "segmentation.evaluate.evaluation": ("Evaluation",),
     "segmentation.evaluate.settings": ("EvaluationSettings",),
+    "segmentation.face.clips": ("video",),
     "segmentation.face.exporting": ("export",),
     "segmentation.face.making": ("segment", "self_train", "synthesize"),
     "segmentation.face.using": ("cutout", "evaluate", "mask", "objects", "predict"),
@@ -100,6 +105,7 @@ _HOMES = {
     "segmentation.self_training.settings": ("SelfTrainingSettings",),
     "segmentation.synthesis.settings": ("SynthesizeSettings",),
     "segmentation.unet.settings": ("SegmentationSettings",),
+    "segmentation.video.settings": ("VideoSettings",),
     "toolkit.directions": ("DirectionSet",),
     "toolkit.errors": ("UserError",),
 }

@@ -9,13 +9,10 @@ from functools import partial
 from typing import Annotated, Any, TypeVar
 
 import numpy as np
-from fastapi import Body, FastAPI, Query, Request, Response, UploadFile
-from fastapi.exceptions import RequestValidationError
+from fastapi import Body, FastAPI, Query, Response, UploadFile
 from fastapi.responses import JSONResponse
 from fastapi.staticfiles import StaticFiles
-from starlette.exceptions import HTTPException
 
-from cli.browse.guard import LARGEST_BODY, LocalOnly
 from cli.browse.photos import EmbeddedPhoto, PhotoEmbedder, segmented
 from cli.browse.pictures import FRAMES_A_SIDE, Edit, Pictures, Start, webp
 from cli.browse.requests import (
@@ -40,15 +37,17 @@ from cli.browse.requests import (
 from cli.browse.set import BrowsedSet
 from cli.browse.worker import NewestFirst, Recent
 from cli.reports.hints import command
+from cli.web.errors import bare_app
+from cli.web.guard import LocalOnly
 from generators.protocol import fitting, layers_of
 from segmentation.predict.segmenter import Segmenter
-from toolkit.command_line import as_flags
 from toolkit.directions import DirectionSet
 from toolkit.errors import UserError
 from toolkit.files.shipped import shipped_file
 from toolkit.masks.rules import MASK_RULES, MaskRule
 from toolkit.shifts import SHORTEST
 
+LARGEST_BODY = 20_000_000  # bytes
 _PICTURE_MEMORY = 64_000_000  # bytes
 _MOST_PHOTOS = 16  # embedded ones that are remembered
 _ENDINGS: dict[Saved, str] = {"picture": "png", "mask": "png", "animation": "gif"}
@@ -249,13 +248,8 @@ def _mask_rule(name: str) -> MaskRule:
 def browse_app(page: Page) -> FastAPI:
     """Return the application: the page's files, its routes, and every error a user can fix as one line of JSON."""
     mimetypes.add_type("text/javascript", ".js")  # Windows' registry may say text/plain, which browsers do not run
-    # Nothing is reported to anybody, whatever the environment says.
-    silent: Any = dict.fromkeys(("tracing", "metrics", "logs", "auto_configure"), False)
-    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, telemetry=silent)
-    app.add_middleware(LocalOnly)
-    app.add_exception_handler(UserError, _user_error)
-    app.add_exception_handler(RequestValidationError, _invalid)
-    app.add_exception_handler(HTTPException, _http_error)
+    app = bare_app()
+    app.add_middleware(LocalOnly, largest_body=LARGEST_BODY)
     app.add_api_route("/api/set", page.described)
     app.add_api_route("/api/strip/{index}", page.strip)
     app.add_api_route("/api/shifted", page.shifted)
@@ -264,19 +258,3 @@ def browse_app(page: Page) -> FastAPI:
         app.add_api_route(f"/api/{change.__name__}", change, methods=["POST"])
     app.mount("/", StaticFiles(directory=shipped_file("browse"), html=True))
     return app
-
-
-async def _user_error(_: Request, error: Exception) -> Response:
-    return JSONResponse({"error": as_flags(error.marked) if isinstance(error, UserError) else str(error)}, 400)
-
-
-async def _invalid(_: Request, error: Exception) -> Response:
-    first = error.errors()[0] if isinstance(error, RequestValidationError) else {}
-    place = next(part for part in reversed(first["loc"]) if isinstance(part, str))  # numbers count a list's entries
-    message = f"{place}: {first['msg'][:1].lower()}{first['msg'][1:]}"
-    return JSONResponse({"error": str(UserError(message))}, 400)
-
-
-async def _http_error(_: Request, error: Exception) -> Response:
-    status, detail = (error.status_code, error.detail) if isinstance(error, HTTPException) else (500, str(error))
-    return JSONResponse({"error": str(detail)}, status)

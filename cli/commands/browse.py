@@ -58,9 +58,10 @@ def browse(
     """Look through directions, move samples and photos along them, name and choose them, on a page in the browser."""
     from cli.browse.app import Page
     from cli.browse.pictures import Pictures
-    from cli.browse.server import ADDRESS, BrowseServer, bound_socket
+    from cli.browse.server import BrowseServer
     from cli.browse.set import BrowsedSet
     from cli.inputs.sources import generator_of
+    from cli.web.sockets import ADDRESS, bound_socket
     from segmentation.predict.segmenter import Segmenter
     from toolkit.compute.engine import choose_engine
 

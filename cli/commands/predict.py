@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from segmentation.predict.results import Results
 
 
-@with_settings(ObjectSettings, torch=False)
+@with_settings(ObjectSettings, with_torch=False)
 @listed_in(
     START,
     "toolkit predict MY_PHOTOS --segmenter segmenter --refine --out masks",

@@ -18,6 +18,7 @@ from segmentation.objects.settings import ObjectSettings
 from segmentation.predict.kinds import OBJECTS
 from segmentation.predict.results import PhotoResult
 from segmentation.predict.windows import Judged, Key, in_threads
+from toolkit.command_line import command
 from toolkit.errors import UserError
 from toolkit.files.writing import replacing
 from toolkit.pictures.any_photo import Photo
@@ -26,7 +27,7 @@ from toolkit.pictures.grounds import WHITE_GROUND, Ground
 from toolkit.pictures.outlines import overlay, overlay_of_things
 from toolkit.pictures.photo_folder import require_outside
 from toolkit.pictures.photos import list_photos, read_photo
-from toolkit.pictures.picture_files import Source, refuse_url
+from toolkit.pictures.picture_files import CLIP_ENDINGS, Source, refuse_url
 
 _PNG_LEVEL = 2  # three times as fast as Pillow's own 6; overlays grow by 6%, soft maps and masks by a third at most
 _READ_AHEAD = 4
@@ -156,6 +157,12 @@ def _read(source: Source) -> np.ndarray | UserError:
         return error
 
 
+def _refuse_clip(path: Path) -> None:
+    if path.suffix.lower() in CLIP_ENDINGS:
+        following = command("video", path, "--out", f"{path.stem}_overlay.mp4")
+        raise UserError(f"{path} is a clip, and no photo; try {following}")
+
+
 def picture_targets(
     photos: Sequence[Path], out: Path, photos_in: Callable[[Path], Sequence[Path]] = list_photos
 ) -> dict[Source, Path]:
@@ -169,6 +176,7 @@ def picture_targets(
         if path.is_dir():
             targets |= {photo: out / photo.relative_to(path).with_suffix("") for photo in photos_in(path)}
         elif path.is_file():
+            _refuse_clip(path)
             targets[path] = out / path.stem
         else:
             refuse_url(path)

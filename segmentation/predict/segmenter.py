@@ -28,6 +28,7 @@ from toolkit.files.artefacts import (
     save_artefact,
 )
 from toolkit.files.shipped import file_named
+from toolkit.hub.fetching import origin
 from toolkit.pictures.any_photo import Photo, as_photo
 from toolkit.pictures.pixels import resize
 from toolkit.pictures.scaling import shorter_side
@@ -188,8 +189,8 @@ class Segmenter:
     def load(cls, name: str | os.PathLike[str]) -> "Segmenter":
         """Return the segmenter in a run folder, an artefact or a published U-Net file, or the known one of that name.
 
-        Known are what is shipped, and published files in the cache. UserError when there is none, or its file is
-        damaged or does not fit.
+        Known are what is shipped, published files in the cache, and what is on the hub (hub:owner/name). UserError when
+        there is none, or its file is damaged or does not fit.
 
         >>> Segmenter.load("flowers64")
         <Segmenter: U-Net of width 32, 3,352,290 parameters, for 64 pixels, on cpu>
@@ -207,6 +208,7 @@ class Segmenter:
             raise UserError(f"{path} does not say the image size of its network; train it again")
         card.pop("width", None)
         network = network_of({name: tensor for name, tensor in tensors.items() if not name.startswith(PREFIX)}, path)
+        card |= origin(name, "segmenters")
         return cls(network, image_size, card, Familiarity.from_tensors(tensors, network.width, path))
 
 

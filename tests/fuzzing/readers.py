@@ -35,6 +35,8 @@ from segmentation.objects.coco_writing import recorded
 from segmentation.predict.onnx_segmenter import OnnxSegmenter
 from segmentation.predict.results import earlier_rows, require_own
 from segmentation.predict.segmenter import Segmenter
+from segmentation.video.progress import Progress
+from toolkit.clips.reading import frames, open_clip
 from toolkit.errors import UserError
 from toolkit.files.artefacts import load_state_file
 from toolkit.files.partial_file import PartialFile
@@ -213,6 +215,10 @@ def _opened(name: str) -> Callable[[Path], object]:
     return lambda folder: open_generator(str(folder / name))
 
 
+def _clip(name: str) -> Callable[[Path], object]:
+    return lambda folder: [frame.time for frame in frames(open_clip(folder / name))]
+
+
 READERS: dict[str, Reader] = {
     "json": Reader(
         "record.json", JSON, lambda folder: read_json(folder / "record.json"), ("toolkit.files.writing.read_json",)
@@ -223,6 +229,13 @@ READERS: dict[str, Reader] = {
         "run/metrics.jsonl", LINES, _resumed, ("toolkit.files.runs.logged_figures", "toolkit.files.runs._logged")
     ),
     "result.json": Reader("run/result.json", JSON, _resumed),
+    "progress.json": Reader(
+        "parts/progress.json", JSON, lambda folder: Progress.of(folder / "parts"), ("segmentation.video.progress.of",)
+    ),
+    "mean over a clip": Reader("parts/00002.mean", PICTURE, lambda folder: Progress.of(folder / "parts")),
+    "clip": Reader("clip.mp4", PICTURE, _clip("clip.mp4"), ("toolkit.clips.reading.opened",)),
+    "clip in Matroska": Reader("clip.mkv", PICTURE, _clip("clip.mkv")),
+    "animated GIF": Reader("clip.gif", PICTURE, _clip("clip.gif")),
     "checkpoint": Reader("run/checkpoint.pt", PICKLE, _unfinished_run),
     "checkpoint to export": Reader("set/checkpoint.pt", PICKLE, _exported),
     "checkpoint to start from": Reader("checkpoint.pt", PICKLE, lambda folder: read_start(folder / "checkpoint.pt")),

@@ -12,6 +12,7 @@ import stub_pickles
 import torch
 import torch.nn.functional as F
 from bundle_writing import write_bundle
+from clips import disc, write_clip
 from conftest import GOLDEN
 from golden_fill import tf_fill
 from PIL import Image
@@ -38,6 +39,7 @@ from segmentation.objects.runs import compressed
 from segmentation.predict.results import Making, PhotoResult, Results
 from segmentation.predict.segmenter import Segmenter
 from segmentation.unet.network import UNet
+from segmentation.video.progress import Progress
 from toolkit.directions import Choice, DirectionSet
 from toolkit.files.artefacts import save_checkpoint
 from toolkit.files.runs import RunFolder
@@ -190,6 +192,14 @@ def write_pictures(folder: Path) -> None:
     photo = Image.fromarray(rng.integers(0, 255, (24, 32, 3), np.uint8))
     for ending in ("png", "jpg", "gif", "webp", "tif", "bmp"):
         photo.save(folder / f"photo.{ending}")
+    for ending, codec, pixels in (("mp4", "libx264", None), ("mkv", "ffv1", "yuv444p"), ("gif", "gif", "rgb8")):
+        write_clip(
+            folder / f"clip.{ending}", [disc(number, (32, 24)) for number in range(5)], codec=codec, pixels=pixels
+        )
+    (folder / "parts").mkdir()
+    progress = Progress()
+    for number in (1, 2):
+        progress.add(folder / "parts", 4 * number, 1, rng.random((24, 32), np.float32))
     mask = Image.fromarray((rng.random((24, 32)) > 0.5).astype(np.uint8) * 255)
     for mode in ("L", "LA", "P", "RGBA", "I;16", "1"):
         (mask.convert("I").convert(mode) if mode == "I;16" else mask.convert(mode)).save(

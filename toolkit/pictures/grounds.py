@@ -90,18 +90,39 @@ def ground_of(value: Photo | tuple[int, int, int]) -> Ground:
     if not isinstance(value, str | os.PathLike):
         return Scenery(as_photo(value))
     text = os.fspath(value)
-    if text == BLUR:
-        return Blurred()
-    try:
-        return _plain(ImageColor.getrgb(text), text)
-    except ValueError:
-        if is_there(Path(text)):
-            return Scenery(as_photo(text))
+    ground = _of_words(text)
+    if ground is not None:
+        return ground
+    if is_there(Path(text)):
+        return Scenery(as_photo(text))
     refuse_url(text)
     raise UserError(
         f"{named('background')} is {text!r}, neither a colour nor the path of a picture; give one such as white, "
         f"#00ff00 or beach.jpg, or {BLUR}"
     )
+
+
+def described_ground(text: str) -> Ground:
+    """Return the ground that a colour's name or #rrggbb, or "blur", stands for; UserError for anything else.
+
+    Text of somebody else's, that is: nothing is ever opened for it.
+    """
+    ground = _of_words(text)
+    if ground is None:
+        raise UserError(
+            f"{named('background')} is {text!r}, which is no colour; give one as white or #00ff00, or {BLUR}"
+        )
+    return ground
+
+
+def _of_words(text: str) -> Ground | None:
+    if text == BLUR:
+        return Blurred()
+    try:
+        colour = ImageColor.getrgb(text)
+    except ValueError:
+        return None
+    return _plain(colour, text)
 
 
 def _plain(colour: tuple[int, ...], text: str) -> Plain:

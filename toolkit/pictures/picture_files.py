@@ -32,6 +32,10 @@ from PIL import (  # noqa: F401
 from toolkit.errors import UserError
 from toolkit.untrusted.text import existing_file, is_there
 
+CLIP_ENDINGS = (  # of what is no photo, but many
+    *(".mp4", ".mov", ".m4v", ".mkv", ".webm", ".avi", ".mts", ".m2ts", ".mpg", ".mpeg", ".wmv", ".flv", ".ogv"),
+    ".3gp",
+)
 HEIF_ENDINGS = (".heic", ".heif", ".hif")
 HEIF_NEEDS = "the heif extra: pip install 'latent-segmentation-toolkit[heif]'"
 PHOTO_ENDINGS = (
