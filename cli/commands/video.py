@@ -89,8 +89,8 @@ def _say(work: "VideoWork", outcome: "Outcome", out: Path, note: str | None) -> 
     width, height = work.clip.size
     scenes = "1 scene" if outcome.scenes == 1 else f"{outcome.scenes} scenes"
     console.print(
-        f"wrote {out}: {CLIP_KINDS[work.drawing.kind]} of {outcome.frames} frames in {scenes}, {width} x {height} pixels, "
-        f"{work.form(out).title}, {out.stat().st_size / 1e6:.1f} MB"
+        f"wrote {out}: {CLIP_KINDS[work.drawing.kind]} of {outcome.frames} frames in {scenes}, {width} x {height} "
+        f"pixels, {work.form(out).title}, {out.stat().st_size / 1e6:.1f} MB"
     )
     if note:
         console.print(f"note: {note}")
