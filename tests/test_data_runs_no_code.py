@@ -66,6 +66,10 @@ class Hostile:
             write_picture(folder / "photos" / f"{number}.png", np.full((40, 40, 3), 90 * number, np.uint8))
             write_picture(folder / "masks" / f"{number}.png", np.eye(40, dtype=np.uint8)[..., None].repeat(3, 2) * 255)
 
+        images = [{"id": n, "file_name": f"{n}.png", "width": 40, "height": 40} for n in (0, 1)]
+        annotation = {"id": 0, "image_id": 0, "segmentation": [[5, 5, 30, 5, 30, 30]]}
+        (folder / "annotations.json").write_text(json.dumps({"images": images, "annotations": [annotation]}))
+
     def _write(self, name: str, text: str) -> None:
         (self.folder / name).parent.mkdir(exist_ok=True)
         (self.folder / name).write_text(text, encoding="utf-8")
@@ -183,8 +187,13 @@ LINES: dict[str, list[str]] = {
     "segment": [f"SET --out segmenter {' '.join(_TINY)}", "SET --embeddings latents.npy --out segmenter --steps 1"],
     "self-train": ["photos --segmenter net --out run", "photos --segmenter weights.pth --out student"],
     "synthesize": ["SET --out pairs --samples 2", "SET --embeddings latents.npy --out run"],
-    "eval": ["--segmenter net --photos photos --masks masks --out out", "--predictions photos --masks masks --out run"],
+    "eval": [
+        "--segmenter net --photos photos --masks masks --out out",
+        "--segmenter net --photos photos --masks annotations.json --objects --out out",
+        "--predictions photos --masks masks --out run",
+    ],
     "predict": [
+        "photos --segmenter net --objects --out out",
         "photos --segmenter net --out out",
         "photos --segmenter weights.pth --out out",
         "photos --segmenter net.onnx --out out",

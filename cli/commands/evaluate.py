@@ -160,6 +160,7 @@ def _evaluations(
                 settings,
                 engine.team,
                 over=over_masks,
+                many=lambda photos: segmenter.predictions(photos, protocol, refine, engine.bf16),
             )
             for folder, mask, one in triples
         ]

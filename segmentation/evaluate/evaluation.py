@@ -1,5 +1,6 @@
 """Predictions measured against masks: image by image, then figures, rows and pictures of the data set."""
 
+import contextlib
 import csv
 import io
 from collections.abc import Callable, Iterator, Sequence
@@ -10,6 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from segmentation.evaluate.ahead import Many, one_by_one, predicted_ahead
 from segmentation.evaluate.measures import BETA_SQUARED, DEFINITIONS, IGNORED_DEFINITION, stretched
 from segmentation.evaluate.outlines import EdgeProfiles, edge_profile, shrunk
 from segmentation.evaluate.pairs import Pair, Pairs, pair_folders
@@ -43,9 +45,9 @@ class Scored:
 class Evaluation:
     """An evaluation under way: iterate over it to measure image after image, then ask for the results.
 
-    It holds one image at a time and 2 KB of figures for each image measured. Asking for results measures
-    first whatever is still to be measured. Of a `team` each process measures every `team.size`-th image; all have to
-    ask for results, and get the same.
+    It holds a few images at a time and 2 KB of figures for each image measured (segmentation.evaluate.ahead). Asking
+    for results measures first whatever is still to be measured. Of a `team` each process measures every
+    `team.size`-th image; all have to ask for results, and get the same.
     """
 
     dataset: str
@@ -57,6 +59,7 @@ class Evaluation:
     read: Callable[[Path], np.ndarray] = read_photo
     team: Team = SOLO
     maps: MapReading | None = None
+    many: Many | None = None
     _tally: Tally = field(default_factory=Tally)  # of this process's images, as are the next four
     _empty_truths: int = 0
     _ignored_pixels: int = 0
@@ -78,20 +81,24 @@ class Evaluation:
         return len(self._own)
 
     def __iter__(self) -> Iterator[Scored]:
-        while len(self._tally) < len(self):
-            pair = self.pairs[self._own[len(self._tally)]]
-            picture, probability, truth = self.measured(pair)
-            threshold, stretch, reach = self.settings.threshold, self.settings.stretch, self.settings.boundary_tolerance
-            scores = score_image(probability, truth.mask, threshold, stretch, truth.ignored, reach)
-            self._empty_truths += not truth.mask.any()
-            self._ignored_pixels += 0 if truth.ignored is None else int(np.count_nonzero(truth.ignored))
-            # Maps have no photos beside them, and what a trimap leaves open is ignored already, not taken for ground.
-            if self.maps is None and truth.ignored is None:
-                self._edges.add(edge_profile(picture, truth.mask))
-            if self.settings.objects:
-                self._measure_objects(pair, probability)
-            self._tally.add(scores)
-            yield Scored(pair, scores.figures)
+        pairs = [self.pairs[index] for index in self._own[len(self._tally) :]]
+        job = predicted_ahead(pairs, self.read, self.masks, self.many or one_by_one(self.predict))
+        with contextlib.closing(job):
+            for (pair, truth), picture, probability in job:
+                yield self._measure(pair, truth, picture, shrunk(probability, self.settings.inset))
+
+    def _measure(self, pair: Pair, truth: Truth, picture: np.ndarray, probability: np.ndarray) -> Scored:
+        threshold, stretch, reach = self.settings.threshold, self.settings.stretch, self.settings.boundary_tolerance
+        scores = score_image(probability, truth.mask, threshold, stretch, truth.ignored, reach)
+        self._empty_truths += not truth.mask.any()
+        self._ignored_pixels += 0 if truth.ignored is None else int(np.count_nonzero(truth.ignored))
+        # Maps have no photos beside them, and what a trimap leaves open is ignored already, not taken for ground.
+        if self.maps is None and truth.ignored is None:
+            self._edges.add(edge_profile(picture, truth.mask))
+        if self.settings.objects:
+            self._measure_objects(pair, probability)
+        self._tally.add(scores)
+        return Scored(pair, scores.figures)
 
     def _measure_objects(self, pair: Pair, probability: np.ndarray) -> None:
         height, width = probability.shape
@@ -196,8 +203,11 @@ def evaluate(
     team: Team = SOLO,
     masks: Masks | None = None,
     over: Over = iter,
+    many: Many | None = None,
 ) -> Evaluation:
     """Return the evaluation of `predict`, photo uint8 (H, W, 3) -> probability (H, W) in [0, 1], on pairs.
+
+    `many` does the same to many photos, (key, photo) -> (key, photo, probability) in order, where that is faster.
 
     The masks are looked at, unless `masks` has done so, but nothing is measured yet: iterate for progress, or ask for
     the result at once. `protocol` is the sentence on how `predict` predicts that the result carries; `over` is given
@@ -205,7 +215,7 @@ def evaluate(
     """
     settings = settings or EvaluationSettings()
     pairs, masks = read_masks(pairs, settings, team, over) if masks is None else (pairs, masks)
-    return Evaluation(dataset, pairs, predict, protocol, masks, settings, team=team)
+    return Evaluation(dataset, pairs, predict, protocol, masks, settings, team=team, many=many)
 
 
 def read_masks(

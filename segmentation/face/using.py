@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from PIL import Image
 
+from segmentation.evaluate.ahead import Many
 from segmentation.evaluate.evaluation import Evaluation
 from segmentation.evaluate.evaluation import evaluate as evaluation_of
 from segmentation.evaluate.pairs import pair_folders
@@ -59,14 +60,16 @@ def evaluate(
         raise UserError(f"protocol is {protocol!r}; choose one of {', '.join(PROTOCOLS)}")
     watch = watch_of(progress)
     predict_one: Callable[[np.ndarray], np.ndarray]
+    many: Many | None = None
     if callable(segmenter):
         predict_one, meaning = segmenter, "by a function"
     else:
         opened = as_segmenter(segmenter).to(choose_engine(device, "fp32").device)
         predict_one = functools.partial(opened.probability, protocol=protocol, refine=refine)
+        many = functools.partial(opened.predictions, protocol=protocol, refine=refine)
         meaning = PROTOCOLS[protocol].meaning + ("; refined by a dense CRF" if refine else "")
     pairs = pair_folders(Path(images), Path(masks), chosen.ignore_unpaired)
-    evaluation = evaluation_of(pairs, predict_one, name or Path(images).resolve().name, meaning, chosen)
+    evaluation = evaluation_of(pairs, predict_one, name or Path(images).resolve().name, meaning, chosen, many=many)
     with watch.bar(evaluation.dataset, len(evaluation), unit="images") as advance:
         for _ in evaluation:
             advance()

@@ -17,7 +17,7 @@ from toolkit.errors import UserError
 from toolkit.files.writing import read_json
 from toolkit.pictures.picture_files import MOST_PIXELS
 
-_MOST_SPANS = 2**24  # of one image: what its annotations may take once they are decoded
+_MOST_SPANS = 2**22  # of one image: what its annotations may take once they are decoded
 ENDING = ".json"
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Se
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import BinaryIO, Protocol
 
 import numpy as np
 from PIL import Image
@@ -17,20 +17,20 @@ from segmentation.objects.finding import FoundObjects, find_objects
 from segmentation.objects.settings import ObjectSettings
 from segmentation.predict.kinds import OBJECTS
 from segmentation.predict.results import PhotoResult
-from segmentation.predict.windows import Judged, Key, in_threads
+from segmentation.predict.windows import Judged, Key, in_threads, reading_ahead
 from toolkit.command_line import command
 from toolkit.errors import UserError
 from toolkit.files.writing import replacing
 from toolkit.pictures.any_photo import Photo
-from toolkit.pictures.cutouts import composite, cut_out, levels
+from toolkit.pictures.cutouts import composite, cut_out, levels, strips
 from toolkit.pictures.grounds import WHITE_GROUND, Ground
-from toolkit.pictures.outlines import overlay, overlay_of_things
+from toolkit.pictures.outlines import overlay_of_things, overlay_rows
 from toolkit.pictures.photo_folder import require_outside
 from toolkit.pictures.photos import list_photos, read_photo
 from toolkit.pictures.picture_files import CLIP_ENDINGS, Source, refuse_url
+from toolkit.pictures.png import write_png
 
-_PNG_LEVEL = 2  # three times as fast as Pillow's own 6; overlays grow by 6%, soft maps and masks by a third at most
-_READ_AHEAD = 4
+_LABELS_LEVEL = 2  # of zlib
 _UNWRITTEN_PIXELS = 2**22  # of photos whose pictures are being written while the next are predicted
 
 
@@ -53,6 +53,10 @@ class Predictor(Protocol):
         ...
 
 
+Rows = tuple[tuple[int, ...], Iterable[np.ndarray]]  # a picture's shape and its rows, some at a time
+Drawn = Rows | tuple[Image.Image, PngInfo]
+
+
 @dataclass(frozen=True)
 class Pictures:
     """Which pictures are made of a prediction (segmentation.predict.kinds), and how.
@@ -71,9 +75,9 @@ class Pictures:
     def write(self, target: Path, photo: np.ndarray, soft: np.ndarray, familiarity: float | None = None) -> PhotoResult:
         """Write the pictures of a photo uint8 (H, W, 3) and its probability (H, W); return what is measured of it."""
         found = self._found(soft)
-        for path, (picture, text) in zip(self.paths(target), self._drawn(photo, soft, found), strict=True):
-            with replacing(path, self.place) as temporary:
-                picture.save(temporary, compress_level=_PNG_LEVEL, pnginfo=text)
+        for path, drawn in zip(self.paths(target), self._drawn(photo, soft, found), strict=True):
+            with replacing(path, self.place) as temporary, temporary.open("wb") as file:
+                _save(file, drawn)
         return PhotoResult.of(soft, self.threshold, familiarity, None if found is None else len(found))
 
     def _found(self, soft: np.ndarray) -> FoundObjects | None:
@@ -83,37 +87,43 @@ class Pictures:
         """Return where the pictures of each kind are written, `target`_KIND.png."""
         return [target.with_name(f"{target.name}_{kind}.png") for kind in self.kinds]
 
-    def _drawn(
-        self, photo: np.ndarray, soft: np.ndarray, found: FoundObjects | None
-    ) -> Iterator[tuple[Image.Image, PngInfo | None]]:
-        """Yield the picture of each kind, and the text it is saved with; what several need is made once."""
-        mask = soft >= self.threshold
-        cut = cut_out(photo, soft, self.threshold) if {"cutout", "composite"} & set(self.kinds) else None
-        make: dict[str, Callable[[], np.ndarray | Image.Image]] = {
-            "mask": lambda: mask.astype(np.uint8) * 255,
-            "soft": lambda: levels(soft),
-            "overlay": lambda: overlay(photo, mask),
-        }
-        if cut is not None:
-            make["cutout"] = lambda: cut
-            make["composite"] = lambda: composite(cut, self.ground.behind(photo, cut[..., 3]))
-        if found is not None:
-            make["overlay"] = lambda: overlay_of_things(photo, found.labels, [one.box for one in found.items])
-        for kind in self.kinds:
-            if kind == OBJECTS and found is not None:
-                yield labelled_picture(found)
-            else:
-                made = make[kind]()
-                yield made if isinstance(made, Image.Image) else Image.fromarray(made), None
-
     def encoded(self, photo: np.ndarray, soft: np.ndarray) -> list[bytes]:
         """Return the pictures of each kind as the content of PNG files."""
         files = []
-        for picture, text in self._drawn(photo, soft, self._found(soft)):
+        for drawn in self._drawn(photo, soft, self._found(soft)):
             file = io.BytesIO()
-            picture.save(file, format="PNG", compress_level=_PNG_LEVEL, pnginfo=text)
+            _save(file, drawn)
             files.append(file.getvalue())
         return files
+
+    def _drawn(self, photo: np.ndarray, soft: np.ndarray, found: FoundObjects | None) -> Iterator[Drawn]:
+        """Yield the picture of each kind, made as it is written; what several need is made once."""
+        mask = soft >= self.threshold
+        cut = cut_out(photo, soft, self.threshold) if {"cutout", "composite"} & set(self.kinds) else None
+        make: dict[str, Callable[[], Rows]] = {
+            "mask": lambda: (mask.shape, (mask[rows] * np.uint8(255) for rows in strips(mask.shape))),
+            "soft": lambda: (mask.shape, (levels(soft[rows]) for rows in strips(mask.shape))),
+            "overlay": lambda: (photo.shape, overlay_rows(photo, mask)),
+        }
+        if cut is not None:
+            make["cutout"] = lambda: _whole(cut)
+            make["composite"] = lambda: _whole(np.asarray(composite(cut, self.ground.behind(photo, cut[..., 3]))))
+        if found is not None:
+            things = [one.box for one in found.items]
+            make["overlay"] = lambda: _whole(overlay_of_things(photo, found.labels, things))
+        for kind in self.kinds:
+            yield labelled_picture(found) if kind == OBJECTS and found is not None else make[kind]()
+
+
+def _whole(pixels: np.ndarray) -> Rows:
+    return pixels.shape, [pixels]
+
+
+def _save(file: BinaryIO, drawn: Drawn) -> None:
+    if isinstance(drawn[0], Image.Image):
+        drawn[0].save(file, format="PNG", compress_level=_LABELS_LEVEL, pnginfo=drawn[1])
+    else:
+        write_png(file, *drawn)
 
 
 Outcome = PhotoResult | UserError
@@ -129,20 +139,29 @@ def predict_photos(
     """
     faults: deque[tuple[Source, UserError]] = deque()
 
-    def readable() -> Iterator[tuple[Source, np.ndarray]]:
-        for source, photo in zip(targets, in_threads(reading, _read, targets, _READ_AHEAD), strict=True):
-            if isinstance(photo, UserError):
-                faults.append((source, photo))
+    def readable(found: Iterator[tuple[Source, np.ndarray | UserError]]) -> Iterator[tuple[Source, np.ndarray]]:
+        for each in found:
+            if isinstance(each[1], UserError):
+                faults.append((each[0], each[1]))
             else:
-                yield source, photo
+                yield each[0], each[1]
+            del each
 
-    def write(predicted: Judged[Source]) -> tuple[Source, PhotoResult]:
-        source, photo, soft, familiarity = predicted
-        return source, pictures.write(targets[source], photo, soft, familiarity)
+    with (
+        reading_ahead(targets, lambda source: (source, _read(source))) as (found, done),
+        ThreadPoolExecutor() as writing,
+    ):
 
-    # One thread reads: several would race for the warning filters that read_photo sets.
-    with ThreadPoolExecutor(1) as reading, ThreadPoolExecutor() as writing:
-        predictions = segmenter.judged_predictions(readable(), refine=refine, bf16=bf16)
+        def write(predicted: Judged[Source]) -> tuple[Source, PhotoResult]:
+            source, photo, soft, familiarity = predicted
+            shape = photo.shape
+            try:
+                return source, pictures.write(targets[source], photo, soft, familiarity)
+            finally:
+                del predicted, photo, soft
+                done(shape)
+
+        predictions = segmenter.judged_predictions(readable(found), refine=refine, bf16=bf16)
         for written in in_threads(writing, write, predictions, _UNWRITTEN_PIXELS, lambda each: each[2].size):
             while faults:
                 yield faults.popleft()

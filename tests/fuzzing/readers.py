@@ -27,7 +27,11 @@ from generators.published.stylegan2.generator import unwrapped
 from generators.scene import SceneGenerator
 from generators.tensorflow.bundle import CheckpointBundle
 from generators.tensorflow.hub import convert_tf_variables, module_variables
+from segmentation.evaluate.settings import EvaluationSettings
+from segmentation.mask_reading.annotations import AnnotatedMasks
 from segmentation.mask_reading.reading import MaskReading
+from segmentation.objects.coco_reading import CocoFile
+from segmentation.objects.coco_writing import recorded
 from segmentation.predict.onnx_segmenter import OnnxSegmenter
 from segmentation.predict.results import earlier_rows, require_own
 from segmentation.predict.segmenter import Segmenter
@@ -186,6 +190,15 @@ def _predicted(folder: Path) -> object:
     return earlier_rows(folder / "predicted", MAKING)
 
 
+def _annotated(folder: Path) -> object:
+    file = CocoFile.read(folder / "annotations.json")
+    masks = AnnotatedMasks.of(file, list(file.images), EvaluationSettings())
+    return [
+        (masks.truth(path, path, image.shape), masks.true_objects(path, path, image.shape))
+        for path, image in file.images.items()
+    ]
+
+
 def _photo(name: str) -> Callable[[Path], object]:
     return lambda folder: (read_photo(folder / name), read_gray(folder / name))
 
@@ -288,6 +301,13 @@ READERS: dict[str, Reader] = {
         any_of(damaged_bytes),
         lambda folder: OnnxSegmenter.load(folder / "segmenter.onnx"),
         ("toolkit.untrusted.onnx_models.read_model", "segmentation.predict.onnx_segmenter._described"),
+    ),
+    "annotations": Reader("annotations.json", JSON, _annotated),
+    "labelled picture": Reader(
+        "labelled.png",
+        PNG,
+        lambda folder: (recorded(folder / "labelled.png"), _truth("labelled.png")(folder)),
+        ("segmentation.objects.coco_writing.recorded",),
     ),
     "published segmenter": Reader("u_net.pth", PICKLE, lambda folder: Segmenter.load(folder / "u_net.pth")),
     "encoder": Reader("encoder.safetensors", SAFETENSORS, lambda folder: load_encoder(folder / "encoder.safetensors")),

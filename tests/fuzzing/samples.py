@@ -33,6 +33,9 @@ from generators.published.stylegan2.shape import StyleGAN2Shape, entry_shapes
 from generators.weights_file import read_weights, save_weights
 from segmentation.export.exporting import export_segmenter
 from segmentation.export.settings import Export
+from segmentation.objects.coco_writing import labelled_picture
+from segmentation.objects.finding import find_objects
+from segmentation.objects.runs import compressed
 from segmentation.predict.results import Making, PhotoResult, Results
 from segmentation.predict.segmenter import Segmenter
 from segmentation.unet.network import UNet
@@ -212,6 +215,21 @@ def write_predictions(folder: Path) -> None:
     Results(MAKING, list(rows), rows).save(folder)
 
 
+def write_things(folder: Path) -> None:
+    """Write annotations of every form, and a labelled picture that carries its own."""
+    outline, runs = [4, 4, 20, 4, 20, 18, 4.5, 18], {"size": [24, 32], "counts": [100, 20, 648]}
+    letters = {"size": [24, 32], "counts": compressed(np.array([100, 20, 648]))}
+    images = [{"id": number, "file_name": f"{number}.png", "width": 32, "height": 24} for number in (1, 2)]
+    held = [
+        {"id": number, "image_id": 1 + number % 2, "category_id": 1, "iscrowd": int(number == 3), "segmentation": form}
+        for number, form in enumerate([[outline], runs, letters, [outline, outline]])
+    ]
+    write_json(folder / "annotations.json", {"images": images, "annotations": held})
+    found = find_objects(np.tile(np.arange(32) % 8 > 4, (24, 1)).astype(np.float32))
+    picture, text = labelled_picture(found)
+    picture.save(folder / "labelled.png", pnginfo=text)
+
+
 def write_all(folder: Path) -> None:
     """Write everything below `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -225,4 +243,5 @@ def write_all(folder: Path) -> None:
     write_tables(folder)
     write_pictures(folder)
     write_predictions(folder / "predicted")
+    write_things(folder)
     write_directions_of_others(folder)

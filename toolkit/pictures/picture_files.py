@@ -32,6 +32,8 @@ from PIL import (  # noqa: F401
 from toolkit.errors import UserError
 from toolkit.untrusted.text import existing_file, is_there
 
+# Of Pillow's own 16 MB, glibc keeps those of a large photo for later in each thread; larger ones it gives back.
+Image.core.set_block_size(2**26)  # bytes
 CLIP_ENDINGS = (  # of what is no photo, but many
     *(".mp4", ".mov", ".m4v", ".mkv", ".webm", ".avi", ".mts", ".m2ts", ".mpg", ".mpeg", ".wmv", ".flv", ".ogv"),
     ".3gp",
