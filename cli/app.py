@@ -2,36 +2,17 @@
 
 import contextlib
 import errno
+import functools
+import importlib
+import os
+import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Iterable
 from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
-from cli.commands import (
-    browse,
-    compare,
-    convert,
-    demo,
-    discover,
-    embed,
-    evaluate,
-    export,
-    label,
-    learn,
-    pick,
-    predict,
-    render_gif,
-    sample,
-    segment,
-    self_train,
-    serve,
-    synthesize,
-    train_encoder,
-    train_generator,
-    weights,
-)
 from cli.listing import FILES, add_command
 from cli.plug_ins import PLUGGED_IN, listed, with_plug_ins
 from cli.runs.processes import (
@@ -49,6 +30,7 @@ from toolkit.files.locks import let_go_of_all
 from toolkit.files.names import print_every_name
 from toolkit.watch import Stopped
 
+_COMPLETING = "_TOOLKIT_COMPLETE"  # set by shells that complete a line
 _OF_THE_PATH = (errno.ENAMETOOLONG, errno.ELOOP, errno.EACCES, errno.EPERM)
 # typer carries its own copy of click in some versions and imports click in others; this names the class in both.
 _USAGE_ERROR: Any = typer.BadParameter.__base__
@@ -105,42 +87,34 @@ class _Commands(TyperGroup):
             let_go_of_all()
 
 
-app = typer.Typer(
-    cls=_Commands,
-    invoke_without_command=True,
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
-_COMMANDS: dict[str, Callable[..., Any]] = {
-    "demo": demo.demo,
-    "learn": learn.learn,
-    "predict": predict.predict,
-    "browse": browse.browse,
-    "discover": discover.discover,
-    "pick": pick.pick,
-    "compare": compare.compare,
-    "label": label.label,
-    "render-gif": render_gif.render_gif,
-    "segment": segment.segment,
-    "self-train": self_train.self_train,
-    "synthesize": synthesize.synthesize,
-    "eval": evaluate.evaluate,
-    "sample": sample.sample,
-    "embed": embed.embed,
-    "train-generator": train_generator.train_generator,
-    "train-encoder": train_encoder.train_encoder,
-    "convert": convert.convert,
-    "export": export.export,
-    "serve": serve.serve,
+_COMMANDS = {  # each the function of its module in cli.commands, in the order that help has
+    "demo": "demo",
+    "learn": "learn",
+    "predict": "predict",
+    "video": "video",
+    "browse": "browse",
+    "discover": "discover",
+    "pick": "pick",
+    "compare": "compare",
+    "label": "label",
+    "render-gif": "render_gif",
+    "segment": "segment",
+    "self-train": "self_train",
+    "synthesize": "synthesize",
+    "eval": "evaluate",
+    "sample": "sample",
+    "embed": "embed",
+    "train-generator": "train_generator",
+    "train-encoder": "train_encoder",
+    "convert": "convert",
+    "export": "export",
+    "share": "share",
+    "serve": "serve",
 }
-for _name, _command in _COMMANDS.items():
-    add_command(app, _name, _command)
-app.add_typer(weights.app, name="weights", rich_help_panel=FILES)
+_GROUPS = {"weights": "weights"}  # commands of their own, listed among the files
 _SHARED = ("discover", "segment", "synthesize", "eval", "predict", "train-generator", "train-encoder", "embed")
 
 
-@app.callback()
 def common(
     context: typer.Context,
     version: Annotated[bool, typer.Option("--version", help="Print the version and end.")] = False,
@@ -154,8 +128,42 @@ def common(
         require_one_process()
 
 
+def app_of(names: Iterable[str]) -> typer.Typer:
+    """Return the app with these commands, the modules of which alone are imported."""
+    made = typer.Typer(
+        cls=_Commands,
+        invoke_without_command=True,
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    made.callback()(common)
+    for name in names:
+        module = importlib.import_module(f"cli.commands.{(_COMMANDS | _GROUPS)[name]}")
+        if name in _GROUPS:
+            made.add_typer(module.app, name=name, rich_help_panel=FILES)
+        else:
+            add_command(made, name, getattr(module, _COMMANDS[name]))
+    return made
+
+
+@functools.cache
+def whole_app() -> typer.Typer:
+    """Return the app with all commands."""
+    return app_of([*_COMMANDS, *_GROUPS])
+
+
+def __getattr__(name: str) -> typer.Typer:
+    if name == "app":
+        return whole_app()
+    raise AttributeError(f"module {__name__} has no attribute {name!r}")
+
+
 def main() -> None:
     """Run the command line."""
     with leaving_quickly(), ending_at_once(), ending_in_order():
         threading.excepthook = leave_to_the_main_thread
-        app(prog_name="toolkit")
+        first = sys.argv[1:2]
+        # Where a command is named it is the only one that is needed; shells ask for completion in another way.
+        named = first and first[0] in _COMMANDS | _GROUPS and _COMPLETING not in os.environ
+        (app_of(first) if named else whole_app())(prog_name="toolkit")

@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 import typer
 from typer.core import TyperCommand
 
+from cli.inputs.hub_names import settle
 from cli.runs.processes import prints
 
 START = "Start here"
@@ -49,7 +50,7 @@ def add_command(app: typer.Typer, name: str, function: Callable[..., Any]) -> No
 
 
 class _Command(TyperCommand):
-    """Takes flags by their old spellings too, with a note on stderr."""
+    """Takes flags by their old spellings too, with a note on stderr, and artefacts on the hub by their references."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Return what is left of the words after the parameters were read."""
@@ -59,6 +60,11 @@ class _Command(TyperCommand):
             for note in notes:
                 typer.echo(note, err=True)
         return super().parse_args(ctx, words)
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command, with what it was given of the hub at hand."""
+        settle(ctx.params)
+        return super().invoke(ctx)
 
 
 def former_flags(command: Callable[..., Any] | None) -> dict[str, str]:

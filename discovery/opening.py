@@ -11,11 +11,12 @@ from discovery.originals.warped import is_warped, load_warped
 from toolkit.directions import DirectionSet, direction_file
 from toolkit.errors import UserError
 from toolkit.files.shipped import file_named
-from toolkit.untrusted.bg_direction import load_published
+from toolkit.hub.reference import Reference, is_reference
+from toolkit.untrusted.bg_direction import load_published, named_directions
 
 
 def open_directions(name: str | os.PathLike[str]) -> DirectionSet:
-    """Return the direction set in a run folder or file, or the shipped or published one of that name.
+    """Return the direction set in a run folder or file, or the shipped or published one of that name, or on the hub.
 
     Published are a tensor in a `.pth`, and what other tools leave (discovery.originals): a folder of GANLatentDiscovery
     or its deformator's file, a folder of WarpedGANSpace or its support_sets.pt, GANSpace's components (`.npz`), vectors
@@ -33,7 +34,7 @@ def open_directions(name: str | os.PathLike[str]) -> DirectionSet:
         return load_published(file)
     if holds_arrays(file):
         return load_arrays(file)
-    directions, labels = DirectionSet.load(file), annotations_beside(direction_file(file))
+    directions, labels = named_directions(name), annotations_beside(direction_file(file))
     return directions.renamed(read_annotations(labels)) if labels.exists() else directions
 
 
@@ -62,5 +63,7 @@ def _unused(label: str, taken: dict[str, tuple[str, DirectionSet]]) -> str:
 
 
 def _name_of(path: Path) -> str:
+    if is_reference(path):
+        return Reference.parse(str(path)).name
     path = path.resolve()
     return path.parent.name if path.name == "directions.safetensors" else path.stem if path.is_file() else path.name

@@ -15,6 +15,8 @@ from toolkit.files.artefacts import artefact_kind
 from toolkit.files.published import cached, find
 from toolkit.files.shipped import shipped_file
 from toolkit.files.unfinished import require_finished
+from toolkit.hub.fetching import located
+from toolkit.hub.reference import is_reference
 from toolkit.plug_ins import offers
 
 DEFAULT = "flowers64"
@@ -78,7 +80,7 @@ def _big(weights: Path | None) -> Generator:
 def weights_file(name: str, weights: Path | None = None) -> Path | None:
     """Return the file the generator `name` is read from, for one's own code its source; None where there is none.
 
-    Nothing of it is run. UserError for one's own code that is not there.
+    Nothing of it is run. UserError for one's own code that is not there, and for what the hub has not.
     """
     name = split_spec(name)[0]
     known = known_generators().get(name)
@@ -87,6 +89,8 @@ def weights_file(name: str, weights: Path | None = None) -> Path | None:
     factory = find_factory(name)
     if factory is not None:
         return factory.source_file()
+    if is_reference(name):
+        return located(name, "generators")
     path = Path(name)
     return file_in(path) if path.is_dir() else path if path.is_file() else None
 
@@ -99,7 +103,8 @@ def file_in(folder: Path) -> Path | None:
 def open_generator(name: str, weights: Path | None = None, trust: Trust = RECORDED) -> Generator:
     """Return the generator called `name`: scene, bigbigan, a shipped name, a file, a run folder, or one's own.
 
-    One's own is `package.module:factory`, or the name of an installed plug-in (generators.own.factories).
+    It may be on the hub (toolkit.hub.reference). One's own is `package.module:factory`, or the name of an installed
+    plug-in (generators.own.factories).
     Options may follow, as in `G_ema.pth@classes=239` (generators.spec). `weights` is the file of bigbigan, if not the
     one that `toolkit weights pull` left in the cache. One's own code and programs saved in files run where `trust` lets
     them: `generators.own.trust.TYPED` is for names that the user typed, never for one read from a file. UserError where

@@ -5,6 +5,7 @@ import shlex
 from pathlib import Path
 
 from generators.catalogue import code_of, open_generator, weights_file
+from generators.own.factories import find_factory
 from generators.own.programs import program_card
 from generators.own.trust import is_known
 from generators.protocol import Generator
@@ -12,15 +13,22 @@ from generators.published.biggan_deep.config import config_path
 from generators.spec import join_spec, split_spec
 from toolkit.errors import UserError, named
 from toolkit.files.writing import sha256_of
+from toolkit.hub.fetching import pinned
+from toolkit.hub.reference import is_reference
 from toolkit.provenance import GeneratorSource
 
 UNKNOWN = "GENERATOR"  # stands in a line to copy for code that never ran here
 
 
 def generator_inputs(name: str, weights: Path | None = None) -> dict[str, str]:
-    """Return what a run records about its generator: names as they are, files by absolute path and digest."""
+    """Return what a run records about its generator: files by absolute path and digest, other names as they are.
+
+    What is on the hub is named with its file and commit.
+    """
     path = weights_file(name, weights)
     plain, options = split_spec(name)
+    if is_reference(plain) and find_factory(plain) is None:  # a module of one's own may be called hub
+        name = join_spec(pinned(plain, "generators"), options)
     if path is None:
         return GeneratorSource(name).as_dict()
     card = program_card(path) or config_path(path)

@@ -67,6 +67,8 @@ def cases(shared: Path) -> dict[str, Case]:
         "eval": Case(("eval", "--segmenter", shared / "teacher.safetensors", "--photos", photos, "--masks",
             shared / "masks", "--out", "out")),
         "predict": Case(("predict", photos, "--segmenter", shared / "teacher.safetensors", *FP32, "--out", "out")),
+        "video": Case(("video", shared / "clip.mp4", "--segmenter", shared / "teacher.safetensors", *FP32, "--write",
+            "soft", "--segment-frames", 4, "--out", "a.mp4")),
         "train-generator": Case(("train-generator", photos, "--steps", 4, *_SMALL, "--out", "out")),
         "bigbigan": Case(("train-generator", photos, "--objective", "bigbigan", "--encoder-width", 8, "--joint-width",
             8, "--steps", 3, *_SMALL, "--out", "out")),
@@ -94,6 +96,7 @@ def prepare(shared: Path) -> None:
     import numpy as np
     import torch
     from bundle_writing import write_bundle
+    from clips import disc, write_clip
     from PIL import Image
     from test_convert import NAMES
     from test_self_training import ENGINE, SETTINGS, SIDE, discs, masked
@@ -132,6 +135,7 @@ def prepare(shared: Path) -> None:
     (shared / "module" / "saved_model.pb").write_bytes(b"\x08\x01")
     with tarfile.open(shared / "module.tar.gz", "w:gz", compresslevel=1) as tar:
         tar.add(shared / "module", ".")
+    write_clip(shared / "clip.mp4", [disc(number) for number in range(20)], sound="aac")
     (shared / "z.bin").write_bytes(np.random.default_rng(0).bytes(300_000))
     with tarfile.open(shared / "anime.tar", "w") as tar:
         tar.add(shared / "photos", "photos")

@@ -14,6 +14,7 @@ import pytest
 import torch
 import typer
 from cli_runs import DISCOVER, _invoke, ran, refused
+from clips import disc, write_clip
 from own_package.discs import Discs
 from torch import nn
 
@@ -65,6 +66,10 @@ class Hostile:
             write_picture(folder / "photos" / f"{number}.png", np.full((40, 40, 3), 90 * number, np.uint8))
             write_picture(folder / "masks" / f"{number}.png", np.eye(40, dtype=np.uint8)[..., None].repeat(3, 2) * 255)
 
+        images = [{"id": n, "file_name": f"{n}.png", "width": 40, "height": 40} for n in (0, 1)]
+        annotation = {"id": 0, "image_id": 0, "segmentation": [[5, 5, 30, 5, 30, 30]]}
+        (folder / "annotations.json").write_text(json.dumps({"images": images, "annotations": [annotation]}))
+
     def _write(self, name: str, text: str) -> None:
         (self.folder / name).parent.mkdir(exist_ok=True)
         (self.folder / name).write_text(text, encoding="utf-8")
@@ -108,6 +113,8 @@ class Hostile:
         self._write("latents.json", json.dumps({"kind": "latents of photos", "made": made}))
         Segmenter(UNet(width=4), 32, {"source": source}).save(self.folder / "net" / "segmenter.safetensors")
         shutil.copy(self.folder / "script.pt", self.folder / "net.onnx")
+        write_clip(self.folder / "clip.mp4", [disc(0), disc(1)])
+        self._write("list.mp4", f"#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\n{self.mark}\n#EXT-X-ENDLIST\n")
         save_artefact(self.folder / "encoder.safetensors", "encoder", {"x": torch.zeros(1)}, made)
         shutil.copy(self.folder / "script.pt", self.folder / "weights.pth")
 
@@ -180,11 +187,22 @@ LINES: dict[str, list[str]] = {
     "segment": [f"SET --out segmenter {' '.join(_TINY)}", "SET --embeddings latents.npy --out segmenter --steps 1"],
     "self-train": ["photos --segmenter net --out run", "photos --segmenter weights.pth --out student"],
     "synthesize": ["SET --out pairs --samples 2", "SET --embeddings latents.npy --out run"],
-    "eval": ["--segmenter net --photos photos --masks masks --out out", "--predictions photos --masks masks --out run"],
+    "eval": [
+        "--segmenter net --photos photos --masks masks --out out",
+        "--segmenter net --photos photos --masks annotations.json --objects --out out",
+        "--predictions photos --masks masks --out run",
+    ],
     "predict": [
+        "photos --segmenter net --objects --out out",
         "photos --segmenter net --out out",
         "photos --segmenter weights.pth --out out",
         "photos --segmenter net.onnx --out out",
+    ],
+    "video": [
+        "clip.mp4 --segmenter net --out x.mp4 --device cpu",
+        "clip.mp4 --segmenter weights.pth --out y.mp4",
+        "list.mp4 --out z.mp4",
+        "clip.mp4 --segmenter net.onnx --out x.webm",
     ],
     "learn": ["photos --smoke --directions SET --out learned", "photos --smoke --segmenter net --out run"],
     "train-generator": [
@@ -207,7 +225,9 @@ LINES: dict[str, list[str]] = {
         "SET --layout bg-direction --out x.pth",
         "net --layout onnx --int8 --calibrate photos --out x.onnx",
         "weights.pth --layout torchscript --out x.pt",
+        "weights.pth --layout generator-torchscript --out x.pt",
     ],
+    "share": ["set hub:me/set --dry-run", "net hub:me/net --dry-run", "weights.pth hub:me/weights --dry-run"],
     "serve": ["--segmenter net", "--segmenter weights.pth", "--segmenter net.onnx"],
     "weights list": [""],
     "weights pull": ["scene --offline"],

@@ -2,7 +2,9 @@
 
 import numpy as np
 import pytest
+from PIL import Image
 
+import segmentation.predict.dense_crf as dense_crf_module
 from segmentation.evaluate.boundary import boundary_f
 from segmentation.predict.dense_crf import _Cells, dense_crf
 
@@ -68,3 +70,18 @@ def test_cells_gather_what_is_near_and_alike():
     near = cells.gathered(lone.ravel()).reshape(50, 50)
     assert near[10, 10] > near[10, 18] > 0
     assert near[45, 10] == 0
+
+
+@pytest.mark.parametrize("shape", [(385, 900), (500, 384), (427, 640), (1003, 777), (386, 2000)])
+def test_large_photos_by_strips_are_to_the_bit_what_pillow_makes_at_once(monkeypatch, shape):
+    monkeypatch.setattr(dense_crf_module, "_STRIP_PIXELS", 9000)
+    rng = np.random.default_rng(0)
+    coarse = (shape[0] // 20, shape[1] // 20)
+    photo = np.asarray(Image.fromarray(rng.integers(0, 256, (*coarse, 3), np.uint8)).resize(shape[::-1]))
+    soft = np.asarray(Image.fromarray(rng.random(coarse, np.float32)).resize(shape[::-1]))
+    scale = 384 / min(shape)
+    size = round(shape[1] * scale), round(shape[0] * scale)
+    small = np.asarray(Image.fromarray(photo).resize(size, Image.Resampling.BOX, reducing_gap=2.0))
+    settled = dense_crf(small, np.asarray(Image.fromarray(soft).resize(size, Image.Resampling.BILINEAR)))
+    expected = np.asarray(Image.fromarray(settled).resize(shape[::-1], Image.Resampling.BILINEAR)).clip(0, 1)
+    assert np.array_equal(dense_crf(photo, soft), expected)

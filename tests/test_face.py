@@ -101,7 +101,7 @@ def test_the_chain_returns_objects(directions, tmp_path):
     assert result.measures["iou"] == pytest.approx(1, abs=0.05)
     assert re.fullmatch(r"<Evaluation of images: 12 images, iou .*, accuracy .*, max_f .*>", repr(result))
     by_function = toolkit.evaluate(lambda photo: student.probability(photo), tmp_path / "images", tmp_path / "masks")
-    assert by_function.measures == result.measures
+    assert by_function.measures == pytest.approx(result.measures, abs=1e-6)  # photo by photo, the other way in batches
 
 
 def test_several_sets_are_picked_from_together():

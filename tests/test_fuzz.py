@@ -19,9 +19,11 @@ PARSERS = {
     "json.load", "json.loads", "tomllib.load", "tomllib.loads", "np.load", "np.fromfile", "np.loadtxt", "torch.load",
     "safe_open", "Image.open", "tarfile.open", "zipfile.ZipFile", "pickle.load", "pickle.loads", "read_text",
     "path.read_text", "parse_json", "parse_toml", "torch.jit.load", "torch.export.load", "read_bytes",
-    "read_pickle",
+    "read_pickle", "av.open",
 }  # fmt: skip
 NO_READERS = {
+    "toolkit.clips.writing.write_segment": "a clip that is written",
+    "toolkit.clips.writing.join": "a clip that is written",
     "toolkit.untrusted.text.parse_toml": "the guard itself",
     "toolkit.files.artefacts._in_one_order": "what this process has just serialised",
     "toolkit.files.writing._contents": "bytes that are compared with others, and not taken apart",
@@ -32,8 +34,10 @@ NO_READERS = {
     "cli.learning.run._finish": "a segmenter that was loaded a line before, copied byte by byte",
     "cli.serve.token.token_of": "a secret, which has to be of printable characters and is compared with others",
     "cli.runs.processes._reported": "what a process of the same command has just written",
-    "generators.own.programs._load_script": "a program that the user named, which is run",
-    "generators.own.programs._load_exported": "a program that the user named, which is run",
+    "generators.own.programs.load_script": "a program that the user named, which is run",
+    "generators.own.programs.load_exported": "a program that the user named, which is run",
+    "toolkit.hub.sharing.prepare": "an artefact that was loaded a line before, sent byte by byte",
+    "toolkit.hub.sharing._is_ours": "text in which one line is looked for, and that is not taken apart",
 }
 
 

@@ -88,6 +88,7 @@ def completed(*words):
         (("predict", "x.jpg", "--segmenter", "f"), {"flowers64"}),
         (("predict", "x.jpg", "--device", "c"), {"cpu", "cuda"}),
         (("predict", "x.jpg", "--precision", ""), {"auto", "fp32", "bf16"}),
+        (("video", "c.mp4", "--write", "c"), {"cutout", "composite"}),
         (("export", "d", "--layout", "b"), {"bg-direction"}),
     ],
 )

@@ -5,9 +5,20 @@ import pytest
 import torch
 from PIL import Image
 from rounding import close
+from scipy.ndimage import binary_dilation, gaussian_filter
 
+from toolkit.pictures import outlines, pixels
 from toolkit.pictures.outlines import overlay
-from toolkit.pictures.pixels import from_bytes, gray, grid, mask_picture, resize, stack_rows, to_bytes
+from toolkit.pictures.pixels import (
+    from_bytes,
+    gray,
+    grid,
+    mask_picture,
+    resize,
+    resized_photo,
+    stack_rows,
+    to_bytes,
+)
 from toolkit.pictures.scaling import scaled, scaled_photo, shorter_side
 
 LEVELS = np.arange(256, dtype=np.uint8)
@@ -164,6 +175,44 @@ def test_overlays_of_many_pictures_are_those_of_each():
     masks = rng.random((3, 6, 7)) > 0.5
     each = [overlay(picture, mask) for picture, mask in zip(pictures, masks, strict=True)]
     assert np.array_equal(overlay(pictures, masks), np.stack(each))
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (40, 30), (450, 610), (37, 900)])
+@pytest.mark.parametrize("strip", [100, 2**18])
+def test_outlines_are_those_of_dilation_whatever_the_strips(monkeypatch, shape, strip):
+    monkeypatch.setattr(outlines, "_STRIP_PIXELS", strip)
+    rng = np.random.default_rng(0)
+    picture = rng.integers(0, 256, (*shape, 3), dtype=np.uint8)
+    smooth = gaussian_filter(rng.normal(size=shape), 6, mode="nearest")
+    for mask in (smooth > 0, smooth > smooth.max() - 1e-9, np.zeros(shape, bool), np.ones(shape, bool)):
+        reach = max(1, round(min(shape) / 200))
+        around = np.ones((2 * reach + 1, 2 * reach + 1))
+        inside = binary_dilation(~mask, around) & mask
+        colours = np.array([(255, 255, 255), (255, 0, 255), (0, 255, 255), (255, 255, 0), (0, 255, 0)])
+        expected = picture.copy()
+        if inside.any():
+            distances = np.abs(picture[inside][:, None].astype(int) - colours).sum(axis=2).mean(axis=0)
+            expected[binary_dilation(mask, around) & ~mask] = 0
+            expected[inside] = colours[distances.argmax()]
+        assert np.array_equal(overlay(picture, mask), expected)
+        assert np.array_equal(np.concatenate(list(outlines.overlay_rows(picture, mask))), expected)
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ((300, 400), (64, 85)),
+        ((1001, 999), (64, 64)),
+        ((64, 85), (64, 85)),
+        ((70, 64), (80, 64)),
+        ((65, 900), (64, 886)),
+    ],
+)
+@pytest.mark.parametrize("strip", [1, 5000, 2**16])
+def test_photos_resized_by_strips_are_to_the_bit_those_resized_at_once(monkeypatch, before, after, strip):
+    monkeypatch.setattr(pixels, "_STRIP_PIXELS", strip)
+    photo = np.random.default_rng(0).integers(0, 256, (*before, 3), np.uint8)
+    assert torch.equal(resized_photo(photo, after), resize(from_bytes(photo)[None], after))
 
 
 def test_masks_as_pictures():

@@ -26,7 +26,7 @@ from toolkit.pictures.photos import read_gray, read_photo, write_picture
 class RedSegmenter(Segmenter):
     """Says of each pixel how red it is, rising from 0 to 1 over eight pixels of an anti-aliased disc's outline."""
 
-    def judged_predictions(self, photos, protocol="float", refine=False, bf16=False):
+    def _predicted(self, photos, protocol, refine, bf16, judge):
         for key, photo in photos:
             picture = as_photo(photo)
             yield key, picture, ((picture[..., 0] - np.float32(20)) / 200).clip(0, 1), None

@@ -20,15 +20,19 @@ if TYPE_CHECKING:
     from generators.protocol import Generator, Latents
     from segmentation.evaluate.evaluation import Evaluation
     from segmentation.evaluate.settings import EvaluationSettings
+    from segmentation.face.clips import video
     from segmentation.face.exporting import export
     from segmentation.face.making import segment, self_train, synthesize
-    from segmentation.face.using import cutout, evaluate, mask, predict
+    from segmentation.face.using import cutout, evaluate, mask, objects, predict
+    from segmentation.objects.finding import FoundObject
+    from segmentation.objects.settings import ObjectSettings
     from segmentation.predict.onnx_segmenter import OnnxSegmenter
     from segmentation.predict.prediction import Prediction
     from segmentation.predict.segmenter import Segmenter
     from segmentation.self_training.settings import SelfTrainingSettings
     from segmentation.synthesis.settings import SynthesizeSettings
     from segmentation.unet.settings import SegmentationSettings
+    from segmentation.video.settings import VideoSettings
     from toolkit.directions import DirectionSet
     from toolkit.errors import UserError
 
@@ -39,10 +43,12 @@ __all__ = [
     "DiscoverySettings",
     "Evaluation",
     "EvaluationSettings",
+    "FoundObject",
     "GanspaceSettings",
     "Generator",
     "Latents",
     "LearnSettings",
+    "ObjectSettings",
     "OnnxSegmenter",
     "PickSettings",
     "Prediction",
@@ -52,6 +58,7 @@ __all__ = [
     "SelfTrainingSettings",
     "SynthesizeSettings",
     "UserError",
+    "VideoSettings",
     "__version__",
     "cutout",
     "discover",
@@ -62,6 +69,7 @@ __all__ = [
     "learn",
     "mask",
     "mix",
+    "objects",
     "open_directions",
     "open_generator",
     "pick",
@@ -71,6 +79,7 @@ __all__ = [
     "segment",
     "self_train",
     "synthesize",
+    "video",
 ]
 # Where each name is at home. This module alone names what lies above it, and does nothing but fetch it.
 _HOMES = {
@@ -84,15 +93,19 @@ _HOMES = {
     "generators.protocol": ("Generator", "Latents"),
     "segmentation.evaluate.evaluation": ("Evaluation",),
     "segmentation.evaluate.settings": ("EvaluationSettings",),
+    "segmentation.face.clips": ("video",),
     "segmentation.face.exporting": ("export",),
     "segmentation.face.making": ("segment", "self_train", "synthesize"),
-    "segmentation.face.using": ("cutout", "evaluate", "mask", "predict"),
+    "segmentation.face.using": ("cutout", "evaluate", "mask", "objects", "predict"),
+    "segmentation.objects.finding": ("FoundObject",),
+    "segmentation.objects.settings": ("ObjectSettings",),
     "segmentation.predict.onnx_segmenter": ("OnnxSegmenter",),
     "segmentation.predict.prediction": ("Prediction",),
     "segmentation.predict.segmenter": ("Segmenter",),
     "segmentation.self_training.settings": ("SelfTrainingSettings",),
     "segmentation.synthesis.settings": ("SynthesizeSettings",),
     "segmentation.unet.settings": ("SegmentationSettings",),
+    "segmentation.video.settings": ("VideoSettings",),
     "toolkit.directions": ("DirectionSet",),
     "toolkit.errors": ("UserError",),
 }

@@ -60,12 +60,10 @@ def same_as(settings_class: "type[Settings]", name: str, default: Any = _ITS_OWN
 class Settings:
     """Base of all settings: checks every field's type and range on construction, reads and writes TOML.
 
-    `presets` are named sets of values, each holding the same fields; the first is the one that the defaults are. A
-    command with settings computes with torch, unless they say that it `needs_torch` not.
+    `presets` are named sets of values, each holding the same fields; the first is the one that the defaults are.
     """
 
     kind: ClassVar[str] = "settings"
-    needs_torch: ClassVar[bool] = True
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
 
     def __init_subclass__(cls) -> None:

@@ -39,7 +39,9 @@ _SHOWN = ("iou", "accuracy", "max_f", "mae", "s_measure", "max_e", "weighted_f",
 )
 def evaluate(
     settings: EvaluationSettings,
-    masks: Annotated[list[Path], typer.Option(help="Folder of masks; once per data set.")],
+    masks: Annotated[
+        list[Path], typer.Option(help="Folder of masks, or a COCO .json of annotations; once per data set.")
+    ],
     out: Annotated[Path, typer.Option(help="Folder for result.json, per-image CSV files and pictures of cases.")],
     segmenter: SegmenterOption = None,
     photos: Annotated[list[Path] | None, typer.Option(help="Folder of photos, in the order of --masks.")] = None,
@@ -99,6 +101,8 @@ def evaluate(
         write_json(out / "result.json", {"model": model, "datasets": results})
     _show(results)
     for evaluation, result in zip(evaluations, results, strict=True):
+        if (things := result.get("objects")) is not None:
+            console.print(f"{evaluation.dataset}: {_things(things)}")
         if result["masks"]["ignored_pixels"]:
             console.print(f"{evaluation.dataset}: {result['masks']['ignored_pixels']} pixels of the masks were ignored")
         for warning in evaluation.warnings():
@@ -156,6 +160,7 @@ def _evaluations(
                 settings,
                 engine.team,
                 over=over_masks,
+                many=lambda photos: segmenter.predictions(photos, protocol, refine, engine.bf16),
             )
             for folder, mask, one in triples
         ]
@@ -172,6 +177,16 @@ def _write(evaluation: "Evaluation", out: Path) -> None:
 
     write_text(out / f"{evaluation.dataset}.csv", rows_csv(evaluation.rows()))
     write_picture(out / f"{evaluation.dataset}_cases.png", cases_picture(evaluation))
+
+
+def _things(figures: dict[str, Any]) -> str:
+    """Return the figures of single things in a line."""
+    if figures["ap"] is None:
+        return f"no true things, {figures['predicted']} predicted"
+    shown = ", ".join(
+        f"{words} {figures[name]:.3f}" for name, words in (("ap", "AP"), ("ap50", "AP at .5"), ("corloc", "CorLoc"))
+    )
+    return f"{figures['predicted']} things predicted, {figures['true']} true: {shown}"
 
 
 def _show(results: list[dict[str, Any]]) -> None:

@@ -1,4 +1,4 @@
-"""toolkit export: segmenters for other runtimes, directions as the files of the original."""
+"""toolkit export: segmenters and generators for other runtimes, directions as the files of the original."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -17,8 +17,9 @@ from toolkit.imports import import_torch
 if TYPE_CHECKING:
     from toolkit.directions import DirectionSet
 
+_OF_GENERATORS = ("generator-onnx", "generator-torch-export", "generator-torchscript")
 _OF_DIRECTIONS = ("deformator", "bg-direction")
-_LAYOUTS = (*LAYOUTS, *_OF_DIRECTIONS)
+_LAYOUTS = (*LAYOUTS, *_OF_GENERATORS, *_OF_DIRECTIONS)
 _BIGBIGAN_LATENTS = 120
 
 
@@ -31,7 +32,7 @@ def export(
     source: Annotated[
         str,
         typer.Argument(
-            help="Segmenter or direction set, as the layout has it: a run folder, a file or a shipped name.",
+            help="Segmenter, generator or direction set, as the layout has it: a run folder, a file or a shipped name.",
             autocompletion=completion.shipped("segmenters"),
         ),
     ],
@@ -39,14 +40,15 @@ def export(
         str,
         typer.Option(
             help="Of segmenters onnx (any runtime, no torch), torch-export or torchscript (a program of torch); of "
-            "directions deformator (a folder for GANLatentDiscovery) or bg-direction (one tensor for segmentation).",
+            "generators the same three behind generator-, as in generator-onnx; of directions deformator (a folder "
+            "for GANLatentDiscovery) or bg-direction (one tensor for segmentation).",
             autocompletion=completion.one_of(_LAYOUTS),
         ),
     ],
     out: Annotated[
         Path,
         typer.Option(
-            help="A .onnx, .pt2 (torch-export) or .pt file (torchscript), a new folder for deformator, a .pth file "
+            help="An .onnx, .pt2 (torch-export) or .pt file (torchscript), a new folder for deformator, a .pth file "
             "for bg-direction."
         ),
     ],
@@ -70,7 +72,7 @@ def export(
         ),
     ] = None,
 ) -> None:
-    """Write a segmenter for other runtimes, or directions in the layout of the original implementations."""
+    """Write a segmenter or generator for other runtimes, or directions as the original implementations have them."""
     require(layout in _LAYOUTS, f"--layout is {layout!r}; choose one of {', '.join(_LAYOUTS)}")
     if layout in LAYOUTS:
         require(
@@ -83,6 +85,13 @@ def export(
         not (half or int8 or calibrate or photos or masks),
         f"--half, --int8, --calibrate, --photos and --masks go with --layout onnx, not {layout}; omit them",
     )
+    if layout in _OF_GENERATORS:
+        require(
+            direction is None and alpha is None and gan_type is None,
+            f"--direction, --alpha and --gan-type go with directions, and --layout {layout} is of generators",
+        )
+        _generator_program(source, out, layout)
+        return
     from discovery.opening import open_directions
 
     if layout == "deformator":
@@ -121,6 +130,23 @@ def _segmenter(
         console.print(f"masks of the {measured['photos']} photos of --calibrate differ in {share}")
     if layout == "onnx":
         console.print(f"next: {command('predict', 'MY_PHOTOS', '--segmenter', out, '--out', 'masks')}")
+
+
+def _generator_program(name: str, out: Path, layout: str) -> None:
+    import_torch()
+    from cli.inputs.sources import open_typed
+    from generators.own.exporting import export_generator
+
+    made = export_generator(open_typed(name), out, layout)
+    console.print(
+        f"wrote {out}: {out.stat().st_size / 1e6:.1f} MB; images within {made.difference:.2g} of the generator's"
+    )
+    if layout == "generator-onnx":
+        inputs = "z and y, its classes," if "num_classes" in made.card else "z"
+        console.print(f"{inputs} of any number of rows -> images in [-1, 1]; the rest is in its metadata, as card")
+        return
+    console.print(f"wrote {out.with_suffix('.json')}: what opening it needs to know")
+    console.print(f"next: {command('sample', *generator_words(str(out)), '--out', 'samples.png')}")
 
 
 def _deformator(given: Path, directions: "DirectionSet", out: Path, gan_type: str | None) -> None:

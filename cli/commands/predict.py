@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli.inputs.options import DEFAULT_SEGMENTER, DeviceOption, PrecisionOption, RefineOption, SegmenterOption, require
+from cli.inputs.options import (
+    DEFAULT_SEGMENTER,
+    DeviceOption,
+    PrecisionOption,
+    RefineOption,
+    SegmenterOption,
+    require,
+    with_settings,
+)
 from cli.inputs.photo_folder import photos_in
 from cli.inputs.standard_streams import (
     DASH,
@@ -20,7 +28,8 @@ from cli.listing import START, listed_in
 from cli.runs.processes import ProcessesOption
 from cli.runs.progress import console, terminal
 from cli.runs.runtimes import RuntimeOption, opened_for, runtime_of
-from segmentation.predict.kinds import KINDS, SUMMARY, TABLE, USUAL_KINDS
+from segmentation.objects.settings import ObjectSettings
+from segmentation.predict.kinds import COCO, KINDS, OBJECTS, SUMMARY, TABLE, USUAL_KINDS
 from toolkit.command_line import as_flags
 from toolkit.compute.ranks import world_size
 
@@ -29,6 +38,7 @@ if TYPE_CHECKING:
     from segmentation.predict.results import Results
 
 
+@with_settings(ObjectSettings, with_torch=False)
 @listed_in(
     START,
     "toolkit predict MY_PHOTOS --segmenter segmenter --refine --out masks",
@@ -36,6 +46,7 @@ if TYPE_CHECKING:
     formerly={"--model": "--segmenter"},
 )
 def predict(
+    settings: ObjectSettings,
     photos: Annotated[list[Path], typer.Argument(help="Photos, or folders of photos; - reads one from stdin.")],
     out: Annotated[Path, typer.Option(help="Folder for the pictures and their table; - writes one to stdout.")],
     segmenter: SegmenterOption = None,
@@ -48,6 +59,10 @@ def predict(
             help="What composites lie on: a colour (a name or #rrggbb), a picture file, or blur.", show_default="white"
         ),
     ] = None,
+    objects: Annotated[
+        bool,
+        typer.Option("--objects", help="Tell the things of a mask apart: labelled pictures and a COCO JSON of all."),
+    ] = False,
     threshold: Annotated[float, typer.Option(help="Probability from which a pixel is foreground.", min=0, max=1)] = 0.5,
     refine: RefineOption = False,
     skip_existing: Annotated[
@@ -62,6 +77,13 @@ def predict(
     """Segment photos of any size; of several processes each writes the pictures of its share."""
     kinds = list(dict.fromkeys(kind.strip() for kind in write.split(",")))
     require(bool(kinds) and set(kinds) <= set(KINDS), f"--write is {write!r}; choose from {', '.join(KINDS)}")
+    if objects and OBJECTS not in kinds and out != DASH:
+        kinds.append(OBJECTS)
+    asked = settings if objects or OBJECTS in kinds else None
+    require(
+        asked is not None or settings == ObjectSettings(),
+        "--min-object and --neck say how things are told apart; add --objects, or omit them",
+    )
     require(
         background is None or "composite" in kinds,
         "--background is what composites lie on; add composite to --write, or omit it",
@@ -75,7 +97,8 @@ def predict(
     from segmentation.predict.work import PredictionWork
     from toolkit.pictures.grounds import WHITE_GROUND, ground_of
 
-    pictures = Pictures(kinds, threshold, ground=WHITE_GROUND if background is None else ground_of(background))
+    behind = WHITE_GROUND if background is None else ground_of(background)
+    pictures = Pictures(kinds, threshold, ground=behind, objects=asked)
     targets = picture_targets(photos if piped is None else [], out, photos_in)
     targets |= {} if piped is None else {piped: out / "stdin"}
     opened, bf16, team = opened_for(chosen, name, device, precision, processes)
@@ -84,7 +107,7 @@ def predict(
             _write_to_stdout(piped or photos[0], opened, pictures, refine, bf16)
         return
     ground = (background or "white") if "composite" in kinds else None
-    making = Making(name, opened.digest(), threshold, refine, ground)
+    making = Making(name, opened.digest(), threshold, refine, ground, **({} if asked is None else asked.as_dict()))
     work = PredictionWork(opened, pictures, making, out, bf16, skip_unreadable, team, terminal)
     results = work.carry_out(targets, skip_existing)
     _say(results, kinds, out)
@@ -133,7 +156,10 @@ def _say(results: "Results", kinds: Sequence[str], out: Path) -> None:
         photos = "1 photo" if results.kept == 1 else f"{results.kept} photos"
         console.print(f"skipped {photos} whose pictures and results are there")
     written = (len(results.rows) - results.kept) * len(kinds)
-    console.print(f"wrote {written} pictures ({', '.join(kinds)}), {TABLE} and {SUMMARY} to {out}")
+    files = f"{COCO}, {TABLE}" if OBJECTS in kinds else TABLE
+    console.print(f"wrote {written} pictures ({', '.join(kinds)}), {files} and {SUMMARY} to {out}")
+    if (count := results.objects()) is not None:
+        console.print(f"found {count} {'thing' if count == 1 else 'things'} in {len(results.rows)} photos")
     for line in results.lines():
         console.print(line)
     if warning := results.warning():

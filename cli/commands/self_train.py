@@ -54,6 +54,7 @@ def self_train(
     from segmentation.predict.segmenter import Segmenter
     from segmentation.self_training.rounds import self_train as train
     from toolkit.compute.engine import choose_engine
+    from toolkit.files.shipped import recorded_name
     from toolkit.pictures.photo_folder import photos_digest, require_outside
     from toolkit.pictures.photos import read_squares, usual_side
 
@@ -65,7 +66,7 @@ def self_train(
     side = settings.side_for(teacher.image_size, usual_side(paths))
     pixels = read_squares(paths, side, terminal).permute(0, 2, 3, 1).numpy()
     inputs = {
-        "model": str(Path(model).resolve()) if Path(model).exists() else model,
+        "model": recorded_name(model, "segmenters"),
         "model_digest": teacher.digest(),
         "photos": str(folder.resolve()),
         "photos_digest": photos_digest(paths, folder),

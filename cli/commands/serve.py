@@ -23,7 +23,7 @@ from toolkit.errors import UserError
 _LOCAL = "127.0.0.1"
 
 
-@with_settings(ServeSettings)
+@with_settings(ServeSettings, with_torch=False)
 @listed_in(
     SEGMENTATION,
     "toolkit serve --segmenter segmenter",

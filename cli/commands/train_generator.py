@@ -37,6 +37,8 @@ def train_generator(
     """Train a generator on a folder of photos; with --objective bigbigan its encoder too."""
     from generators.compact.run import GeneratorRun, first_state
     from generators.compact.warm_start import start_from
+    from toolkit.files.shipped import recorded_name
+    from toolkit.hub.fetching import located
     from toolkit.pictures.photo_folder import photos_digest, require_outside
     from toolkit.pictures.photos import read_squares
 
@@ -46,11 +48,13 @@ def train_generator(
     paths = photos_in(photos)
     state = first_state(settings, engine)
     if start is not None and not (out / "checkpoint.pt").exists():
-        console.print(f"taking the weights of {', '.join(start_from(state, start))} from {start}")
+        console.print(
+            f"taking the weights of {', '.join(start_from(state, located(start, 'generators')))} from {start}"
+        )
     pixels = read_squares(paths, settings.photo_size, terminal)
     inputs = {"photos": str(photos.resolve()), "photos_digest": photos_digest(paths, photos), "name": name}
     if start is not None:
-        inputs["start"] = str(start.resolve())
+        inputs["start"] = recorded_name(start, "generators")
     carried_out(GeneratorRun(state, pixels, settings, engine, inputs, name), out)
     following = discover_command("--generator", out / "generator.safetensors", out=f"{out}-directions")
     print_outcome(*(out / made for made in _made(settings)), following=following)

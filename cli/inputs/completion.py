@@ -15,12 +15,16 @@ def one_of(names: Iterable[str]) -> Completion:
 
 
 def shipped(kind: str, *more: str) -> Completion:
-    """Return a completion of the shipped files of a kind (`generators`, `segmenters`, ...) and `more` names."""
+    """Return a completion of the shipped files of a kind (`generators`, `segmenters`, ...) and `more` names.
+
+    Repositories of the hub that are in its library's cache follow.
+    """
 
     def complete() -> list[str]:
         from toolkit.files.shipped import shipped_file
+        from toolkit.hub.cache import cached_references
 
-        return [*sorted(path.stem for path in shipped_file(kind).glob("*.safetensors")), *more]
+        return [*sorted(path.stem for path in shipped_file(kind).glob("*.safetensors")), *more, *cached_references()]
 
     return complete
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cli.inputs import completion
+from cli.inputs.hub_names import ON_THE_HUB
 from cli.inputs.options import require
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ PhotoOption = Annotated[
 EncoderOption = Annotated[
     str | None,
     typer.Option(
-        help="Run folder, encoder file or shipped name; the generator's own if omitted.",
+        help=f"Run folder, encoder file, shipped name or {ON_THE_HUB}; the generator's own if omitted.",
         autocompletion=completion.shipped("encoders"),
     ),
 ]

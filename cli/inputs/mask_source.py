@@ -25,6 +25,7 @@ def open_source(
     from discovery.opening import open_directions
     from generators.protocol import fitting
     from segmentation.synthesis.source import MaskSource
+    from toolkit.hub.provenance import shared_inputs
 
     opened = open_directions(directions)
     shift = opened.resolve(direction, alpha)
@@ -32,4 +33,5 @@ def open_source(
     moving = fitting(opened, gan, layers)
     if layers is not None:
         shift = moving.resolve(direction, alpha)
+    inputs = {**inputs, **shared_inputs("directions", opened.card)}
     return MaskSource.along(shift, gan, inputs, mask_rule, embeddings, terminal, max_area)

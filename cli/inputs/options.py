@@ -12,6 +12,7 @@ from typing import Annotated, Any, Protocol
 import typer
 
 from cli.inputs import completion
+from cli.inputs.hub_names import ON_THE_HUB
 from cli.inputs.presets import PresetOption, before_flags
 from toolkit.command_line import as_flags, flag_of
 from toolkit.errors import UserError
@@ -23,7 +24,7 @@ DEFAULT_SEGMENTER = "flowers64"  # the shipped one
 SegmenterOption = Annotated[
     str | None,
     typer.Option(
-        help="Run folder, artefact, published U-Net file or shipped name.",
+        help=f"Run folder, artefact, published U-Net file, shipped name or {ON_THE_HUB}.",
         show_default=DEFAULT_SEGMENTER,
         autocompletion=completion.shipped("segmenters"),
     ),
@@ -33,7 +34,8 @@ GeneratorOption = Annotated[
     str,
     typer.Option(
         "--generator",
-        help="A shipped name (flowers64), scene, bigbigan (see toolkit weights), a generator file, or your own code: "
+        help="A shipped name (flowers64), scene, bigbigan (see toolkit weights), a generator file, "
+        f"{ON_THE_HUB}, or your own code: "
         "package.module:factory, with options as in models:make@width=64 (docs/own-generators.md).",
         autocompletion=completion.generators,
     ),
@@ -44,7 +46,7 @@ WeightsOption = Annotated[
 DirectionsArgument = Annotated[
     Path,
     typer.Argument(
-        help="Direction set, the run folder that holds it, or a shipped name.",
+        help=f"Direction set, the run folder that holds it, a shipped name or {ON_THE_HUB}.",
         autocompletion=completion.shipped("directions"),
     ),
 ]
@@ -76,7 +78,7 @@ OtherGeneratorOption = Annotated[
     str | None,
     typer.Option(
         "--generator",
-        help="Generator, if not the one recorded in the set.",
+        help=f"Generator (a name, a file or {ON_THE_HUB}), if not the one recorded in the set.",
         autocompletion=completion.generators,
     ),
 ]
@@ -126,7 +128,7 @@ class HasSettings(Protocol):
 
 
 def with_settings(
-    settings: type[Settings] | Table[HasSettings], switch: str = "method"
+    settings: type[Settings] | Table[HasSettings], switch: str = "method", with_torch: bool = True
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Return a decorator that gives a command one flag per field of its settings class, and --config FILE.
 
@@ -135,16 +137,17 @@ def with_settings(
     the flag --`switch` says which one is meant (the first unless given; the command receives its name too), and a flag
     that this one has not is refused; fields of the same name share a flag and have to be of the same type. The
     command's attribute `with_plug_ins` makes the same command with what installed packages add to its flags and
-    choices: nothing of that is looked for until it is run.
+    choices: nothing of that is looked for until it is run. Where a command does not always compute with torch,
+    `with_torch` is false, and it imports torch by itself.
     """
 
     def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
         own = _own(settings) if isinstance(settings, Table) else {"": settings}
-        run = _flagged(command, settings, own, switch, choices_of=lambda table: table.own)
+        run = _flagged(command, settings, own, switch, lambda table: table.own, with_torch)
 
         def with_plug_ins() -> Callable[..., Any]:
             classes = own | _plugged_in(settings) if isinstance(settings, Table) else own
-            return _flagged(command, settings, classes, switch, choices_of=lambda table: table)
+            return _flagged(command, settings, classes, switch, lambda table: table, with_torch)
 
         run.with_plug_ins = with_plug_ins  # type: ignore[attr-defined]
         return run
@@ -171,6 +174,7 @@ def _flagged(
     classes: Mapping[str, type[Settings]],
     switch: str,
     choices_of: Callable[[Table[Any]], Iterable[str]],
+    with_torch: bool,
 ) -> Callable[..., Any]:
     """Return the command with the flags of `classes`, by name; of tables of choices the help names `choices_of`."""
     table = settings if isinstance(settings, Table) else None
@@ -199,8 +203,8 @@ def _flagged(
         if switched:
             values[switch] = name
         made = chosen(**{**before_flags(chosen, preset, config), **given})
-        if chosen.needs_torch:  # after what is refused without it
-            import_torch()
+        if with_torch:
+            import_torch()  # after what is refused without it
         command(settings=made, **values)
 
     keyword = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in own]

@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from cli.inputs.hub_names import settled
+
 if TYPE_CHECKING:
     from generators.protocol import Generator
     from toolkit.directions import DirectionSet
@@ -57,5 +59,6 @@ def named_or_recorded(
     from generators.recorded import generator_inputs, open_recorded
 
     if name is None:
+        settled(origin.generator, "generators")  # with a bar
         return open_recorded(origin, weights)
     return open_typed(name, weights), generator_inputs(name, weights)

@@ -16,6 +16,7 @@ from discovery.picking.picker import measure
 from generators.compact.network import CompactGenerator
 from generators.compact.training import GeneratorState, train
 from generators.protocol import Generator, image_shape
+from segmentation.predict.familiarity import MOST_PHOTOS
 from segmentation.predict.segmenter import Segmenter
 from segmentation.self_training.rounds import make_cuts, make_masks
 from segmentation.self_training.settings import SelfTrainingSettings
@@ -181,9 +182,16 @@ def _self_training(job: Job) -> list[Part]:
     sides = [settings.side_of_round(number, own, side) for number in range(1, settings.rounds + 1)]
     seconds = sum(_teaching(job, settings, each) for each in sides)
     teacher = Segmenter(SelfTrainingState.start(settings, job.engine).network, own)
-    each = _masking(job, teacher, settings, side) + _reading(job, side)
-    fixed = each * recipe.photos_taught_on(len(job.paths), settings) + _PICTURES
+    taught = recipe.photos_taught_on(len(job.paths), settings)
+    fixed = (_masking(job, teacher, settings, side) + _reading(job, side)) * taught + _PICTURES
+    fixed += _remembering(job, teacher, side) * min(taught, MOST_PHOTOS)
     return [Part(recipe.SELF_TRAINING, seconds, settings.steps, settings.steps, fixed=fixed)]
+
+
+def _remembering(job: Job, segmenter: Segmenter, side: int) -> float:
+    """Return how many seconds one photo takes of those that the last segmenter keeps statistics of."""
+    photos = job.some_photos(_WARM + _LEAST_TIMED, side)
+    return seconds_each((list(segmenter.judged_predictions([(None, photo)])) for photo in photos), job.engine)
 
 
 def _teaching(job: Job, settings: SelfTrainingSettings, side: int) -> float:

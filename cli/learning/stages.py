@@ -26,6 +26,7 @@ from segmentation.unet.run import SegmentationRun
 from toolkit.directions import DirectionSet
 from toolkit.errors import WeakPoint
 from toolkit.files.driving import carry_out
+from toolkit.files.shipped import recorded_name
 from toolkit.files.writing import read_json
 from toolkit.pictures.photos import read_squares, usual_side
 
@@ -243,7 +244,7 @@ class SelfTrainingStage(Stage):
         teacher = Segmenter.load(self.teacher()).to(job.engine.device)
         side = settings.side_for(teacher.image_size, usual_side(job.paths))
         paths = recipe.photos_taught_on(len(job.paths), settings)
-        inputs = {"model": str(Path(self.teacher()).resolve()), "model_digest": teacher.digest(), **job.source}
+        inputs = {"model": recorded_name(self.teacher(), "segmenters"), "model_digest": teacher.digest(), **job.source}
         pixels = self._pixels(paths, side)
         self_train(teacher, pixels, settings, job.engine, self.folder, inputs, None, job.watch)
 

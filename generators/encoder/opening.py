@@ -5,15 +5,17 @@ from pathlib import Path
 from toolkit.command_line import command
 from toolkit.errors import UserError, named
 from toolkit.files.shipped import or_shipped, shipped_file
+from toolkit.hub.fetching import located
+from toolkit.hub.reference import is_reference
 
 
 def encoder_file(name: str | None, generator: str) -> Path:
-    """Return the encoder called `name`: a run folder, a file or a shipped name; without a name, that of `generator`.
+    """Return the encoder called `name`: a run folder, file, shipped name or one on the hub; else that of `generator`.
 
     UserError when none is shipped for it and none lies in its run folder.
     """
     if name is not None:
-        chosen = or_shipped(Path(name), "encoders")
+        chosen = located(name, "encoders") if is_reference(name) else or_shipped(Path(name), "encoders")
         return chosen / "encoder.safetensors" if chosen.is_dir() else chosen
     path = own_encoder(generator)
     if path is None:

@@ -21,6 +21,7 @@ class ConditionalGenerator(FrozenGenerator):
         if wrong:
             raise UserError(f"class {wrong[0]} is unknown; this generator has classes 0 to {num_classes - 1}")
         super().__init__(network, name)
+        self.num_classes = num_classes
         self.classes = tuple(classes) or tuple(range(num_classes))
 
     def sample(self, count: int, rng: Stream, truncation: float | None = None) -> Latents:

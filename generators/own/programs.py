@@ -92,8 +92,17 @@ def program_code(path: Path, options: Options) -> Code | None:
     return None if _loader(path) is None else Code(options.spec, path, options.left(), is_program=True)
 
 
+def is_card(path: Path) -> bool:
+    """Return whether a file is the card of a program."""
+    try:
+        card = read_json(path)
+    except UserError:
+        return False
+    return isinstance(card, dict) and set(_NEEDED) <= set(card) <= {*_NEEDED, *_OPTIONAL}
+
+
 def _loader(path: Path) -> Callable[[Path], nn.Module] | None:
-    return {"torch.export": _load_exported, "TorchScript": _load_script, None: None}[program_kind(path)]
+    return {"torch.export": load_exported, "TorchScript": load_script, None: None}[program_kind(path)]
 
 
 def _card(path: Path) -> dict[str, Any]:
@@ -110,14 +119,16 @@ def _card(path: Path) -> dict[str, Any]:
     return card
 
 
-def _load_script(path: Path) -> nn.Module:
+def load_script(path: Path) -> nn.Module:
+    """Return the program in a TorchScript file, whose code the caller trusts; UserError where it cannot be read."""
     with warnings.catch_warnings():
         # Such files will be around for long; whoever opens one cannot do anything about it here.
         warnings.filterwarnings("ignore", message=".*torch.jit.load")
         return attempt(lambda: torch.jit.load(str(path), map_location="cpu"), f"reading {path}")
 
 
-def _load_exported(path: Path) -> nn.Module:
+def load_exported(path: Path) -> nn.Module:
+    """Return the program in a torch.export file, whose code the caller trusts; UserError also for a fixed batch."""
     quiet = logging.root.manager.disable
     logging.disable(logging.WARNING)  # of a file that does not open torch logs its own traces
     try:

@@ -72,6 +72,7 @@ class OwnGenerator:
         self.latent_dim = latent_dim
         self.image_shape = shape
         self.image_size = max(shape)
+        self.num_classes = num_classes or 0
         self.classes = tuple(classes) or tuple(allowed)
         self.states_range = value_range is not None
         self.value_range = _FULL if value_range is None else (float(value_range[0]), float(value_range[1]))
@@ -89,7 +90,7 @@ class OwnGenerator:
     def sample(self, count: int, rng: Stream, truncation: float | None = None) -> Latents:
         """Return `count` latents, restricted to +-`truncation` if given, with drawn classes if there are any."""
         picks = rng.beside("class")
-        draw = rng.normal if self.latents == "normal" else functools.partial(_uniform, rng)
+        draw = rng.normal if self.latents == "normal" else functools.partial(draw_uniform, rng)
         z = draw(count, self.latent_dim, truncation)
         if not self.classes:
             return Latents(z)
@@ -128,7 +129,8 @@ class InspectableOwnGenerator(OwnGenerator):
         return [_matrix(_layer(self.network, name), name, self.latent_dim) for name in self.first_layers]
 
 
-def _uniform(rng: Stream, count: int, width: int, truncation: float | None) -> torch.Tensor:
+def draw_uniform(rng: Stream, count: int, width: int, truncation: float | None) -> torch.Tensor:
+    """Return latents (count, width) float32 from U(-1, 1), or from +-`truncation`; UserError for one not above 0."""
     if truncation is not None and not truncation > 0:
         raise UserError(f"truncation is {truncation}, but has to be above 0; omit it for none")
     reach = 1.0 if truncation is None else min(1.0, truncation)

@@ -16,6 +16,7 @@ from generators.projection.settings import Projection
 from toolkit.compute.engine import Engine
 from toolkit.errors import UserError, named
 from toolkit.files.writing import sha256_of
+from toolkit.hub.fetching import pinned
 from toolkit.watch import SILENT, Watch
 
 _BATCH = 32  # photos that an encoder sees at a time
@@ -75,7 +76,7 @@ def _open_encoder(whose: Whose, asked: Asked, device: torch.device, watch: Watch
         embedder, name, path = load_tfhub_encoder(asked.module), str(asked.module), asked.module / "saved_model.pb"
     else:
         path = encoder_file(asked.encoder, whose.name)
-        embedder, name = load_encoder(path).to(device), asked.encoder or whose.name
+        embedder, name = load_encoder(path).to(device), pinned(asked.encoder or whose.name, "encoders")
     if whose.generator is not None:
         require_fit(embedder, whose.generator)
         if trained_on_another(embedder, whose.digest):

@@ -1,5 +1,6 @@
 """Predictions measured against masks: image by image, then figures, rows and pictures of the data set."""
 
+import contextlib
 import csv
 import io
 from collections.abc import Callable, Iterator, Sequence
@@ -10,12 +11,17 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from segmentation.evaluate.ahead import Many, one_by_one, predicted_ahead
 from segmentation.evaluate.measures import BETA_SQUARED, DEFINITIONS, IGNORED_DEFINITION, stretched
 from segmentation.evaluate.outlines import EdgeProfiles, edge_profile, shrunk
 from segmentation.evaluate.pairs import Pair, Pairs, pair_folders
 from segmentation.evaluate.scores import Tally, odd_readings, score_image
 from segmentation.evaluate.settings import EvaluationSettings
+from segmentation.mask_reading.annotations import AnnotatedMasks, Masks
 from segmentation.mask_reading.reading import MapReading, MaskReading, Over, Truth
+from segmentation.objects.average_precision import OBJECT_DEFINITIONS, ObjectTally
+from segmentation.objects.finding import find_objects
+from segmentation.objects.settings import ObjectSettings
 from toolkit.command_line import as_flags
 from toolkit.compute.team import SOLO, Team
 from toolkit.errors import Line, UserError, named
@@ -39,24 +45,26 @@ class Scored:
 class Evaluation:
     """An evaluation under way: iterate over it to measure image after image, then ask for the results.
 
-    It holds one image at a time and 2 KB of figures for each image measured. Asking for results measures
-    first whatever is still to be measured. Of a `team` each process measures every `team.size`-th image; all have to
-    ask for results, and get the same.
+    It holds a few images at a time and 2 KB of figures for each image measured (segmentation.evaluate.ahead). Asking
+    for results measures first whatever is still to be measured. Of a `team` each process measures every
+    `team.size`-th image; all have to ask for results, and get the same.
     """
 
     dataset: str
     pairs: Pairs
     predict: Predictor
     protocol: str
-    masks: MaskReading
+    masks: Masks
     settings: EvaluationSettings = field(default_factory=EvaluationSettings)
     read: Callable[[Path], np.ndarray] = read_photo
     team: Team = SOLO
     maps: MapReading | None = None
-    _tally: Tally = field(default_factory=Tally)  # of this process's images, as are the next three
+    many: Many | None = None
+    _tally: Tally = field(default_factory=Tally)  # of this process's images, as are the next four
     _empty_truths: int = 0
     _ignored_pixels: int = 0
     _edges: EdgeProfiles = field(default_factory=EdgeProfiles)
+    _objects: ObjectTally = field(default_factory=ObjectTally)
 
     def __repr__(self) -> str:
         known = ""
@@ -73,18 +81,31 @@ class Evaluation:
         return len(self._own)
 
     def __iter__(self) -> Iterator[Scored]:
-        while len(self._tally) < len(self):
-            pair = self.pairs[self._own[len(self._tally)]]
-            picture, probability, truth = self.measured(pair)
-            threshold, stretch, reach = self.settings.threshold, self.settings.stretch, self.settings.boundary_tolerance
-            scores = score_image(probability, truth.mask, threshold, stretch, truth.ignored, reach)
-            self._empty_truths += not truth.mask.any()
-            self._ignored_pixels += 0 if truth.ignored is None else int(np.count_nonzero(truth.ignored))
-            # Maps have no photos beside them, and what a trimap leaves open is ignored already, not taken for ground.
-            if self.maps is None and truth.ignored is None:
-                self._edges.add(edge_profile(picture, truth.mask))
-            self._tally.add(scores)
-            yield Scored(pair, scores.figures)
+        pairs = [self.pairs[index] for index in self._own[len(self._tally) :]]
+        job = predicted_ahead(pairs, self.read, self.masks, self.many or one_by_one(self.predict))
+        with contextlib.closing(job):
+            for (pair, truth), picture, probability in job:
+                yield self._measure(pair, truth, picture, shrunk(probability, self.settings.inset))
+
+    def _measure(self, pair: Pair, truth: Truth, picture: np.ndarray, probability: np.ndarray) -> Scored:
+        threshold, stretch, reach = self.settings.threshold, self.settings.stretch, self.settings.boundary_tolerance
+        scores = score_image(probability, truth.mask, threshold, stretch, truth.ignored, reach)
+        self._empty_truths += not truth.mask.any()
+        self._ignored_pixels += 0 if truth.ignored is None else int(np.count_nonzero(truth.ignored))
+        # Maps have no photos beside them, and what a trimap leaves open is ignored already, not taken for ground.
+        if self.maps is None and truth.ignored is None:
+            self._edges.add(edge_profile(picture, truth.mask))
+        if self.settings.objects:
+            self._measure_objects(pair, probability)
+        self._tally.add(scores)
+        return Scored(pair, scores.figures)
+
+    def _measure_objects(self, pair: Pair, probability: np.ndarray) -> None:
+        height, width = probability.shape
+        settings = ObjectSettings(self.settings.min_object, self.settings.neck)
+        values = stretched(probability) if self.settings.stretch else probability
+        found = find_objects(values, self.settings.threshold, settings)
+        self._objects.add(found, self.masks.true_objects(pair.mask, pair.image, (height, width)))
 
     def measured(self, pair: Pair) -> tuple[np.ndarray, np.ndarray, Truth]:
         """Return a pair's picture uint8 (H, W, 3), its probability (H, W) in [0, 1] as compared, and its truth."""
@@ -108,9 +129,18 @@ class Evaluation:
         """Return the figures of the data set by name: iou, accuracy, max_f, mae and so on."""
         return self._finished.tally.summary()
 
+    @property
+    def objects(self) -> dict[str, Any] | None:
+        """Return the figures of single things, and how many there are; None where they were not asked for."""
+        if not self.settings.objects:
+            return None
+        tally = self._finished.objects
+        return {**tally.figures(), "true": tally.true, "predicted": tally.predicted, "photos_with_things": tally.photos}
+
     def result(self) -> dict[str, Any]:
         """Return what `result.json` holds: data set, number of images, measures, definitions, protocol."""
-        tally, empty_truths, ignored_pixels, edges = self._finished
+        tally, empty_truths, ignored_pixels, edges, _ = self._finished
+        things = {} if self.objects is None else {"objects": {**self.objects, "definitions": OBJECT_DEFINITIONS}}
         return {
             "dataset": written_name(self.dataset),
             "images": len(self.pairs),
@@ -125,6 +155,7 @@ class Evaluation:
             "masks_without_image": len(self.pairs.extra_masks),
             "measures": tally.summary(),
             "best_threshold": tally.best_threshold,
+            **things,
             "definitions": DEFINITIONS,
             "protocol": {
                 "prediction": self.protocol,
@@ -146,19 +177,21 @@ class Evaluation:
         def measure() -> _Finished:
             for _ in self:
                 pass
-            return _Finished(self._tally, self._empty_truths, self._ignored_pixels, self._edges)
+            return _Finished(self._tally, self._empty_truths, self._ignored_pixels, self._edges, self._objects)
 
-        tallies, empty, ignored, edges = zip(*self.team.together(measure), strict=True)
-        return _Finished(Tally.dealt(list(tallies)), sum(empty), sum(ignored), EdgeProfiles.joined(list(edges)))
+        tallies, empty, ignored, edges, objects = zip(*self.team.together(measure), strict=True)
+        joined = EdgeProfiles.joined(list(edges))
+        return _Finished(Tally.dealt(list(tallies)), sum(empty), sum(ignored), joined, ObjectTally.dealt(objects))
 
 
 class _Finished(NamedTuple):
-    """The figures of images, of how many the truth is empty, how many pixels were left out, and where edges lie."""
+    """The figures of images, of how many the truth is empty, what was left out, where edges lie, and single things."""
 
     tally: Tally
     empty_truths: int
     ignored_pixels: int
     edges: EdgeProfiles
+    objects: ObjectTally
 
 
 def evaluate(
@@ -168,10 +201,13 @@ def evaluate(
     protocol: str,
     settings: EvaluationSettings | None = None,
     team: Team = SOLO,
-    masks: MaskReading | None = None,
+    masks: Masks | None = None,
     over: Over = iter,
+    many: Many | None = None,
 ) -> Evaluation:
     """Return the evaluation of `predict`, photo uint8 (H, W, 3) -> probability (H, W) in [0, 1], on pairs.
+
+    `many` does the same to many photos, (key, photo) -> (key, photo, probability) in order, where that is faster.
 
     The masks are looked at, unless `masks` has done so, but nothing is measured yet: iterate for progress, or ask for
     the result at once. `protocol` is the sentence on how `predict` predicts that the result carries; `over` is given
@@ -179,16 +215,21 @@ def evaluate(
     """
     settings = settings or EvaluationSettings()
     pairs, masks = read_masks(pairs, settings, team, over) if masks is None else (pairs, masks)
-    return Evaluation(dataset, pairs, predict, protocol, masks, settings, team=team)
+    return Evaluation(dataset, pairs, predict, protocol, masks, settings, team=team, many=many)
 
 
 def read_masks(
     pairs: Pairs, settings: EvaluationSettings | None = None, team: Team = SOLO, over: Over = iter
-) -> tuple[Pairs, MaskReading]:
+) -> tuple[Pairs, Masks]:
     """Return how the pairs' masks are read, and the pairs less those of which no pixel is to be measured."""
     if not pairs:
         raise UserError("there are no images to evaluate; name a folder of images and one of masks")
-    masks = MaskReading.of([pair.mask for pair in pairs], settings, pairs.masks_folder, team, over)
+    paths = [pair.mask for pair in pairs]
+    masks: Masks
+    if pairs.annotations is not None:
+        masks = AnnotatedMasks.of(pairs.annotations, paths, settings or EvaluationSettings(), team, over)
+    else:
+        masks = MaskReading.of(paths, settings, pairs.masks_folder, team, over)
     measured = pairs.without_masks(masks.empty, "masks that hold nothing but ignored pixels")
     if not measured:
         raise UserError(

@@ -1,11 +1,13 @@
 """Photos (or predicted maps) and their masks, brought together by file name."""
 
 import unicodedata
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import overload
 
+from segmentation.objects.coco_reading import ENDING, CocoFile
 from segmentation.predict.kinds import KINDS
 from toolkit.command_line import command
 from toolkit.errors import UserError, named
@@ -37,6 +39,7 @@ class Pairs(Sequence[Pair]):
     extra_masks: tuple[Path, ...] = ()
     remarks: tuple[str, ...] = ()
     masks_folder: Path | None = None
+    annotations: CocoFile | None = None  # that the masks are in, where they are no files of their own
 
     @overload
     def __getitem__(self, index: int) -> Pair: ...
@@ -125,12 +128,15 @@ def pair_folders(images: Path, masks: Path, ignore_unpaired: bool = False) -> Pa
 
     Names are compared without folder and ending, so a photo `a/1.JPG` goes with the mask `1.png`; where two files of a
     folder share a name, all are compared with their folders (as frames of videos are named). Pictures that
-    `toolkit predict` wrote go by their photo's name. Masks without an image are left out and reported. UserError when
+    `toolkit predict` wrote go by their photo's name. In place of a folder `masks` may be a file of COCO annotations
+    (.json). Masks without an image are left out and reported. UserError when
     an image has no mask (with `ignore_unpaired` it is left out instead), when two files are named alike all the same,
     or when nothing pairs up.
     """
-    image_side = _Side("images", ("soft", "mask"), open_folder(images))
-    mask_side = _Side("masks", ("mask", "soft"), open_folder(masks))
+    masks = Path(masks)
+    annotations = CocoFile.read(masks) if masks.suffix.lower() == ENDING and not masks.is_dir() else None
+    image_side = _Side("images", ("soft", "mask", "objects"), open_folder(images))
+    mask_side = _Side("masks", ("mask", "soft", "objects"), _folder(masks, annotations))
     remarks = [note for side in (image_side, mask_side) if (note := side.folder.note()) is not None]
     pairs = _paired(image_side.files(), mask_side.files())
     if pairs.unpaired_images:
@@ -142,7 +148,12 @@ def pair_folders(images: Path, masks: Path, ignore_unpaired: bool = False) -> Pa
         remarks += [found[1] for found in own if found is not None]
         pairs = _paired(*chosen)
     _require_paired(pairs, image_side, mask_side, ignore_unpaired)
-    return replace(pairs, remarks=tuple(remarks), masks_folder=Path(masks))
+    return replace(pairs, remarks=tuple(remarks), masks_folder=masks, annotations=annotations)
+
+
+def _folder(masks: Path, annotations: CocoFile | None) -> PhotoFolder:
+    """Return the folder of masks, or in its place the file that names their images."""
+    return open_folder(masks) if annotations is None else PhotoFolder(masks, tuple(annotations.images), Counter())
 
 
 def _place(path: Path, folder: Path) -> str:

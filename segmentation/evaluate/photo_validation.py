@@ -7,7 +7,8 @@ from pathlib import Path
 from segmentation.evaluate.evaluation import evaluate, read_masks
 from segmentation.evaluate.pairs import Pairs, pair_folders
 from segmentation.evaluate.settings import EvaluationSettings
-from segmentation.mask_reading.reading import MaskReading, Over
+from segmentation.mask_reading.annotations import Masks
+from segmentation.mask_reading.reading import Over
 from segmentation.predict.protocols import PROTOCOLS
 from segmentation.predict.segmenter import Segmenter
 from segmentation.unet.network import UNet
@@ -21,7 +22,7 @@ class ValidationSet:
     """Photos with their masks, and how these are read."""
 
     pairs: Pairs
-    masks: MaskReading
+    masks: Masks
 
     @classmethod
     def open(

@@ -4,8 +4,9 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from segmentation.mask_reading.codes import parse_codes
-from toolkit.errors import named
-from toolkit.settings import Settings, setting
+from segmentation.objects.settings import ObjectSettings
+from toolkit.errors import UserError, named
+from toolkit.settings import Settings, same_as, setting
 
 
 @dataclass(frozen=True)
@@ -41,9 +42,19 @@ class EvaluationSettings(Settings):
     invert: bool = setting(False, "take the complement of the masks for the object")
     resize_masks: bool = setting(False, "bring masks to the size of their images (nearest neighbours)")
     ignore_unpaired: bool = setting(False, "leave out images without a mask")
+    objects: bool = setting(
+        False, "measure single things too: AP and CorLoc of what masks are taken apart into, against the true things"
+    )
+    min_object: float = same_as(ObjectSettings, "min_object")
+    neck: float = same_as(ObjectSettings, "neck")
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.objects and (self.invert or self.resize_masks):
+            raise UserError(
+                f"{named('objects')} needs the things of masks as they are; omit {named('invert')} and "
+                f"{named('resize_masks')}"
+            )
         for flag, text in ((named("object"), self.object), (named("ignore"), self.ignore)):
             if text is not None:
                 parse_codes(text, flag)

@@ -12,6 +12,7 @@ from torch import nn
 
 from segmentation.predict.inference import folded
 from segmentation.unet.network import SMALLEST_SIDE, UNet, Up
+from toolkit.compute import programs
 from toolkit.files.writing import replacing
 
 CARD = "card.json"
@@ -61,7 +62,7 @@ def save_exported(path: Path, network: UNet, card: Mapping[str, Any]) -> None:
             ForegroundNet(network).eval(), (torch.zeros(_EXAMPLE),), dynamic_shapes={"images": sides}
         )
     with replacing(path) as temporary:
-        torch.export.save(program, temporary, extra_files={CARD: json.dumps(card, allow_nan=False)})
+        programs.save_exported(program, temporary, {CARD: json.dumps(card, allow_nan=False)})
 
 
 def _side(name: str) -> Any:
@@ -74,4 +75,4 @@ def save_script(path: Path, network: UNet, card: Mapping[str, Any]) -> None:
         warnings.simplefilter("ignore")  # torch calls the format deprecated; programs that read it are around
         traced = torch.jit.trace(ForegroundNet(network).eval(), torch.zeros(_EXAMPLE))
         with replacing(path) as temporary:
-            torch.jit.save(traced, str(temporary), _extra_files={CARD: json.dumps(card, allow_nan=False)})
+            programs.save_script(traced, temporary, {CARD: json.dumps(card, allow_nan=False)})

@@ -27,7 +27,9 @@ from toolkit.compute.engine import choose_engine
 from toolkit.directions import DirectionSet
 from toolkit.errors import UserError
 from toolkit.files.driving import carry_out
+from toolkit.files.shipped import recorded_name
 from toolkit.files.workplace import temporary_folder
+from toolkit.hub.provenance import shared_inputs
 from toolkit.pictures.any_photo import Photo, as_photo
 from toolkit.pictures.photo_folder import list_photos, photos_digest, require_outside
 from toolkit.pictures.photos import read_squares, square, usual_side
@@ -162,7 +164,7 @@ def self_train(
 def _named(segmenter: AnySegmenter) -> str:
     if isinstance(segmenter, Segmenter):
         return "a segmenter in memory"
-    return str(Path(segmenter).resolve()) if Path(segmenter).exists() else os.fspath(segmenter)
+    return recorded_name(segmenter, "segmenters")
 
 
 def _source(
@@ -182,6 +184,7 @@ def _source(
     if layers is not None:
         shift = fitting(opened, gan, layers).resolve(direction, alpha)
     file = None if embeddings is None else Path(embeddings)
+    inputs = {**inputs, **shared_inputs("directions", opened.card)}
     return MaskSource.along(shift, gan, inputs, chosen.mask_rule, file, watch or watch_of(False), chosen.max_area)
 
 

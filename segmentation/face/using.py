@@ -1,4 +1,4 @@
-"""Using a segmenter: evaluate, predict, mask, cutout."""
+"""Using a segmenter: evaluate, predict, mask, objects, cutout."""
 
 import functools
 import os
@@ -10,10 +10,13 @@ import numpy as np
 import torch
 from PIL import Image
 
+from segmentation.evaluate.ahead import Many
 from segmentation.evaluate.evaluation import Evaluation
 from segmentation.evaluate.evaluation import evaluate as evaluation_of
 from segmentation.evaluate.pairs import pair_folders
 from segmentation.evaluate.settings import EvaluationSettings
+from segmentation.objects.finding import FoundObject, find_objects
+from segmentation.objects.settings import ObjectSettings
 from segmentation.predict.prediction import Prediction
 from segmentation.predict.protocols import PROTOCOLS
 from segmentation.predict.segmenter import Segmenter
@@ -57,14 +60,16 @@ def evaluate(
         raise UserError(f"protocol is {protocol!r}; choose one of {', '.join(PROTOCOLS)}")
     watch = watch_of(progress)
     predict_one: Callable[[np.ndarray], np.ndarray]
+    many: Many | None = None
     if callable(segmenter):
         predict_one, meaning = segmenter, "by a function"
     else:
         opened = as_segmenter(segmenter).to(choose_engine(device, "fp32").device)
         predict_one = functools.partial(opened.probability, protocol=protocol, refine=refine)
+        many = functools.partial(opened.predictions, protocol=protocol, refine=refine)
         meaning = PROTOCOLS[protocol].meaning + ("; refined by a dense CRF" if refine else "")
     pairs = pair_folders(Path(images), Path(masks), chosen.ignore_unpaired)
-    evaluation = evaluation_of(pairs, predict_one, name or Path(images).resolve().name, meaning, chosen)
+    evaluation = evaluation_of(pairs, predict_one, name or Path(images).resolve().name, meaning, chosen, many=many)
     with watch.bar(evaluation.dataset, len(evaluation), unit="images") as advance:
         for _ in evaluation:
             advance()
@@ -112,6 +117,31 @@ def mask(
     """
     engine = choose_engine(device, precision)
     return _opened(segmenter, engine).probability(photo, refine=refine, bf16=engine.bf16) >= threshold
+
+
+def objects(
+    photo: Photo,
+    segmenter: AnySegmenter = DEFAULT,
+    *,
+    threshold: float = 0.5,
+    refine: bool = False,
+    settings: ObjectSettings | None = None,
+    device: str = "auto",
+    precision: str = "auto",
+    **changes: Any,
+) -> list[FoundObject]:
+    """Return the things in one photo of any kind and size, the largest first, each with its box and own mask.
+
+    `changes` are fields of ObjectSettings, such as `min_object=0.01`; see `predict`.
+
+    >>> from toolkit.files.shipped import shipped_file
+    >>> objects(shipped_file("photos") / "flower.jpg")
+    [<Object of ... pixels, ... x ... at (..., ...), confidence 0...>]
+    """
+    engine = choose_engine(device, precision)
+    chosen = ObjectSettings.of(settings, None, changes)
+    probability = _opened(segmenter, engine).probability(photo, refine=refine, bf16=engine.bf16)
+    return find_objects(probability, threshold, chosen).items
 
 
 def cutout(

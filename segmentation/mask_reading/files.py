@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps
 
+from segmentation.objects.coco_writing import RECORD
 from toolkit.pictures.photos import eight_bit
 from toolkit.pictures.picture_files import opened
 
@@ -25,7 +26,8 @@ class Held:
     """A picture's codes (H, W), and how often each occurs where the picture is not transparent.
 
     Of kind "grey" they are levels 0..255 (uint8) or codes of more bits (int32), of "index" a palette's indices (uint8),
-    of "colour" 0xRRGGBB (int32), few of them, of "photo" the same, but very many. `alpha` (H, W) uint8 is there where
+    of "colour" 0xRRGGBB (int32), few of them, of "photo" the same, but very many, of "labels" the
+    numbers of things in our own labelled pictures (int32). `alpha` (H, W) uint8 is there where
     the file has such a channel; `lossy` says that neighbours of a code may be noise.
     """
 
@@ -50,11 +52,18 @@ def read_held(path: Path, by_colour: bool = False) -> Held:
         lossy = image.format in ("JPEG", "MPO")
         image.load()
         upright = ImageOps.exif_transpose(image)
+        if RECORD in upright.info and upright.mode in ("L", "I;16"):
+            return _labels(np.asarray(upright, np.int32))
         if upright.mode in _WIDE_MODES:
             return _wide(upright)
         if upright.mode in _ALPHA_MODES or "transparency" in upright.info:
             return _with_alpha(upright, by_colour)
         return _opaque(upright, lossy, by_colour)
+
+
+def _labels(codes: np.ndarray) -> Held:
+    values, counts = np.unique(codes, return_counts=True)
+    return Held("labels", codes, dict(zip(values.tolist(), counts.tolist(), strict=True)))
 
 
 def _opaque(image: Image.Image, lossy: bool, by_colour: bool) -> Held:

@@ -174,6 +174,10 @@ def _photos(looks: list[Look], question: Question) -> Rule:
     )
 
 
+def _labels(looks: list[Look], question: Question) -> Rule:
+    return Rule("labelled things, object is every one")
+
+
 def _greys(looks: list[Look], question: Question) -> Rule:
     total = _total(looks)
     if all(code <= 0 or code >= VOID for code in total) and max(total, default=0) <= VOID:
@@ -294,5 +298,11 @@ def _but_zero(codes: set[int], kind: str) -> str:
 _LEVEL_SETTING = named("mask_threshold", words="the setting mask_threshold")
 _OBJECT = f"say which are the object, as {named('object', '1')}, and which to leave out, as {named('ignore', '3')}"
 _PETS = f"1 is the object and 3 its border: {named('object', '1')} {named('ignore', '3')}"
-_NAMES = {"grey": "grey codes", "index": "palette indices", "colour": "colours", "photo": "colours"}
-_FORMS = {"grey": _greys, "index": _indices, "colour": _colours, "photo": _photos}
+_NAMES = {
+    "labels": "labelled things",
+    "grey": "grey codes",
+    "index": "palette indices",
+    "colour": "colours",
+    "photo": "colours",
+}
+_FORMS = {"labels": _labels, "grey": _greys, "index": _indices, "colour": _colours, "photo": _photos}

@@ -12,6 +12,10 @@ from segmentation.evaluate.settings import EvaluationSettings
 from segmentation.mask_reading.files import Held, read_held
 from segmentation.mask_reading.forms import Question, decide, kind_of
 from segmentation.mask_reading.rules import BACKGROUND, IGNORED, OBJECT, Look, Rule
+from segmentation.objects.average_precision import TrueObjects
+from segmentation.objects.finding import find_objects
+from segmentation.objects.runs import Runs
+from segmentation.objects.settings import ObjectSettings
 from toolkit.compute.team import SOLO, Team
 from toolkit.errors import Line, UserError, named
 from toolkit.pictures.photos import read_gray
@@ -69,6 +73,7 @@ class MaskReading:
     rules: dict[str, Rule]
     settings: EvaluationSettings
     empty: frozenset[Path] = frozenset()  # masks that hold nothing but what is ignored
+    numbered: frozenset[str] = frozenset()  # kinds of files whose codes each stand for a thing of its own
     _kept: _Kept = field(default_factory=_Kept)
 
     @classmethod
@@ -96,7 +101,8 @@ class MaskReading:
         looks = [shares[index % team.size][index // team.size] for index in range(len(paths))]
         rules = decide(looks, question)
         empty = [look.path for look in looks if _all_ignored(look, rules[kind_of(look, rules)])]
-        return cls(rules, settings, frozenset(empty), kept)
+        numbered = frozenset(kind for kind, rule in rules.items() if _is_numbered(kind, rule, looks))
+        return cls(rules, settings, frozenset(empty), numbered, kept)
 
     @property
     def words(self) -> Line:
@@ -116,7 +122,9 @@ class MaskReading:
         """
         classes = self._classes(path)
         if classes.shape != size:
-            classes = self._resized(classes, path, image, size)
+            if not self.settings.resize_masks:
+                raise sizes_differ(path, classes.shape, image, size)
+            classes = resized(classes, size)
         if any(rule.ignored for rule in self.rules.values()) and (ignored := classes == IGNORED).any():
             return Truth((classes == BACKGROUND) if self.settings.invert else (classes == OBJECT), ignored)
         found = classes.view(bool)  # BACKGROUND and OBJECT are 0 and 1
@@ -129,13 +137,44 @@ class MaskReading:
         held = _held(path, self.settings)
         return self.rules[_kind(path, held, self.rules)].classes(held)
 
-    def _resized(self, classes: np.ndarray, path: Path, image: Path, size: tuple[int, int]) -> np.ndarray:
-        if not self.settings.resize_masks:
-            raise UserError(
-                f"the mask {path} is {classes.shape[1]} x {classes.shape[0]} pixels, but {image} is "
-                f"{size[1]} x {size[0]}; give a mask of the same size, or {named('resize_masks')}"
-            )
-        return np.asarray(Image.fromarray(classes).resize((size[1], size[0]), Image.Resampling.NEAREST))
+    def true_objects(self, path: Path, image: Path, size: tuple[int, int]) -> TrueObjects:
+        """Return the things of the picture `image`; ignored pixels are one crowd.
+
+        Where the masks of the folder have several codes for object each is a thing, else each connected part is one.
+        """
+        held = _held(path, self.settings)
+        kind = _kind(path, held, self.rules)
+        classes = self.rules[kind].classes(held)
+        if classes.shape != size:
+            raise sizes_differ(path, classes.shape, image, size)
+        if kind in self.numbered:
+            labels = np.where(classes == OBJECT, held.codes.astype(np.int64) + 1, 0)
+        else:
+            settings = ObjectSettings(self.settings.min_object)
+            labels = find_objects((classes == OBJECT).astype(np.float32), settings=settings).labels
+        runs = Runs.of(labels)
+        spans = [runs.of_label(label).spans() for label in np.unique(runs.labels)]
+        crowd = [Runs.of(classes == IGNORED).spans()] if (classes == IGNORED).any() else []
+        return TrueObjects([*spans, *crowd], np.array([False] * len(spans) + [True] * len(crowd), bool))
+
+
+def sizes_differ(path: Path, shape: tuple[int, ...], image: Path, size: tuple[int, int]) -> UserError:
+    """Return what to say of a mask (H, W) of another size than its image."""
+    return UserError(
+        f"the mask {path} is {shape[1]} x {shape[0]} pixels, but {image} is {size[1]} x {size[0]}; give a mask of the "
+        f"same size, or {named('resize_masks')}"
+    )
+
+
+def resized(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Return a mask or classes at `size` = (height, width), by nearest neighbours."""
+    return np.asarray(Image.fromarray(mask).resize((size[1], size[0]), Image.Resampling.NEAREST))
+
+
+def _is_numbered(kind: str, rule: Rule, looks: Sequence[Look]) -> bool:
+    codes = set().union(*(look.counts for look in looks if look.kind == kind)) - rule.ignored
+    own = codes - {0} if rule.objects is None else codes & rule.objects
+    return kind == "labels" or (rule.level is None and not rule.alpha and len(own) > 1)
 
 
 def _look(path: Path, settings: EvaluationSettings, kept: _Kept) -> Look:

@@ -15,6 +15,8 @@ _NEAR = 0.16  # side of a cell as a share of the photo's shorter side
 _ALIKE = 16  # side of a cell in levels of red, green and blue
 _WEIGHT = 4.0  # of the others' opinion, in units of the network's logit
 _ROUNDS = 5
+_GAP = 2.0  # times the wanted size to which Pillow reduces by whole pixels first
+_STRIP_PIXELS = 2**18  # worked on at a time
 _SUREST = 0.01  # a network is never surer than this, or its errors could not be mended
 
 
@@ -68,13 +70,51 @@ def dense_crf(photo: np.ndarray, probability: np.ndarray) -> np.ndarray:
     if scale == 1:
         return _settled(photo, probability)
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
-    small = np.asarray(Image.fromarray(photo).resize(size, Image.Resampling.BOX, reducing_gap=2.0))
-    settled = _settled(small, _resized(probability, size))
-    return _resized(settled, (width, height)).clip(0, 1)
+    soft = _shrunk(probability, size)
+    del probability  # where nobody else holds it
+    return _enlarged(_settled(_boxed(photo, size), soft), (height, width))
+
+
+def _boxed(photo: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Return what Pillow's `resize(size, BOX, reducing_gap=2.0)` makes of a photo (H, W, 3), by strips."""
+    width, height = photo.shape[1], photo.shape[0]
+    across, down = (int(before / after / _GAP) or 1 for before, after in zip((width, height), size, strict=True))
+    rows = max(1, _STRIP_PIXELS // width // down) * down
+    strips = [Image.fromarray(photo[top : top + rows]).reduce((across, down)) for top in range(0, height, rows)]
+    reduced = Image.fromarray(np.concatenate([np.asarray(strip) for strip in strips]))
+    return np.asarray(reduced.resize(size, Image.Resampling.BOX, box=(0, 0, width / across, height / down)))
+
+
+def _shrunk(values: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Return what Pillow's `resize(size, BILINEAR)` makes of values (H, W), first along the rows, by strips."""
+    rows = max(1, _STRIP_PIXELS // values.shape[1])
+    parts = (np.asarray(values[top : top + rows], np.float32) for top in range(0, len(values), rows))
+    narrow = np.concatenate([_resized(part, (size[0], len(part))) for part in parts])
+    return _resized(narrow, size)
 
 
 def _resized(values: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    return np.asarray(Image.fromarray(values.astype(np.float32)).resize(size, Image.Resampling.BILINEAR))
+    return np.asarray(Image.fromarray(values).resize(size, Image.Resampling.BILINEAR))
+
+
+def _enlarged(values: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    """Return what Pillow's `resize(BILINEAR)` makes of values (h, w) at a larger shape (H, W), within [0, 1].
+
+    Along the rows it is done by Pillow, along the columns here, as Pillow does it: with weights and sums in float64.
+    """
+    wide = _resized(values, (shape[1], len(values))).clip(0, 1)
+    centres = (np.arange(shape[0]) + 0.5) * (len(values) / shape[0])
+    above = np.maximum((centres - 0.5).astype(int), 0)
+    below = np.minimum((centres + 1.5).astype(int), len(values)) - 1
+    weights = np.stack([1 - np.abs(place - centres + 0.5) for place in (above, below)])
+    weights[1, above == below] = 0
+    weights /= weights[0] + weights[1]
+    found = np.empty(shape, np.float32)
+    rows = max(1, _STRIP_PIXELS // shape[1])
+    for top in range(0, shape[0], rows):
+        part = slice(top, top + rows)
+        found[part] = wide[above[part]] * weights[0, part, None] + wide[below[part]] * weights[1, part, None]
+    return found
 
 
 def _settled(photo: np.ndarray, probability: np.ndarray) -> np.ndarray:

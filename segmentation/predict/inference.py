@@ -13,6 +13,7 @@ from segmentation.predict.familiarity import centre_square, summary
 from segmentation.predict.windows import Result
 from segmentation.unet.network import UNet
 from toolkit.errors import UserError
+from toolkit.files.artefacts import is_finite
 
 
 class _SignBitReLU(nn.Module):
@@ -49,7 +50,7 @@ def folded(network: UNet) -> UNet:
 
     UserError for weights that are not finite.
     """
-    if not all(tensor.isfinite().all() for tensor in network.state_dict().values()):
+    if not all(map(is_finite, network.state_dict().values())):
         raise UserError("the segmenter holds weights that are NaN or infinite: its training diverged; train it again")
     copied = copy.deepcopy(network).eval().requires_grad_(False)
     for sequence in [module for module in copied.modules() if isinstance(module, nn.Sequential)]:

@@ -7,6 +7,8 @@ KINDS = {
     "overlay": "overlays",
     "cutout": "cut-outs",
     "composite": "composites",
+    "objects": "labelled pictures",
 }
 USUAL_KINDS = ("mask", "soft", "overlay")
-TABLE, SUMMARY = "result.csv", "result.json"
+OBJECTS = "objects"  # the kind of which all photos have one more file together
+TABLE, SUMMARY, COCO = "result.csv", "result.json", "objects.json"

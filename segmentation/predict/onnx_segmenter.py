@@ -8,10 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from segmentation.predict.dense_crf import dense_crf
-from segmentation.predict.windows import CPU_PIXELS, Judged, Key, alike, windows, without_strips
+from segmentation.predict.windows import CPU_PIXELS, Judged, Key, alike, as_photos, settled, windows, without_strips
 from toolkit.errors import UserError, named
-from toolkit.pictures.any_photo import Photo, as_photo
+from toolkit.pictures.any_photo import Photo
 from toolkit.pictures.scaling import scaled, scaled_photo, shorter_side
 from toolkit.untrusted.onnx_models import DIGEST, read_model
 from toolkit.untrusted.text import guarded, parse_json, whole_number
@@ -60,7 +59,9 @@ class OnnxSegmenter:
         self, photos: Iterable[tuple[Key, Photo]], *, refine: bool = False, bf16: bool = False
     ) -> Iterator[Judged[Key]]:
         """Yield what `predictions` does, and None for what it does not know: how familiar a photo is."""
-        return ((*found, None) for found in self.predictions(photos, refine=refine, bf16=bf16))
+        for found in self.predictions(photos, refine=refine, bf16=bf16):
+            yield *found, None
+            del found
 
     def predictions(
         self, photos: Iterable[tuple[Key, Photo]], *, refine: bool = False, bf16: bool = False
@@ -71,11 +72,9 @@ class OnnxSegmenter:
         """
         if bf16:
             raise UserError(f"{named('precision', 'bf16')} is not for onnx files, which have one of their own; omit it")
-        for window in windows((key, as_photo(photo)) for key, photo in photos):
+        for window in windows(as_photos(photos)):
             soft_maps = self._soft_maps([without_strips(photo) for _, photo in window])
-            for (key, photo), probability in zip(window, soft_maps, strict=True):
-                own = probability[: photo.shape[0], : photo.shape[1]]
-                yield key, photo, dense_crf(photo, own) if refine else own
+            yield from settled(window, soft_maps, refine)
 
     def probability(self, photo: Photo, refine: bool = False) -> np.ndarray:
         """Return the foreground probability (H, W) of one photo; see `predictions`."""

@@ -1,10 +1,13 @@
 """One photo's prediction as a value."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
+from segmentation.objects.finding import FoundObject, find_objects
+from segmentation.objects.settings import ObjectSettings
 from segmentation.predict.unlike import is_unlike
 from toolkit.pictures.cutouts import cut_out
 from toolkit.pictures.outlines import overlay
@@ -35,6 +38,10 @@ class Prediction:
     def mask(self, threshold: float = 0.5) -> np.ndarray:
         """Return the mask (H, W) bool: probability at least `threshold`."""
         return self.probability >= threshold
+
+    def objects(self, threshold: float = 0.5, **changes: Any) -> list[FoundObject]:
+        """Return the things in the mask, the largest first; `changes` are fields of ObjectSettings, as `min_object`."""
+        return find_objects(self.probability, threshold, ObjectSettings.of(None, None, changes)).items
 
     def overlay(self, threshold: float = 0.5) -> np.ndarray:
         """Return the photo, uint8 (H, W, 3), with the mask outlined."""

@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 
 from segmentation.predict.windows import CPU_PIXELS, alike
-from toolkit.pictures.pixels import from_bytes, resize
+from toolkit.pictures.pixels import from_bytes, resize, resized_photo
 from toolkit.pictures.scaling import shorter_side
 
 Network = Callable[[torch.Tensor], torch.Tensor]
@@ -23,7 +23,10 @@ _DEVICE_PIXELS = 2_000_000  # of network input that a GPU takes at once
 
 def float_input(photo: np.ndarray, size: int, device: torch.device) -> torch.Tensor:
     """Return a photo uint8 (H, W, 3) as network input (1, 3, h, w) in [-1, 1], its shorter side `size`, in float."""
-    return resize(from_bytes(photo)[None].to(device), shorter_side(photo.shape[0], photo.shape[1], size))
+    wanted = shorter_side(photo.shape[0], photo.shape[1], size)
+    if device.type == "cpu":
+        return resized_photo(photo, wanted)
+    return resize(from_bytes(photo)[None].to(device), wanted)
 
 
 def float_probability(classes: torch.Tensor, size: tuple[int, int]) -> np.ndarray:

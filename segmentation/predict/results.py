@@ -2,6 +2,7 @@
 
 result.csv    for spreadsheets: COLUMNS, one photo a row
 result.json   how the masks were made, how many are odd, and which
+objects.json  where things were asked for, those of all photos, as COCO has them
 """
 
 import csv
@@ -13,8 +14,10 @@ from typing import Any
 
 import numpy as np
 
-from segmentation.predict.kinds import SUMMARY, TABLE
+from segmentation.objects.coco_writing import write_coco
+from segmentation.predict.kinds import COCO, SUMMARY, TABLE
 from segmentation.predict.unlike import is_unlike, unlike_line
+from toolkit.command_line import command
 from toolkit.errors import OUT, Line, UserError, named
 from toolkit.files.names import read_back, written_name
 from toolkit.files.writing import read_json, write_json, write_text
@@ -34,6 +37,7 @@ COLUMNS = {
     "note": "empty, or nearly everything: more than 95 % of the photo",
     "familiarity": "share of training photos at least as unusual; empty where the segmenter remembers none",
     "unlike": "yes where that is below 0.03: it looks unlike the training photos, whose masks say little about its own",
+    "objects": "number of things found in the mask; empty where they were not asked for",
 }
 EMPTY, NEARLY_EVERYTHING = "empty", "nearly everything"
 _SAID = {
@@ -51,7 +55,8 @@ _NAMED = 5
 class PhotoResult:
     """What is measured of one photo's prediction; `box` is x0, y0, x1, y1 in pixels, None where the mask is empty.
 
-    `familiarity` is the share of training photos at least as unusual, None where the segmenter remembers none.
+    `familiarity` is the share of training photos at least as unusual, None where the segmenter remembers none;
+    `objects` is the number of things found, None where they were not asked for.
     """
 
     width: int
@@ -60,9 +65,16 @@ class PhotoResult:
     confidence: float
     box: tuple[int, int, int, int] | None
     familiarity: float | None = None
+    objects: int | None = None
 
     @classmethod
-    def of(cls, probability: np.ndarray, threshold: float = 0.5, familiarity: float | None = None) -> "PhotoResult":
+    def of(
+        cls,
+        probability: np.ndarray,
+        threshold: float = 0.5,
+        familiarity: float | None = None,
+        objects: int | None = None,
+    ) -> "PhotoResult":
         """Return that of a probability (H, W) in [0, 1], which is foreground where it is at least `threshold`."""
         height, width = probability.shape
         rows, columns = np.zeros(height, bool), np.zeros(width, bool)
@@ -74,7 +86,8 @@ class PhotoResult:
             rows[part] = mask.any(axis=1)
             columns |= mask.any(axis=0)
         pixels = height * width
-        return cls(width, height, covered / pixels, 0.5 + certainty / pixels, _box(rows, columns), familiarity)
+        box = _box(rows, columns)
+        return cls(width, height, covered / pixels, 0.5 + certainty / pixels, box, familiarity, objects)
 
     @property
     def note(self) -> str:
@@ -91,7 +104,8 @@ class PhotoResult:
         box = ("",) * 4 if self.box is None else map(str, self.box)
         seen = ("", "") if self.familiarity is None else (f"{self.familiarity:.6f}", "yes" if self.unlike else "no")
         shares = (f"{self.area:.6f}", f"{self.confidence:.6f}")
-        return [str(self.width), str(self.height), *shares, *box, self.note, *seen]
+        objects = "" if self.objects is None else str(self.objects)
+        return [str(self.width), str(self.height), *shares, *box, self.note, *seen, objects]
 
     @classmethod
     def read(cls, cells: Mapping[str, str]) -> "PhotoResult":
@@ -100,7 +114,9 @@ class PhotoResult:
         box = None if not any(corners) else tuple(map(int, corners))
         area, confidence = float(cells["area"]), float(cells["confidence"])
         familiarity = float(cells["familiarity"]) if cells["familiarity"] else None
-        return cls(int(cells["width"]), int(cells["height"]), area, confidence, box, familiarity)  # type: ignore[arg-type]
+        objects = int(cells["objects"]) if cells.get("objects") else None  # a column that older tables lack
+        size = int(cells["width"]), int(cells["height"])
+        return cls(*size, area, confidence, box, familiarity, objects)  # type: ignore[arg-type]
 
 
 def _box(rows: np.ndarray, columns: np.ndarray) -> tuple[int, int, int, int] | None:
@@ -112,13 +128,18 @@ def _box(rows: np.ndarray, columns: np.ndarray) -> tuple[int, int, int, int] | N
 
 @dataclass(frozen=True)
 class Making:
-    """How masks were made; `background` is that of composites, where some were made."""
+    """How masks were made; `background` is that of composites, where some were made.
+
+    `min_object` and `neck` say how things were found in them (segmentation.objects.settings), where they were.
+    """
 
     segmenter: str
     digest: str
     threshold: float
     refine: bool
     background: str | None = None
+    min_object: float | None = None
+    neck: float | None = None
 
 
 @dataclass
@@ -152,11 +173,12 @@ class Results:
         """Return what holds for all photos, as result.json has it."""
         return {
             "command": _COMMAND,
-            **{name: written_name(v) if isinstance(v, str) else v for name, v in asdict(self.making).items()},
+            **self._made(),
             "photos": len(self.rows),
             "empty": len(self.noted(EMPTY)),
             "nearly_everything": len(self.noted(NEARLY_EVERYTHING)),
             "unlike": len(self.unlike()),
+            "objects": self.objects(),
             "warning": self.warning(),
             "left_out": len(self.left_out),
             "named": {
@@ -175,6 +197,19 @@ class Results:
     def unlike(self) -> list[str]:
         """Return the photos that look unlike the training photos."""
         return [photo for photo in self._done() if self.rows[photo].unlike]
+
+    def objects(self) -> int | None:
+        """Return how many things there are in all photos; None where they were not asked for."""
+        counts = [self.rows[photo].objects for photo in self._done()]
+        return None if self.making.min_object is None else sum(count for count in counts if count is not None)
+
+    def save_coco(self, folder: Path, pictures: Mapping[str, Path]) -> None:
+        """Write the things of all photos, whose labelled pictures are named by photo."""
+        done = ((photo, (self.rows[photo].width, self.rows[photo].height), pictures[photo]) for photo in self._done())
+        write_coco(folder / COCO, done, {"description": f"things that {command(_COMMAND)} found", **self._made()})
+
+    def _made(self) -> dict[str, Any]:
+        return {name: written_name(v) if isinstance(v, str) else v for name, v in asdict(self.making).items()}
 
     def warning(self) -> str | None:
         """Return what to say where the photos together look unlike the training photos."""

@@ -3,20 +3,19 @@
 import copy
 import hashlib
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import InitVar, dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
 import torch
 
-from segmentation.predict.dense_crf import dense_crf
 from segmentation.predict.familiarity import LEAST_PHOTOS, MOST_PHOTOS, PREFIX, Familiarity
 from segmentation.predict.inference import Noting, Prepared, prepared
 from segmentation.predict.onnx_segmenter import ENDING
 from segmentation.predict.protocols import PROTOCOLS
-from segmentation.predict.windows import Judged, windows, without_strips
+from segmentation.predict.windows import Judged, as_photos, settled, windows, without_strips
 from segmentation.unet.layouts import is_whole, network_of
 from segmentation.unet.network import SMALLEST_SIDE, UNet
 from toolkit.errors import UserError, named
@@ -28,6 +27,7 @@ from toolkit.files.artefacts import (
     save_artefact,
 )
 from toolkit.files.shipped import file_named
+from toolkit.hub.fetching import origin
 from toolkit.pictures.any_photo import Photo, as_photo
 from toolkit.pictures.pixels import resize
 from toolkit.pictures.scaling import shorter_side
@@ -35,6 +35,7 @@ from toolkit.watch import SILENT, Watch
 
 KIND = "segmenter"
 Key = TypeVar("Key")
+Judge = Callable[[np.ndarray], Sequence[float]]
 PUBLISHED_SIZE = 128  # the published networks were trained on BigBiGAN's 128 pixel images
 
 _LARGEST_SIZE = 4096  # that a file may ask for; generators make up to 1024 pixels
@@ -53,15 +54,16 @@ class Segmenter:
     image_size: int
     card: Mapping[str, Any] = field(default_factory=dict)
     familiarity: Familiarity | None = field(default=None, repr=False)
+    copied: InitVar[bool] = True  # False where nobody else holds the network
     _prepared: dict[bool, Prepared] = field(default_factory=dict, init=False, repr=False, compare=False)
 
-    def __post_init__(self) -> None:
+    def __post_init__(self, copied: bool) -> None:
         if self.image_size < SMALLEST_SIDE:
             raise UserError(
                 f"the segmenter's image size is {self.image_size}, but the U-Net needs at least {SMALLEST_SIDE}; "
                 "train on larger images"
             )
-        network = copy.deepcopy(self.network).eval().requires_grad_(False)
+        network = (copy.deepcopy(self.network) if copied else self.network).eval().requires_grad_(False)
         object.__setattr__(self, "network", network.to(memory_format=torch.channels_last))
 
     def __repr__(self) -> str:
@@ -102,7 +104,9 @@ class Segmenter:
         bf16: bool = False,
     ) -> Iterator[tuple[Key, np.ndarray, np.ndarray]]:
         """Yield the caller's key, the photo, and its foreground probability (H, W); see `judged_predictions`."""
-        return (found[:3] for found in self.judged_predictions(photos, protocol, refine, bf16))
+        for found in self._predicted(photos, protocol, refine, bf16, None):
+            yield found[:3]
+            del found
 
     def judged_predictions(
         self,
@@ -122,16 +126,24 @@ class Segmenter:
         the photo's edges (segmentation.predict.dense_crf); `bf16` computes the network in bfloat16
         (segmentation.predict.inference says what that changes). UserError for another protocol or what is no photo.
         """
+        judge = None if self.familiarity is None else self.familiarity.judge
+        return self._predicted(photos, protocol, refine, bf16, judge)
+
+    def _predicted(
+        self, photos: Iterable[tuple[Key, Photo]], protocol: str, refine: bool, bf16: bool, judge: Judge | None
+    ) -> Iterator[Judged[Key]]:
         if protocol not in PROTOCOLS:
             raise UserError(f"protocol {protocol!r} is unknown; choose one of {', '.join(PROTOCOLS)}")
         network, way = self._ready(bf16), PROTOCOLS[protocol]
-        for window in windows((key, as_photo(photo)) for key, photo in photos):
+        for window in windows(as_photos(photos)):
+            noting = Noting(network, len(window), judge)
             shown = [without_strips(photo) for _, photo in window]
-            noting = Noting(network, len(window), None if self.familiarity is None else self.familiarity.judge)
             soft_maps = way.predict(noting, shown, self.image_size, self.device, noting.note)
-            for (key, photo), probability, familiarity in zip(window, soft_maps, noting.values, strict=True):
-                own = probability[: photo.shape[0], : photo.shape[1]]
-                yield key, photo, dense_crf(photo, own) if refine else own, familiarity
+            del shown
+            familiarities = iter(noting.values)
+            for found in settled(window, soft_maps, refine):
+                yield *found, next(familiarities)
+                del found
 
     def familiar_with(self, photos: Sequence[Photo], watch: Watch = SILENT) -> "Segmenter":
         """Return the segmenter with statistics of these photos, those it was trained on, in place of any it had.
@@ -174,7 +186,8 @@ class Segmenter:
         """Return 16 letters that identify its weights, for run records."""
         digest = hashlib.sha256()
         for name, tensor in self.network.state_dict().items():
-            digest.update(name.encode() + tensor.detach().cpu().contiguous().numpy().tobytes())
+            digest.update(name.encode())
+            digest.update(tensor.detach().cpu().contiguous().flatten().numpy())
         return digest.hexdigest()[:16]
 
     def save(self, path: Path, half: bool = False) -> None:
@@ -188,8 +201,8 @@ class Segmenter:
     def load(cls, name: str | os.PathLike[str]) -> "Segmenter":
         """Return the segmenter in a run folder, an artefact or a published U-Net file, or the known one of that name.
 
-        Known are what is shipped, and published files in the cache. UserError when there is none, or its file is
-        damaged or does not fit.
+        Known are what is shipped, published files in the cache, and what is on the hub (hub:owner/name). UserError when
+        there is none, or its file is damaged or does not fit.
 
         >>> Segmenter.load("flowers64")
         <Segmenter: U-Net of width 32, 3,352,290 parameters, for 64 pixels, on cpu>
@@ -207,7 +220,8 @@ class Segmenter:
             raise UserError(f"{path} does not say the image size of its network; train it again")
         card.pop("width", None)
         network = network_of({name: tensor for name, tensor in tensors.items() if not name.startswith(PREFIX)}, path)
-        return cls(network, image_size, card, Familiarity.from_tensors(tensors, network.width, path))
+        card |= origin(name, "segmenters")
+        return cls(network, image_size, card, Familiarity.from_tensors(tensors, network.width, path), copied=False)
 
 
 def load_published(path: Path, image_size: int = PUBLISHED_SIZE) -> Segmenter:

@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from segmentation.objects.coco_writing import is_recorded
+from segmentation.predict.kinds import COCO, OBJECTS
 from segmentation.predict.photos import Pictures, Predictor, predict_photos
 from segmentation.predict.results import Making, PhotoResult, Results, earlier_rows, require_own
 from toolkit.compute.team import SOLO, Team
@@ -46,13 +48,25 @@ class PredictionWork:
         if waiting and not self.skip_unreadable:
             read_photo(next(iter(waiting)))  # before anything is made
         writable_folder(self.out)
+        if waiting and OBJECTS in self.pictures.kinds:  # an older one may be of pictures that are about to be replaced
+            self.team.led(lambda: (self.out / COCO).unlink(missing_ok=True))
         results = Results(self.making, list(names.values()), dict(kept), kept=len(kept), known=self.segmenter.known)
         self._predict(waiting, names, results)
         for rows, left_out in self.team.together(lambda: (results.rows, results.left_out)):
             results.rows |= rows
             results.left_out |= left_out
-        self.team.led(lambda: results.save(self.out))
+        self.team.led(lambda: self._save(results, targets, names))
         return results
+
+    def _save(self, results: Results, targets: Targets, names: Mapping[Source, str]) -> None:
+        results.save(self.out)
+        if OBJECTS in self.pictures.kinds:
+            pictures = {names[source]: self._labelled(target) for source, target in targets.items()}
+            results.save_coco(self.out, pictures)
+
+    def _labelled(self, target: Path) -> Path:
+        """Return where a photo's labelled picture lies."""
+        return self.pictures.paths(target)[list(self.pictures.kinds).index(OBJECTS)]
 
     def _kept(self, targets: Targets, names: Mapping[Source, str], skip_existing: bool) -> dict[str, PhotoResult]:
         """Return the rows of photos of which everything is there."""
@@ -60,10 +74,17 @@ class PredictionWork:
         if not skip_existing:
             return {}
         rows = earlier_rows(self.out, self.making)
-        whole = [
-            names[source] for source, target in targets.items() if all(map(Path.is_file, self.pictures.paths(target)))
-        ]
-        return {name: rows[name] for name in whole if name in rows}
+        return {
+            names[source]: rows[names[source]]
+            for source, target in targets.items()
+            if names[source] in rows and self._is_whole(target)
+        }
+
+    def _is_whole(self, target: Path) -> bool:
+        """Return whether all pictures of a photo are there, and with them what one file has of all photos' things."""
+        if not all(map(Path.is_file, self.pictures.paths(target))):
+            return False
+        return OBJECTS not in self.pictures.kinds or is_recorded(self._labelled(target))
 
     def _predict(self, waiting: Targets, names: Mapping[Source, str], results: Results) -> None:
         """Predict this process's share of the photos and note down what came of each."""

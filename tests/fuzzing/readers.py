@@ -27,10 +27,16 @@ from generators.published.stylegan2.generator import unwrapped
 from generators.scene import SceneGenerator
 from generators.tensorflow.bundle import CheckpointBundle
 from generators.tensorflow.hub import convert_tf_variables, module_variables
+from segmentation.evaluate.settings import EvaluationSettings
+from segmentation.mask_reading.annotations import AnnotatedMasks
 from segmentation.mask_reading.reading import MaskReading
+from segmentation.objects.coco_reading import CocoFile
+from segmentation.objects.coco_writing import recorded
 from segmentation.predict.onnx_segmenter import OnnxSegmenter
 from segmentation.predict.results import earlier_rows, require_own
 from segmentation.predict.segmenter import Segmenter
+from segmentation.video.progress import Progress
+from toolkit.clips.reading import frames, open_clip
 from toolkit.errors import UserError
 from toolkit.files.artefacts import load_state_file
 from toolkit.files.partial_file import PartialFile
@@ -184,6 +190,15 @@ def _predicted(folder: Path) -> object:
     return earlier_rows(folder / "predicted", MAKING)
 
 
+def _annotated(folder: Path) -> object:
+    file = CocoFile.read(folder / "annotations.json")
+    masks = AnnotatedMasks.of(file, list(file.images), EvaluationSettings())
+    return [
+        (masks.truth(path, path, image.shape), masks.true_objects(path, path, image.shape))
+        for path, image in file.images.items()
+    ]
+
+
 def _photo(name: str) -> Callable[[Path], object]:
     return lambda folder: (read_photo(folder / name), read_gray(folder / name))
 
@@ -200,6 +215,10 @@ def _opened(name: str) -> Callable[[Path], object]:
     return lambda folder: open_generator(str(folder / name))
 
 
+def _clip(name: str) -> Callable[[Path], object]:
+    return lambda folder: [frame.time for frame in frames(open_clip(folder / name))]
+
+
 READERS: dict[str, Reader] = {
     "json": Reader(
         "record.json", JSON, lambda folder: read_json(folder / "record.json"), ("toolkit.files.writing.read_json",)
@@ -210,6 +229,13 @@ READERS: dict[str, Reader] = {
         "run/metrics.jsonl", LINES, _resumed, ("toolkit.files.runs.logged_figures", "toolkit.files.runs._logged")
     ),
     "result.json": Reader("run/result.json", JSON, _resumed),
+    "progress.json": Reader(
+        "parts/progress.json", JSON, lambda folder: Progress.of(folder / "parts"), ("segmentation.video.progress.of",)
+    ),
+    "mean over a clip": Reader("parts/00002.mean", PICTURE, lambda folder: Progress.of(folder / "parts")),
+    "clip": Reader("clip.mp4", PICTURE, _clip("clip.mp4"), ("toolkit.clips.reading.opened",)),
+    "clip in Matroska": Reader("clip.mkv", PICTURE, _clip("clip.mkv")),
+    "animated GIF": Reader("clip.gif", PICTURE, _clip("clip.gif")),
     "checkpoint": Reader("run/checkpoint.pt", PICKLE, _unfinished_run),
     "checkpoint to export": Reader("set/checkpoint.pt", PICKLE, _exported),
     "checkpoint to start from": Reader("checkpoint.pt", PICKLE, lambda folder: read_start(folder / "checkpoint.pt")),
@@ -275,6 +301,13 @@ READERS: dict[str, Reader] = {
         any_of(damaged_bytes),
         lambda folder: OnnxSegmenter.load(folder / "segmenter.onnx"),
         ("toolkit.untrusted.onnx_models.read_model", "segmentation.predict.onnx_segmenter._described"),
+    ),
+    "annotations": Reader("annotations.json", JSON, _annotated),
+    "labelled picture": Reader(
+        "labelled.png",
+        PNG,
+        lambda folder: (recorded(folder / "labelled.png"), _truth("labelled.png")(folder)),
+        ("segmentation.objects.coco_writing.recorded",),
     ),
     "published segmenter": Reader("u_net.pth", PICKLE, lambda folder: Segmenter.load(folder / "u_net.pth")),
     "encoder": Reader("encoder.safetensors", SAFETENSORS, lambda folder: load_encoder(folder / "encoder.safetensors")),

@@ -12,6 +12,7 @@ import stub_pickles
 import torch
 import torch.nn.functional as F
 from bundle_writing import write_bundle
+from clips import disc, write_clip
 from conftest import GOLDEN
 from golden_fill import tf_fill
 from PIL import Image
@@ -32,9 +33,13 @@ from generators.published.stylegan2.shape import StyleGAN2Shape, entry_shapes
 from generators.weights_file import read_weights, save_weights
 from segmentation.export.exporting import export_segmenter
 from segmentation.export.settings import Export
+from segmentation.objects.coco_writing import labelled_picture
+from segmentation.objects.finding import find_objects
+from segmentation.objects.runs import compressed
 from segmentation.predict.results import Making, PhotoResult, Results
 from segmentation.predict.segmenter import Segmenter
 from segmentation.unet.network import UNet
+from segmentation.video.progress import Progress
 from toolkit.directions import Choice, DirectionSet
 from toolkit.files.artefacts import save_checkpoint
 from toolkit.files.runs import RunFolder
@@ -187,6 +192,14 @@ def write_pictures(folder: Path) -> None:
     photo = Image.fromarray(rng.integers(0, 255, (24, 32, 3), np.uint8))
     for ending in ("png", "jpg", "gif", "webp", "tif", "bmp"):
         photo.save(folder / f"photo.{ending}")
+    for ending, codec, pixels in (("mp4", "libx264", None), ("mkv", "ffv1", "yuv444p"), ("gif", "gif", "rgb8")):
+        write_clip(
+            folder / f"clip.{ending}", [disc(number, (32, 24)) for number in range(5)], codec=codec, pixels=pixels
+        )
+    (folder / "parts").mkdir()
+    progress = Progress()
+    for number in (1, 2):
+        progress.add(folder / "parts", 4 * number, 1, rng.random((24, 32), np.float32))
     mask = Image.fromarray((rng.random((24, 32)) > 0.5).astype(np.uint8) * 255)
     for mode in ("L", "LA", "P", "RGBA", "I;16", "1"):
         (mask.convert("I").convert(mode) if mode == "I;16" else mask.convert(mode)).save(
@@ -202,6 +215,21 @@ def write_predictions(folder: Path) -> None:
     Results(MAKING, list(rows), rows).save(folder)
 
 
+def write_things(folder: Path) -> None:
+    """Write annotations of every form, and a labelled picture that carries its own."""
+    outline, runs = [4, 4, 20, 4, 20, 18, 4.5, 18], {"size": [24, 32], "counts": [100, 20, 648]}
+    letters = {"size": [24, 32], "counts": compressed(np.array([100, 20, 648]))}
+    images = [{"id": number, "file_name": f"{number}.png", "width": 32, "height": 24} for number in (1, 2)]
+    held = [
+        {"id": number, "image_id": 1 + number % 2, "category_id": 1, "iscrowd": int(number == 3), "segmentation": form}
+        for number, form in enumerate([[outline], runs, letters, [outline, outline]])
+    ]
+    write_json(folder / "annotations.json", {"images": images, "annotations": held})
+    found = find_objects(np.tile(np.arange(32) % 8 > 4, (24, 1)).astype(np.float32))
+    picture, text = labelled_picture(found)
+    picture.save(folder / "labelled.png", pnginfo=text)
+
+
 def write_all(folder: Path) -> None:
     """Write everything below `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -215,4 +243,5 @@ def write_all(folder: Path) -> None:
     write_tables(folder)
     write_pictures(folder)
     write_predictions(folder / "predicted")
+    write_things(folder)
     write_directions_of_others(folder)

@@ -39,15 +39,14 @@ class RunRecord:
         cls, settings: Settings, inputs: Mapping[str, str], engine: str, before: "RunRecord | None" = None
     ) -> "RunRecord":
         """Return the record of a run that is begun now, or resumed after what `before` says."""
-        import torch
-
+        computing = sys.modules.get("torch")  # there, if it is what computes
         return cls(
             settings.kind,
             dict(inputs),
             shlex.join(["toolkit", *sys.argv[1:]]),
             __version__,
             platform.python_version(),
-            torch.__version__,
+            str(getattr(computing, "__version__", "")),
             platform.machine(),
             engine,
             _now() if before is None else before.started or _now(),

@@ -6,6 +6,7 @@ metrics.jsonl    one JSON object a logged step
 tensorboard/     the same numbers for TensorBoard
 plan.json        of a run of several stages: the steps that each takes
 checkpoint.pt    the resumable state while the run is under way
+progress.json    the same of a clip, whose finished segments lie beside it
 result.json      the figures, written last: its presence says the run is done
 """
 
@@ -18,7 +19,6 @@ from typing import Any
 
 from toolkit.compute.team import SOLO, Team
 from toolkit.errors import OUT, UserError, named
-from toolkit.files.artefacts import load_pickled, save_checkpoint
 from toolkit.files.locks import hold, let_go
 from toolkit.files.run_record import RunRecord
 from toolkit.files.workplace import holdings, sweep_below
@@ -28,6 +28,8 @@ from toolkit.untrusted.text import LARGEST_JSON, parse_json, read_text
 
 RECORD = "run.json"
 PLAN = "plan.json"
+PROGRESS = "progress.json"
+_OF_WORK = ("checkpoint.pt", "metrics.jsonl", "result.json", PLAN, PROGRESS)
 
 
 class RunFolder:
@@ -98,7 +100,7 @@ class RunFolder:
     ) -> None:
         """Write down what the run is, after comparing it with what it was; UserError where that differs."""
         # A start that was refused before its first step leaves no work to protect.
-        if any((self.path / name).exists() for name in ("checkpoint.pt", "metrics.jsonl", "result.json", PLAN)):
+        if any((self.path / name).exists() for name in _OF_WORK):
             self._require_same({} if previous is None else previous.inputs, settings, inputs, extendable)
         # The record first: it says whose folder this is.
         record = RunRecord.of(settings, inputs, engine, previous)
@@ -154,6 +156,8 @@ class RunFolder:
         if not self.checkpoint.exists():
             self._keep_log_until(-1)
             return None
+        from toolkit.files.artefacts import load_pickled  # and with it torch, which not every run needs
+
         state = load_pickled(self.checkpoint, "the checkpoint")
         if not isinstance(state, dict) or not isinstance(state.get("step"), int):
             raise UserError(f"{self.checkpoint} holds no state of a run; delete it to start again")
@@ -164,6 +168,8 @@ class RunFolder:
         """Write the resumable state, which is the same in every process; it has to hold `step`."""
         if not self.team.lead:
             return
+        from toolkit.files.artefacts import save_checkpoint
+
         try:
             self._on_board("flush")
         finally:

@@ -6,6 +6,8 @@ from pathlib import Path
 
 from toolkit.errors import UserError
 from toolkit.files.published import published, required
+from toolkit.hub.fetching import located, pinned
+from toolkit.hub.reference import is_reference
 
 
 def shipped_file(name: str) -> Path:
@@ -31,8 +33,18 @@ def or_published(path: Path, role: str) -> Path:
 def file_named(name: str | os.PathLike[str], kind: str, role: str) -> Path:
     """Return the path that `name` is, or the file shipped in the folder `kind` or published in a `role` by that name.
 
-    UserError for what is no name, and for a published file that is not in the cache.
+    A reference to the hub is the path in the cache of its library. UserError for what is no name, for a published file
+    that is not in the cache, and for what the hub has not.
     """
     if not isinstance(name, str | os.PathLike):
         raise UserError(f"a {role} is {name!r} ({type(name).__name__}); pass a name or a path")
+    if is_reference(name):
+        return located(name, kind)
     return or_published(or_shipped(Path(name), kind), role)
+
+
+def recorded_name(name: str | os.PathLike[str], kind: str) -> str:
+    """Return how runs record what `file_named` finds: files by absolute path, what is on the hub with its commit."""
+    if is_reference(name):
+        return pinned(name, kind)
+    return str(Path(name).resolve()) if Path(name).exists() else os.fspath(name)

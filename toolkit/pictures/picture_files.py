@@ -32,6 +32,12 @@ from PIL import (  # noqa: F401
 from toolkit.errors import UserError
 from toolkit.untrusted.text import existing_file, is_there
 
+# Of Pillow's own 16 MB, glibc keeps those of a large photo for later in each thread; larger ones it gives back.
+Image.core.set_block_size(2**26)  # bytes
+CLIP_ENDINGS = (  # of what is no photo, but many
+    *(".mp4", ".mov", ".m4v", ".mkv", ".webm", ".avi", ".mts", ".m2ts", ".mpg", ".mpeg", ".wmv", ".flv", ".ogv"),
+    ".3gp",
+)
 HEIF_ENDINGS = (".heic", ".heif", ".hif")
 HEIF_NEEDS = "the heif extra: pip install 'latent-segmentation-toolkit[heif]'"
 PHOTO_ENDINGS = (
@@ -42,7 +48,7 @@ Source = Path | io.BytesIO  # a file, or the content of one
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/{1,3}[^/]")  # as a path, it has lost a slash; C:/ is a drive
 _FORMATS = ("JPEG", "PNG", "BMP", "GIF", "TIFF", "WEBP", "AVIF", "JPEG2000", "PPM", "TGA")
 _LARGEST_SIDE = {".webp": 16_383, ".gif": 65_535, ".jpg": 65_500, ".jpeg": 65_500, ".mp4": 16_384}
-_MOST_PIXELS = 178_956_970  # of a picture that Pillow opens again
+MOST_PIXELS = 178_956_970  # of a picture that Pillow opens again
 _HEIF_BRANDS = (b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1")
 _OTHERS = {  # what files of a photo's ending turn out to be, by their first bytes
     b"%!PS": "PostScript",
@@ -128,7 +134,7 @@ def _open_heif(source: Source) -> Image.Image:
 
 def _advice(source: Source, error: Exception) -> str:
     if isinstance(error, Image.DecompressionBombError):
-        return f"it is larger than the {_MOST_PIXELS // 10**6} million pixels that are read: make it smaller"
+        return f"it is larger than the {MOST_PIXELS // 10**6} million pixels that are read: make it smaller"
     if isinstance(error, Image.UnidentifiedImageError):
         return _what_it_is(source)
     if isinstance(error, IsADirectoryError):
@@ -164,10 +170,10 @@ def require_side(path: Path, width: int, height: int, advice: str) -> None:
         raise UserError(
             f"{path} would be {width} x {height} pixels, but a {ending} has at most {most} a side; {advice}"
         )
-    if ending == ".png" and width * height > _MOST_PIXELS:
+    if ending == ".png" and width * height > MOST_PIXELS:
         raise UserError(
             f"{path} would be {width} x {height} pixels, and few programs open pictures of more than "
-            f"{_MOST_PIXELS // 10**6} million; {advice}"
+            f"{MOST_PIXELS // 10**6} million; {advice}"
         )
 
 

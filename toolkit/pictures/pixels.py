@@ -14,6 +14,7 @@ from toolkit.pictures.colour import GREEN as GREEN  # beside all else that is dr
 from toolkit.pictures.colour import RED as RED
 from toolkit.pictures.colour import WHITE as WHITE
 
+_STRIP_PIXELS = 2**16  # of a photo that are floats at a time
 _LUMA = (0.2989, 0.5870, 0.1140)
 
 
@@ -40,6 +41,23 @@ def resize(images: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
     if tuple(images.shape[-2:]) == tuple(size):
         return images
     return F.interpolate(images, size=size, mode="bilinear", align_corners=False, antialias=True)
+
+
+def resized_photo(photo: np.ndarray, size: tuple[int, int]) -> torch.Tensor:
+    """Return a photo uint8 (H, W, 3) as float32 (1, 3, h, w) in [-1, 1] of `size`, on the CPU.
+
+    To the bit what `resize` makes of `from_bytes`, which takes rows and columns one after the other too; but strip by
+    strip, so that a large photo is never held as floats.
+    """
+    height, width = photo.shape[:2]
+    if (height, width) == tuple(size):
+        return from_bytes(photo)[None]
+    rows = max(1, _STRIP_PIXELS // width)
+    narrow = torch.empty(1, 3, height, size[1])  # at once: between strips, its parts would scatter the memory
+    for top in range(0, height, rows):
+        strip = from_bytes(photo[top : top + rows])[None]
+        narrow[:, :, top : top + rows] = resize(strip, (strip.shape[2], size[1]))
+    return resize(narrow, size)
 
 
 def with_longer_side(height: int, width: int, side: int) -> tuple[int, int]:

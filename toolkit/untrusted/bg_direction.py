@@ -2,6 +2,7 @@
 
 import io
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -11,6 +12,7 @@ from toolkit.errors import UserError
 from toolkit.files.artefacts import load_pickled
 from toolkit.files.shipped import file_named
 from toolkit.files.writing import write_bytes
+from toolkit.hub.fetching import origin
 
 _PUBLISHED_LENGTH = 5.0  # by which the published segmentation multiplies the vector, positive side only
 
@@ -37,7 +39,10 @@ def named_directions(name: str | os.PathLike[str]) -> DirectionSet:
     A folder of the original, whose deformator has to be rebuilt, is opened by discovery.opening.open_directions alone.
     """
     file = file_named(name, "directions", "direction")
-    return load_published(file) if file.suffix.lower() in (".pth", ".pt") else DirectionSet.load(file)
+    if file.suffix.lower() in (".pth", ".pt"):
+        return load_published(file)
+    directions = DirectionSet.load(file)
+    return replace(directions, card={**directions.card, **origin(name, "directions")})
 
 
 def save_published(path: Path, shift: torch.Tensor) -> None:

@@ -120,7 +120,7 @@ class StyleGAN1Network(StyledNetwork):
     def forward(self, w: torch.Tensor, noises: Sequence[torch.Tensor] | None = None) -> torch.Tensor:
         """Return the images of w (B, D), or of a w for every layer (B, num_layers, D)."""
         ws = self.by_layer(w)
-        h = self.constant.expand(len(w), -1, -1, -1).contiguous(memory_format=torch.channels_last)
+        h = self.constant.expand(w.shape[0], -1, -1, -1).contiguous(memory_format=torch.channels_last)
         for i, layer in enumerate(self.layers):
             h = layer(h, ws[:, i], noises[i] if noises else noises is None)
         return torch.einsum("oc,bchw->bohw", self.colours, h.float()) + self.bias

@@ -70,7 +70,7 @@ class StyleGAN2Network(StyledNetwork):
         ws, num_blocks = self.by_layer(w), len(self.shape.channels)
         trains = torch.is_grad_enabled() and any(values.requires_grad for values in (w, *(noises or ())))
         alone = num_blocks if trains or len(w) == 1 or w.device.type != "cpu" else self._alone_from
-        h = self.constant.expand(len(w), -1, -1, -1).contiguous(memory_format=torch.channels_last)
+        h = self.constant.expand(w.shape[0], -1, -1, -1).contiguous(memory_format=torch.channels_last)
         passed = self._through(range(alone), (h, None), ws, noises)
         if alone == num_blocks:
             return _coloured(passed)

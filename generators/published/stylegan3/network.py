@@ -57,7 +57,7 @@ class FourierFeatures(nn.Module):
             phases = self.phases + (self.frequencies @ whole[:, :2, 2:]).squeeze(2)
             faded = (frequencies.norm(dim=2) - self.cutoff) / (self.rate / 2 - self.cutoff)
             waves = torch.sin(
-                2 * math.pi * torch.baddbmm(phases[:, None], self.points.expand(len(w), -1, -1), frequencies.mT)
+                2 * math.pi * torch.baddbmm(phases[:, None], self.points.expand(w.shape[0], -1, -1), frequencies.mT)
             )
             features = (waves * (1 - faded).clamp(0, 1)[:, None]) @ self.weight.T
         return features.unflatten(1, (self.size, self.size)).permute(0, 3, 1, 2)
@@ -96,7 +96,8 @@ class ModulatedConv(FrozenLayer):
             scale = scale * scale.square().mean(dim=1, keepdim=True).rsqrt()
             gain = self.gain * (scale.square() @ self.energy + _EPS).rsqrt()
         padding = self.weight.shape[-1] - 1
-        if len(features) == 1 and self.weight.numel() < features.numel() and not _needs_gradient(features, scale):
+        alone = not _needs_gradient(features, scale) and len(features) == 1
+        if alone and self.weight.numel() < features.numel():
             weight = self.weight * (gain.T * scale)[:, :, None, None]
             return F.conv2d(features, weight, self.bias, padding=padding)
         h = F.conv2d(features * _spatial(scale, features), self.cast("weight"), padding=padding)

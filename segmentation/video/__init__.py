@@ -1,0 +1,1 @@
+"""Clips: predicted frame by frame, smoothed over time, and written segment by segment."""
