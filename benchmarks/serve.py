@@ -36,7 +36,7 @@ PATIENCE = 120  # seconds
 class Load:
     """What clients saw: seconds of each answer, and how many were other than expected or did not come.
 
-    `memory` is that of the server in bytes after each quarter of the answers.
+    `memory` is that of the server in bytes after each quarter of the answers, `work` its seconds of processor time.
     """
 
     seconds: list[float] = field(default_factory=list)
@@ -44,6 +44,7 @@ class Load:
     wrong: int = 0
     lost: int = 0
     wall: float = 0.0
+    work: float = 0.0
 
     @property
     def rate(self) -> float:
@@ -79,6 +80,13 @@ class Served:
             status = Path(f"/proc/{self.process.pid}/status").read_text(encoding="utf-8")
             return int(re.findall(r"VmRSS:\s+(\d+)", status)[0]) * 1024
         return 0
+
+    def work(self) -> float:
+        """Return the seconds of processor time that the process has taken, 0 where nobody says."""
+        with contextlib.suppress(OSError):
+            fields = Path(f"/proc/{self.process.pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+            return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        return 0.0
 
     def count(self, name: str) -> float:
         connection = self.connected()
@@ -166,10 +174,10 @@ def loaded(server: Served, kind: str, photos: list[bytes], expected: list[bytes]
     with ThreadPoolExecutor(clients) as pool:
         asking = [pool.submit(ask, client) for client in range(clients)]
         ready.wait()
-        start = time.perf_counter()
+        start, before = time.perf_counter(), server.work()
         for each in asking:
             each.result()
-        load.wall = time.perf_counter() - start
+        load.wall, load.work = time.perf_counter() - start, server.work() - before
     return load
 
 
@@ -206,9 +214,11 @@ def measured(kind: str, clients: int, requests: int, flags: list[str]) -> dict[s
         server.end(signal.SIGTERM)
     return {
         "alone, photos/s": alone.rate,
+        "alone, CPU ms/photo": 1000 * alone.work / len(alone.seconds),
         "alone, p50": alone.at(0.5),
         "alone, p99": alone.at(0.99),
         "together, photos/s": load.rate,
+        "together, CPU ms/photo": 1000 * load.work / len(load.seconds),
         "together, p50": load.at(0.5),
         "together, p99": load.at(0.99),
         "photos a batch": (photos_more - through) / (more - batches),
