@@ -1,12 +1,13 @@
 """The benchmarks run and write their figures; what they measure is timed nowhere in the tests."""
 
 import json
+import signal
 import sys
 
 import torch
 from PIL import Image
 
-from benchmarks import memory, modern, regret, speed
+from benchmarks import memory, modern, regret, serve, speed
 from generators.published.biggan.generator import BigBiGAN
 from generators.published.biggan.network import BigGANNetwork, BigGANShape
 from generators.scene import SceneGenerator
@@ -89,3 +90,16 @@ def test_regret_on_photos_is_read_off_short_trainings_and_resumed(tmp_path, monk
     monkeypatch.setattr(regret.toolkit, "segment", None)
     regret.main()
     assert capsys.readouterr().out.splitlines() == printed
+
+
+def test_a_server_under_load_answers_everybody_and_leaves_no_file():
+    flags = ["--segmenter", "flowers64", "--device", "cpu", "--precision", "fp32"]
+    with serve.served(flags) as server:
+        photos = serve.drawn_photos()[:2]
+        connection = server.connected()
+        expected = [serve.posted(connection, "mask", photo) for photo in photos]
+        connection.close()
+        load = serve.loaded(server, "mask", photos, expected, 4, 2)
+        assert (len(load.seconds), load.wrong, load.lost, len(load.memory)) == (8, 0, 0, 4)
+        assert serve.under_load(server, "mask", photos, 4, signal.SIGTERM) == (4, 0)
+        assert not list(server.folder.iterdir())

@@ -326,6 +326,15 @@ def test_photos_that_grow_when_they_are_opened(client, content, expected):
     assert client.post("/mask", content).status == expected
 
 
+def test_a_jpeg_of_very_many_scans_is_not_decoded(client):
+    file = io.BytesIO()
+    Image.new("L", (900, 900), 128).save(file, "JPEG", progressive=True)
+    start, scan, last = file.getvalue().rpartition(b"\xff\xda")
+    assert client.post("/mask", file.getvalue()).status == 200
+    answer = client.post("/mask", start + (scan + last[:-2]) * 1000 + scan + last)
+    assert (answer.status, answer.line[:42]) == (422, "the photo is a JPEG of 1006 scans, which w")
+
+
 def test_an_animation_is_its_first_frame(client):
     file = io.BytesIO()
     frames = [Image.new("L", (8, 8), level) for level in (0, 255) * 500]

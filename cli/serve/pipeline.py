@@ -25,6 +25,8 @@ from toolkit.pictures.photos import read_photo
 from toolkit.pictures.picture_files import opened
 
 _HELD_PIXELS = 2**23  # of decoded photos, or of one larger one alone
+_JPEG, _SCAN = b"\xff\xd8", b"\xff\xda"
+_MOST_SCANS = 100  # progressive ones have ten
 _MAKERS = 2  # threads that make answers
 _FIRST_GUESS = 0.05  # seconds a photo, before any was measured
 _RECENT = 0.1  # weight of the latest batch in the mean
@@ -165,6 +167,7 @@ class Pipeline:
             return job
 
     def _decoded_photo(self, job: Job) -> np.ndarray:
+        _require_few_scans(job.content)
         file = io.BytesIO(job.content)
         with opened(file) as header:
             pixels = header.width * header.height
@@ -243,6 +246,18 @@ class Pipeline:
             _settle(job, error=error)
         finally:
             self._let_go(job)
+
+
+def _require_few_scans(content: bytes) -> None:
+    """Raise UserError for a JPEG of very many scans, each of which takes some bytes and a pass over all its pixels.
+
+    In what a scan codes, these two bytes do not follow each other.
+    """
+    scans = content.count(_SCAN) if content.startswith(_JPEG) else 0
+    if scans > _MOST_SCANS:
+        raise UserError(
+            f"the photo is a JPEG of {scans} scans, which would take hours; send one of at most {_MOST_SCANS}"
+        )
 
 
 def _settle(job: Job, value: object = None, error: Exception | None = None) -> None:
