@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from segmentation.predict.kinds import KINDS
+from segmentation.predict.kinds import FRAME_KINDS
 from toolkit.pictures.cutouts import composite, cut_out, levels
 from toolkit.pictures.grounds import WHITE_GROUND, Ground, Scenery
 from toolkit.pictures.outlines import overlay
@@ -50,5 +50,5 @@ class Drawing:
 
 
 _WAYS: dict[str, Callable[[Drawing, np.ndarray, np.ndarray], np.ndarray]] = {
-    kind: getattr(Drawing, f"_{kind}") for kind in KINDS
+    kind: getattr(Drawing, f"_{kind}") for kind in FRAME_KINDS
 }
