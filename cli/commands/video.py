@@ -90,7 +90,8 @@ def _say(work: "VideoWork", outcome: "Outcome", out: Path, note: str | None) -> 
     width, height = work.clip.size
     scenes = "1 scene" if outcome.scenes == 1 else f"{outcome.scenes} scenes"
     console.print(
-        f"wrote {out}: {FRAME_KINDS[work.drawing.kind]} of {outcome.frames} frames in {scenes}, {width} x {height} pixels, "
+        f"wrote {out}: {FRAME_KINDS[work.drawing.kind]} of {outcome.frames} frames in {scenes}, "
+        f"{width} x {height} pixels, "
         f"{work.form(out).title}, {out.stat().st_size / 1e6:.1f} MB"
     )
     if note:
