@@ -11,5 +11,4 @@ KINDS = {
 }
 USUAL_KINDS = ("mask", "soft", "overlay")
 OBJECTS = "objects"  # the kind of which all photos have one more file together
-FRAME_KINDS = {kind: what for kind, what in KINDS.items() if kind != OBJECTS}  # of a clip: labels bear no compression
 TABLE, SUMMARY, COCO = "result.csv", "result.json", "objects.json"
