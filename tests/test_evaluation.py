@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from segmentation.evaluate.boundary import boundary_f
-from segmentation.evaluate.evaluation import cases_picture, choose_cases, evaluate, evaluate_predictions, rows_csv
+from segmentation.evaluate.cases import cases_picture, choose_cases
+from segmentation.evaluate.evaluation import evaluate, evaluate_predictions, rows_csv
 from segmentation.evaluate.measures import DEFINITIONS
 from segmentation.evaluate.pairs import Pairs, pair_folders
 from segmentation.evaluate.settings import EvaluationSettings

@@ -171,7 +171,8 @@ def _evaluations(
 
 
 def _write(evaluation: "Evaluation", out: Path) -> None:
-    from segmentation.evaluate.evaluation import cases_picture, rows_csv
+    from segmentation.evaluate.cases import cases_picture
+    from segmentation.evaluate.evaluation import rows_csv
     from toolkit.files.writing import write_text
     from toolkit.pictures.photos import write_picture
 

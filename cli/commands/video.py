@@ -18,8 +18,7 @@ from cli.inputs.options import (
 from cli.listing import START, listed_in
 from cli.runs.progress import console, terminal
 from cli.runs.runtimes import RuntimeOption, opened_for, runtime_of
-from segmentation.predict.kinds import KINDS
-from segmentation.video.settings import VideoSettings
+from segmentation.video.settings import CLIP_KINDS, VideoSettings
 
 if TYPE_CHECKING:
     from segmentation.video.work import Outcome, VideoWork
@@ -41,8 +40,8 @@ def video(
     write: Annotated[
         str,
         typer.Option(
-            help=f"What to write: {', '.join(KINDS)}; a cutout needs .webm, .mkv or .mov.",
-            autocompletion=completion.one_of(KINDS),
+            help=f"What to write: {', '.join(CLIP_KINDS)}; a cutout needs .webm, .mkv or .mov.",
+            autocompletion=completion.one_of(CLIP_KINDS),
         ),
     ] = "overlay",
     segmenter: SegmenterOption = None,
@@ -62,7 +61,7 @@ def video(
     runtime: RuntimeOption = "auto",
 ) -> None:
     """Segment a clip frame by frame, smoothed over time; sound, times and frames' size are kept."""
-    require(write in KINDS, f"--write is {write!r}; choose one of {', '.join(KINDS)}")
+    require(write in CLIP_KINDS, f"--write is {write!r}; choose one of {', '.join(CLIP_KINDS)}")
     require(
         background is None or write == "composite",
         "--background is what a composite lies on; give --write composite, or omit it",
@@ -90,8 +89,8 @@ def _say(work: "VideoWork", outcome: "Outcome", out: Path, note: str | None) -> 
     width, height = work.clip.size
     scenes = "1 scene" if outcome.scenes == 1 else f"{outcome.scenes} scenes"
     console.print(
-        f"wrote {out}: {KINDS[work.drawing.kind]} of {outcome.frames} frames in {scenes}, {width} x {height} pixels, "
-        f"{work.form(out).title}, {out.stat().st_size / 1e6:.1f} MB"
+        f"wrote {out}: {CLIP_KINDS[work.drawing.kind]} of {outcome.frames} frames in {scenes}, {width} x {height} "
+        f"pixels, {work.form(out).title}, {out.stat().st_size / 1e6:.1f} MB"
     )
     if note:
         console.print(f"note: {note}")

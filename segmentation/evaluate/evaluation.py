@@ -26,9 +26,7 @@ from toolkit.command_line import as_flags
 from toolkit.compute.team import SOLO, Team
 from toolkit.errors import Line, UserError, named
 from toolkit.files.names import written_name
-from toolkit.pictures.outlines import overlay
 from toolkit.pictures.photos import read_photo
-from toolkit.pictures.pixels import from_bytes, grid, mask_picture, resize, stack_rows, to_bytes
 
 Predictor = Callable[[np.ndarray], np.ndarray]
 
@@ -272,38 +270,3 @@ def rows_csv(rows: Sequence[dict[str, Any]]) -> str:
     table.writerow(rows[0])
     table.writerows([f"{cell:.6f}" if isinstance(cell, float) else cell for cell in row.values()] for row in rows)
     return text.getvalue()
-
-
-def choose_cases(evaluation: Evaluation, each: int = 2) -> dict[str, list[Pair]]:
-    """Return up to `each` best, median and worst pairs by IoU, best first, no pair twice."""
-    ious = [row["iou"] for row in evaluation.rows()]
-    order = sorted(range(len(ious)), key=lambda index: (-ious[index], index))
-    middle = max(0, (len(order) - each) // 2)
-    wanted = {"best": order[:each], "median": order[middle : middle + each], "worst": order[-each:]}
-    chosen: dict[str, list[Pair]] = {}
-    seen: set[int] = set()
-    for kind, indices in wanted.items():
-        chosen[kind] = [evaluation.pairs[index] for index in indices if index not in seen]
-        seen.update(indices)
-    return chosen
-
-
-def cases_picture(evaluation: Evaluation, each: int = 2, height: int = 160) -> np.ndarray:
-    """Return a uint8 (H, W, 3) picture of best, median and worst cases, a row each, `height` pixels high.
-
-    A row shows the photo (or predicted map), the truth, the probability, and the mask at the threshold drawn
-    over the photo. The chosen cases are predicted anew.
-    """
-    chosen = choose_cases(evaluation, each)
-    return stack_rows([_case_row(evaluation, pair, height) for pairs in chosen.values() for pair in pairs])
-
-
-def _case_row(evaluation: Evaluation, pair: Pair, height: int) -> np.ndarray:
-    picture, probability, truth = evaluation.measured(pair)
-    if evaluation.settings.stretch:
-        probability = stretched(probability)
-    levels = np.repeat((probability * 255).round().astype(np.uint8)[..., None], 3, axis=-1)
-    drawn = overlay(picture, probability >= evaluation.settings.threshold)
-    panels = np.stack([picture, mask_picture(truth.mask), levels, drawn])
-    width = max(1, round(picture.shape[1] * height / picture.shape[0]))
-    return grid(to_bytes(resize(from_bytes(panels), (height, width))), columns=4, gap=4)

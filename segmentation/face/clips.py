@@ -4,10 +4,9 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Union
 
-from segmentation.predict.kinds import KINDS
 from segmentation.predict.onnx_segmenter import ENDING, OnnxSegmenter
 from segmentation.video.drawing import Drawing
-from segmentation.video.settings import VideoSettings
+from segmentation.video.settings import CLIP_KINDS, VideoSettings
 from segmentation.video.work import Outcome, VideoWork
 from toolkit.clips.reading import open_clip
 from toolkit.errors import UserError, named
@@ -48,8 +47,8 @@ def video(
     Outcome(frames=300, scenes=4, ...)
     """
     chosen = VideoSettings.of(settings, None, changes)
-    if write not in KINDS:
-        raise UserError(f"{named('write')} is {write!r}; choose one of {', '.join(KINDS)}")
+    if write not in CLIP_KINDS:
+        raise UserError(f"{named('write')} is {write!r}; choose one of {', '.join(CLIP_KINDS)}")
     ground = WHITE_GROUND if background is None else ground_of(background)
     source = open_clip(Path(clip))
     opened, bf16 = _opened(segmenter, device, precision)

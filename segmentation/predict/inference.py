@@ -13,7 +13,7 @@ from segmentation.predict.familiarity import centre_square, summary
 from segmentation.predict.windows import Result
 from segmentation.unet.network import UNet
 from toolkit.errors import UserError
-from toolkit.files.artefacts import is_finite
+from toolkit.files.artefacts import not_finite
 
 
 class _SignBitReLU(nn.Module):
@@ -50,7 +50,7 @@ def folded(network: UNet) -> UNet:
 
     UserError for weights that are not finite.
     """
-    if not all(map(is_finite, network.state_dict().values())):
+    if not_finite(network.state_dict()):
         raise UserError("the segmenter holds weights that are NaN or infinite: its training diverged; train it again")
     copied = copy.deepcopy(network).eval().requires_grad_(False)
     for sequence in [module for module in copied.modules() if isinstance(module, nn.Sequential)]:

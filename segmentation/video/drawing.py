@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from segmentation.predict.kinds import KINDS
+from segmentation.video.settings import CLIP_KINDS
 from toolkit.pictures.cutouts import composite, cut_out, levels
 from toolkit.pictures.grounds import WHITE_GROUND, Ground, Scenery
 from toolkit.pictures.outlines import overlay
@@ -16,7 +16,7 @@ SEE_THROUGH = "cutout"
 
 @dataclass(frozen=True)
 class Drawing:
-    """One kind of picture (segmentation.predict.kinds), the threshold, and what lies behind a composite."""
+    """One kind of picture (CLIP_KINDS), the threshold, and what lies behind a composite."""
 
     kind: str
     threshold: float = 0.5
@@ -50,5 +50,5 @@ class Drawing:
 
 
 _WAYS: dict[str, Callable[[Drawing, np.ndarray, np.ndarray], np.ndarray]] = {
-    kind: getattr(Drawing, f"_{kind}") for kind in KINDS
+    kind: getattr(Drawing, f"_{kind}") for kind in CLIP_KINDS
 }

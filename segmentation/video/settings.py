@@ -3,7 +3,10 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
+from segmentation.predict.kinds import KINDS
 from toolkit.settings import Settings, setting
+
+CLIP_KINDS = {kind: KINDS[kind] for kind in ("mask", "soft", "overlay", "cutout", "composite")}
 
 
 @dataclass(frozen=True)

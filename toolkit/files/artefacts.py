@@ -215,16 +215,18 @@ def require_weights(tensors: Mapping[str, torch.Tensor], path: Path) -> None:
 
 def require_finite(tensors: Mapping[str, torch.Tensor], path: Path) -> None:
     """Raise UserError naming the first tensors that hold NaN or infinite values."""
-    bad = [name for name, tensor in tensors.items() if not is_finite(tensor)]
+    bad = not_finite(tensors)
     if bad:
         raise UserError(f"{path} holds NaN or infinite numbers in {_shortened(bad)}; make or download it again")
 
 
-def is_finite(tensor: torch.Tensor) -> bool:
-    """Return whether no value of a tensor is NaN or infinite: its ends say so, at a third of the time of each value."""
-    if not tensor.is_floating_point() or not tensor.numel():
-        return True
-    return bool(torch.stack(torch.aminmax(tensor.detach())).isfinite().all())  # NaN is an end too where there is one
+def not_finite(tensors: Mapping[str, torch.Tensor]) -> list[str]:
+    """Return the names of tensors with a value that is NaN or infinite.
+
+    A tensor's ends say so, at a third of the time of each value: NaN is an end too where there is one.
+    """
+    numbers = {name: one.detach() for name, one in tensors.items() if one.is_floating_point() and one.numel()}
+    return [name for name, one in numbers.items() if not torch.stack(torch.aminmax(one)).isfinite().all()]
 
 
 def _shortened(names: list[str], most: int = 4) -> str:
