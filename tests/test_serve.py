@@ -13,10 +13,11 @@ from cli_runs import ran, refused
 from PIL import Image
 from serving import Client, Grey, flower, photo, serving, until
 
-from segmentation.predict.kinds import KINDS
+from segmentation.predict.kinds import KINDS, OBJECTS
 from segmentation.predict.segmenter import Segmenter
 
 PHOTOS = [flower(96, 64, 0), flower(96, 64, 60), flower(70, 90, 30), flower(96, 64, 120)]
+ALL = ("--write", ",".join(kind for kind in KINDS if kind != OBJECTS))
 TOKEN = "0123456789abcdef"
 
 
@@ -37,9 +38,14 @@ def predicted(segmenter, tmp_path_factory):
     folder = tmp_path_factory.mktemp("predicted")
     segmenter.save(folder / "s.safetensors")
     (folder / "p.png").write_bytes(PHOTOS[0])
-    flags = ("--segmenter", folder / "s.safetensors", "--precision", "fp32", "--write", ",".join(KINDS))
-    ran("predict", folder / "p.png", *flags, "--background", "navy", "--out", folder / "out")
-    ran("predict", folder / "p.png", *flags, "--threshold", "0.3", "--refine", "--out", folder / "other")
+    flags = ("--segmenter", folder / "s.safetensors", "--precision", "fp32")
+    ran("predict", folder / "p.png", *flags, *ALL, "--background", "navy", "--out", folder / "out")
+    ran("predict", folder / "p.png", *flags, *ALL, "--threshold", "0.3", "--refine", "--out", folder / "other")
+    things = ("--write", "objects")  # apart: overlays are others where they are asked for
+    ran("predict", folder / "p.png", *flags, *things, "--out", folder / "things")
+    ran(
+        "predict", folder / "p.png", *flags, *things, "--threshold", "0.3", "--refine", "--out", folder / "other-things"
+    )
     return folder
 
 
@@ -48,9 +54,10 @@ def test_pictures_are_those_of_predict_to_the_byte(client, predicted, kind):
     query = "?background=navy" if kind == "composite" else ""
     answer = client.post(f"/{kind}{query}", PHOTOS[0])
     assert (answer.status, answer.headers["content-type"]) == (200, "image/png")
-    assert answer.body == (predicted / "out" / f"p_{kind}.png").read_bytes()
+    own, other_own = ("things", "other-things") if kind == OBJECTS else ("out", "other")
+    assert answer.body == (predicted / own / f"p_{kind}.png").read_bytes()
     other = client.post(f"/{kind}?threshold=0.3&refine=true", PHOTOS[0])
-    assert other.body == (predicted / "other" / f"p_{kind}.png").read_bytes()
+    assert other.body == (predicted / other_own / f"p_{kind}.png").read_bytes()
 
 
 def test_figures_are_those_of_predict(client, predicted):

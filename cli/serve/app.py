@@ -26,7 +26,8 @@ from cli.serve.token import Token
 from cli.serve.watching import HEALTH, Counted, WithToken
 from cli.web.errors import bare_app, invalid_line, said
 from cli.web.guard import LocalOnly
-from segmentation.predict.kinds import KINDS
+from segmentation.objects.settings import ObjectSettings
+from segmentation.predict.kinds import KINDS, OBJECTS
 from segmentation.predict.photos import Pictures
 from segmentation.predict.results import PhotoResult
 from segmentation.predict.unlike import unlike_line
@@ -83,7 +84,8 @@ class Service:
         """Return the route that answers with one kind of picture."""
 
         async def draw(request: Request, asked: Annotated[Asked, Query()]) -> Response:
-            return await self._answer(request, asked, _drawing(Pictures((kind,), asked.threshold)))
+            things = ObjectSettings() if kind == OBJECTS else None
+            return await self._answer(request, asked, _drawing(Pictures((kind,), asked.threshold, objects=things)))
 
         async def compose(request: Request, asked: Annotated[AskedComposite, Query()]) -> Response:
             pictures = Pictures((kind,), asked.threshold, ground=described_ground(asked.background))
@@ -155,7 +157,8 @@ def _reporting(threshold: float) -> Finish:
 def _figures(soft: np.ndarray, familiarity: float | None, threshold: float) -> dict[str, Any]:
     found = PhotoResult.of(soft, threshold, familiarity)
     warning = None if familiarity is None else unlike_line([familiarity])
-    return {**asdict(found), "note": found.note, "warning": warning}
+    figures = {name: value for name, value in asdict(found).items() if name != "objects"}  # which were not looked for
+    return {**figures, "note": found.note, "warning": warning}
 
 
 def serve_app(
