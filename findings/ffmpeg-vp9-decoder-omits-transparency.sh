@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# PyAV 18.1.0 with the FFmpeg of its wheel (libvpx included). Guess: a VP9 clip encoded with transparency is read back with it,
-# or something says that it has been lost.
+# PyAV 18.1.0 with the FFmpeg of its wheel (libvpx included). Guess: a VP9 clip encoded with transparency is read back
+# with it, or something says that it has been lost.
 # Seen: it comes back as yuv420p, opaque, without a warning; the stream's tag alpha_mode=1 is all that is left. The
-# transparency travels as a second picture beside each packet, which FFmpeg's own decoder "vp9", the default, never looks at;
-# the decoder "libvpx-vp9", asked for by name and fed the same packets, does.
+# transparency travels as a second picture beside each packet, which FFmpeg's own decoder "vp9", the default, never
+# looks at; the decoder "libvpx-vp9", asked for by name and fed the same packets, does.
 set -euo pipefail
 folder="$(mktemp -d)"
 trap 'rm -rf "$folder"' EXIT

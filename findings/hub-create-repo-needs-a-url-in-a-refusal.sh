@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
-# huggingface_hub 2.4.0 and a small server of this script's on 127.0.0.1. Guess: create_repo(exist_ok=True) of a repository that
-# exists returns its address, which the caller has named, whatever else the answer 409 Conflict says.
-# Seen: KeyError: 'url' where the answer's body is the reason alone: the address is read from the body of the refusal. Of the
-# refusal 403 with the same body that is no matter: there it asks for the repository, and makes the address of the name.
+# huggingface_hub 2.4.0 and a small server of this script's on 127.0.0.1. Guess: create_repo(exist_ok=True) of a
+# repository that exists returns its address, which the caller has named, whatever else the answer 409 Conflict says.
+# Seen: KeyError: 'url' where the answer's body is the reason alone: the address is read from the body of the refusal.
+# Of the refusal 403 with the same body that is no matter: there it asks for the repository, and makes the address of
+# the name.
 set -euo pipefail
 folder="$(mktemp -d)"
 trap 'rm -rf "$folder"' EXIT

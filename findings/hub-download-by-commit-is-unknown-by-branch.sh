@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# huggingface_hub 2.4.0 and a small server of this script's on 127.0.0.1 that answers as the hub does for one file. Guess: who asks
-# which commit the branch main is, and downloads that commit, has a file that can be asked for by the branch when there
-# is no network, since the library learned both in one process.
-# Seen: "main" is not in the cache then, neither by name nor as the default, though the file is; a download by the branch's name,
-# of the same commit and without a byte sent again, makes it so.
+# huggingface_hub 2.4.0 and a small server of this script's on 127.0.0.1 that answers as the hub does for one file.
+# Guess: who asks which commit the branch main is, and downloads that commit, has a file that can be asked for by the
+# branch when there is no network, since the library learned both in one process.
+# Seen: "main" is not in the cache then, neither by name nor as the default, though the file is; a download by the
+# branch's name, of the same commit and without a byte sent again, makes it so.
 set -euo pipefail
 folder="$(mktemp -d)"
 trap 'rm -rf "$folder"' EXIT

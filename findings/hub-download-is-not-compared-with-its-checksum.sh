@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# huggingface_hub 2.4.0 and a small server of this script's on 127.0.0.1 that answers as the hub does for one file. Guess: a
-# file whose SHA-256 the server states, and which the cache is to keep under that very name, is hashed after the download.
+# huggingface_hub 2.4.0 and a small server of this script's on 127.0.0.1 that answers as the hub does for one file.
+# Guess: a file whose SHA-256 the server states, and which the cache is to keep under that very name, is hashed after
+# the download.
 # Seen: a transfer whose last bit was changed on the way is returned as any other, and lies in the cache under the
 # checksum of the bytes that should have come: the length alone is compared. The next call does not look at it again.
 # verify_repo_checksums(), which has to be asked for, does name the file.
@@ -62,7 +63,7 @@ path = Path(huggingface_hub.hf_hub_download("someone/thing", "model.safetensors"
 held = hashlib.sha256(path.read_bytes()).hexdigest()
 again = Path(huggingface_hub.hf_hub_download("someone/thing", "model.safetensors")).resolve()
 print("named in the cache by", path.name[:12], "and its SHA-256 is", held[:12])
-print("a second call returns", "the same file" if again == path else "another file", "after", len(downloads), "download")
+print(f"a second call returns the same file: {again == path}, after {len(downloads)} download")
 found = huggingface_hub.HfApi().verify_repo_checksums("someone/thing")
 print("verify_repo_checksums names", [one["path"] for one in found.mismatches])
 as_seen = path.name == SHA256 != held and again == path and len(downloads) == 1 and len(found.mismatches) == 1

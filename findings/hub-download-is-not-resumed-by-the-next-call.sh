@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# huggingface_hub 1.15.0, 2.4.0 and a small server of this script's on 127.0.0.1 that answers as the hub does for one file. Guess:
-# a download that was stopped by Ctrl-C is taken up by the next call where it stopped, as 2.4.0 still says of
-# itself ("Downloads always resume").
+# huggingface_hub 1.15.0, 2.4.0 and a small server of this script's on 127.0.0.1 that answers as the hub does for one
+# file. Guess: a download that was stopped by Ctrl-C is taken up by the next call where it stopped, as 2.4.0 still says
+# of itself ("Downloads always resume").
 # Seen: 1.15.0 keeps what came and asks for the rest; 2.4.0 removes what came and asks for the whole file again. Only a
 # connection that breaks within one call is taken up.
 set -euo pipefail

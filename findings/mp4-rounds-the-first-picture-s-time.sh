@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
-# PyAV 18.1.0 with the FFmpeg of its wheel. Guess: a clip in units of 1/30000 s keeps the time of its first picture to the unit,
-# since its track's units are the same before and after.
-# Seen: 64333/30000 s is read back as 64320/30000 s, and all later pictures with it: how long a track waits for its first picture
-# is kept in units of the whole movie, thousandths of a second by default. The muxer's option movie_timescale=30000 keeps
-# it. Parts of one clip that are to be joined by their times overlap or gape by up to half a millisecond without it.
+# PyAV 18.1.0 with the FFmpeg of its wheel. Guess: a clip in units of 1/30000 s keeps the time of its first picture to
+# the unit, since its track's units are the same before and after.
+# Seen: 64333/30000 s is read back as 64320/30000 s, and all later pictures with it: how long a track waits for its
+# first picture is kept in units of the whole movie, thousandths of a second by default. The muxer's option
+# movie_timescale=30000 keeps it. Parts of one clip that are to be joined by their times overlap or gape by up to half a
+# millisecond without it.
 set -euo pipefail
 folder="$(mktemp -d)"
 trap 'rm -rf "$folder"' EXIT

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# PyAV 18.1.0 with the FFmpeg of its wheel. Guess: ProRes 4444 written from ten-bit pixels is read back as ten-bit pixels, since
-# that is all its encoder takes.
+# PyAV 18.1.0 with the FFmpeg of its wheel. Guess: ProRes 4444 written from ten-bit pixels is read back as ten-bit
+# pixels, since that is all its encoder takes.
 # Seen: it is read back as twelve-bit ones, with or without transparency, and the numbers are four times as large: the
-# decoder goes by the codec's four letters (ap4h), not by what was encoded. Who expects the format that he wrote, or reads
-# the planes as ten bits, is wrong by a factor of four.
+# decoder goes by the codec's four letters (ap4h), not by what was encoded. Who expects the format that he wrote, or
+# reads the planes as ten bits, is wrong by a factor of four.
 set -euo pipefail
 folder="$(mktemp -d)"
 trap 'rm -rf "$folder"' EXIT

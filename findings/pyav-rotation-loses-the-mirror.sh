@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# PyAV 18.1.0 with the FFmpeg of its wheel. Guess: the eight ways in which an MP4 may say that its pictures are turned or
-# mirrored can be told apart by VideoFrame.rotation, or mirrored ones are at least marked.
-# Seen: the angle is the same for each way and for its mirror image: upside down is 0, as is no turn at all, and mirrored
-# left to right is -180, as is half a turn. The decoded picture is as it is stored in each case. The frame's side data
-# hold the matrix itself, which is different for all eight.
+# PyAV 18.1.0 with the FFmpeg of its wheel. Guess: the eight ways in which an MP4 may say that its pictures are turned
+# or mirrored can be told apart by VideoFrame.rotation, or mirrored ones are at least marked.
+# Seen: the angle is the same for each way and for its mirror image: upside down is 0, as is no turn at all, and
+# mirrored left to right is -180, as is half a turn. The decoded picture is as it is stored in each case. The frame's
+# side data hold the matrix itself, which is different for all eight.
 set -euo pipefail
 folder="$(mktemp -d)"
 trap 'rm -rf "$folder"' EXIT
@@ -42,7 +42,8 @@ angles, matrices, pictures = {}, set(), set()
 for name, (right, down) in WAYS.items():
     clip = bytearray(held.getvalue())
     shift = [64 if right[axis] + down[axis] < 0 else 0 for axis in (0, 1)]  # so that the picture lies where it did
-    numbers = (right[0] * ONE, right[1] * ONE, 0, down[0] * ONE, down[1] * ONE, 0, shift[0] * ONE, shift[1] * ONE, 1 << 30)
+    rows = [*right, 0, *down, 0, *shift]
+    numbers = [ONE * one for one in rows] + [1 << 30]
     struct.pack_into(">9i", clip, clip.index(b"tkhd") + 44, *numbers)
     with av.open(io.BytesIO(clip)) as container:
         frame = next(container.decode(video=0))

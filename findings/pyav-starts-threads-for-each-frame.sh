@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# PyAV 18.1.0 on Linux. Guess: frame.to_ndarray(format="rgb24") and frame.reformat(...) are a plain conversion: after it the
-# process has as many threads as before, or a few that are shared by all conversions.
-# Seen: each frame makes a converter of its own, which starts one thread a core and keeps them until the frame is freed: ten
-# frames kept in a list are ten times the cores in sleeping threads. With threads=1, or one VideoReformatter for all
+# PyAV 18.1.0 on Linux. Guess: frame.to_ndarray(format="rgb24") and frame.reformat(...) are a plain conversion: after it
+# the process has as many threads as before, or a few that are shared by all conversions.
+# Seen: each frame makes a converter of its own, which starts one thread a core and keeps them until the frame is freed:
+# ten frames kept in a list are ten times the cores in sleeping threads. With threads=1, or one VideoReformatter for all
 # frames, that does not happen.
 set -euo pipefail
 folder="$(mktemp -d)"
@@ -12,8 +12,10 @@ uv pip install --quiet --python "$folder/venv/bin/python" av==18.1.0 numpy==2.4.
 "$folder/venv/bin/python" - <<'PYTHON'
 import os
 import sys
+import time
 
 import av
+import numpy  # whose own threads are there before any are counted
 from av.video.reformatter import VideoReformatter
 
 FRAMES = 10
@@ -33,6 +35,7 @@ def started(convert):
     while_kept = threads() - before
     frame = None
     frames.clear()
+    time.sleep(0.1)
     return while_kept, threads() - before
 
 

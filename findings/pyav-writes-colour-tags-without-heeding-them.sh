@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# PyAV 18.1.0 with the FFmpeg of its wheel. Guess: an encoder whose context is given a matrix or a range of numbers converts
-# RGB by them, or refuses RGB; so a colour comes back as it went in, but for rounding.
-# Seen: the numbers written are those of standard television (BT.601, narrow) whatever the tags say, while the decoder does
-# heed the tags: red (200, 30, 60) tagged BT.709 comes back as (212, 46, 57), tagged full range as (188, 40, 66). Only
-# who converts the frame himself before encoding gets what he put in.
+# PyAV 18.1.0 with the FFmpeg of its wheel. Guess: an encoder whose context is given a matrix or a range of numbers
+# converts RGB by them, or refuses RGB; so a colour comes back as it went in, but for rounding.
+# Seen: the numbers written are those of standard television (BT.601, narrow) whatever the tags say, while the decoder
+# does heed the tags: red (200, 30, 60) tagged BT.709 comes back as (212, 46, 57), tagged full range as (188, 40, 66).
+# Only who converts the frame himself before encoding gets what he put in.
 set -euo pipefail
 folder="$(mktemp -d)"
 trap 'rm -rf "$folder"' EXIT

@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
-# pycocotools 2.0.11 with numpy 2.4.6. Guess: its newest wheel, built for numpy 2, turns a mask into runs and back without a word.
-# Seen: each mask.decode() raises numpy's DeprecationWarning that "__array__ implementation doesn't accept a copy keyword": its arrays
-# are made as numpy 1 asked for it. The mask is right, and encode, area and toBbox are silent; but where warnings
-# are errors nothing can be decoded.
+# pycocotools 2.0.11 with numpy 2.4.6. Guess: its newest wheel, built for numpy 2, turns a mask into runs and back
+# without a word.
+# Seen: each mask.decode() raises numpy's DeprecationWarning that "__array__ implementation doesn't accept a copy
+# keyword": its arrays are made as numpy 1 asked for it. The mask is right, and encode, area and toBbox are silent; but
+# where warnings are errors nothing can be decoded.
 set -euo pipefail
 folder="$(mktemp -d)"
 trap 'rm -rf "$folder"' EXIT
