@@ -89,9 +89,9 @@ class Served:
         return 0.0
 
     def count(self, name: str) -> float:
-        connection = self.connected()
-        connection.request("GET", "/metrics")
-        (value,) = re.findall(rf"^{name} (\S+)$", connection.getresponse().read().decode(), re.MULTILINE)
+        with contextlib.closing(self.connected()) as connection:
+            connection.request("GET", "/metrics")
+            (value,) = re.findall(rf"^{name} (\S+)$", connection.getresponse().read().decode(), re.MULTILINE)
         return float(value)
 
     def end(self, how: signal.Signals) -> int:
@@ -186,8 +186,11 @@ def under_load(server: Served, kind: str, photos: list[bytes], clients: int, how
     answered: list[bytes] = []
 
     def ask(client: int) -> None:
-        with contextlib.suppress(OSError, http.client.HTTPException):
-            answered.append(posted(server.connected(), kind, photos[client % len(photos)]))
+        with (
+            contextlib.suppress(OSError, http.client.HTTPException),
+            contextlib.closing(server.connected()) as connection,
+        ):
+            answered.append(posted(connection, kind, photos[client % len(photos)]))
 
     threads = [threading.Thread(target=ask, args=(client,)) for client in range(clients)]
     for thread in threads:
