@@ -2,8 +2,7 @@
 # huggingface_hub 2.4.0 and a small server of this script's on 127.0.0.1. Guess: create_repo(exist_ok=True) of a
 # repository that exists returns its address, which the caller has named, whatever else the answer 409 Conflict says.
 # Seen: KeyError: 'url' where the answer's body is the reason alone: the address is read from the body of the refusal.
-# Of the refusal 403 with the same body that is no matter: there it asks for the repository, and makes the address of
-# the name.
+# After 403 with the same body it asks for the repository and puts the address together from the name.
 set -euo pipefail
 folder="$(mktemp -d)"
 trap 'rm -rf "$folder"' EXIT

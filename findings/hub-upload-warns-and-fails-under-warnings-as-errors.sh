@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # huggingface_hub 2.4.0 and a small server of this script's on 127.0.0.1 that takes uploads as the hub does without Xet.
-# Guess: an upload raises no warning that its caller could do anything about.
+# Guess: a plain upload, with nothing out of date in the call, raises no warning.
 # Seen: each file that goes up by plain HTTP raises httpx2's DeprecationWarning "Use 'content=<...>' to upload raw
 # bytes/text content", from a call inside the library. Where warnings are errors, as in many test runs, the upload ends
 # as "RuntimeError: Error while uploading", which reads like a fault of the network, before anything was sent.

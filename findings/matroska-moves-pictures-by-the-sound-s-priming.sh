@@ -3,8 +3,8 @@
 # their times, to its millisecond.
 # Seen: with AAC sound all pictures come 21 ms later, as long as the 1024 samples before the sound's beginning that an
 # encoder needs: MP4 puts those at a negative time, Matroska has none, so everything moves up. Encoded straight into
-# Matroska, or with Opus sound in place of AAC, or without the sound, the same pictures begin at 0; and MP4 to MP4 keeps
-# all.
+# Matroska, which then notes the sound's delay apart, or with Opus in place of AAC, or without the sound, the same
+# pictures begin at 0; and MP4 to MP4 keeps all.
 set -euo pipefail
 folder="$(mktemp -d)"
 trap 'rm -rf "$folder"' EXIT
