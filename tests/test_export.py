@@ -344,7 +344,7 @@ def test_the_mask_rule_that_a_single_direction_cannot_hold_is_named_in_the_hint(
     [
         (
             ("--layout", "tensor", "--out", "o"),
-            "--layout is 'tensor'; choose one of onnx, torch-export, torchscript, deformator, bg",
+            "--layout is 'tensor'; choose one of onnx, torch-export, torchscript, generator-onnx",
         ),
         (("--layout", "deformator", "--out", "o", "--alpha", "2"), "--direction and --alpha go with --layout bg-dir"),
         (("--layout", "deformator", "--out", "o", "--gan-type", "GAN"), "--gan-type is 'GAN'; choose one of BigGAN, "),
