@@ -88,6 +88,12 @@ def test_json_goes_there_and_back(tmp_path):
     assert read_json(tmp_path / "a.json") == value
 
 
+def test_a_byte_order_mark_of_windows_is_no_part_of_the_text(tmp_path):
+    path = tmp_path / "file.json"
+    path.write_bytes(b'\xef\xbb\xbf{"steps": 3}')
+    assert read_json(path) == {"steps": 3}
+
+
 def test_json_refuses_what_other_readers_cannot_parse(tmp_path):
     with pytest.raises(ValueError, match="not JSON compliant"):
         write_json(tmp_path / "a.json", {"iou": float("nan")})

@@ -51,6 +51,17 @@ def test_what_has_no_outline_or_no_edge_says_nothing():
     assert profiles.as_dict()["strength"] == [0] * (2 * REACH + 1)
 
 
+def test_a_strip_is_not_enlarged_to_gigabytes():
+    profiles = EdgeProfiles()
+    for shape in ((20_000, 1), (1, 20_000)):
+        mask = np.arange(20_000).reshape(shape) > 9_000
+        profiles.add(edge_profile(photo_of(mask), mask))
+    assert profiles.as_dict()["strength"] == [0] * (2 * REACH + 1)
+    wide = np.zeros((10, 320), bool)  # 32 times as wide as high: this one counts
+    wide[:, 100:200] = True
+    assert np.isfinite(edge_profile(photo_of(wide), wide)).all()
+
+
 def test_profiles_of_parts_add_up():
     photos = [photo_of(disc(256, 60 + 4 * i), i) for i in range(4)]
     found = [edge_profile(photo, disc(256, 57 + 4 * i)) for i, photo in enumerate(photos)]

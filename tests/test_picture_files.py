@@ -229,3 +229,8 @@ def test_animations_are_refused_before_rendering_with_what_would_fit(tmp_path):
     assert "67648 x 2048 pixels, but a .gif has at most 65535 a side; --size 1983 fits, so does --columns 31" in text
     assert "a .npy file" in refused("sample", "--samples", "45000", "--out", tmp_path / "w.png")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_bytes_that_are_no_picture_are_named_by_their_number():
+    with pytest.raises(UserError, match=r"^cannot read the photo of 5 bytes \(cannot identify image file\); it is"):
+        read_photo(io.BytesIO(b"hello"))

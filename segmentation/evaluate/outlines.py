@@ -14,6 +14,7 @@ from segmentation.evaluate.boundary import WORKING_SIDE
 from toolkit.errors import Line, named
 
 REACH = 7  # pixels inwards and outwards of a picture whose shorter side is 256
+_LONGEST = 32  # times its shorter side: a longer strip would be enlarged to gigabytes
 _SMOOTHING = 1.0  # standard deviation in such pixels, so that an edge is found and not noise
 _OFF, _CLEARLY = 2, 1.25  # from how many pixels, and how much stronger edges have to be there, it is worth a line
 DEFINITION = (
@@ -28,13 +29,16 @@ def edge_profile(photo: np.ndarray, mask: np.ndarray) -> np.ndarray:
 
     The photo is uint8 (H, W, 3), the mask (H, W) bool. Pixels are those of the picture with its shorter side at 256,
     and the unit is the mean gradient of the whole photo. A line runs between pixels, and has the mean of those on both
-    of its sides. NaN where there are none; all NaN for a mask without an outline and a photo without edges.
+    of its sides. NaN where there are none; all NaN for a mask without an outline, a photo without edges and one that is
+    over 32 times as long as wide.
     """
+    none = np.full(2 * REACH + 1, np.nan)
+    if max(mask.shape) > _LONGEST * min(mask.shape):
+        return none
     scale = WORKING_SIDE / min(mask.shape)
     size = (max(1, round(mask.shape[1] * scale)), max(1, round(mask.shape[0] * scale)))
     small = cv2.resize(photo, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
     inside = cv2.resize(mask.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST)
-    none = np.full(2 * REACH + 1, np.nan)
     blurred = cv2.GaussianBlur(small.astype(np.float32), (0, 0), _SMOOTHING)
     across, down = (cv2.Sobel(blurred, cv2.CV_32F, dx, 1 - dx, ksize=1) for dx in (1, 0))
     strength = np.sqrt((across**2 + down**2).sum(axis=2))

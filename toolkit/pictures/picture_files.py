@@ -82,7 +82,8 @@ def opened(source: Source) -> Iterator[Image.Image]:
     except UserError:
         raise
     except Exception as error:  # for damaged files Pillow's decoders raise ten kinds, RuntimeError and TypeError too
-        raise UserError(f"cannot read the photo {_named(source)} ({error}); {_advice(source, error)}") from error
+        why = str(error).replace(f" {source!r}", "")  # Pillow names the object, and its address, that bytes are read by
+        raise UserError(f"cannot read the photo {_named(source)} ({why}); {_advice(source, error)}") from error
 
 
 def refuse_url(source: str | os.PathLike[str]) -> None:

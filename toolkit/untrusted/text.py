@@ -76,7 +76,10 @@ def is_there(path: Path) -> bool:
 
 
 def read_text(path: Path, what: str, largest: int) -> str:
-    """Return the UTF-8 text in the file `path`; UserError when it is missing, no file, not UTF-8, or too large."""
+    """Return the UTF-8 text in the file `path`, less the byte order mark that Windows' editors put before it.
+
+    UserError when it is missing, no file, not UTF-8, or too large.
+    """
     path = existing_file(path, what)
     try:
         with path.open("rb") as handle:
@@ -86,7 +89,7 @@ def read_text(path: Path, what: str, largest: int) -> str:
     if len(content) > largest:
         raise UserError(f"{path} has more than {largest / 1e6:g} MB, too many for {what}; check that it is the one")
     try:
-        return content.decode("utf-8")
+        return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise UserError(f"{path} is not a {what} ({error}); check that it is UTF-8 text and the right file") from error
 
