@@ -23,6 +23,9 @@ def choose_cases(evaluation: Evaluation, each: int = 2) -> dict[str, list[Pair]]
     return chosen
 
 
+_WIDEST = 8  # times as wide as high: a strip of 20000 x 1 pixels would be enlarged to gigabytes
+
+
 def cases_picture(evaluation: Evaluation, each: int = 2, height: int = 160) -> np.ndarray:
     """Return a uint8 (H, W, 3) picture of best, median and worst cases, a row each, `height` pixels high.
 
@@ -40,5 +43,5 @@ def _case_row(evaluation: Evaluation, pair: Pair, height: int) -> np.ndarray:
     levels = np.repeat((probability * 255).round().astype(np.uint8)[..., None], 3, axis=-1)
     drawn = overlay(picture, probability >= evaluation.settings.threshold)
     panels = np.stack([picture, mask_picture(truth.mask), levels, drawn])
-    width = max(1, round(picture.shape[1] * height / picture.shape[0]))
+    width = min(max(1, round(picture.shape[1] * height / picture.shape[0])), _WIDEST * height)  # strips are squeezed
     return grid(to_bytes(resize(from_bytes(panels), (height, width))), columns=4, gap=4)
