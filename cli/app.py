@@ -81,7 +81,8 @@ class _Commands(TyperGroup):
         except KeyboardInterrupt as stop:  # long training catches it itself and says where it stopped
             if prints():
                 with contextlib.suppress(OSError):  # of a terminal that is gone
-                    typer.echo("stopped; rerun the command to resume from its last checkpoint, if it had one", err=True)
+                    line = "stopped; rerun the command to resume from its last checkpoint, if it had one"
+                    typer.echo(f"{line} (predict: with --skip-existing)", err=True)
             raise typer.Exit(130) from stop
         finally:
             let_go_of_all()

@@ -164,7 +164,7 @@ def test_every_form_of_annotation_is_read_and_crowds_are_ignored(photos, tmp_pat
         annotations=[
             {"image_id": 0, "segmentation": [outline_of(circle).ravel().tolist() for circle in two[:1]], "iscrowd": 0},
             {"image_id": 0, "segmentation": rle_of(two[1:], compressed=False)},
-            {"image_id": 1, "segmentation": rle_of(one), "iscrowd": 0},
+            {"image_id": 1.0, "segmentation": rle_of(one), "iscrowd": 0},
             {"image_id": 2, "segmentation": rle_of([(40, 60, 30)], compressed=False), "iscrowd": 1},
             {"image_id": 99, "segmentation": []},
         ],
@@ -214,7 +214,7 @@ HOSTILE = {
     "a list": ([], "no file of COCO annotations"),
     "no annotations": ({"images": []}, "no file of COCO annotations"),
     "an image that is a number": ({"images": [3], "annotations": []}, "has no id"),
-    "an id that is a list": ({"images": [{"id": []}], "annotations": []}, "has no id"),
+    "an id that is a list": ({"images": [{"id": []}], "annotations": []}, "has [] as its id"),
     "an id twice": ({"images": 2}, "two images of the id 0"),
     "a name twice": ({"images": [{}, {"id": 1}]}, "two images named two.png"),
     "a name that climbs": ({"images": [{"file_name": "../../etc/two.png"}]}, "no name of a photo"),

@@ -105,8 +105,11 @@ class CocoFile:
 
 def _identity(entry: Any, name: str, where: str) -> int | str:
     value = entry.get(name) if isinstance(entry, dict) else None
+    if isinstance(value, float) and value.is_integer():  # as tools write it for which all numbers are floats
+        return int(value)
     if type(value) not in (int, str):
-        raise UserError(f"{where} has no {name}; check that it is a file of COCO annotations")
+        said = "no" if value is None else f"{value!r:.40} as its"
+        raise UserError(f"{where} has {said} {name}; check that it is a file of COCO annotations")
     return value  # type: ignore[return-value]
 
 
