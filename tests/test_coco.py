@@ -214,7 +214,7 @@ HOSTILE = {
     "a list": ([], "no file of COCO annotations"),
     "no annotations": ({"images": []}, "no file of COCO annotations"),
     "an image that is a number": ({"images": [3], "annotations": []}, "has no id"),
-    "an id that is a list": ({"images": [{"id": []}], "annotations": []}, "has [] as its id"),
+    "an id that is a list": ({"images": [{"id": []}], "annotations": []}, r"has \[\] as its id"),
     "an id twice": ({"images": 2}, "two images of the id 0"),
     "a name twice": ({"images": [{}, {"id": 1}]}, "two images named two.png"),
     "a name that climbs": ({"images": [{"file_name": "../../etc/two.png"}]}, "no name of a photo"),
