@@ -144,6 +144,17 @@ def test_every_kind_is_what_predict_draws(clip, tmp_path):
         assert np.abs(picture.astype(int) - expected).mean() < 9, kind
 
 
+def test_outlines_have_one_colour_whatever_a_frame_shows():
+    probability = np.zeros((32, 32), np.float32)
+    probability[8:24, 8:24] = 1
+    colours = set()
+    for level in (0, 90, 255):
+        frame = np.full((32, 32, 3), level, np.uint8)
+        drawn = Drawing("overlay").drawn(frame, probability)
+        colours |= {tuple(pixel) for pixel in drawn[(drawn != frame).any(axis=2) & (drawn != 0).any(axis=2)].tolist()}
+    assert len(colours) == 1
+
+
 def test_segments_are_joined_without_a_seam(clip, tmp_path):
     ran("video", clip, "--out", tmp_path / "a.mp4", "--write", "mask", "--device", "cpu")
     ran("video", clip, "--out", tmp_path / "b.mp4", "--write", "mask", "--segment-frames", 4, "--device", "cpu")

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from segmentation.video.settings import CLIP_KINDS
+from toolkit.pictures.colour import MAGENTA
 from toolkit.pictures.cutouts import composite, cut_out, levels
 from toolkit.pictures.grounds import WHITE_GROUND, Ground, Scenery
 from toolkit.pictures.outlines import overlay
@@ -39,7 +40,7 @@ class Drawing:
         return levels(probability)
 
     def _overlay(self, frame: np.ndarray, probability: np.ndarray) -> np.ndarray:
-        return overlay(frame, probability >= self.threshold)
+        return overlay(frame, probability >= self.threshold, MAGENTA)  # one for all frames: their own would flicker
 
     def _cutout(self, frame: np.ndarray, probability: np.ndarray) -> np.ndarray:
         return cut_out(frame, probability, self.threshold)

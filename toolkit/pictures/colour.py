@@ -9,6 +9,7 @@ from PIL import Image, ImageCms
 
 WHITE = (255, 255, 255)
 GREEN = (0, 255, 0)
+MAGENTA = (255, 0, 255)
 RED = (255, 0, 0)
 _GRID = np.linspace(0, 255, 9).round().astype(np.uint8)
 _ALIKE = 3  # levels that profiles of sRGB by different makers differ in at most

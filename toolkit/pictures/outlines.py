@@ -5,9 +5,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from toolkit.pictures.colour import GREEN, WHITE
+from toolkit.pictures.colour import GREEN, MAGENTA, WHITE
 
-_OUTLINE_COLOURS = np.array([WHITE, (255, 0, 255), (0, 255, 255), (255, 255, 0), GREEN], np.int16)
+_OUTLINE_COLOURS = np.array([WHITE, MAGENTA, (0, 255, 255), (255, 255, 0), GREEN], np.int16)
 # Of things side by side, those most unlike each other first.
 _THING_COLOURS = (
     *((230, 25, 75), (0, 130, 255), (60, 220, 60), (255, 215, 0), (240, 50, 230), (0, 240, 240)),
