@@ -11,10 +11,10 @@ import torch
 from cli_runs import ran, refused
 from torch import nn
 
-from cli.commands.export import _OF_GENERATORS
 from generators.catalogue import open_generator
 from generators.own import exporting
-from generators.own.exporting import GENERATOR_LAYOUTS, export_generator
+from generators.own.exporting import export_generator
+from generators.own.program_layouts import GENERATOR_LAYOUTS
 from generators.own.trust import TYPED
 from generators.own.wrapper import OwnGenerator
 from generators.protocol import Latents
@@ -68,10 +68,6 @@ def outputs(file: Path, latents: Latents) -> torch.Tensor:
         warnings.filterwarnings("ignore", message=".*torch.jit.load")
         program = torch.jit.load(str(file)) if file.suffix == ".pt" else torch.export.load(file).module()
     return program(latents.z, latents.y)
-
-
-def test_the_layouts_of_the_command_are_those_that_can_be_written():
-    assert tuple(GENERATOR_LAYOUTS) == _OF_GENERATORS
 
 
 @pytest.mark.parametrize("layout", GENERATOR_LAYOUTS)

@@ -10,6 +10,7 @@ from cli.inputs.options import require
 from cli.listing import FILES, listed_in
 from cli.reports.hints import command, generator_words, segment_command
 from cli.runs.progress import console, terminal
+from generators.own.program_layouts import GENERATOR_LAYOUTS
 from segmentation.export.settings import LAYOUTS, Export
 from toolkit.command_line import as_flags
 from toolkit.imports import import_torch
@@ -17,9 +18,8 @@ from toolkit.imports import import_torch
 if TYPE_CHECKING:
     from toolkit.directions import DirectionSet
 
-_OF_GENERATORS = ("generator-onnx", "generator-torch-export", "generator-torchscript")
 _OF_DIRECTIONS = ("deformator", "bg-direction")
-_LAYOUTS = (*LAYOUTS, *_OF_GENERATORS, *_OF_DIRECTIONS)
+_LAYOUTS = (*LAYOUTS, *GENERATOR_LAYOUTS, *_OF_DIRECTIONS)
 _BIGBIGAN_LATENTS = 120
 
 
@@ -85,7 +85,7 @@ def export(
         not (half or int8 or calibrate or photos or masks),
         f"--half, --int8, --calibrate, --photos and --masks go with --layout onnx, not {layout}; omit them",
     )
-    if layout in _OF_GENERATORS:
+    if layout in GENERATOR_LAYOUTS:
         require(
             direction is None and alpha is None and gan_type is None,
             f"--direction, --alpha and --gan-type go with directions, and --layout {layout} is of generators",

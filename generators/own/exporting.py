@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from generators.own.program_layouts import GENERATOR_LAYOUTS
 from generators.own.programs import is_card, load_exported, load_script
 from generators.own.wrapper import LATENT_KINDS, draw_uniform
 from generators.protocol import Generator, Latents, image_shape
@@ -24,11 +25,6 @@ from toolkit.errors import UserError, named
 from toolkit.files.writing import replacing, writable_file, write_json
 from toolkit.streams import Stream
 
-GENERATOR_LAYOUTS = {
-    "generator-onnx": (".onnx",),
-    "generator-torch-export": (".pt2",),
-    "generator-torchscript": (".pt",),
-}
 NEEDS = "the onnx extra: pip install 'latent-segmentation-toolkit[onnx]'"
 _OPSET = 18
 _TRACED = 2  # latents it is traced with: torch.export takes a batch of one for a case of its own
