@@ -11,8 +11,7 @@ from dataclasses import dataclass
 
 import torch
 
-from discovery.picking.rendering import every_shift, rendered
-from generators.protocol import Generator, Latents, image_shape
+from generators.protocol import Generator, Latents, every_shift, image_shape, rendered
 from toolkit.compute.engine import Engine
 from toolkit.errors import UserError
 from toolkit.moves import AnyShift
@@ -94,7 +93,7 @@ def operator_score(
     used, rows = torch.cat([plan.train_rows, plan.test_rows]).unique(return_inverse=True)
     seen = latents[used.to(latents.z.device)]
     before, after = (
-        torch.cat([images.float().flatten(2) for _, images in rendered(generator, each)])
+        torch.cat([images.flatten(2) for _, images in rendered(generator, each)])
         for each in (seen, seen.shifted(shift))
     )
     train_rows, test_rows = rows.split([len(plan.train_rows), len(plan.test_rows)])
@@ -142,7 +141,7 @@ def _sampled_colours(
     colours = latents.z.new_empty(len(everything), 3, num_pixels)
     for rows, images in rendered(generator, everything):
         which = torch.arange(rows.start, rows.stop, device=places.device) % len(latents)
-        colours[rows] = images.float().flatten(2).gather(2, places[which, None].expand(-1, 3, -1))
+        colours[rows] = images.flatten(2).gather(2, places[which, None].expand(-1, 3, -1))
     return colours.unflatten(0, (1 + len(shifts), len(latents)))
 
 
