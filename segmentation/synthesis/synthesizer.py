@@ -9,10 +9,10 @@ from typing import Any, Protocol
 
 import torch
 
-from generators.protocol import Generator, Latents, layers_of, render_twins
+from generators.protocol import Generator, Latents, image_shape, layers_of, render_twins
 from segmentation.synthesis.acceptance import AREA_STEPS, Acceptance, UnfilledError, accepted, filters_on
 from segmentation.unet.settings import SegmentationSettings
-from toolkit.compute.batches import even_slices
+from toolkit.compute.batches import even_slices, rows_at_once
 from toolkit.compute.engine import Engine
 from toolkit.errors import UserError, named
 from toolkit.masks.filters import areas_within, large_components, mask_areas, multimodal
@@ -139,9 +139,9 @@ class MaskSynthesizer:
     same whatever the batch size. `shift` (D,), or by layer (1, L, D), decides the device; as (2, D) or (2, 1, L, D) it
     holds the shift towards light and the one towards dark, for the rule light-dark, which otherwise takes -`shift` for
     the latter. It may be a move too (toolkit.moves).
-    The processes of the `engine` render some rows each, `micro_batch` latents of the settings at a time, and get them
-    all. With a bf16 `engine` the images are rendered in it: on flowers64 0.2 % of the mask pixels then differ by the
-    rule mean_thr, 0.6 % by lighting.
+    The processes of the `engine` render some rows each, `micro_batch` latents of the settings at a time, or as many as
+    `rows_at_once` says, and get them all. With a bf16 `engine` the images are rendered in it: on flowers64 0.2 % of the
+    mask pixels then differ by the rule mean_thr, 0.6 % by lighting.
     """
 
     def __init__(
@@ -197,7 +197,8 @@ class MaskSynthesizer:
         """Return those of the next `count` samples that pass; each process renders some, and all get them all."""
         team = self.engine.team
         latents = self.source.draw(count, self.stream)[team.rows(count)].to(self.shift.device)
-        parts = [self._rendered(latents[rows]) for rows in even_slices(len(latents), self.settings.micro_batch)]
+        most = self.settings.micro_batch or rows_at_once(self._pixels, self.shift.device)
+        parts = [self._rendered(latents[rows]) for rows in even_slices(len(latents), most)]
         own = SyntheticBatch.cat([batch for batch, _ in parts])
         drawn = SyntheticBatch(team.joined(own.images, count), team.joined(own.masks, count))
         rejecting, areas = team.joined(torch.cat([numbers for _, numbers in parts]), count).unbind(dim=1)
@@ -222,6 +223,11 @@ class MaskSynthesizer:
             rejecting[(rejecting == 0) & ~passes(areas, after)] = number
         # Generators without a bounded last layer leave the range of photos, which the network is to see.
         return SyntheticBatch(before.clamp(-1, 1), masks), torch.stack([rejecting, areas], dim=1)
+
+    @cached_property
+    def _pixels(self) -> int:
+        """Return the pixels of all images that are rendered of one latent."""
+        return (1 + len(self._shifts)) * math.prod(image_shape(self.generator))
 
     @cached_property
     def _filters(self) -> dict[str, Callable[[torch.Tensor, torch.Tensor], torch.Tensor]]:
