@@ -47,9 +47,11 @@ class Measured:
 
     def joined(self, further: "Measured") -> "Measured":
         """Return the same of these samples and of further ones."""
-        tensors = {name: torch.cat([values, further.figures[name]]) for name, values in self.figures.items()}
-        parts = ((getattr(self, name), getattr(further, name)) for name in ("areas", "two_shades", "changes"))
-        return Measured(self.index, self.sign, self.alpha, *map(torch.cat, parts), tensors)
+        areas, two_shades, changes = (
+            torch.cat([getattr(self, name), getattr(further, name)]) for name in ("areas", "two_shades", "changes")
+        )
+        figures = {name: torch.cat([values, further.figures[name]]) for name, values in self.figures.items()}
+        return Measured(self.index, self.sign, self.alpha, areas, two_shades, changes, figures)
 
 
 def judged_latents(generator: Generator, settings: PickSettings) -> Latents:

@@ -19,7 +19,7 @@ class SynthesizeSettings(Settings):
     layout: str = setting(
         "folder",
         "how the pairs lie on disk (numbered files in images/ and masks/; WebDataset tar files; the same, made by as "
-        "many commands at once, on any machines, as name one --out)",
+        "many commands at once, on any machines, as are given one folder)",
         choices=("folder", "shards", "shared"),
     )
     shard_size: int = setting(1000, "pairs in each tar file of the layouts shards and shared", minimum=1)
