@@ -55,7 +55,7 @@ def discover(
     from generators.layered import seen_at
     from generators.recorded import generator_inputs
 
-    engine = engine_of(device, precision, processes)
+    engine = engine_of(device, precision, processes, out)
     opened = seen_at(open_typed(generator, weights), layers)
     source = generator_inputs(generator, weights)
     if METHODS[method].scales:

@@ -76,7 +76,7 @@ def segment(
     from generators.protocol import image_shape
     from segmentation.unet.training import bytes_needed
 
-    engine = engine_of(device, precision, processes).for_training(compile_mode, settings.steps)
+    engine = engine_of(device, precision, processes, out).for_training(compile_mode, settings.steps)
     source = open_source(
         directions, direction, alpha, generator, weights, embeddings, settings.mask_rule, layers, settings.max_area
     )

@@ -53,7 +53,7 @@ def synthesize(
     from segmentation.synthesis.run import SynthesisRun
     from segmentation.synthesis.synthesizer import latent_source
 
-    engine = engine_of(device, precision, processes)
+    engine = engine_of(device, precision, processes, out)
     source = open_source(
         directions, direction, alpha, generator, weights, embeddings, settings.mask_rule, layers, settings.max_area
     )

@@ -42,7 +42,7 @@ def train_encoder(
     from toolkit.pictures.photo_folder import photos_digest, require_outside
     from toolkit.pictures.photos import read_squares
 
-    engine = engine_of(device, precision, processes)
+    engine = engine_of(device, precision, processes, out)
     opened = open_typed(generator, weights).to(engine.device)
     shape = encoder_shape(opened, settings)
     inputs, pixels = generator_inputs(generator, weights), None

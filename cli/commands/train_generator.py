@@ -43,7 +43,7 @@ def train_generator(
     from toolkit.pictures.photos import read_squares
 
     require_outside(out, photos)
-    engine = engine_of(device, precision, processes)
+    engine = engine_of(device, precision, processes, out)
     engine.team.rows(settings.batch, GROUP)  # refuses a batch too small for the processes
     paths = photos_in(photos)
     state = first_state(settings, engine)

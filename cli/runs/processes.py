@@ -41,10 +41,11 @@ _STOPPED = 130
 _LOST_CONTACT = 75  # exit status of a process that ends because another has
 
 
-def engine_of(device: str, precision: str, processes: int = 1) -> "Engine":
+def engine_of(device: str, precision: str, processes: int = 1, run: Path | None = None) -> "Engine":
     """Return the engine of this process: alone, or one of the team that --processes or torchrun started.
 
     With `processes` above 1 and no team yet, the command is started that many times, and this process ends as they do.
+    A `run` that is resumed keeps its precision, unless another is asked for.
     """
     size = world_size()
     if processes > 1 and size == 1:
@@ -55,7 +56,7 @@ def engine_of(device: str, precision: str, processes: int = 1) -> "Engine":
         _end_with_parent()
     from toolkit.compute.engine import choose_engine
 
-    engine = choose_engine(device, precision)
+    engine = choose_engine(device, precision, run)
     if not engine.team.lead:
         console.quiet = True
     return engine
