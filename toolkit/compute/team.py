@@ -138,11 +138,11 @@ class Team:
         import torch.distributed as dist
 
         leaving, coming = after[before == self.rank], before[after == self.rank]
-        numbers = [torch.bincount(others, minlength=self.size).tolist() for others in (coming, leaving)]
+        taken, given = (torch.bincount(others, minlength=self.size).tolist() for others in (coming, leaving))
         sent = own[leaving.argsort(stable=True)].contiguous()
         got = own.new_empty(len(coming), *own.shape[1:])
         with _contact():
-            dist.all_to_all_single(_sendable(got), _sendable(sent), *numbers)
+            dist.all_to_all_single(_sendable(got), _sendable(sent), taken, given)
         return got[_back(coming)]
 
     def total(self, values: "torch.Tensor") -> "torch.Tensor":
