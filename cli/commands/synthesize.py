@@ -49,11 +49,11 @@ def synthesize(
 
     Pair i of a seed is the same in every layout and, up to the rounding of the arithmetic, for every batch size.
     """
+    engine = engine_of(device, precision, processes, out)
     from cli.inputs.mask_source import open_source
     from segmentation.synthesis.run import SynthesisRun
     from segmentation.synthesis.synthesizer import latent_source
 
-    engine = engine_of(device, precision, processes, out)
     source = open_source(
         directions, direction, alpha, generator, weights, embeddings, settings.mask_rule, layers, settings.max_area
     )

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 
 from cli.runs.progress import console, ending_signals
-from cli.runs.sharing import Processes
+from cli.runs.sharing import Processes, starts_others
 from toolkit.command_line import as_flags
 from toolkit.compute.ranks import world_size
 from toolkit.errors import TeamError, UserError
@@ -50,10 +50,10 @@ def engine_of(device: str, precision: str, processes: int = 1, run: Path | None 
     With `processes` above 1 and no team yet, the command is started that many times, and this process ends as they do.
     A `run` that is resumed keeps its precision, unless another is asked for.
     """
-    size, asked = world_size(), Processes.parse(processes) if not isinstance(processes, Processes) else processes
-    if asked.total > 1 and size == 1:
+    asked = processes if isinstance(processes, Processes) else Processes(processes)
+    if starts_others(asked):
         raise typer.Exit(_Launch(asked).outcome())
-    if asked.total not in (1, size):
+    if asked.total not in (1, size := world_size()):
         raise UserError(f"--processes asks for {asked.total}, but torchrun started {size}; omit the flag")
     if _FOLDER in os.environ:
         _end_with_parent()

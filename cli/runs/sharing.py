@@ -5,6 +5,7 @@ from typing import Any
 
 import typer
 
+from toolkit.compute.ranks import world_size
 from toolkit.untrusted.text import whole_number
 
 _FORM = "N, or N@restarts=2@machine=1/3@meet=HOST:PORT: machine 1 of 3, the first of which is reached at HOST"
@@ -43,6 +44,11 @@ class Processes(int):
         if (processes.machines > 1) != (processes.meet is not None):
             raise ValueError("machines have to meet")
         return processes
+
+
+def starts_others(processes: int) -> bool:
+    """Return whether this process only starts those that work, and needs no torch for it."""
+    return world_size() == 1 and isinstance(processes, Processes) and processes.total > 1
 
 
 def _number(text: str, least: int, most: int | None = None) -> int:
