@@ -25,7 +25,7 @@ from discovery.settings import DiscoverySettings
 from generators.protocol import Latents, render_twins
 from generators.published.biggan.generator import BigBiGAN
 from generators.published.biggan.network import BIGBIGAN, BigGANNetwork, BigGANShape, published_shapes
-from segmentation.synthesis.synthesizer import MaskSynthesizer, PriorSource, SyntheticBatch
+from segmentation.synthesis.synthesizer import MaskSynthesizer, PriorSource, Share, SyntheticBatch
 from segmentation.unet.settings import SegmentationSettings
 from segmentation.unet.training import fresh_network
 from segmentation.unet.training import update as segment_step
@@ -204,7 +204,7 @@ def unet(bench: Bench) -> Row:
     def quick(engine: Engine) -> Work:
         network = fresh_network(64, 0, engine)
         optimiser = torch.optim.Adam(network.parameters(), fused=True)
-        return lambda: segment_step(network, optimiser, samples, 1e-3, engine)
+        return lambda: segment_step(network, optimiser, Share.whole(samples), 1e-3, engine)
 
     works = {"plain": slow, **{name: quick(engine) for name, engine in bench.engines.items()}}
     return Row(works, 1, "steps")
