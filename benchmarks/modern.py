@@ -10,8 +10,9 @@ speed of the fastest large matrix product or convolution.
 
 import argparse
 import json
+import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -19,14 +20,19 @@ import torch
 
 from benchmarks.networks import multiplications
 from benchmarks.plain import biggan_deep as plain_biggan_deep
+from benchmarks.plain import proggan as plain_proggan
 from benchmarks.plain import stylegan2ada as plain_stylegan2
 from benchmarks.plain import stylegan3 as plain_stylegan3
-from benchmarks.speed import product_speed
+from benchmarks.reference import PlainBigGAN
+from benchmarks.speed import drawn_state, product_speed
 from benchmarks.timing import by_turns, seconds
 from generators.layouts import Weights, open_published
 from generators.protocol import Generator, Latents
+from generators.published.biggan.layout import BIGBIGAN, BIGGAN_128, BigGANShape
 from generators.published.biggan_deep.config import configured_shape
 from generators.published.biggan_deep.layout import published_shapes as biggan_deep_shapes
+from generators.published.proggan import PROGGAN_1024, ProgGANShape
+from generators.published.proggan import published_shapes as proggan_shapes
 from generators.published.stylegan2.nvlabs import NAMING
 from generators.published.stylegan2.shape import StyleGAN2Shape
 from generators.published.stylegan3 import filters
@@ -137,6 +143,30 @@ def biggan_deep(side: int, batch: int, width: int = 128) -> Case:
     return Case(latents.z, ways)
 
 
+def proggan(shape: ProgGANShape = PROGGAN_1024) -> Case:
+    """One image of a ProgGAN."""
+    state = {}
+    for name, size in proggan_shapes(shape).items():
+        fan_in = math.prod(proggan_shapes(shape)[name.replace("wscale.scale", "conv.weight")][1:])
+        state[name] = (
+            torch.full(size, math.sqrt(2 / fan_in)) if name.endswith("scale")
+            else 0.1 * torch.randn(size) if name.endswith("wscale.b")
+            else torch.randn(size)
+        )
+    return Case(torch.randn(1, shape.latent_dim), {"plain": plain_proggan.plain(state), **_ours(_opened(state, {}))})
+
+
+def biggan(shape: BigGANShape, batch: int) -> Case:
+    """A conditional BigGAN, or BigBiGAN."""
+    state, classes = drawn_state(shape), torch.arange(batch)
+    if shape != BIGBIGAN:  # of which all classes are one
+        state["shared.weight"] = torch.randn(state["shared.weight"].shape)
+    plain = PlainBigGAN(state, shape)
+    return Case(
+        torch.randn(batch, shape.dim_z), {"plain": lambda z: plain(z, classes), **_ours(_opened(state, {}), classes)}
+    )
+
+
 def _drawn_spectral(name: str, size: tuple[int, ...]) -> dict[str, torch.Tensor]:
     """Return a weight behind torch's hook of spectral norm, its vectors near those of the norm."""
     weight = torch.randn(size)
@@ -148,6 +178,11 @@ def _drawn_spectral(name: str, size: tuple[int, ...]) -> dict[str, torch.Tensor]
 
 
 CASES: dict[str, Callable[[], Case]] = {
+    "proggan-1024": proggan,
+    "bigbigan-128": lambda: biggan(BIGBIGAN, batch=4),
+    "biggan-128": lambda: biggan(BIGGAN_128, batch=4),
+    "biggan-256": lambda: biggan(replace(BIGGAN_128, resolution=256, dim_z=140, attention_resolution=128), batch=2),
+    "biggan-512": lambda: biggan(replace(BIGGAN_128, resolution=512, dim_z=128), batch=1),
     "biggan-deep": lambda: biggan_deep(256, batch=4),
     "biggan-deep-alone": lambda: biggan_deep(256, batch=1),
     "stylegan2ada": lambda: stylegan2ada(256, batch=4, base=16384),
