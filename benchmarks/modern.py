@@ -1,23 +1,25 @@
 """An image of a modern generator: our way in float32 and bfloat16, and the plain way.
 
-    OMP_NUM_THREADS=2 python -m benchmarks.modern stylegan3t [--rounds 3] [--only fp32] [--out figures.json]
+    OMP_NUM_THREADS=2 python -m benchmarks.modern stylegan3t [--rounds 3] [--only fp32] [--json figures.json]
 
-Networks are of the official widths with drawn weights. Prints the median seconds an image of each way, how many times
-faster than the plain one it is, the largest difference from it in units of the images' deviation, and the process's
-peak memory: with --only fp32 that of our way alone. Then the machine's limit: the multiplications of our way at the
+Networks are of the official widths with drawn weights. Prints the median processor seconds an image of each way, how
+many times faster than the plain one it is, the largest difference from it in units of the images' deviation, and the
+process's peak memory: with --only fp32 that of our way alone. Then the machine's limit: its multiplications at the
 speed of the fastest large matrix product or convolution.
 """
 
 import argparse
-import json
 import math
+import statistics
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import torch
 
+from benchmarks import record
 from benchmarks.networks import multiplications
 from benchmarks.plain import biggan_deep as plain_biggan_deep
 from benchmarks.plain import proggan as plain_proggan
@@ -149,8 +151,10 @@ def proggan(shape: ProgGANShape = PROGGAN_1024) -> Case:
     for name, size in proggan_shapes(shape).items():
         fan_in = math.prod(proggan_shapes(shape)[name.replace("wscale.scale", "conv.weight")][1:])
         state[name] = (
-            torch.full(size, math.sqrt(2 / fan_in)) if name.endswith("scale")
-            else 0.1 * torch.randn(size) if name.endswith("wscale.b")
+            torch.full(size, math.sqrt(2 / fan_in))
+            if name.endswith("scale")
+            else 0.1 * torch.randn(size)
+            if name.endswith("wscale.b")
             else torch.randn(size)
         )
     return Case(torch.randn(1, shape.latent_dim), {"plain": plain_proggan.plain(state), **_ours(_opened(state, {}))})
@@ -195,8 +199,8 @@ CASES: dict[str, Callable[[], Case]] = {
 
 
 @torch.inference_mode()
-def measured(case: Case, rounds: int, only: str | None = None) -> dict[str, dict[str, float]]:
-    """Return, by way, the seconds of an image, their ratio to the plain way's, and the difference from its image."""
+def measured(case: Case, rounds: int, only: str | None = None) -> dict[str, dict[str, Any]]:
+    """Return, by way, the times of an image, the ratio of the plain way's, and the difference from its image."""
     images: dict[str, torch.Tensor] = {}
 
     def keeping(name: str, way: Way) -> Callable[[], None]:
@@ -206,8 +210,8 @@ def measured(case: Case, rounds: int, only: str | None = None) -> dict[str, dict
     first = next(iter(took))
     return {
         name: {
-            "seconds": whole / len(case.latents),
-            "ratio": took[first] / whole,
+            **vars(whole.each(len(case.latents))),
+            "ratio": took[first].work / whole.work,
             "difference": float((images[name] - images[first]).abs().max() / images[first].std()),
         }
         for name, whole in took.items()
@@ -236,7 +240,7 @@ def main() -> None:
     parser.add_argument("case", choices=CASES)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--only", help="one way: plain, fp32, bf16")
-    parser.add_argument("--out", type=Path, help="JSON file of the figures")
+    record.add_flag(parser, "--out")
     given = parser.parse_args()
     torch.manual_seed(0)
     case = CASES[given.case]()
@@ -245,13 +249,12 @@ def main() -> None:
     least = limit(case, given.rounds)
     print(f"{given.case}, torch {torch.__version__}, {torch.get_num_threads()} threads")
     for name, row in figures.items():
-        print(f"  {name:<18} {row['seconds']:8.3f} s  {row['ratio']:5.1f}x  difference {row['difference']:.1e}")
+        work = statistics.median(row["cpu"])
+        print(f"  {name:<18} {work:8.3f} s  {row['ratio']:5.2f}x  difference {row['difference']:.1e}")
     print(f"  {'limit':<18} {least:8.3f} s")
     print(f"peak memory {memory / 1e6:.0f} MB")
-    if given.out is not None:
-        given.out.write_text(
-            json.dumps({"ways": figures, "limit": least, "peak memory": memory}, indent=2) + "\n", encoding="utf-8"
-        )
+    further = {"limit": least, "peak memory": memory}
+    record.write(given.json, "modern", {given.case: figures}, given.rounds, **further)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """ProgGAN (Karras et al. 2018, 1710.10196) layer by layer, as GANLatentDiscovery renders its file.
 
-Nothing of the library is used. `plain` renders as the published network does: the learning rate's constant scales what a
-convolution gives, features are doubled before it, and each pixel is normalised on its own.
+Nothing of the library is used. `plain` renders as the published network does: the learning rate's constant scales what
+a convolution gives, features are doubled before it, and each pixel is normalised on its own.
 """
 
 from collections.abc import Callable, Mapping
