@@ -20,13 +20,13 @@ from typing import Any
 import torch
 
 from benchmarks import record
-from benchmarks.networks import multiplications
+from benchmarks.networks import multiplications, product_speed
 from benchmarks.plain import biggan_deep as plain_biggan_deep
 from benchmarks.plain import proggan as plain_proggan
 from benchmarks.plain import stylegan2ada as plain_stylegan2
 from benchmarks.plain import stylegan3 as plain_stylegan3
 from benchmarks.reference import PlainBigGAN
-from benchmarks.speed import drawn_state, product_speed
+from benchmarks.speed import drawn_state
 from benchmarks.timing import by_turns, seconds
 from generators.layouts import Weights, open_published
 from generators.protocol import Generator, Latents

@@ -17,9 +17,9 @@ import cv2
 import torch
 
 from benchmarks import filters, measures, originals, photos, record
-from benchmarks.networks import multiplications
+from benchmarks.networks import copy_speed, multiplications, product_speed, waiting
 from benchmarks.reference import PlainBigGAN, plain_pairs, plain_unet
-from benchmarks.timing import Times, Work, by_turns, figures, in_a_line, seconds
+from benchmarks.timing import Times, Work, by_turns, figures, in_a_line
 from discovery.methods.deformator.training import DiscoveryState, ShiftBatch, draw_batch, update
 from discovery.settings import DiscoverySettings
 from generators.protocol import Latents, render_twins
@@ -67,18 +67,6 @@ class Bench:
     def shift(self) -> torch.Tensor:
         """Return a shift (D,)."""
         return 5 * torch.eye(self.generator.latent_dim, device=self.device)[0]
-
-
-def _waiting(device: torch.device, work: Work) -> Work:
-    """Return the work and the wait for its end, which on a GPU comes later than its return."""
-    if device.type != "cuda":
-        return work
-
-    def both() -> None:
-        work()
-        torch.cuda.synchronize(device)
-
-    return both
 
 
 def drawn_state(shape: BigGANShape = BIGBIGAN) -> dict[str, torch.Tensor]:
@@ -218,23 +206,9 @@ OTHERS: dict[str, Callable[[int], dict[str, dict[str, Times]]]] = {  # times of 
 }
 
 
-def product_speed(device: torch.device, dtype: torch.dtype, rounds: int) -> float:
-    """Return the multiplications a second of one large matrix product."""
-    side = 8192 if device.type == "cuda" else 2048
-    a, b = (torch.randn(side, side, device=device).to(dtype) for _ in range(2))
-    return side**3 / seconds(_waiting(device, lambda: a @ b), rounds)
-
-
-def copy_speed(device: torch.device, rounds: int) -> float:
-    """Return the bytes a second read and written by a copy in memory."""
-    source = torch.ones(2**26, device=device)
-    target = torch.empty_like(source)
-    return 8 * len(source) / seconds(_waiting(device, lambda: target.copy_(source)), rounds)
-
-
 def measured_row(row: Row, bench: Bench, ceilings: dict[str, float], rounds: int) -> dict[str, dict[str, Any]]:
     """Return, by way, the times, pieces a second, ratio, multiplications a second and their share of the ceiling."""
-    took = by_turns({name: _waiting(bench.device, work) for name, work in row.works.items()}, rounds)
+    took = by_turns({name: waiting(bench.device, work) for name, work in row.works.items()}, rounds)
     found = {}
     compared = attrgetter("work" if bench.device.type == "cpu" else "seconds")
     for name, times in took.items():
