@@ -30,12 +30,12 @@ import scipy.sparse
 import scipy.sparse.linalg
 from PIL import Image
 
+from benchmarks import record
 from segmentation.evaluate.evaluation import evaluate
 from segmentation.evaluate.pairs import pair_folders
 from segmentation.evaluate.settings import EvaluationSettings
 from segmentation.predict.dense_crf import dense_crf
 from segmentation.predict.segmenter import Segmenter
-from toolkit.files.writing import write_json
 from toolkit.pictures.scaling import shorter_side
 
 SHOWN = ("iou", "accuracy", "max_f", "boundary_f")
@@ -155,7 +155,7 @@ def main() -> None:
     parser.add_argument("--inset", type=float, default=0.0, help="pixels by which the masks lie within their things")
     parser.add_argument("--every", type=int, default=1, help="take every n-th photo")
     parser.add_argument("--side", type=int, default=384, help="pixels of the shorter side that is refined, at most")
-    parser.add_argument("--out", type=Path, help="JSON file for all measures")
+    record.add_flag(parser, "--out")
     given = parser.parse_args()
     segmenter, found = Segmenter.load(given.segmenter), {}
     soft_maps: dict[bytes, np.ndarray] = {}
@@ -170,8 +170,8 @@ def main() -> None:
         found[name] = evaluate(pairs, refined, dataset, name, EvaluationSettings(inset=given.inset)).result()
         figures = "".join(f"{found[name]['measures'][shown]:12.3f}" for shown in SHOWN)
         print(f"{name:<20}{len(pairs):>12}{figures}{1000 * refined.seconds / len(pairs):12.0f}", flush=True)
-    if given.out is not None:
-        write_json(given.out, found)
+    rows = {name: {"refined": result} for name, result in found.items()}
+    record.write(given.json, "refinement", rows)
 
 
 if __name__ == "__main__":
