@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from cli_runs import ran, refused
 from PIL import Image
+from prometheus_client.parser import text_string_to_metric_families
 from serving import Client, Grey, flower, photo, serving, until
 
 from segmentation.predict.kinds import KINDS, OBJECTS
@@ -212,10 +213,12 @@ def test_counts_are_in_the_format_of_prometheus(segmenter):
         client.post("/mask", b"x")
         client.ask("GET", "/a%22b%0a")
         answer = client.ask("GET", "/metrics")
-    lines = answer.body.decode().splitlines()
     assert answer.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
-    sample = re.compile(r'[a-z_]+(\{[a-z]+="[^"\\]*"(,[a-z]+="[^"\\]*")*\})? [0-9.e+-]+')
-    assert all(line.startswith(("# HELP ", "# TYPE ")) or sample.fullmatch(line) for line in lines)
+    read = list(text_string_to_metric_families(text := answer.body.decode()))  # as Prometheus' own library reads it
+    samples = {(one.name, *one.labels.values()): one.value for family in read for one in family.samples}
+    assert samples["toolkit_requests_total", "/mask", "422"] == samples["toolkit_photo_seconds_count",] == 1
+    assert {family.type for family in read} == {"counter", "histogram", "gauge"}
+    lines = text.splitlines()
     assert 'toolkit_requests_total{route="/mask",status="200"} 1' in lines
     assert 'toolkit_requests_total{route="/mask",status="422"} 1' in lines
     assert 'toolkit_requests_total{route="other",status="404"} 1' in lines

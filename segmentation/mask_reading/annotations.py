@@ -60,9 +60,9 @@ class AnnotatedMasks:
         )
         strays = f"; {self.file.strays} of images that are not in the file" if self.file.strays else ""
         inverted = "; inverted" if self.settings.invert else ""
-        return Line(
-            f"COCO annotations{chosen}, crowds {'counted' if self.crowds_count else 'ignored'}{strays}{inverted}"
-        )
+        held = any(one.crowd for image in self.file.images.values() for one in image.annotations)
+        crowds = f", crowds {'counted' if self.crowds_count else 'ignored'}" if held else ""
+        return Line(f"COCO annotations{chosen}{crowds}{strays}{inverted}")
 
     def truth(self, path: Path, image: Path, size: tuple[int, int]) -> Truth:
         """Return the mask of the picture `image`, which is `size` = (height, width); see MaskReading.truth."""

@@ -96,9 +96,8 @@ class CocoFile:
         strays = _annotate(images, held["annotations"], path)
         named: dict[Path, CocoImage] = {}
         for image in images.values():
-            if named.setdefault(place := path / image.name.lstrip("/"), image) is not image:
+            if named.setdefault(path / image.name.lstrip("/"), image) is not image:
                 raise UserError(f"{path} has two images named {image.name}; correct it")
-            assert place
         categories = frozenset(one.category for image in images.values() for one in image.annotations)
         return cls(path, named, categories, strays)
 
