@@ -66,7 +66,7 @@ def discover(
         raise UserError(f"method is {method!r}; choose one of {', '.join(METHODS)}")
     chosen = METHODS[method].settings.of(settings, preset, changes)
     opened, record = seen_at(as_generator(generator), layers), recorded_as(generator)
-    engine = choose_engine(device, precision)
+    engine = choose_engine(device, precision, out)
     if METHODS[method].scales:
         engine = engine.for_training("auto", getattr(chosen, "steps", 0))
     opened, watch = opened.to(engine.device), watch_of(progress)

@@ -55,12 +55,12 @@ def synthesize(
         processes == 1 or settings.layout != "shared",
         "--processes goes with --layout folder or shards; of --layout shared start the command several times",
     )
+    engine = engine_of(device, precision, processes, out)
     from cli.inputs.mask_source import open_source
     from segmentation.synthesis.run import SynthesisRun
     from segmentation.synthesis.shared import make_shared
     from segmentation.synthesis.synthesizer import latent_source
 
-    engine = engine_of(device, precision, processes)
     source = open_source(
         directions, direction, alpha, generator, weights, embeddings, settings.mask_rule, layers, settings.max_area
     )

@@ -39,6 +39,7 @@ _OF_FINALISTS = 4000  # images that finalists' scores and consensus cost as much
 _MANY = 1000  # directions: more than those that are judged in full, so that what one more costs is seen
 _GENERATOR_WEIGHT = 6.0  # of the time left, to one of the deformator: its directions are hardly better than GANSpace's
 _PICTURES = 20.0  # seconds of charts and reports
+_LOOKS = 2.5  # at a photo whose statistics are kept, by a square: it, and a shape that is half as large again
 _FEW_DIRECTIONS = 2  # of a method that is not asked for a number of them
 
 
@@ -195,7 +196,7 @@ def _self_training(job: Job) -> list[Part]:
     teacher = Segmenter(SelfTrainingState.start(settings, job.engine).network, own)
     taught = recipe.photos_taught_on(len(job.paths), settings)
     fixed = (_masking(job, teacher, settings, side) + _reading(job, side)) * taught + _PICTURES
-    fixed += _remembering(job, teacher, side) * min(taught, MOST_PHOTOS)
+    fixed += _remembering(job, teacher, side) * _LOOKS * min(taught, MOST_PHOTOS)
     return [Part(recipe.SELF_TRAINING, seconds, settings.steps, settings.steps, fixed=fixed)]
 
 

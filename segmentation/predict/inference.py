@@ -1,16 +1,14 @@
 """What makes predicting many photos fast: a network prepared for it."""
 
 import copy
-from collections.abc import Callable, Sequence
-from typing import Generic
+from collections.abc import Sequence
 
-import numpy as np
 import torch
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from segmentation.predict.familiarity import centre_square, summary
-from segmentation.predict.windows import Result
+from segmentation.predict.aspects import middle
+from segmentation.predict.familiarity import Familiarity, summary
 from segmentation.unet.network import UNet
 from toolkit.errors import UserError
 from toolkit.files.artefacts import not_finite
@@ -74,40 +72,39 @@ class Prepared(nn.Module):
         return self.network(images.to(self.dtype, memory_format=torch.channels_last)).float()
 
     @torch.inference_mode()
-    def with_summary(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return the logits, and the summaries (B, F) of the images' centre squares.
+    def with_summary(self, images: torch.Tensor, widest: float) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the logits, and the summaries (B, F) of the images, of longer ones than `widest` of their middle.
 
-        One pass gives both where the images are square.
+        One pass gives both where they are not longer.
         """
         images = images.to(self.dtype, memory_format=torch.channels_last)
-        square = centre_square(images)
-        levels = self.network.decoded(square)
-        logits = self.network.outc(levels[-1]) if square.shape == images.shape else self.network(images)
+        seen = middle(images, widest)
+        levels = self.network.decoded(seen)
+        logits = self.network.outc(levels[-1]) if seen.shape == images.shape else self.network(images)
         return logits.float(), summary(levels)
 
 
-class Noting(Generic[Result]):
-    """A prepared network, images -> logits, that notes what `judge` makes of the summaries (B, F) of photos.
+class Noting:
+    """A prepared network, images -> logits, that notes how familiar photos are.
 
-    `values` are one a photo, None until it went through the network or where there is no judge.
+    `values` are one a photo, None until it went through the network or where nothing is remembered.
     """
 
-    def __init__(
-        self, network: Prepared, count: int, judge: Callable[[np.ndarray], Sequence[Result]] | None = None
-    ) -> None:
-        self._network, self._judge = network, judge
-        self._latest: Sequence[Result] = ()
-        self.values: list[Result | None] = [None] * count
+    def __init__(self, network: Prepared, count: int, familiarity: Familiarity | None = None) -> None:
+        self._network, self._familiarity = network, familiarity
+        self._latest: Sequence[float] = ()
+        self.values: list[float | None] = [None] * count
 
     def __call__(self, images: torch.Tensor) -> torch.Tensor:
         """Return the logits (B, 2, h, w)."""
-        if self._judge is None:
+        if self._familiarity is None:
             return self._network(images)
-        logits, summaries = self._network.with_summary(images)
-        self._latest = self._judge(summaries.cpu().numpy())
+        widest = self._familiarity.shapes.widest
+        logits, summaries = self._network.with_summary(images, widest)
+        self._latest = self._familiarity.judge(summaries.cpu().numpy(), images.shape[3] / images.shape[2])
         return logits
 
     def note(self, photos: Sequence[int]) -> None:
         """Take the values of the latest images for those of the photos of these numbers."""
-        for number, value in zip(photos, self._latest, strict=self._judge is not None):
+        for number, value in zip(photos, self._latest, strict=self._familiarity is not None):
             self.values[number] = value

@@ -3,7 +3,7 @@
 import copy
 import hashlib
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import InitVar, dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import numpy as np
 import torch
 
+from segmentation.predict.aspects import SHAPES, cut_to
 from segmentation.predict.familiarity import LEAST_PHOTOS, MOST_PHOTOS, PREFIX, Familiarity
 from segmentation.predict.inference import Noting, Prepared, prepared
 from segmentation.predict.onnx_segmenter import ENDING
@@ -35,7 +36,6 @@ from toolkit.watch import SILENT, Watch
 
 KIND = "segmenter"
 Key = TypeVar("Key")
-Judge = Callable[[np.ndarray], Sequence[float]]
 PUBLISHED_SIZE = 128  # the published networks were trained on BigBiGAN's 128 pixel images
 
 _LARGEST_SIZE = 4096  # that a file may ask for; generators make up to 1024 pixels
@@ -126,17 +126,21 @@ class Segmenter:
         the photo's edges (segmentation.predict.dense_crf); `bf16` computes the network in bfloat16
         (segmentation.predict.inference says what that changes). UserError for another protocol or what is no photo.
         """
-        judge = None if self.familiarity is None else self.familiarity.judge
-        return self._predicted(photos, protocol, refine, bf16, judge)
+        return self._predicted(photos, protocol, refine, bf16, self.familiarity)
 
     def _predicted(
-        self, photos: Iterable[tuple[Key, Photo]], protocol: str, refine: bool, bf16: bool, judge: Judge | None
+        self,
+        photos: Iterable[tuple[Key, Photo]],
+        protocol: str,
+        refine: bool,
+        bf16: bool,
+        familiarity: Familiarity | None,
     ) -> Iterator[Judged[Key]]:
         if protocol not in PROTOCOLS:
             raise UserError(f"protocol {protocol!r} is unknown; choose one of {', '.join(PROTOCOLS)}")
         network, way = self._ready(bf16), PROTOCOLS[protocol]
         for window in windows(as_photos(photos)):
-            noting = Noting(network, len(window), judge)
+            noting = Noting(network, len(window), familiarity)
             shown = [without_strips(photo) for _, photo in window]
             soft_maps = way.predict(noting, shown, self.image_size, self.device, noting.note)
             del shown
@@ -157,14 +161,23 @@ class Segmenter:
         return Segmenter(self.network, self.image_size, self.card, known)
 
     def _summaries(self, photos: Sequence[Photo], watch: Watch) -> Iterator[np.ndarray]:
-        """Yield the summaries (F,) of photos, in order."""
-        with watch.bar("looking at photos", len(photos), unit="photos") as advance:
-            for window in windows((None, as_photo(photo)) for photo in photos):
-                shown = [without_strips(photo) for _, photo in window]
-                noting: Noting[np.ndarray] = Noting(self._ready(), len(window), list)
-                PROTOCOLS["float"].predict(noting, shown, self.image_size, self.device, noting.note)
-                yield from (row for row in noting.values if row is not None)
-                advance(len(window))
+        """Yield the summaries (1 + len(SHAPES), F) of photos in their shapes; NaN for those not looked at.
+
+        Of many photos each is cut to one shape, in turn, beside the square; few are cut to all, for means that hold.
+        """
+        few = len(photos) * len(SHAPES) <= MOST_PHOTOS
+        for index, photo in enumerate(watch.over(photos, "looking at photos", "photos")):
+            pixels = as_photo(photo)
+            square = self._summary(cut_to(pixels, 1))
+            looks = np.full((1 + len(SHAPES), len(square)), np.nan, np.float32)
+            looks[0] = square
+            for shape in range(len(SHAPES)) if few else [index % len(SHAPES)]:
+                looks[1 + shape] = self._summary(cut_to(pixels, SHAPES[shape]))
+            yield looks
+
+    def _summary(self, photo: np.ndarray) -> np.ndarray:
+        images = PROTOCOLS["float"].enter(photo, self.image_size, self.device)
+        return self._ready().with_summary(images, SHAPES[-1])[1][0].cpu().numpy()
 
     def _ready(self, bf16: bool = False) -> Prepared:
         if bf16 not in self._prepared:
