@@ -1,6 +1,6 @@
 """What a segmenter has to beat on photos with masks: guesses without labels, measured as by `toolkit eval`.
 
-    python -m benchmarks.baselines flowers17/images flowers17/masks [--box 0.7] [--rounds 5] [--out baselines.json]
+    python -m benchmarks.baselines flowers17/images flowers17/masks [--box 0.7] [--rounds 5] [--json baselines.json]
 
 - "everything": all of the photo is object.
 - "box", "ellipse": the central box, whose sides are a share of the photo's (`--box`), and the ellipse that just
@@ -21,10 +21,10 @@ import cv2
 import numpy as np
 from PIL import Image
 
+from benchmarks import record
 from segmentation.evaluate.evaluation import Predictor, evaluate
 from segmentation.evaluate.pairs import pair_folders
 from segmentation.self_training.pseudo_masks import grab_cut as cut_within
-from toolkit.files.writing import write_json
 from toolkit.pictures.scaling import shorter_side
 
 SHOWN = ("iou", "accuracy", "max_f", "boundary_f")
@@ -109,7 +109,7 @@ def main() -> None:
     parser.add_argument("--box", type=float, default=0.7, help="sides of the central box, as a share of the photo's")
     parser.add_argument("--rounds", type=int, default=5, help="of GrabCut")
     parser.add_argument("--side", type=int, default=256, help="pixels of the shorter side for GrabCut, at most")
-    parser.add_argument("--out", type=Path, help="JSON file for all measures")
+    record.add_flag(parser, "--out")
     given = parser.parse_args()
     if not 0 < given.box <= 1:
         parser.error(f"--box is {given.box}, but has to be above 0 and at most 1")
@@ -120,8 +120,7 @@ def main() -> None:
         print(f"{name:<12}{result['images']:>12}{figures}", flush=True)
 
     found = measured(given.images, given.masks, baselines(given.box, given.rounds, given.side), show)
-    if given.out is not None:
-        write_json(given.out, found)
+    record.write(given.json, "baselines", {name: {"guess": result} for name, result in found.items()})
 
 
 if __name__ == "__main__":

@@ -1,16 +1,16 @@
 """Whole commands as users start them, this build against another: wall time, processor time and peak memory.
 
-    python -m benchmarks.commands [--photos FOLDER] [--large PHOTO] [--pairs IMAGES MASKS] [--against TOOLKIT]
+    python -m benchmarks.commands [--photos FOLDER] [--large PHOTO] [--pairs IMAGES MASKS] [--demo]
+        [--against TOOLKIT] [--json FILE]
 
 Rows: one photo from a cold process, a folder of photos with all pictures and with masks alone, in fp32 and bf16, one
-large photo with and without refinement, and an evaluation. The builds take turns; what is printed is the median of
-three rounds and, after +-, half the distance between the fastest and the slowest. Beside them stands the physical
-limit: importing torch, decoding and encoding the large photo, and reading the folder. On busy machines processor time
-is the figure to compare.
+large photo with and without refinement, the demo, and an evaluation. The builds take turns; what is printed is the
+median of three rounds and, after +-, half the distance between the fastest and the slowest. Beside them stands the
+physical limit: importing torch, decoding and encoding the large photo, and reading the folder. On busy machines
+processor time is the figure to compare.
 """
 
 import argparse
-import json
 import os
 import statistics
 import subprocess
@@ -18,6 +18,8 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+
+from benchmarks import record
 
 ROUNDS = 3
 READ = "import sys\nfrom pathlib import Path\nfrom toolkit.pictures.photos import read_photo\n"
@@ -55,10 +57,15 @@ def by_turns(ways: dict[str, list[str]], rounds: int = ROUNDS) -> dict[str, list
     return found
 
 
+def columns(ways: dict[str, list[Figures]]) -> dict[str, dict[str, list[float]]]:
+    """Return each way's figures as a record has them: by name, round by round."""
+    return {way: {name: [each[name] for each in rounds] for name in rounds[0]} for way, rounds in ways.items()}
+
+
 def summed_up(rounds: list[Figures]) -> dict[str, tuple[float, float]]:
     """Return the median of each figure and half its range."""
-    columns = {name: [each[name] for each in rounds] for name in rounds[0]}
-    return {name: (statistics.median(column), (max(column) - min(column)) / 2) for name, column in columns.items()}
+    figures = columns({"way": rounds})["way"]
+    return {name: (statistics.median(column), (max(column) - min(column)) / 2) for name, column in figures.items()}
 
 
 def rows(given: argparse.Namespace) -> dict[str, list[str]]:
@@ -73,6 +80,8 @@ def rows(given: argparse.Namespace) -> dict[str, list[str]]:
     if given.large is not None:
         found["large photo"] = ["predict", str(given.large), "--precision", "fp32"]
         found["large photo, refined"] = ["predict", str(given.large), "--precision", "fp32", "--refine"]
+    if given.demo:
+        found["demo"] = ["demo"]
     if given.pairs is not None:
         found["eval"] = ["eval", "--photos", given.pairs[0], "--masks", given.pairs[1]]
     return {name: [*words, "--out", "OUT/out"] for name, words in found.items()}
@@ -98,31 +107,31 @@ def main() -> None:
     parser.add_argument("--photos", type=Path, help="folder of photos")
     parser.add_argument("--large", type=Path, help="one large photo")
     parser.add_argument("--pairs", nargs=2, metavar=("IMAGES", "MASKS"), help="folders to evaluate on")
+    parser.add_argument("--demo", action="store_true", help="the whole demo too: minutes a round")
     parser.add_argument("--against", help="the toolkit command of another build")
     parser.add_argument("--only", help="rows, semicolons between them")
     parser.add_argument("--rounds", type=int, default=ROUNDS)
-    parser.add_argument("--out", type=Path, help="JSON file of the figures")
+    record.add_flag(parser, "--out")
     given = parser.parse_args()
     builds = {"this build": str(Path(sys.executable).with_name("toolkit"))}
     builds |= {"other build": given.against} if given.against else {}
-    figures: dict[str, dict[str, dict[str, tuple[float, float]]]] = {}
+    kept: dict[str, dict[str, dict[str, list[float]]]] = {}
     for name, words in limits(given).items():
-        figures[name] = {"limit": summed_up(by_turns({name: words}, given.rounds)[name])}
-        print(f"{name:<24} {shown(figures[name]['limit'])}", flush=True)
+        found = {"limit": by_turns({name: words}, given.rounds)[name]}
+        kept[name] = columns(found)
+        print(f"{name:<24} {shown(summed_up(found['limit']))}", flush=True)
     for name, words in rows(given).items():
         if given.only and name not in given.only.split(";"):
             continue
         found = by_turns({build: [command, *words] for build, command in builds.items()}, given.rounds)
-        figures[name] = {build: summed_up(each) for build, each in found.items()}
-        for build, each in figures[name].items():
+        kept[name] = columns(found)
+        figures = {build: summed_up(each) for build, each in found.items()}
+        for build, each in figures.items():
             print(f"{name:<24} {shown(each)}  {build}", flush=True)
         if given.against:
-            wall, cpu = (
-                figures[name]["other build"][f][0] / figures[name]["this build"][f][0] for f in ("wall", "cpu")
-            )
+            wall, cpu = (figures["other build"][f][0] / figures["this build"][f][0] for f in ("wall", "cpu"))
             print(f"{name:<24} {wall:.2f}x wall, {cpu:.2f}x cpu", flush=True)
-    if given.out is not None:
-        given.out.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+    record.write(given.json, "commands", kept, given.rounds)
 
 
 if __name__ == "__main__":

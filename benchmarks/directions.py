@@ -11,10 +11,12 @@ begins to learn random directions in so many steps; with `--shift 2` it does, an
 
 import argparse
 import dataclasses
-import time
+from collections.abc import Callable
 
 import torch
 
+from benchmarks import record
+from benchmarks.timing import Times, clocked
 from discovery.comparing.comparison import Recognition, reconstruction
 from discovery.comparing.settings import CompareSettings
 from discovery.methods.deformator.deformators import make_deformator
@@ -63,9 +65,11 @@ def main() -> None:
     parser.add_argument("--discover-steps", type=int, default=DISCOVERY.steps)
     parser.add_argument("--steps", type=int, default=COMPARISON.steps)
     parser.add_argument("--shift", type=float, default=COMPARISON.max_alpha, help="largest shift")
+    record.add_flag(parser)
     given = parser.parse_args()
     torch.set_num_threads(1)
-    found: dict[str, list[tuple[float, float, float]]] = {}
+    found: dict[str, list[tuple[float, float]]] = {}
+    took: dict[str, list[tuple[float, float]]] = {}
     for seed in range(given.seeds):
         generator = SceneGenerator(image_size=32, latent_dim=LATENT_DIM, mixing_seed=seed)
         comparison = dataclasses.replace(COMPARISON, steps=given.steps, max_alpha=given.shift, seed=seed)
@@ -76,17 +80,27 @@ def main() -> None:
             "latent axes": lambda g=generator, s=seed: fixed("id", g, s),
         }
         for name, make in makers.items():
-            start = time.perf_counter()
-            directions = make()
-            accuracy, share = rca(generator, directions, comparison), factor_share(generator, directions)
-            found.setdefault(name, []).append((accuracy, share, time.perf_counter() - start))
+
+            def judged(make: Callable[[], DirectionSet] = make, name: str = name) -> None:
+                directions = make()
+                figures = rca(generator, directions, comparison), factor_share(generator, directions)  # noqa: B023
+                found.setdefault(name, []).append(figures)
+
+            took.setdefault(name, []).append(clocked(judged))
+            accuracy, share = found[name][-1]
             print(f"seed {seed}  {name:<20} rca {accuracy:.3f}  factor share {share:.2f}", flush=True)
     print(f"\nK = {K} of {generator.latent_dim}, chance {1 / K:.3f}, {given.seeds} seeds, mean +- standard deviation")
     print(f"{'directions':<20} {'RCA':>16} {'factor share':>16} {'seconds':>8}")
+    times = {name: Times(*zip(*each, strict=True)) for name, each in took.items()}
     for name, rows in found.items():
-        values = torch.tensor(rows)
+        values = torch.tensor([(*row, wall) for row, wall in zip(rows, times[name].wall, strict=True)])
         mean, spread = values.mean(dim=0).tolist(), values.std(dim=0).tolist()
         print(f"{name:<20} {mean[0]:7.3f} +- {spread[0]:.3f} {mean[1]:8.2f} +- {spread[1]:.2f} {mean[2]:8.1f}")
+    kept = {
+        name: {"by seed": {**vars(times[name]), "rca": [rca for rca, _ in rows], "factor share": [s for _, s in rows]}}
+        for name, rows in found.items()
+    }
+    record.write(given.json, "directions", kept, given.seeds)
 
 
 if __name__ == "__main__":

@@ -12,11 +12,15 @@ import cv2
 import torch
 import torch.nn.functional as F
 
+from benchmarks import record
 from benchmarks.reference import plain_components, plain_peaks
-from benchmarks.timing import Work, by_turns
+from benchmarks.timing import Times, Work, by_turns, figures, in_a_line
 from toolkit.masks.filters import area_within, histogram_peaks, large_components
 
 COUNT, SIDE, SPECKS = 95, 128, 50
+
+
+KINDS = ("specks", "smooth")
 
 
 def smooth_images(rng: torch.Generator) -> torch.Tensor:
@@ -49,20 +53,22 @@ def ways(kind: str) -> dict[str, Work]:
     }
 
 
-def rows(rounds: int) -> dict[str, dict[str, float]]:
-    """Return seconds a batch, by what is filtered and by way: plain and fast."""
-    return {f"filters, 95 masks, {kind}": by_turns(ways(kind), rounds) for kind in ("specks", "smooth")}
+def rows(rounds: int) -> dict[str, dict[str, Times]]:
+    """Return the times of a batch, by what is filtered and by way: plain and fast."""
+    return {f"filters, 95 masks, {kind}": by_turns(ways(kind), rounds) for kind in KINDS}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=10)
+    record.add_flag(parser)
     given = parser.parse_args()
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
-    for title, found in rows(given.rounds).items():
-        parts = [f"{name} {1000 * value:6.1f} ms ({found['plain'] / value:4.1f}x)" for name, value in found.items()]
-        print(f"{title:<28} {'   '.join(parts)}", flush=True)
+    measured = rows(given.rounds)
+    for title, found in measured.items():
+        print(f"{title:<28} {in_a_line(found)}", flush=True)
+    record.write(given.json, "filters", figures(measured), given.rounds)
 
 
 if __name__ == "__main__":

@@ -1,17 +1,14 @@
 """Time of the measures on maps of 300 x 400 pixels, against the original's way of max F and against PySODMetrics.
 
-    OMP_NUM_THREADS=1 python -m benchmarks.measures [--rounds 5] [--out measures.json]
+    OMP_NUM_THREADS=1 python -m benchmarks.measures [--rounds 5] [--json measures.json]
 
 Prints milliseconds a photo of the fast and the plain way, their ratio, and the share of the speed of a copy in memory
 at which a measure reads its map and truth.
 """
 
 import argparse
-import json
-import time
 from collections.abc import Callable, Iterable
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import cv2
@@ -19,7 +16,9 @@ import numpy as np
 import torch
 from scipy.ndimage import gaussian_filter
 
+from benchmarks import record
 from benchmarks.reference import plain_max_f
+from benchmarks.timing import Times, clocked, figures, in_a_line
 from segmentation.evaluate.counts import level_counts, threshold_counts
 from segmentation.evaluate.measures import e_measure, f_beta, mean_absolute_error
 from segmentation.evaluate.scores import score_image
@@ -74,19 +73,14 @@ def works() -> dict[str, tuple[Work, Work]]:
     return {**original, **compared, "all measures / PySODMetrics' five": (together(theirs.values()), score_image)}
 
 
-def seconds(work: Callable[[], object]) -> float:
-    """Return the processor time after one call to fill the caches; of one thread it is the time on an idle machine."""
+def warmed(work: Callable[[], object]) -> tuple[float, float]:
+    """Return the seconds, by the clock and of the processor, after one call to fill the caches."""
     work()
-    start = time.process_time()
-    work()
-    return time.process_time() - start
+    return clocked(work)
 
 
-def rows(rounds: int) -> dict[str, dict[str, float]]:
-    """Return seconds a photo of each row's "plain" and "fast" way, both on one thread.
-
-    They are the mean over photos of the least of `rounds` times of each, both ways by turns.
-    """
+def rows(rounds: int) -> dict[str, dict[str, Times]]:
+    """Return the times of a photo, the mean over photos, by each row's "plain" and "fast" way: one thread, by turns."""
     threads = cv2.getNumThreads(), torch.get_num_threads()
     cv2.setNumThreads(1)
     torch.set_num_threads(1)
@@ -96,41 +90,32 @@ def rows(rounds: int) -> dict[str, dict[str, float]]:
     return measured
 
 
-def _row(plain: Work, fast: Work, rounds: int) -> dict[str, float]:
-    least = []
-    for pair in make_maps():
-        turns = [(seconds(lambda: plain(*pair)), seconds(lambda: fast(*pair))) for _ in range(rounds)]  # noqa: B023
-        least.append(np.min(turns, axis=0))
-    return dict(zip(("plain", "fast"), map(float, np.mean(least, axis=0)), strict=True))
+def _row(plain: Work, fast: Work, rounds: int) -> dict[str, Times]:
+    turns = [[[warmed(partial(way, *pair)) for way in (plain, fast)] for _ in range(rounds)] for pair in make_maps()]
+    means = np.mean(turns, axis=0)  # (rounds, way, clock or processor)
+    return {name: Times(*map(tuple, means[:, i].T.tolist())) for i, name in enumerate(("plain", "fast"))}
 
 
 def copy_speed(rounds: int) -> float:
     """Return bytes a second read by a copy in memory."""
     source = np.ones(COPIED, np.uint8)
     target = np.empty_like(source)
-    return COPIED / min(seconds(lambda: np.copyto(target, source)) for _ in range(rounds))
+    return COPIED / min(warmed(lambda: np.copyto(target, source))[1] for _ in range(rounds))
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--out", type=Path, help="JSON file of the figures")
+    record.add_flag(parser, "--out")
     given = parser.parse_args()
     ceiling = copy_speed(given.rounds)
     read = SHAPE[0] * SHAPE[1] * (np.dtype(np.float64).itemsize + np.dtype(bool).itemsize)
     print(f"1 thread, a copy reads {ceiling / 1e9:.1f} GB/s")
     measured = rows(given.rounds)
     for title, found in measured.items():
-        found["ratio"] = found["plain"] / found["fast"]
-        found["photos a second"] = 1 / found["fast"]
-        found["share of a copy"] = read / found["fast"] / ceiling
-        print(
-            f"{title:<40} {1000 * found['fast']:7.2f} ms  {1000 * found['plain']:7.2f} ms  {found['ratio']:6.1f}x  "
-            f"{found['photos a second']:6.0f} photos/s  {found['share of a copy']:6.1%} of a copy"
-        )
-    if given.out is not None:
-        figures = {"copy, bytes a second": ceiling, "rows": measured}
-        given.out.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+        share = read / found["fast"].work / ceiling
+        print(f"{title:<40} {in_a_line(found)}  {share:6.1%} of a copy")
+    record.write(given.json, "measures", figures(measured), given.rounds, **{"copy, bytes a second": ceiling})
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ and after all: a leak of 10 KB a step would show as 9 MB.
 import argparse
 from collections.abc import Callable, Iterator
 
+from benchmarks import record
 from discovery.methods.deformator.training import DiscoveryState, discover
 from discovery.settings import DiscoverySettings
 from generators.scene import SceneGenerator
@@ -69,12 +70,16 @@ def _peaks(training: Iterator[object], early: int) -> tuple[int, int]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--steps", type=int, default=1000)
+    record.add_flag(parser)
     given = parser.parse_args()
-    for name, (first, last) in growth(given.steps).items():
+    found = growth(given.steps)
+    for name, (first, last) in found.items():
         print(
             f"{name:<20} {first / 1e6:7.1f} MB after {min(EARLY, given.steps)} steps, {last / 1e6:7.1f} MB after "
             f"{given.steps}: {(last - first) / 1e6:+.1f} MB"
         )
+    rows = {name: {"peak, bytes": {"early": early, "late": late}} for name, (early, late) in found.items()}
+    record.write(given.json, "memory", rows, steps=given.steps)
 
 
 if __name__ == "__main__":

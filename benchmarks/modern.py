@@ -1,32 +1,40 @@
 """An image of a modern generator: our way in float32 and bfloat16, and the plain way.
 
-    OMP_NUM_THREADS=2 python -m benchmarks.modern stylegan3t [--rounds 3] [--only fp32] [--out figures.json]
+    OMP_NUM_THREADS=2 python -m benchmarks.modern stylegan3t [--rounds 3] [--only fp32] [--json figures.json]
 
-Networks are of the official widths with drawn weights. Prints the median seconds an image of each way, how many times
-faster than the plain one it is, the largest difference from it in units of the images' deviation, and the process's
-peak memory: with --only fp32 that of our way alone. Then the machine's limit: the multiplications of our way at the
+Networks are of the official widths with drawn weights. Prints the median processor seconds an image of each way, how
+many times faster than the plain one it is, the largest difference from it in units of the images' deviation, and the
+process's peak memory: with --only fp32 that of our way alone. Then the machine's limit: its multiplications at the
 speed of the fastest large matrix product or convolution.
 """
 
 import argparse
-import json
+import math
+import statistics
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import torch
 
-from benchmarks.networks import multiplications
+from benchmarks import record
+from benchmarks.networks import multiplications, product_speed
 from benchmarks.plain import biggan_deep as plain_biggan_deep
+from benchmarks.plain import proggan as plain_proggan
 from benchmarks.plain import stylegan2ada as plain_stylegan2
 from benchmarks.plain import stylegan3 as plain_stylegan3
-from benchmarks.speed import product_speed
+from benchmarks.reference import PlainBigGAN
+from benchmarks.speed import drawn_state
 from benchmarks.timing import by_turns, seconds
 from generators.layouts import Weights, open_published
 from generators.protocol import Generator, Latents
+from generators.published.biggan.layout import BIGBIGAN, BIGGAN_128, BigGANShape
 from generators.published.biggan_deep.config import configured_shape
 from generators.published.biggan_deep.layout import published_shapes as biggan_deep_shapes
+from generators.published.proggan import PROGGAN_1024, ProgGANShape
+from generators.published.proggan import published_shapes as proggan_shapes
 from generators.published.stylegan2.nvlabs import NAMING
 from generators.published.stylegan2.shape import StyleGAN2Shape
 from generators.published.stylegan3 import filters
@@ -137,6 +145,32 @@ def biggan_deep(side: int, batch: int, width: int = 128) -> Case:
     return Case(latents.z, ways)
 
 
+def proggan(shape: ProgGANShape = PROGGAN_1024) -> Case:
+    """One image of a ProgGAN."""
+    state = {}
+    for name, size in proggan_shapes(shape).items():
+        fan_in = math.prod(proggan_shapes(shape)[name.replace("wscale.scale", "conv.weight")][1:])
+        state[name] = (
+            torch.full(size, math.sqrt(2 / fan_in))
+            if name.endswith("scale")
+            else 0.1 * torch.randn(size)
+            if name.endswith("wscale.b")
+            else torch.randn(size)
+        )
+    return Case(torch.randn(1, shape.latent_dim), {"plain": plain_proggan.plain(state), **_ours(_opened(state, {}))})
+
+
+def biggan(shape: BigGANShape, batch: int) -> Case:
+    """A conditional BigGAN, or BigBiGAN."""
+    state, classes = drawn_state(shape), torch.arange(batch)
+    if shape != BIGBIGAN:  # of which all classes are one
+        state["shared.weight"] = torch.randn(state["shared.weight"].shape)
+    plain = PlainBigGAN(state, shape)
+    return Case(
+        torch.randn(batch, shape.dim_z), {"plain": lambda z: plain(z, classes), **_ours(_opened(state, {}), classes)}
+    )
+
+
 def _drawn_spectral(name: str, size: tuple[int, ...]) -> dict[str, torch.Tensor]:
     """Return a weight behind torch's hook of spectral norm, its vectors near those of the norm."""
     weight = torch.randn(size)
@@ -148,6 +182,11 @@ def _drawn_spectral(name: str, size: tuple[int, ...]) -> dict[str, torch.Tensor]
 
 
 CASES: dict[str, Callable[[], Case]] = {
+    "proggan-1024": proggan,
+    "bigbigan-128": lambda: biggan(BIGBIGAN, batch=4),
+    "biggan-128": lambda: biggan(BIGGAN_128, batch=4),
+    "biggan-256": lambda: biggan(replace(BIGGAN_128, resolution=256, dim_z=140, attention_resolution=128), batch=2),
+    "biggan-512": lambda: biggan(replace(BIGGAN_128, resolution=512, dim_z=128), batch=1),
     "biggan-deep": lambda: biggan_deep(256, batch=4),
     "biggan-deep-alone": lambda: biggan_deep(256, batch=1),
     "stylegan2ada": lambda: stylegan2ada(256, batch=4, base=16384),
@@ -160,8 +199,8 @@ CASES: dict[str, Callable[[], Case]] = {
 
 
 @torch.inference_mode()
-def measured(case: Case, rounds: int, only: str | None = None) -> dict[str, dict[str, float]]:
-    """Return, by way, the seconds of an image, their ratio to the plain way's, and the difference from its image."""
+def measured(case: Case, rounds: int, only: str | None = None) -> dict[str, dict[str, Any]]:
+    """Return, by way, the times of an image, the ratio of the plain way's, and the difference from its image."""
     images: dict[str, torch.Tensor] = {}
 
     def keeping(name: str, way: Way) -> Callable[[], None]:
@@ -171,8 +210,8 @@ def measured(case: Case, rounds: int, only: str | None = None) -> dict[str, dict
     first = next(iter(took))
     return {
         name: {
-            "seconds": whole / len(case.latents),
-            "ratio": took[first] / whole,
+            **vars(whole.each(len(case.latents))),
+            "ratio": took[first].work / whole.work,
             "difference": float((images[name] - images[first]).abs().max() / images[first].std()),
         }
         for name, whole in took.items()
@@ -201,7 +240,7 @@ def main() -> None:
     parser.add_argument("case", choices=CASES)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--only", help="one way: plain, fp32, bf16")
-    parser.add_argument("--out", type=Path, help="JSON file of the figures")
+    record.add_flag(parser, "--out")
     given = parser.parse_args()
     torch.manual_seed(0)
     case = CASES[given.case]()
@@ -210,13 +249,12 @@ def main() -> None:
     least = limit(case, given.rounds)
     print(f"{given.case}, torch {torch.__version__}, {torch.get_num_threads()} threads")
     for name, row in figures.items():
-        print(f"  {name:<18} {row['seconds']:8.3f} s  {row['ratio']:5.1f}x  difference {row['difference']:.1e}")
+        work = statistics.median(row["cpu"])
+        print(f"  {name:<18} {work:8.3f} s  {row['ratio']:5.2f}x  difference {row['difference']:.1e}")
     print(f"  {'limit':<18} {least:8.3f} s")
     print(f"peak memory {memory / 1e6:.0f} MB")
-    if given.out is not None:
-        given.out.write_text(
-            json.dumps({"ways": figures, "limit": least, "peak memory": memory}, indent=2) + "\n", encoding="utf-8"
-        )
+    further = {"limit": least, "peak memory": memory}
+    record.write(given.json, "modern", {given.case: figures}, given.rounds, **further)
 
 
 if __name__ == "__main__":

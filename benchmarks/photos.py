@@ -17,7 +17,8 @@ import numpy as np
 import torch
 from PIL import Image
 
-from benchmarks.timing import Work, by_turns
+from benchmarks import record
+from benchmarks.timing import Times, Work, by_turns, figures, in_a_line
 from segmentation.predict.photos import Pictures, predict_photos
 from segmentation.predict.segmenter import Segmenter
 from segmentation.unet.network import UNet
@@ -102,8 +103,8 @@ def drawn_photos(folder: Path, count: int) -> list[Path]:
     return paths
 
 
-def rows(rounds: int, count: int) -> dict[str, dict[str, float]]:
-    """Return seconds a photo of "plain", "fp32" and "bf16", by what was measured."""
+def rows(rounds: int, count: int) -> dict[str, dict[str, Times]]:
+    """Return the times of a photo of "plain", "fp32" and "bf16", by what was measured."""
     torch.manual_seed(0)
     segmenters = {"width 64, 128 px": Segmenter(UNet(), 128), "flowers64": Segmenter.load("flowers64")}
     found = {}
@@ -115,7 +116,7 @@ def rows(rounds: int, count: int) -> dict[str, dict[str, float]]:
             plain = PlainWrapper(network.eval().requires_grad_(False), segmenter.image_size)
             for title, make in {"network": network_works, "predict": command_works}.items():
                 took = by_turns(make(segmenter, plain, paths), rounds)
-                found[f"{title}, {name}"] = {way: value / count for way, value in took.items()}
+                found[f"{title}, {name}"] = {way: value.each(count) for way, value in took.items()}
     return found
 
 
@@ -123,14 +124,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--count", type=int, default=32, help="photos")
+    record.add_flag(parser)
     given = parser.parse_args()
     print(f"{torch.get_num_threads()} threads, torch {torch.__version__}")
-    for title, found in rows(given.rounds, given.count).items():
-        texts = [
-            f"{name} {1000 * value:6.1f} ms {1 / value:6.1f}/s ({found['plain'] / value:3.1f}x)"
-            for name, value in found.items()
-        ]
-        print(f"{title:<26} {'   '.join(texts)}", flush=True)
+    measured = rows(given.rounds, given.count)
+    for title, found in measured.items():
+        print(f"{title:<26} {in_a_line(found)}", flush=True)
+    record.write(given.json, "photos", figures(measured), given.rounds)
 
 
 if __name__ == "__main__":

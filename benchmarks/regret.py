@@ -21,6 +21,7 @@ from typing import Any
 import torch
 
 import toolkit
+from benchmarks import record
 from discovery.picking.picker import Candidate
 from discovery.picking.picking import Picked, pick_direction
 from discovery.settings import PickSettings
@@ -104,8 +105,8 @@ def iou_on_photos(chosen: Path, finalist: dict[str, Any], given: argparse.Namesp
     return float(read_json(run / "regret.json")["iou"])
 
 
-def on_photos(given: argparse.Namespace) -> None:
-    """Print every finalist of a direction set and the IoU of its U-Net, and the regret."""
+def on_photos(given: argparse.Namespace) -> record.Rows:
+    """Print every finalist of a direction set and the IoU of its U-Net, and the regret; return the rows of a record."""
     chosen = given.out / "picked"
     if not (chosen / "directions.safetensors").is_file():
         toolkit.pick(given.directions, out=chosen, device="cpu", precision="fp32", progress=True)
@@ -115,10 +116,12 @@ def on_photos(given: argparse.Namespace) -> None:
         walk = f"{finalist['name']} {finalist['sign'] * finalist['alpha']:+.2f} {finalist['mask_rule']}"
         print(f"{walk}: score {finalist['score']:.3f}, IoU {ious[-1]:.3f}; {finalist['reason']}", flush=True)
     print(f"picked {ious[0]:.3f}, best {max(ious):.3f}, regret {max(ious) - ious[0]:.3f}")
+    return {"on photos": {"finalists": {"iou": ious, "regret": max(ious) - ious[0]}}}
 
 
-def on_scene(given: argparse.Namespace) -> None:
-    """Print the figures of every mixing."""
+def on_scene(given: argparse.Namespace) -> record.Rows:
+    """Print the figures of every mixing; return the rows of a record."""
+    rows = {}
     kind = CloseUps if given.close_ups else SceneGenerator
     for seed in range(given.mixings):
         generator = kind(mixing_seed=seed)
@@ -133,6 +136,8 @@ def on_scene(given: argparse.Namespace) -> None:
         print("  by the better rule:    " + " ".join(f"{iou:.3f}" for iou in by_rule))
         print(f"  by the better rule regret {max(by_rule) - by_rule[0]:.3f}")
         print(f"  picked {ious[0]:.3f}, best {max(ious):.3f}, regret {max(ious) - ious[0]:.3f}", flush=True)
+        rows[f"mixing {seed}"] = {"finalists": {"iou": ious, "regret": max(ious) - ious[0]}}
+    return rows
 
 
 def main() -> None:
@@ -144,14 +149,16 @@ def main() -> None:
     parser.add_argument("--inset", type=int, default=0, help="pixels that the photos' masks lie inside their things")
     parser.add_argument("--mixings", type=int, default=3, help="of the scene")
     parser.add_argument("--close-ups", action="store_true", help="things that cover three fifths of the picture")
+    record.add_flag(parser)
     given = parser.parse_args()
     torch.set_num_threads(1)
     if given.directions is None:
-        on_scene(given)
+        rows = on_scene(given)
     elif given.masks is None or given.out is None:
         parser.error("a direction set needs photos, masks and --out")
     else:
-        on_photos(given)
+        rows = on_photos(given)
+    record.write(given.json, "regret", rows)
 
 
 if __name__ == "__main__":

@@ -1,12 +1,11 @@
 """How cost grows: with batch, image side, number of directions, number of photos, and processes.
 
-    python -m benchmarks.scaling [--rounds 3] [--out scaling.json] [--only batch,side,directions,photos,processes]
+    python -m benchmarks.scaling [--rounds 3] [--json scaling.json] [--only batch,side,directions,photos,processes]
 
 BigGAN networks at their full size with drawn weights, in the precision that `auto` chooses. Prints a line a point.
 """
 
 import argparse
-import json
 import re
 import subprocess
 import sys
@@ -17,6 +16,7 @@ from pathlib import Path
 
 import torch
 
+from benchmarks import record
 from benchmarks.measures import make_map
 from benchmarks.speed import drawn_bigbigan, drawn_state
 from benchmarks.timing import seconds
@@ -127,17 +127,16 @@ KINDS: dict[str, Callable[[int], Points]] = {
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--out", type=Path, help="JSON file of the figures")
+    record.add_flag(parser, "--out")
     parser.add_argument("--only", default=",".join(KINDS), help="kinds of growth, comma-separated")
     given = parser.parse_args()
     print(f"torch {torch.__version__}, {choose_engine('auto', 'auto').describe()}")
-    found: dict[str, dict[str, float]] = {}
+    found: dict[str, dict[str, dict[str, float]]] = {}
     for kind in given.only.split(","):
         for what, figure, unit in KINDS[kind](given.rounds):
-            found.setdefault(kind, {})[f"{what}, {unit}"] = figure
+            found.setdefault(kind, {})[what] = {unit: figure}
             print(f"{what:<48} {figure:9.2f} {unit}", flush=True)
-    if given.out is not None:
-        given.out.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+    record.write(given.json, "scaling", found, given.rounds)
 
 
 if __name__ == "__main__":

@@ -27,6 +27,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from benchmarks import record
+
 ROOT = Path(__file__).resolve().parent.parent
 SHAPES = [(300, 400), (300, 400), (300, 400), (400, 300)]
 PATIENCE = 120  # seconds
@@ -245,11 +247,14 @@ def main() -> None:
     parser.add_argument("--kind", default="mask")
     parser.add_argument("--segmenter", default="flowers64")
     parser.add_argument("--together", default="16")
+    record.add_flag(parser)
     given = parser.parse_args()
     flags = ["--segmenter", given.segmenter, "--together", given.together]
-    for name, value in measured(given.kind, given.clients, given.requests, flags).items():
+    found = measured(given.kind, given.clients, given.requests, flags)
+    for name, value in found.items():
         unit = " s" if name.endswith(("p50", "p99")) else ""
         print(f"{name:<24} {f'{value / 1e6:.1f} MB' if 'memory' in name else f'{value:.4g}{unit}'}", flush=True)
+    record.write(given.json, "serve", {given.kind: {f"{given.clients} clients": found}})
     for how in (signal.SIGTERM, signal.SIGKILL):
         print(f"{how.name} under load: {ended(given.kind, given.clients, flags, how)}", flush=True)
 

@@ -1,31 +1,31 @@
 """Time of the main steps against the plain way of doing them (benchmarks.reference), in one run.
 
-    python -m benchmarks.speed [--batch 8] [--rounds 5] [--device cpu] [--only twins,unet] [--out speed.json]
+    python -m benchmarks.speed [--batch 8] [--rounds 5] [--device cpu] [--only twins,unet] [--json speed.json]
 
 BigBiGAN at its full size with drawn weights. Prints rates (median of the rounds, the ways taking turns, after one to
-warm up), ratios to the plain way, and the networks' multiplications a second beside those of one large matrix product,
-the machine's ceiling.
+warm up), ratios to the plain way (of processor time; on GPUs by the clock), the original code's where it was measured,
+and the networks' multiplications a second beside those of one large matrix product, the machine's ceiling.
 """
 
 import argparse
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
+from operator import attrgetter
+from typing import Any
 
 import cv2
 import torch
 
-from benchmarks import filters, measures, photos
-from benchmarks.networks import multiplications
+from benchmarks import filters, measures, originals, photos, record
+from benchmarks.networks import copy_speed, multiplications, product_speed, waiting
 from benchmarks.reference import PlainBigGAN, plain_pairs, plain_unet
-from benchmarks.timing import Work, by_turns, seconds
+from benchmarks.timing import Times, Work, by_turns, figures, in_a_line
 from discovery.methods.deformator.training import DiscoveryState, ShiftBatch, draw_batch, update
 from discovery.settings import DiscoverySettings
 from generators.protocol import Latents, render_twins
 from generators.published.biggan.generator import BigBiGAN
 from generators.published.biggan.network import BIGBIGAN, BigGANNetwork, BigGANShape, published_shapes
-from segmentation.synthesis.synthesizer import MaskSynthesizer, PriorSource, SyntheticBatch
+from segmentation.synthesis.synthesizer import MaskSynthesizer, PriorSource, Share, SyntheticBatch
 from segmentation.unet.settings import SegmentationSettings
 from segmentation.unet.training import fresh_network
 from segmentation.unet.training import update as segment_step
@@ -67,18 +67,6 @@ class Bench:
     def shift(self) -> torch.Tensor:
         """Return a shift (D,)."""
         return 5 * torch.eye(self.generator.latent_dim, device=self.device)[0]
-
-
-def _waiting(device: torch.device, work: Work) -> Work:
-    """Return the work and the wait for its end, which on a GPU comes later than its return."""
-    if device.type != "cuda":
-        return work
-
-    def both() -> None:
-        work()
-        torch.cuda.synchronize(device)
-
-    return both
 
 
 def drawn_state(shape: BigGANShape = BIGBIGAN) -> dict[str, torch.Tensor]:
@@ -204,51 +192,39 @@ def unet(bench: Bench) -> Row:
     def quick(engine: Engine) -> Work:
         network = fresh_network(64, 0, engine)
         optimiser = torch.optim.Adam(network.parameters(), fused=True)
-        return lambda: segment_step(network, optimiser, samples, 1e-3, engine)
+        return lambda: segment_step(network, optimiser, Share.whole(samples), 1e-3, engine)
 
     works = {"plain": slow, **{name: quick(engine) for name, engine in bench.engines.items()}}
     return Row(works, 1, "steps")
 
 
 NETWORKS: dict[str, Callable[[Bench], Row]] = {"twins": twins, "pairs": pairs, "discovery": discovery, "unet": unet}
-OTHERS: dict[str, Callable[[int], dict[str, dict[str, float]]]] = {  # seconds a piece of work, by way
+OTHERS: dict[str, Callable[[int], dict[str, dict[str, Times]]]] = {  # times of a piece of work, by way
     "filters": filters.rows,
     "photos": lambda rounds: photos.rows(rounds, count=16),
     "measures": measures.rows,
 }
 
 
-def product_speed(device: torch.device, dtype: torch.dtype, rounds: int) -> float:
-    """Return the multiplications a second of one large matrix product."""
-    side = 8192 if device.type == "cuda" else 2048
-    a, b = (torch.randn(side, side, device=device).to(dtype) for _ in range(2))
-    return side**3 / seconds(_waiting(device, lambda: a @ b), rounds)
-
-
-def copy_speed(device: torch.device, rounds: int) -> float:
-    """Return the bytes a second read and written by a copy in memory."""
-    source = torch.ones(2**26, device=device)
-    target = torch.empty_like(source)
-    return 8 * len(source) / seconds(_waiting(device, lambda: target.copy_(source)), rounds)
-
-
-def measured_row(row: Row, bench: Bench, ceilings: dict[str, float], rounds: int) -> dict[str, dict[str, float]]:
-    """Return, by way, seconds, pieces a second, ratio, multiplications a second and their share of the ceiling."""
-    took = by_turns({name: _waiting(bench.device, work) for name, work in row.works.items()}, rounds)
+def measured_row(row: Row, bench: Bench, ceilings: dict[str, float], rounds: int) -> dict[str, dict[str, Any]]:
+    """Return, by way, the times, pieces a second, ratio, multiplications a second and their share of the ceiling."""
+    took = by_turns({name: waiting(bench.device, work) for name, work in row.works.items()}, rounds)
     found = {}
-    for name, value in took.items():
+    compared = attrgetter("work" if bench.device.type == "cpu" else "seconds")
+    for name, times in took.items():
+        value = times.seconds
         speed = multiplications(row.works[name]) / value
         found[name] = {
-            "seconds": value,
+            **vars(times),
             f"{row.unit} a second": row.count / value,
-            "ratio": took["plain"] / value,
+            "ratio": compared(took["plain"]) / compared(times),
             "multiplications a second": speed,
             "share of the ceiling": speed / ceilings["bf16" if name == "bf16" else "fp32"],
         }
     return found
 
 
-def shown_row(name: str, bench: Bench, ceilings: dict[str, float], rounds: int) -> dict[str, dict[str, float]]:
+def shown_row(name: str, bench: Bench, ceilings: dict[str, float], rounds: int) -> dict[str, dict[str, Any]]:
     """Measure a row of NETWORKS, print it, and return it as `measured_row` does."""
     row = NETWORKS[name](bench)
     found = measured_row(row, bench, ceilings, rounds)
@@ -256,7 +232,8 @@ def shown_row(name: str, bench: Bench, ceilings: dict[str, float], rounds: int) 
     for way, values in found.items():
         print(
             f"  {way:<8} {values[f'{row.unit} a second']:9.2f}  {values['ratio']:6.1f}x  "
-            f"{values['multiplications a second'] / 1e9:8.0f} 10^9/s  {values['share of the ceiling']:4.0%}",
+            f"{values['multiplications a second'] / 1e9:8.0f} 10^9/s  {values['share of the ceiling']:4.0%}"
+            f"{originals.told(name, way)}",
             flush=True,
         )
     return found
@@ -268,7 +245,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--only", default=",".join([*NETWORKS, *OTHERS]), help="rows, comma-separated")
-    parser.add_argument("--out", type=Path, help="JSON file of the figures")
+    record.add_flag(parser, "--out")
     given = parser.parse_args()
     torch.manual_seed(0)
     cv2.setNumThreads(torch.get_num_threads())
@@ -280,20 +257,20 @@ def main() -> None:
     }
     print(f"{Engine(device, bf16=False).describe()}, torch {torch.__version__}, batch {given.batch}")
     print("ceilings, 10^9 a second: " + ", ".join(f"{name} {value / 1e9:.0f}" for name, value in ceilings.items()))
-    figures: dict[str, object] = {"ceilings": ceilings, "batch": given.batch, "threads": torch.get_num_threads()}
+    measured: dict[str, dict[str, dict[str, Any]]] = {}
     if set(chosen) & set(NETWORKS):
         state = {name: tensor.to(device) for name, tensor in drawn_state().items()}
         bench = Bench(state, drawn_bigbigan(state).to(device), device, given.batch)
-        figures |= {name: shown_row(name, bench, ceilings, given.rounds) for name in NETWORKS if name in chosen}
+        measured |= {name: shown_row(name, bench, ceilings, given.rounds) for name in NETWORKS if name in chosen}
     for name, rows in OTHERS.items():
-        for title, took in (rows(given.rounds) if name in chosen else {}).items():
-            figures[title] = took
-            ways = "  ".join(f"{way} {1000 * t:.2f} ms ({took['plain'] / t:.1f}x)" for way, t in took.items())
-            print(f"{title:<40} {ways}", flush=True)
-    figures["peak memory"] = peak_memory(device)
-    print(f"peak memory {peak_memory(device) / 1e6:.0f} MB")
-    if given.out is not None:
-        given.out.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+        found = rows(given.rounds) if name in chosen else {}
+        for title, took in found.items():
+            print(f"{title:<40} {in_a_line(took)}{originals.told(title, 'fast')}", flush=True)
+        measured |= figures(found)
+    memory = peak_memory(device)
+    print(f"peak memory {memory / 1e6:.0f} MB")
+    further = {"ceilings": ceilings, "batch": given.batch, "device": str(device), "peak memory": memory}
+    record.write(given.json, "speed", measured, given.rounds, **further)
 
 
 if __name__ == "__main__":

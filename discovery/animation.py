@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from generators.protocol import Generator, Latents
+from generators.protocol import Generator, Latents, rendered
 from toolkit.compute.engine import Engine
 from toolkit.masks.filters import large_components
 from toolkit.masks.rules import MaskRule
@@ -32,19 +32,21 @@ def walk_frames(
     placed, shift, opposite = latents.to(engine.device), shift.to(engine.device), opposite.to(engine.device)
     frames: list[np.ndarray] = []
     with torch.inference_mode(), engine.autocast():
-        start = generator(placed).float()
+        start = [images for _, images in rendered(generator, placed)] if rule is not None and not rule.opposed else []
         for position in watch.over(torch.linspace(-1, 1, count).tolist(), "rendering", "frames"):
-            images = generator(placed.shifted(shift * position)).float()
-            masks = None
-            if rule is not None and position > 0:
-                reference = generator(placed.shifted(opposite * position)).float() if rule.opposed else start
-                masks = large_components(rule(reference, images))
-            frames.append(_frame(images, masks, size, columns))
+            tiles = []
+            for number, (rows, images) in enumerate(rendered(generator, placed.shifted(shift * position))):
+                masks = None
+                if rule is not None and position > 0:
+                    away = placed[rows].shifted(opposite * position)
+                    masks = large_components(rule(generator(away).float() if rule.opposed else start[number], images))
+                tiles.append(_tiles(images, masks, size))
+            frames.append(grid(np.concatenate(tiles), columns))
     return frames
 
 
-def _frame(images: torch.Tensor, masks: torch.Tensor | None, size: int | None, columns: int) -> np.ndarray:
-    """Return images (B, 3, H, W), outlined by masks (B, H, W), as one picture.
+def _tiles(images: torch.Tensor, masks: torch.Tensor | None, size: int | None) -> np.ndarray:
+    """Return images (B, 3, H, W), outlined by masks (B, H, W), as pictures (B, h, w, 3).
 
     The longer side of each is `size` pixels; where that is None its own, small ones enlarged by a whole factor.
     """
@@ -56,4 +58,4 @@ def _frame(images: torch.Tensor, masks: torch.Tensor | None, size: int | None, c
     if masks is not None:
         scaled = resize(masks[:, None].float(), (pictures.shape[-3], pictures.shape[-2]))[:, 0] > 0.5
         pictures = overlay(pictures, scaled.cpu().numpy(), WHITE)  # one colour in every frame: nothing flickers
-    return grid(pictures, columns)
+    return pictures

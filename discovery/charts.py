@@ -7,8 +7,7 @@ import numpy as np
 import torch
 from PIL import Image, ImageDraw, ImageFont
 
-from discovery.picking.rendering import every_shift, rendered
-from generators.protocol import Generator, Latents
+from generators.protocol import Generator, Latents, every_shift, rendered
 from toolkit.moves import AnyShift
 from toolkit.pictures.photos import write_picture
 from toolkit.pictures.pixels import grid, resized_to, stack_rows, to_bytes
@@ -89,7 +88,7 @@ def chart_page(
 
 
 def _shrunk(images: torch.Tensor, side: int) -> np.ndarray:
-    return to_bytes(resized_to(images.float(), min(side, max(images.shape[-2:]))))
+    return to_bytes(resized_to(images, min(side, max(images.shape[-2:]))))
 
 
 def _mark(pictures: torch.Tensor) -> None:

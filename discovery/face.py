@@ -20,7 +20,7 @@ from discovery.walks import walk_along
 from generators.catalogue import DEFAULT
 from generators.face import AnyGenerator, as_generator, generator_for, recorded_as
 from generators.layered import seen_at
-from generators.protocol import Generator, Latents, fitting
+from generators.protocol import Generator, Latents, fitting, rendered
 from toolkit.compute.engine import Engine, choose_engine
 from toolkit.directions import DirectionSet
 from toolkit.errors import UserError
@@ -33,7 +33,6 @@ from toolkit.settings import Settings
 
 AnyDirections = DirectionSet | str | os.PathLike[str]
 Where = str | os.PathLike[str]
-_BATCH = 32  # images rendered at a time
 _FRAMES_A_SECOND = 20.0
 _REACH = 6.0  # of a walk along a direction without a length
 PICTURE_ENDINGS = (".png", ".jpg", ".jpeg")
@@ -67,7 +66,7 @@ def discover(
         raise UserError(f"method is {method!r}; choose one of {', '.join(METHODS)}")
     chosen = METHODS[method].settings.of(settings, preset, changes)
     opened, record = seen_at(as_generator(generator), layers), recorded_as(generator)
-    engine = choose_engine(device, precision)
+    engine = choose_engine(device, precision, out)
     if METHODS[method].scales:
         engine = engine.for_training("auto", getattr(chosen, "steps", 0))
     opened, watch = opened.to(engine.device), watch_of(progress)
@@ -256,7 +255,6 @@ def _images(generator: Generator, latents: Latents, size: int | None, engine: En
     """Return uint8 (N, H, W, 3), rendered on the engine's device a batch at a time."""
     parts = []
     with torch.inference_mode(), engine.autocast():
-        for start in range(0, len(latents), _BATCH):
-            images = generator(latents[start : start + _BATCH].to(engine.device)).float()
+        for _, images in rendered(generator, latents, engine.device):
             parts.append(to_bytes(images if size is None else resized_to(images, size)))
     return np.concatenate(parts)

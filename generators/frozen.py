@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple, Self
 
 import torch
@@ -43,6 +43,15 @@ class FrozenLayer(nn.Module):
                 copy = self._copies[name] = _Copy(weight, weight.to(dtype))
         return copy.cast
 
+    def derived(self, name: str, made: Callable[[torch.Tensor], torch.Tensor]) -> torch.Tensor:
+        """Return what is made of the buffer `name`, at the first call that needs it; it is kept as copies are."""
+        weight, key = self.get_buffer(name), f"{name} {made.__name__}"
+        copy = self._copies.get(key)
+        if copy is None or copy.source is not weight:
+            with torch.inference_mode(False):
+                copy = self._copies[key] = _Copy(weight, made(weight))
+        return copy.cast
+
     def _load_from_state_dict(self, *args: Any, **kwargs: Any) -> None:
         self._copies.clear()
         super()._load_from_state_dict(*args, **kwargs)
@@ -53,6 +62,11 @@ class FrozenLayer(nn.Module):
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_copies": {}}
+
+
+def written_down() -> bool:
+    """Return whether a program is being made of what runs: it has to hold for other batches and machines, too."""
+    return torch.compiler.is_compiling() or torch.jit.is_tracing()
 
 
 class _Copy(NamedTuple):

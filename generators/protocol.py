@@ -1,7 +1,8 @@
 """What a generator is to the rest of the toolkit."""
 
+import math
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol, Self, runtime_checkable
@@ -10,6 +11,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from toolkit.compute.batches import even_slices, rows_at_once
 from toolkit.directions import DirectionSet
 from toolkit.errors import UserError, named
 from toolkit.files.writing import existing_file
@@ -221,6 +223,25 @@ def render_twins(
     """
     images = generate(Latents.cat([latents, *(latents.shifted(shift) for shift in shifts)]))
     return images.chunk(1 + len(shifts))
+
+
+@torch.no_grad()
+def rendered(
+    generator: Generator, latents: Latents, device: torch.device | None = None, most: int | None = None
+) -> Iterator[tuple[slice, torch.Tensor]]:
+    """Yield (rows, images of these rows, float32) for all latents, as many at a time as `rows_at_once` says.
+
+    Without gradients; on `device`, to which latents that lie elsewhere are moved as they are needed. `most` is another
+    number at a time.
+    """
+    device = device or latents.z.device
+    for rows in even_slices(len(latents), most or rows_at_once(math.prod(image_shape(generator)), device)):
+        yield rows, generator(latents[rows].to(device)).float()
+
+
+def every_shift(latents: Latents, shifts: torch.Tensor | Sequence[AnyShift]) -> Latents:
+    """Return M * N latents: all N of `latents` moved by the first of shifts (M, D), (M, 1, L, D), then by the next."""
+    return Latents.cat([latents.shifted(shift) for shift in shifts])
 
 
 def load_latents(path: Path, latent_dim: int, num_layers: int | None = None) -> torch.Tensor:

@@ -86,10 +86,12 @@ def _segmented(engine: Engine, **changes) -> Results:
             yield step
 
     found = trained(state, {"network": state.network}, steps())
-    surplus = state.synthesizer.state_dict()["surplus"]
+    again = SegmentationState.start(generator, contrast_shift(), settings, engine, PriorSource(generator)).synthesizer
+    again.load_state_dict(state.synthesizer.state_dict())
     return found | {
         "validation": torch.tensor(list(vars(validations[-1]).values())),
-        "surplus": torch.zeros(0) if surplus is None else surplus["images"],
+        "resumed": again.batch(7).images,
+        "next": state.synthesizer.batch(7).images,
         "acceptance": torch.tensor([state.synthesizer.acceptance.drawn, state.synthesizer.acceptance.accepted]),
     }
 
@@ -123,8 +125,8 @@ def _normed(engine: Engine) -> Results:
     nn.init.normal_(network[1].weight)
     rows = engine.team.rows(7)
     out = engine.team.joined(network(features[rows]), 7)
-    (out * weights).sum().backward()
-    engine.team.sum_gradients(network.parameters())
+    with engine.team.summing(network.parameters()):
+        (out * weights).sum().backward()
     return {
         "out": out.detach(),
         "back": engine.team.joined(features.grad[rows], 7),

@@ -10,6 +10,7 @@ from PIL import Image
 from benchmarks import memory, modern, regret, serve, speed
 from generators.published.biggan.generator import BigBiGAN
 from generators.published.biggan.network import BigGANNetwork, BigGANShape
+from generators.published.proggan import ProgGANShape
 from generators.scene import SceneGenerator
 from toolkit.directions import DirectionSet
 from toolkit.pictures.pixels import to_bytes
@@ -17,13 +18,15 @@ from toolkit.streams import Stream
 
 
 def test_the_table_is_printed_and_written(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(sys, "argv", ["speed", "--only", "filters", "--rounds", "1", "--out", str(tmp_path / "s.json")])
+    monkeypatch.setattr(
+        sys, "argv", ["speed", "--only", "filters", "--rounds", "1", "--json", str(tmp_path / "s.json")]
+    )
     speed.main()
     figures = json.loads((tmp_path / "s.json").read_text())
-    assert set(figures["ceilings"]) == {"fp32", "bf16", "bytes"}
-    assert figures["peak memory"] > 0
-    row = figures["filters, 95 masks, specks"]
-    assert set(row) == {"plain", "fast"}
+    assert set(figures["further"]["ceilings"]) == {"fp32", "bf16", "bytes"}
+    assert figures["further"]["peak memory"] > 0
+    row = figures["rows"]["filters, 95 masks, specks"]
+    assert {way: set(times) for way, times in row.items()} == {way: {"wall", "cpu"} for way in ("plain", "fast")}
     assert "filters, 95 masks, specks" in capsys.readouterr().out
 
 
@@ -66,6 +69,15 @@ def test_biggan_deep_renders_the_same_in_all_ways():
     assert list(found) == ["plain", "fp32", "bf16"]
     assert found["fp32"]["difference"] < 1e-4
     assert found["bf16"]["difference"] < 0.3
+
+
+def test_proggan_and_biggan_render_the_same_in_all_ways():
+    tiny = BigGANShape(resolution=32, ch=4, dim_z=16, shared_dim=4, num_classes=3, attention_resolution=16)
+    for case in (modern.proggan(ProgGANShape((16, 16, 16, 16, 8, 8), 16)), modern.biggan(tiny, batch=2)):
+        found = modern.measured(case, 1)
+        assert list(found) == ["plain", "fp32", "bf16"]
+        assert found["fp32"]["difference"] < 1e-4
+        assert found["bf16"]["difference"] < 0.2
 
 
 def test_regret_on_photos_is_read_off_short_trainings_and_resumed(tmp_path, monkeypatch, capsys):

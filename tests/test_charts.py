@@ -19,8 +19,7 @@ from discovery.charts import (
     write_charts,
 )
 from discovery.methods.deformator.deformators import make_deformator
-from discovery.picking.rendering import every_shift, rendered
-from generators.protocol import Latents
+from generators.protocol import Latents, every_shift, rendered
 
 MATRIX = 16  # sums of products in the exponential of a small matrix: see test_deformators.exponential
 
@@ -105,11 +104,11 @@ def test_labels_show_the_index_and_a_given_name():
 
 
 def test_batched_rendering_gives_each_latent_its_image_and_class():
-    generator = ToyGenerator(image_size=512)  # 4 images a batch
+    generator = ToyGenerator(image_size=256)  # 4 images a batch
     latents = Latents(torch.randn(3, 8), torch.tensor([0, 1, 2]))
     moved = every_shift(latents, torch.eye(8)[:2])
     assert moved.y.tolist() == [0, 1, 2, 0, 1, 2]
     assert torch.equal(moved.z[4], latents.z[1] + torch.eye(8)[1])
     parts = list(rendered(generator, moved))
-    assert [(rows.start, rows.stop) for rows, _ in parts] == [(0, 4), (4, 6)]
+    assert [(rows.start, rows.stop) for rows, _ in parts] == [(0, 3), (3, 6)]
     close(torch.cat([images for _, images in parts]), generator(moved), depth=1, scale=5.0)  # in front of the tanh

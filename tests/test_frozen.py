@@ -25,7 +25,7 @@ from generators.frozen import (
 )
 from generators.layers.attention import PooledAttention
 from generators.layers.conditional import ConditionalGenerator
-from generators.layers.winograd import WinogradConv
+from generators.layers.winograd import WinogradConv, wide_conv
 from generators.protocol import Generator, Inspectable, Latents
 from generators.published import proggan, sngan
 from generators.published.biggan import network as biggan
@@ -251,6 +251,20 @@ def test_attention_is_that_of_the_specification_with_gradients_and_without():
         close(attention(x), expected, depth=8)
 
 
+def test_wide_convolutions_are_transformed_anew_when_the_weights_change():
+    first, second = torch.randn(2, 192, 192, 3, 3)
+    features, bias = torch.randn(1, 192, 8, 8), torch.randn(192)
+    layer = wide_conv(first, bias, 8)
+    assert isinstance(layer, WinogradConv)
+    assert type(wide_conv(first, bias, 4)) is type(wide_conv(first[:128], bias[:128], 8)) is FixedConv
+    with torch.no_grad():
+        for weight in (first, second):
+            layer.load_state_dict({"weight": weight, "bias": bias})
+            close(layer(features), F.conv2d(features.double(), weight.double(), bias.double(), padding=1), depth=6)
+    assert set(layer.state_dict()) == {"weight", "bias"}
+
+
+@pytest.mark.filterwarnings("ignore:.torch.jit.trace:FutureWarning")
 @pytest.mark.parametrize("count", [1, 3])
 @pytest.mark.parametrize("side", [2, 6, 40])
 def test_a_convolution_by_winograd_is_the_plain_one(count, side):
@@ -260,6 +274,8 @@ def test_a_convolution_by_winograd_is_the_plain_one(count, side):
     with torch.no_grad():
         close(layer(features.contiguous(memory_format=torch.channels_last)), expected, depth=3)
         close(layer(features[:, :, :-1]), F.conv2d(features[:, :, :-1], weight, padding=1), depth=1)  # an odd side
+        program = torch.jit.trace(layer, features[:1], check_trace=False)
+        close(program(features.repeat(2, 1, 1, 1)), expected.repeat(2, 1, 1, 1), depth=3)  # of another batch
     features.requires_grad_()
     gradients = [torch.autograd.grad(f(features).square().sum(), features)[0] for f in (layer, FixedConv(weight))]
     assert torch.equal(*gradients)

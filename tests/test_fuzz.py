@@ -25,6 +25,7 @@ NO_READERS = {
     "toolkit.clips.writing.write_segment": "a clip that is written",
     "toolkit.clips.writing.join": "a clip that is written",
     "toolkit.compute.programs.save_script": "a program that this process has just written",
+    "toolkit.compute.precision._cpu": "what the system says of its processor, of which a digest is taken",
     "toolkit.untrusted.text.parse_toml": "the guard itself",
     "toolkit.files.artefacts._in_one_order": "what this process has just serialised",
     "toolkit.files.writing._contents": "bytes that are compared with others, and not taken apart",

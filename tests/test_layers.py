@@ -20,7 +20,8 @@ from discovery.comparing.settings import CompareSettings
 from discovery.face import edit, render
 from discovery.methods.deformator.training import discover
 from discovery.originals.writing import networks_of
-from discovery.picking.picker import best_of_each, judged_latents, with_operator_scores
+from discovery.picking.measuring import judged_latents
+from discovery.picking.picker import best_of_each, with_operator_scores
 from discovery.picking.picking import judged
 from discovery.settings import PickSettings
 from generators.chosen_latents import latents_in_file

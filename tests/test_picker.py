@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from benchmarks.regret import CloseUps, regret
-from discovery.picking import consensus
+from benchmarks.regret import CloseUps, directions_of, regret
+from discovery.picking import consensus, measuring, stages
 from discovery.picking.bounds import Bounds
 from discovery.picking.consensus import by_consensus, staple
 from discovery.picking.picker import FIGURES, OF_FINALISTS, Candidate
@@ -12,6 +12,7 @@ from discovery.picking.picking import pick_direction, with_choice
 from discovery.picking.verdict import weak_points
 from discovery.settings import PickSettings
 from generators.scene import FACTORS, SceneGenerator
+from toolkit.compute.batches import rows_at_once
 from toolkit.compute.engine import choose_engine
 from toolkit.directions import Choice, DirectionSet
 from toolkit.errors import UserError
@@ -212,3 +213,64 @@ def test_a_rule_whose_masks_grow_with_the_shift_is_no_rater():
     ious, picked = regret(generator, 0, settings)
     assert picked.finalists[0].mask_rule == "lighting"
     assert ious[0] > 0.8
+
+
+class _Watched(SceneGenerator):
+    """The scene, remembering how many pixels it was asked for at a time, and how many images in all."""
+
+    def __init__(self, **shape: int) -> None:
+        super().__init__(**shape)
+        self.asked = []
+
+    def __call__(self, latents):
+        self.asked.append(len(latents))
+        return super().__call__(latents)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_judging_shrunk_pictures_ranks_directions_as_their_full_size_does(seed, monkeypatch):
+    generator = _Watched(image_size=64, mixing_seed=seed)
+    directions, place, sign = _with_distractors(generator, seed)
+    full, whole = _pick(generator, directions)
+    monkeypatch.setattr(measuring, "_SIDE", 32)
+    shrunk, small = _pick(generator, directions)
+    assert shrunk.choice == full.choice
+    assert (shrunk.choice.index, shrunk.choice.sign) == (place, sign)
+    assert [c.index for c in small.finalists[:2]] == [c.index for c in whole.finalists[:2]]
+
+
+def test_large_pictures_are_rendered_one_by_one_and_kept_small():
+    generator = _Watched(image_size=1024)
+    latents = generator.sample(3, Stream(0, "large"))
+    assert measuring.seen(generator, latents, ENGINE).shape == (3, 3, 128, 128)
+    assert generator.asked == [1, 1, 1]
+    assert rows_at_once(64 * 64, torch.device("cpu")) == 64
+    assert rows_at_once(64 * 64, torch.device("cuda")) == 1024
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_stages_choose_what_judging_every_direction_in_full_chooses(seed, monkeypatch):
+    generator = _Watched(image_size=32, mixing_seed=seed)
+    directions = directions_of(generator, seed)
+    settings = PickSettings(samples=48, finalists=5, compared_samples=32)
+    staged, picked = _pick(generator, directions, settings)
+    rendered = sum(generator.asked)
+    monkeypatch.setattr(stages, "_STAGES", ())
+    generator.asked = []
+    full, whole = _pick(generator, directions, settings)
+    assert staged.choice == full.choice
+    assert picked.finalists == whole.finalists
+    assert rendered < sum(generator.asked) / 2
+    judged_on = staged.scores["judged_on"]
+    assert set(judged_on) >= {8.0, 48.0}
+    assert judged_on[staged.choice.index] == 48
+
+
+def test_the_images_that_stages_need_are_those_that_they_render(monkeypatch):
+    generator = _Watched(image_size=32)
+    directions = directions_of(generator, 0)
+    settings = PickSettings(samples=24, num_alphas=2, finalists=2)
+    stages.measured(generator, directions, settings, ENGINE)
+    assert sum(generator.asked) == 24 + stages.images_needed(settings, len(directions))
+    assert stages.plan(settings, 2) == [(4, 24)]
+    assert stages.plan(settings, 26) == [(52, 8), (10, 12), (4, 24)]

@@ -59,7 +59,7 @@ def test_the_choice_is_saved_with_its_layers(folder):
 def test_directions_are_judged(folder):
     # Whether one of drawn weights darkens what lies around is a matter of chance, and of the processor.
     code, output = _invoke("pick", "found", "--out", "picked", *PICK, *CPU)
-    assert "judging: 2/2" in output
+    assert "judging: 4/4" in output
     assert code == 0 or "no direction darkens the background" in output
 
 

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -11,6 +12,8 @@ from types import MappingProxyType
 
 import pytest
 from cli_runs import refused
+
+from cli.runs.sharing import Processes
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="looks for processes in /proc")
 _ENDLESS = (
@@ -82,6 +85,55 @@ def test_a_process_that_is_killed_ends_all_and_the_command_goes_on_later(tmp_pat
     _until(lambda: _newer(state, before), process)
     process.kill()
     assert f"resuming at step {stopped}" in process.communicate()[0]
+
+
+def test_a_process_that_is_killed_is_started_again_if_asked_for(tmp_path):
+    state = tmp_path / "run" / "checkpoint.pt"
+    process = _started(tmp_path / "run", "--processes", "2@restarts=1")
+    _until(state.exists, process)
+    workers, before = _workers(process), state.stat().st_mtime
+    os.kill(workers[1], signal.SIGKILL)
+    _until(lambda: _newer(state, before) and _gone(workers), process)
+    assert not set(workers) & set(_workers(process))
+    os.kill(_workers(process)[0], signal.SIGKILL)
+    output, errors = process.communicate(timeout=60)
+    assert process.returncode == 2
+    assert "resuming at step" in output
+    again, last = _but_notes(errors.replace("note: process", "again: process"))
+    assert again == (
+        "again: process 2 of 2 was ended by SIGKILL, so all were; starting again from the last checkpoint (1 of 1)"
+    )
+    assert last.startswith("error: process 1 of 2 was ended by SIGKILL, so all were; rerun the command")
+
+
+def test_processes_of_two_machines_meet_at_a_port(tmp_path):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    shared = ("--steps", "6", "--log-every", "1")
+    machines = [
+        _started(tmp_path / "run", *shared, "--processes", f"1@machine={number}/2@meet=127.0.0.1:{port}")
+        for number in (1, 2)
+    ]
+    (first, _), (second, _) = (machine.communicate(timeout=200) for machine in machines)
+    assert [machine.returncode for machine in machines] == [0, 0]
+    assert "2 processes" in (tmp_path / "run" / "run.json").read_text()
+    assert "directions.safetensors" in first
+    assert not second
+
+
+@pytest.mark.parametrize(
+    "said",
+    ["0", "two", "2@restarts", "2@restarts=-1", "2@machine=1/2", "2@machine=3/2@meet=a:1", "2@meet=a:1",
+     "2@machine=1/2@meet=a:70000", "2@machine=1/2@meet=a", "2@port=1"],
+)  # fmt: skip
+def test_processes_that_make_no_sense_are_refused(tmp_path, said):
+    assert f"'{said}' is not N, or N@restarts=2" in refused("discover", "--out", tmp_path / "run", "--processes", said)
+
+
+def test_processes_are_those_of_all_machines():
+    asked = Processes.parse("4@machine=2/3@meet=[::1]:29500@restarts=5")
+    assert (asked, asked.total, asked.machine, asked.meet, asked.restarts) == (4, 12, 1, ("[::1]", 29500), 5)
 
 
 def test_the_processes_end_with_the_one_that_started_them(tmp_path):

@@ -8,7 +8,7 @@ import torch
 from rounding import close
 from seg_toy import DiscGenerator, contrast_shift
 
-from segmentation.synthesis.synthesizer import PriorSource, SyntheticBatch
+from segmentation.synthesis.synthesizer import PriorSource, Share, SyntheticBatch
 from segmentation.unet.augmentation import LIGHT_UNIFORMS, NUM_UNIFORMS, augmented, relit
 from segmentation.unet.settings import SegmentationSettings
 from segmentation.unet.training import SegmentationState, bytes_needed, fresh_network, rate_at, train, update, validate
@@ -244,7 +244,7 @@ def test_parts_of_a_batch_add_up_to_its_gradient_where_no_batch_norm_looks():
     def gradient(micro_batch):
         network = fresh_network(4, 0, ENGINE).eval()
         optimiser = torch.optim.SGD(network.parameters(), 0.0)
-        loss = update(network, optimiser, batch, 0.0, ENGINE, micro_batch)
+        loss = update(network, optimiser, Share.whole(batch), 0.0, ENGINE, micro_batch)
         return loss, [parameter.grad for parameter in network.parameters()]
 
     whole, parts = gradient(None), gradient(3)

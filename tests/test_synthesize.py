@@ -4,6 +4,9 @@ import dataclasses
 import io
 import itertools
 import json
+import shutil
+import subprocess
+import sys
 import tarfile
 
 import numpy as np
@@ -20,6 +23,7 @@ from segmentation.synthesis.synthesizer import MaskSynthesizer, latent_source
 from segmentation.unet.settings import SegmentationSettings
 from toolkit.directions import Choice, DirectionSet
 from toolkit.errors import UserError
+from toolkit.files import locks
 from toolkit.files.writing import sha256_of
 from toolkit.pictures.pixels import to_bytes
 
@@ -256,3 +260,95 @@ def test_the_rule_recorded_with_the_choice_makes_the_masks_unless_another_is_nam
     assert recorded == named
     assert other == files_of(folder[0])
     assert recorded != other
+
+
+SHARED = ("--layout", "shared", "--shard-size", "4")
+
+
+@pytest.fixture(scope="module")
+def shared(scene_set, tmp_path_factory):
+    out = tmp_path_factory.mktemp("shared") / "pairs"
+    return out, ran(*arguments(scene_set, out, *SHARED))
+
+
+def made_of(out):
+    """Shards, their notes and the manifest, by name; nothing hidden may be left."""
+    assert not list(out.glob(".*"))
+    return {path.name: path.read_bytes() for path in [*out.glob("shard-*"), out / "manifest.json"]}
+
+
+def test_shared_shards_are_whole_and_named_by_the_manifest(shared):
+    out, text = shared
+    manifest = json.loads((out / "manifest.json").read_text())
+    assert [shard["pairs"] for shard in manifest["shards"]] == [4, 4, 3]
+    assert all(sha256_of(out / shard["file"]) == shard["sha256"] for shard in manifest["shards"])
+    names = []
+    for path in sorted(out.glob("*.tar")):
+        with tarfile.open(path) as archive:
+            names += archive.getnames()
+    assert names == [f"{i:09}.{field}.png" for i in range(COUNT) for field in ("image", "mask")]
+    figures = manifest["acceptance"]
+    assert figures["drawn"] == figures["accepted"] + sum(figures["rejected"].values())
+    assert "manifest.json" in text
+
+
+@pytest.mark.parametrize("lost", ["shard-000001.tar", "shard-000001.json", "shard-000002.json"])
+def test_a_shard_that_is_not_whole_is_made_again_to_the_same_bytes(scene_set, shared, tmp_path, lost):
+    before = made_of(shared[0])
+    shutil.copytree(shared[0], tmp_path / "killed")
+    for name in (lost, "manifest.json", "result.json"):
+        (tmp_path / "killed" / name).unlink()
+    ran(*arguments(scene_set, tmp_path / "killed", *SHARED))
+    assert made_of(tmp_path / "killed") == before
+    assert "is finished already" in ran(*arguments(scene_set, tmp_path / "killed", *SHARED))
+
+
+def test_a_shard_that_another_command_is_at_is_left_to_it(scene_set, shared, tmp_path):
+    out = tmp_path / "pairs"
+    out.mkdir()
+    shutil.copytree(shared[0], out, dirs_exist_ok=True)
+    for name in ("shard-000000.tar", "shard-000001.tar", "manifest.json", "result.json"):
+        (out / name).unlink()
+    lock = locks.take(out / ".shard-000001.tar.lock")
+    assert "one shard is being made by other commands" in ran(*arguments(scene_set, out, *SHARED))
+    assert (out / "shard-000000.tar").exists()
+    assert not (out / "shard-000001.tar").exists()
+    assert not (out / "manifest.json").exists()
+    lock.release()
+    ran(*arguments(scene_set, out, *SHARED))
+    assert made_of(out) == made_of(shared[0])
+
+
+def test_commands_of_other_settings_are_kept_out_of_a_shared_folder(scene_set, shared):
+    command = arguments(scene_set, shared[0], *SHARED)
+    assert "--seed was 0, now 1" in refused(*command, "--seed", 1)
+    assert "precision was 'fp32', now 'bf16'" in refused(*command, "--precision", "bf16")
+    assert "--processes goes with --layout folder or shards" in refused(*command, "--processes", 2)
+
+
+def test_a_stopped_command_leaves_whole_shards_alone_and_nothing_else(scene_set, shared, tmp_path, monkeypatch):
+    class Interrupted(cli_progress.StopRequest):
+        """Ctrl-C in the fourth batch, the second of the second shard."""
+
+        asked = itertools.count(1)
+
+        def __bool__(self):
+            return next(self.asked) >= 4
+
+    command = arguments(scene_set, tmp_path / "broken", *SHARED)
+    with monkeypatch.context() as patch:
+        patch.setattr(cli_progress, "StopRequest", Interrupted)
+        assert "stopped within a shard" in stopped(*command)
+    assert [path.name for path in (tmp_path / "broken").glob("*.tar")] == ["shard-000000.tar"]
+    assert not list((tmp_path / "broken").glob(".*"))
+    ran(*command)
+    assert made_of(tmp_path / "broken") == made_of(shared[0])
+
+
+def test_two_commands_at_once_make_each_shard_once(scene_set, shared, tmp_path):
+    command = [str(part) for part in arguments(scene_set, tmp_path / "both", *SHARED)]
+    started = [subprocess.Popen([sys.executable, "-m", "toolkit", *command]) for _ in range(2)]
+    assert [process.wait(120) for process in started] == [0, 0]
+    if not (tmp_path / "both" / "manifest.json").exists():  # each saw the other at its last shard
+        ran(*command)
+    assert made_of(tmp_path / "both") == made_of(shared[0])

@@ -160,6 +160,14 @@ def test_rows_cover_a_batch_in_whole_groups():
     assert [range(40)[rows] for rows in shares] == [range(8), range(8, 24), range(24, 40)]
 
 
+def test_rows_are_evened_out_with_few_that_change_hands():
+    holders = torch.tensor([0, 0, 1, 0, 0, 2, 0])
+    evened = Team(0, 3).evened(holders)
+    assert torch.bincount(evened).tolist() == [2, 2, 3]
+    assert int((evened != holders).sum()) == 3
+    assert torch.equal(Team(2, 3).evened(evened), evened)
+
+
 def test_a_batch_too_small_for_the_processes_is_refused():
     with pytest.raises(UserError, match="16 samples cannot be shared among 3 processes"):
         Team(0, 3).rows(16, 8)

@@ -4,41 +4,25 @@ import pytest
 import torch
 
 from toolkit.compute import torch_private
-from toolkit.compute.torch_private import compiler_errors, copy_each, cpu_multiplies_bf16, move_each
+from toolkit.compute.torch_private import compiler_errors, move_each
 
 
 @pytest.fixture(params=["at once", "one by one"])
 def way(request, monkeypatch):
     if request.param == "one by one":
-        for name in ("_foreach_copy_", "_foreach_lerp_"):
-            monkeypatch.delattr(torch, name)
+        monkeypatch.delattr(torch, "_foreach_lerp_")
     return request.param
 
 
 def test_the_private_names_are_there_in_the_torch_installed_here():
-    assert callable(torch._foreach_copy_)
     assert callable(torch._foreach_lerp_)
-    assert callable(torch.cpu._is_avx512_bf16_supported)
     assert [error.__name__ for error in compiler_errors()] == ["TorchDynamoException"]
-
-
-def test_each_source_is_copied(way):
-    targets, sources = [torch.zeros(2), torch.zeros(3, 1)], [torch.tensor([1.0, 2.0]), torch.full((3, 1), 7.0)]
-    copy_each(targets, sources)
-    assert [target.tolist() for target in targets] == [[1.0, 2.0], [[7.0], [7.0], [7.0]]]
 
 
 def test_each_target_is_moved_by_the_share(way):
     targets, towards = [torch.zeros(2), torch.ones(1)], [torch.tensor([4.0, 8.0]), torch.tensor([5.0])]
     move_each(targets, towards, 0.25)
     assert [target.tolist() for target in targets] == [[1.0, 2.0], [2.0]]
-
-
-def test_a_cpu_of_which_torch_says_nothing_multiplies_no_bf16(monkeypatch):
-    assert isinstance(cpu_multiplies_bf16(), bool)
-    for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"):
-        monkeypatch.delattr(torch.cpu, name, raising=False)
-    assert cpu_multiplies_bf16() is False
 
 
 def test_what_the_compiler_raises_is_known_by_its_errors():

@@ -11,7 +11,7 @@ from rounding import close
 from torch import nn
 from torch.nn import functional as F
 
-from segmentation.synthesis.synthesizer import SyntheticBatch
+from segmentation.synthesis.synthesizer import Share, SyntheticBatch
 from segmentation.unet.network import BilinearDoubling, UNet
 from segmentation.unet.settings import SegmentationSettings
 from segmentation.unet.training import rate_at, update
@@ -95,7 +95,7 @@ class Training:
 def test_three_training_steps_equal_the_original(golden):
     g = golden("unet_train")
     state = Training()
-    batch = SyntheticBatch(torch.from_numpy(decode(g["x"])), torch.from_numpy(g["y"]).bool())
+    batch = Share.whole(SyntheticBatch(torch.from_numpy(decode(g["x"])), torch.from_numpy(g["y"]).bool()))
     settings = SegmentationSettings(rate=1e-3, rate_decay=0.2, decay_every=2)
     engine = choose_engine("cpu")
     losses = []

@@ -16,7 +16,7 @@ from discovery.comparing.merging import merged
 from discovery.face import edit, render
 from discovery.opening import open_directions
 from discovery.originals.writing import networks_of
-from discovery.picking.picker import judged_latents
+from discovery.picking.measuring import judged_latents
 from discovery.picking.picking import pick_direction
 from discovery.settings import PickSettings
 from generators.protocol import Latents

@@ -10,9 +10,8 @@ from PIL import Image
 
 from cli.browse.photos import EmbeddedPhoto
 from discovery.charts import frames, offsets
-from discovery.picking.rendering import every_shift, rendered
 from generators.layered import mixed
-from generators.protocol import Generator, Latents, layers_named, layers_of
+from generators.protocol import Generator, Latents, every_shift, layers_named, layers_of, rendered
 from generators.styled import StyledGenerator
 from toolkit.compute.engine import Engine
 from toolkit.directions import DirectionSet
@@ -140,7 +139,7 @@ class Pictures:
 
     def _images(self, latents: Latents, start: Start) -> torch.Tensor:
         with self._engine.autocast():
-            return torch.cat([part.float() for _, part in rendered(self._truncated(start), latents)])
+            return torch.cat([part for _, part in rendered(self._truncated(start), latents)])
 
     def _latents(self, start: Start) -> Latents:
         generator = self._truncated(start)

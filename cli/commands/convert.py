@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
 _ENDINGS = (".pth", ".pt", ".bin", ".pkl", ".ckpt")
 _SAMPLES = 16
-_PIXELS_AT_A_TIME = 16 * 256**2  # of samples that are rendered together
 
 
 @listed_in(
@@ -125,8 +124,9 @@ def _write_bigbigan(state: "Tensors", source: Path, out: Path, card: dict[str, o
 
 def _write_samples(what: str, generator: "Generator", size: str, out: Path) -> None:
     """Draw samples beside the artefact `out`, and say what it holds and what comes next."""
-    import torch
+    import numpy as np
 
+    from generators.protocol import rendered
     from toolkit.pictures.photos import write_picture
     from toolkit.pictures.pixels import grid, to_bytes
     from toolkit.streams import Stream
@@ -136,10 +136,8 @@ def _write_samples(what: str, generator: "Generator", size: str, out: Path) -> N
         f"latents of {generator.latent_dim} numbers, {size}"
     )
     latents = generator.sample(_SAMPLES, Stream(0, "sample"))
-    batch = min(_SAMPLES, max(1, _PIXELS_AT_A_TIME // generator.image_size**2))
-    with torch.inference_mode():
-        images = torch.cat([generator(latents[start : start + batch]) for start in range(0, _SAMPLES, batch)])
-    write_picture(out.with_suffix(".png"), grid(to_bytes(images)))
+    pictures = np.concatenate([to_bytes(images) for _, images in rendered(generator, latents)])
+    write_picture(out.with_suffix(".png"), grid(pictures))
     print_outcome(out, out.with_suffix(".png"), following=discover_command("--generator", out))
 
 

@@ -266,14 +266,14 @@ def _photo_panels(segmenter: "Segmenter") -> "np.ndarray":
 
 def _sample_panels(segmenter: "Segmenter", generator: "Generator", engine: "Engine") -> "np.ndarray":
     import numpy as np
-    import torch
 
+    from generators.protocol import rendered
     from toolkit.pictures.outlines import overlay
     from toolkit.pictures.pixels import grid, to_bytes
     from toolkit.streams import Stream
 
-    with torch.inference_mode():
-        pictures = to_bytes(generator(generator.sample(10, Stream(0, "demo-unseen")).to(engine.device)))
+    latents = generator.sample(10, Stream(0, "demo-unseen"))
+    pictures = np.concatenate([to_bytes(images) for _, images in rendered(generator, latents, engine.device)])
     masks = np.stack([segmenter.mask(picture) for picture in pictures])
     return grid(np.concatenate([pictures, overlay(pictures, masks)]), 10)
 

@@ -50,12 +50,12 @@ def discover(
     compile_mode: CompileOption = "auto",
 ) -> None:
     """Find directions of a latent space, by default with a deformator trained against a shift reconstructor."""
+    engine = engine_of(device, precision, processes, out)
     from cli.inputs.sources import open_typed
     from discovery.methods.run import discover_into
     from generators.layered import seen_at
     from generators.recorded import generator_inputs
 
-    engine = engine_of(device, precision, processes)
     opened = seen_at(open_typed(generator, weights), layers)
     source = generator_inputs(generator, weights)
     if METHODS[method].scales:

@@ -95,6 +95,10 @@ def embed(
     require((backend == "tfhub") == (module is not None), "--backend tfhub and --module go together; give both")
     require(module is None or encoder is None, "--module holds the encoder itself; omit --encoder")
     require(rate is None or rate > 0, f"--rate is {rate}, but has to be more than 0")
+    from toolkit.pictures.photo_folder import require_outside
+
+    require_outside(out, photos)
+    engine = engine_of(device, precision, processes)
     from generators.encoder.embed_photos import EmbedTask, embed_all
     from generators.encoder.method import Whose
     from generators.latents_file import record_of, save_latents
@@ -102,10 +106,7 @@ def embed(
     from generators.recorded import generator_inputs
     from toolkit.files.locks import hold_file, let_go_file
     from toolkit.files.writing import writable_file
-    from toolkit.pictures.photo_folder import require_outside
 
-    require_outside(out, photos)
-    engine = engine_of(device, precision, processes)
     renderer = _open_renderer(generator, weights, engine.device)
     require(renderer is not None or not steps, "--steps need the generator's weights; get them or omit --steps")
     whose = Whose(renderer, generator, generator_inputs(generator, weights).get("generator_digest"))

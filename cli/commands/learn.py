@@ -47,7 +47,7 @@ def learn(
     from toolkit.pictures.photo_folder import require_outside
 
     require_outside(out, photos)
-    engine = choose_engine(device, precision)
+    engine = choose_engine(device, precision, out)
     brought = Brought(generator, directions, segmenter)
     job = Job(photos, photos_in(photos), settings, brought, engine, out, terminal, open_typed, show_plan)
     learned = learn_from(job, until, go_on, plan)

@@ -1,5 +1,6 @@
 """toolkit sample: images from latents."""
 
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -82,7 +83,12 @@ def sample(
             max=2048,
         ),
     ] = None,
-    batch: Annotated[int, typer.Option(help="Images rendered at a time.", min=1)] = 32,
+    batch: Annotated[
+        int | None,
+        typer.Option(
+            help="Images rendered at a time.", min=1, show_default="as many as a quarter of a megapixel holds"
+        ),
+    ] = None,
     device: DeviceOption = "auto",
     precision: PrecisionOption = "fp32",
 ) -> None:
@@ -101,9 +107,8 @@ def sample(
 
     from cli.inputs.sources import open_typed
     from discovery.walks import walk_along
-    from generators.protocol import image_shape
+    from generators.protocol import image_shape, rendered
     from toolkit.compute.engine import choose_engine
-    from toolkit.files.writing import replacing
     from toolkit.pictures.photos import write_picture
     from toolkit.pictures.picture_files import require_side
     from toolkit.pictures.pixels import enlargement, grid, grid_size, with_longer_side
@@ -128,21 +133,16 @@ def sample(
             *grid_size(len(points) + (columns is not None), *shape, columns),
             "give fewer --samples, or a .npy file as --out, which holds any number",
         )
-    parts = []
+    height, width = image_shape(opened)
     with Bar("sampling", len(points), unit="images") as bar, torch.inference_mode(), engine.autocast():
-        for start in range(0, len(points), batch):
-            rows = points[start : start + batch]
-            parts.append(opened(rows.to(engine.device)).float().cpu())
-            bar.advance(len(rows))
-    images = torch.cat(parts)
-    if out.suffix.lower() == ".npy":
-        with replacing(out) as temporary:
-            np.save(temporary, images.numpy())
-    else:
-        tiles = _tiles(images, size)
-        blank = np.full_like(tiles[: 0 if columns is None else 1], 255)
-        write_picture(out, grid(np.concatenate([blank, tiles]), columns))
-    console.print(f"wrote {out}: {len(images)} images of {opened.name}, {images.shape[-2]}x{images.shape[-1]}")
+        parts = _counted(bar, rendered(opened, points, engine.device, batch))
+        if out.suffix.lower() == ".npy":
+            _save_array(out, parts, (len(points), 3, height, width))
+        else:
+            tiles = np.concatenate([_tiles(images, size) for images in parts])
+            blank = np.full_like(tiles[: 0 if columns is None else 1], 255)
+            write_picture(out, grid(np.concatenate([blank, tiles]), columns))
+    console.print(f"wrote {out}: {len(points)} images of {opened.name}, {height}x{width}")
     console.print(f"next: {discover_command(*generator_words(generator, weights))}")
 
 
@@ -168,6 +168,26 @@ def _mixed(sources: "Latents", donors: "Latents", layers: str, generator: "Gener
         return table
     rows = [part for i in range(len(sources)) for part in (sources[i : i + 1], table[len(donors) * i :][: len(donors)])]
     return Latents.cat([donors, *rows])
+
+
+def _counted(bar: "Bar", parts: "Iterable[tuple[slice, torch.Tensor]]") -> "Iterator[torch.Tensor]":
+    """Yield the images of each part, and move the bar on by as many once they are dealt with."""
+    for _, images in parts:
+        yield images
+        bar.advance(len(images))
+
+
+def _save_array(out: Path, parts: "Iterable[torch.Tensor]", shape: tuple[int, ...]) -> None:
+    """Write images (B, 3, H, W), part after part, as a .npy array of `shape`: they are never held all at once."""
+    import numpy as np
+
+    from toolkit.files.writing import replacing
+
+    header = {"descr": "<f4", "fortran_order": False, "shape": shape}
+    with replacing(out) as temporary, temporary.open("wb") as handle:
+        np.lib.format.write_array_header_1_0(handle, header)
+        for images in parts:
+            handle.write(images.cpu().numpy().astype("<f4", copy=False).tobytes())
 
 
 def _tiles(images: "torch.Tensor", size: int | None) -> "np.ndarray":

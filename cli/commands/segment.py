@@ -72,11 +72,11 @@ def segment(
 ) -> None:
     """Train a U-Net on synthetic images and the masks a direction gives."""
     validation = open_validation(validation_photos, validation_masks, object_codes, ignore, invert, resize_masks)
+    engine = engine_of(device, precision, processes, out).for_training(compile_mode, settings.steps)
     from cli.inputs.mask_source import open_source
     from generators.protocol import image_shape
     from segmentation.unet.training import bytes_needed
 
-    engine = engine_of(device, precision, processes).for_training(compile_mode, settings.steps)
     source = open_source(
         directions, direction, alpha, generator, weights, embeddings, settings.mask_rule, layers, settings.max_area
     )

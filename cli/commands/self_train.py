@@ -60,7 +60,7 @@ def self_train(
 
     folder, model = _folder_and_start(photos, segmenter)
     require_outside(out, folder)
-    engine = choose_engine(device, precision)
+    engine = choose_engine(device, precision, out)
     teacher = Segmenter.load(model).to(engine.device)
     paths = photos_in(folder)
     side = settings.side_for(teacher.image_size, usual_side(paths))

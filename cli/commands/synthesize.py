@@ -15,12 +15,13 @@ from cli.inputs.options import (
     OtherGeneratorOption,
     PrecisionOption,
     WeightsOption,
+    require,
     with_settings,
 )
 from cli.listing import SEGMENTATION, listed_in
 from cli.reports.hints import generator_words, segment_command
 from cli.runs.processes import ProcessesOption, engine_of
-from cli.runs.progress import console
+from cli.runs.progress import console, terminal
 from cli.runs.training import carried_out
 from segmentation.synthesis.settings import SynthesizeSettings
 
@@ -29,7 +30,7 @@ from segmentation.synthesis.settings import SynthesizeSettings
 @listed_in(
     SEGMENTATION,
     "toolkit synthesize flowers64 --samples 10000 --out pairs",
-    "toolkit synthesize directions --layout shards --out shards",
+    "toolkit synthesize directions --layout shared --out shards",
 )
 def synthesize(
     settings: SynthesizeSettings,
@@ -47,18 +48,30 @@ def synthesize(
 ) -> None:
     """Write synthetic images with the masks a direction gives, to train any network on.
 
-    Pair i of a seed is the same in every layout and, up to the rounding of the arithmetic, for every batch size.
+    Pair i of a seed is the same in the layouts folder and shards and, up to the rounding of the arithmetic, for every
+    batch size; in the layout shared the number of the shard names it too.
     """
+    require(
+        processes == 1 or settings.layout != "shared",
+        "--processes goes with --layout folder or shards; of --layout shared start the command several times",
+    )
+    engine = engine_of(device, precision, processes, out)
     from cli.inputs.mask_source import open_source
     from segmentation.synthesis.run import SynthesisRun
+    from segmentation.synthesis.shared import make_shared
     from segmentation.synthesis.synthesizer import latent_source
 
-    engine = engine_of(device, precision, processes)
     source = open_source(
         directions, direction, alpha, generator, weights, embeddings, settings.mask_rule, layers, settings.max_area
     )
     latents = latent_source(source.generator.to(engine.device), settings.masking(), source.latents)
-    carried_out(SynthesisRun(source, latents, settings, engine), out)
+    work = SynthesisRun(source, latents, settings, engine)
+    if settings.layout != "shared":
+        carried_out(work, out)
+    elif others := make_shared(work, out, terminal):
+        shards = "one shard is" if others == 1 else f"{others} shards are"
+        console.print(f"{shards} being made by other commands; the last one to end writes manifest.json")
+        return
     console.print(f"wrote {settings.samples} pairs into {out}: {_places(settings)}, manifest.json, samples.png")
     words = [] if direction is None else ["--direction", direction]
     words += [] if alpha is None else ["--alpha", f"{alpha:g}"]

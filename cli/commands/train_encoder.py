@@ -34,6 +34,7 @@ def train_encoder(
     processes: ProcessesOption = 1,
 ) -> None:
     """Train an encoder that estimates the latents of images."""
+    engine = engine_of(device, precision, processes, out)
     from cli.inputs.sources import open_typed
     from generators.encoder.run import EncoderRun
     from generators.encoder.training import encoder_shape
@@ -42,7 +43,6 @@ def train_encoder(
     from toolkit.pictures.photo_folder import photos_digest, require_outside
     from toolkit.pictures.photos import read_squares
 
-    engine = engine_of(device, precision, processes)
     opened = open_typed(generator, weights).to(engine.device)
     shape = encoder_shape(opened, settings)
     inputs, pixels = generator_inputs(generator, weights), None

@@ -35,16 +35,17 @@ def train_generator(
     processes: ProcessesOption = 1,
 ) -> None:
     """Train a generator on a folder of photos; with --objective bigbigan its encoder too."""
+    from toolkit.pictures.photo_folder import photos_digest, require_outside
+
+    require_outside(out, photos)
+    engine = engine_of(device, precision, processes, out)
+    engine.team.rows(settings.batch, GROUP)  # refuses a batch too small for the processes
     from generators.compact.run import GeneratorRun, first_state
     from generators.compact.warm_start import start_from
     from toolkit.files.shipped import recorded_name
     from toolkit.hub.fetching import located
-    from toolkit.pictures.photo_folder import photos_digest, require_outside
     from toolkit.pictures.photos import read_squares
 
-    require_outside(out, photos)
-    engine = engine_of(device, precision, processes)
-    engine.team.rows(settings.batch, GROUP)  # refuses a batch too small for the processes
     paths = photos_in(photos)
     state = first_state(settings, engine)
     if start is not None and not (out / "checkpoint.pt").exists():

@@ -14,6 +14,7 @@ import typer
 from cli.inputs import completion
 from cli.inputs.hub_names import ON_THE_HUB
 from cli.inputs.presets import PresetOption, before_flags
+from cli.runs.sharing import starts_others
 from toolkit.command_line import as_flags, flag_of
 from toolkit.errors import UserError
 from toolkit.imports import import_torch
@@ -203,7 +204,7 @@ def _flagged(
         if switched:
             values[switch] = name
         made = chosen(**{**before_flags(chosen, preset, config), **given})
-        if with_torch:
+        if with_torch and not starts_others(values.get("processes", 1)):
             import_torch()  # after what is refused without it
         command(settings=made, **values)
 

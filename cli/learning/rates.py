@@ -12,7 +12,8 @@ from cli.learning import recipe
 from cli.learning.job import Job
 from discovery.methods.search import DirectionSearch
 from discovery.methods.table import search_of
-from discovery.picking.picker import measure
+from discovery.picking.measuring import Judge
+from discovery.picking.stages import images_needed
 from generators.compact.network import CompactGenerator
 from generators.compact.training import GeneratorState, train
 from generators.protocol import Generator, image_shape
@@ -34,7 +35,8 @@ from toolkit.streams import Stream
 
 _WARM, _LEAST_TIMED, _SECONDS = 2, 3, 2.0
 _REFILLED = 1.2  # times as long as without filters, which reject some pairs
-_BESIDE_DIRECTIONS = 15  # directions that finalists' scores and consensus cost as much as
+_OF_FINALISTS = 4000  # images that finalists' scores and consensus cost as much as
+_MANY = 1000  # directions: more than those that are judged in full, so that what one more costs is seen
 _GENERATOR_WEIGHT = 6.0  # of the time left, to one of the deformator: its directions are hardly better than GANSpace's
 _PICTURES = 20.0  # seconds of charts and reports
 _LOOKS = 2.5  # at a photo whose statistics are kept, by a square: it, and a shape that is half as large again
@@ -138,7 +140,7 @@ def possible(job: Job, generator: Generator) -> list[str]:
 def _method(job: Job, name: str, generator: Generator, judging: float) -> Part:
     """Return the part of a method, the judging of its directions included; those with steps can be omitted."""
     search = search_of(name)(generator, recipe.method_settings(job.settings, name), job.engine)
-    fixed = _PICTURES + judging * _count(search)
+    fixed = _PICTURES + judging * _images_each(job) * _count(search)
     if search.total == 0:
         return Part(name, fixed=fixed)
     seconds, optional = seconds_each(search.steps(), job.engine), name != job.settings.method_names[0]
@@ -156,15 +158,24 @@ def _count(search: DirectionSearch) -> int:
 
 
 def _judging(job: Job, generator: Generator) -> float:
-    """Return how many seconds the judging of one direction takes."""
+    """Return how many seconds one image takes that is rendered and judged."""
+    settings, sampled = recipe.pick_settings(job.settings), slice(None)
     directions = DirectionSet(torch.eye(generator.latent_dim), generator.name, "rates")
-    candidates = measure(generator, directions, recipe.pick_settings(job.settings), job.engine)
-    return seconds_each(itertools.islice(candidates, _WARM + _LEAST_TIMED), job.engine)
+    judge, alphas = Judge(generator, directions, settings, job.engine), settings.alphas()
+    looks = (judge.along(index, 1, alphas, sampled) for index in range(min(_WARM + _LEAST_TIMED, len(directions))))
+    return seconds_each(looks, job.engine) / (settings.samples * (settings.num_alphas + 1))
+
+
+def _images_each(job: Job) -> int:
+    """Return how many images the judging of one more direction takes, which soon falls behind."""
+    settings = recipe.pick_settings(job.settings)
+    return images_needed(settings, _MANY + 1) - images_needed(settings, _MANY)
 
 
 def _pick(job: Job) -> list[Part]:
-    """Return the part of what is done with the finalists; that all are judged is a part of each method."""
-    return [Part("pick", fixed=_BESIDE_DIRECTIONS * _judging(job, _stand_in(job)) + _PICTURES)]
+    """Return the part of what is done with the best; that all are looked at is a part of each method."""
+    best = images_needed(recipe.pick_settings(job.settings), _MANY) - _MANY * _images_each(job)
+    return [Part("pick", fixed=(best + _OF_FINALISTS) * _judging(job, _stand_in(job)) + _PICTURES)]
 
 
 def _segmenter(job: Job) -> list[Part]:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 
 from cli.runs.progress import console, ending_signals
+from cli.runs.sharing import Processes, starts_others
 from toolkit.command_line import as_flags
 from toolkit.compute.ranks import world_size
 from toolkit.errors import TeamError, UserError
@@ -29,8 +30,10 @@ if TYPE_CHECKING:
 ProcessesOption = Annotated[
     int,
     typer.Option(
-        help="Processes on this machine that share the work, one a GPU; for several machines see docs/scale.md.",
-        min=1,
+        help="Processes on this machine that share the work, one a GPU; N@restarts=2 starts them again where one dies; "
+        "N@machine=1/2@meet=HOST:PORT, the same command on each machine, for several (docs/scale.md).",
+        parser=Processes.parse,
+        metavar="N",
     ),
 ]
 _START = "from cli.app import main; main()"
@@ -41,21 +44,22 @@ _STOPPED = 130
 _LOST_CONTACT = 75  # exit status of a process that ends because another has
 
 
-def engine_of(device: str, precision: str, processes: int = 1) -> "Engine":
+def engine_of(device: str, precision: str, processes: int = 1, run: Path | None = None) -> "Engine":
     """Return the engine of this process: alone, or one of the team that --processes or torchrun started.
 
     With `processes` above 1 and no team yet, the command is started that many times, and this process ends as they do.
+    A `run` that is resumed keeps its precision, unless another is asked for.
     """
-    size = world_size()
-    if processes > 1 and size == 1:
-        raise typer.Exit(_Launch(processes).outcome())
-    if processes not in (1, size):
-        raise UserError(f"--processes is {processes}, but torchrun started {size}; omit the flag")
+    asked = processes if isinstance(processes, Processes) else Processes(processes)
+    if starts_others(asked):
+        raise typer.Exit(_Launch(asked).outcome())
+    if asked.total not in (1, size := world_size()):
+        raise UserError(f"--processes asks for {asked.total}, but torchrun started {size}; omit the flag")
     if _FOLDER in os.environ:
         _end_with_parent()
     from toolkit.compute.engine import choose_engine
 
-    engine = choose_engine(device, precision)
+    engine = choose_engine(device, precision, run)
     if not engine.team.lead:
         console.quiet = True
     return engine
@@ -144,33 +148,57 @@ def _end(status: int) -> NoReturn:
 
 
 class _Launch:
-    """This command line, run by `size` processes that meet in a folder of their own."""
+    """This command line, run by several processes that meet in a folder of their own, or at a port of a machine.
 
-    def __init__(self, size: int) -> None:
-        self.size = size
+    torch's elastic launcher would do this too, but takes 3 s of processor time and 500 MB before it starts anything,
+    starts again what a user has to put right, and leaves its processes behind when it is killed itself.
+    """
+
+    def __init__(self, asked: Processes) -> None:
+        self.asked = asked
         self.processes: list[subprocess.Popen] = []
         self.asked_to_end = False
+        self.starts = 0
 
     def outcome(self) -> int:
-        """Run them to the end and return the exit status: 0, or that of the first that failed, after ending all."""
-        with temporary_folder() as folder, self._signals():
+        """Run them to the end and return the exit status: 0, or that of the first that failed, after ending all.
+
+        They are started again, as often as asked for, unless what one died of has to be put right or ended them all.
+        """
+        with self._signals():
+            while True:
+                status, reason = self._once()
+                if reason is None or self.asked_to_end:
+                    return status
+                if self.starts > self.asked.restarts:
+                    typer.echo(f"error: {reason}; rerun the command to resume from the last checkpoint", err=True)
+                    return status
+                again = f"{self.starts} of {self.asked.restarts}"
+                typer.echo(f"note: {reason}; starting again from the last checkpoint ({again})", err=True)
+
+    def _once(self) -> tuple[int, str | None]:
+        """Return the exit status, and what went wrong where another start may do better."""
+        self.starts += 1
+        self.processes = []
+        with temporary_folder() as folder:
             try:
-                for rank in range(self.size):
-                    self.processes.append(self._started(rank, folder))
+                for number in range(self.asked):
+                    self.processes.append(self._started(number, folder))
                 return self._watch(folder)
             finally:
                 for process in self.processes:
                     process.kill()  # files are written whole or not at all, so nothing is lost
                     process.wait()
 
-    def _started(self, rank: int, folder: Path) -> subprocess.Popen:
+    def _started(self, number: int, folder: Path) -> subprocess.Popen:
+        asked = self.asked
         environment = {
-            "OMP_NUM_THREADS": str(max(1, _cores() // self.size)),
+            "OMP_NUM_THREADS": str(max(1, _cores() // asked)),
             **os.environ,
-            "RANK": str(rank),
-            "LOCAL_RANK": str(rank),
-            "WORLD_SIZE": str(self.size),
-            "TOOLKIT_RENDEZVOUS": (folder / "rendezvous").as_uri(),
+            "RANK": str(asked.machine * asked + number),
+            "LOCAL_RANK": str(number),
+            "WORLD_SIZE": str(asked.total),
+            "TOOLKIT_RENDEZVOUS": self._meeting(folder),
             _FOLDER: str(folder),
         }
         # A session of their own: Ctrl-C reaches this process alone, which passes it on once. -P: the folder one works
@@ -182,8 +210,18 @@ class _Launch:
             start_new_session=True,
         )
 
-    def _watch(self, folder: Path) -> int:
-        """Return the exit status once all have ended well, or one has not and said why or had time to."""
+    def _meeting(self, folder: Path) -> str:
+        """Return where processes meet, another place at each start: the one before may be let go of late."""
+        if self.asked.meet is None:
+            return (folder / "rendezvous").as_uri()
+        host, port = self.asked.meet
+        return f"tcp://{host}:{port + self.starts - 1}"
+
+    def _watch(self, folder: Path) -> tuple[int, str | None]:
+        """Return the exit status, and what went wrong where another start may do better.
+
+        That is once all have ended well, or one has not and said why or had time to.
+        """
         failing_since = math.inf
         while True:
             statuses = [process.poll() for process in self.processes]
@@ -196,26 +234,27 @@ class _Launch:
             if wrong and (None not in statuses or time.monotonic() - failing_since > patience):
                 return self._reported(causes or wrong, folder)
             if None not in statuses:
-                return max(status for status in statuses if status is not None)
+                return max(status for status in statuses if status is not None), None
             time.sleep(_POLL_SECONDS)
 
-    def _reported(self, wrong: dict[int, int], folder: Path) -> int:
-        """Print what the first of the processes that ended `wrong`, {rank: status}, died of; return the exit status."""
+    def _reported(self, wrong: dict[int, int], folder: Path) -> tuple[int, str | None]:
+        """Say what the first of the processes that ended `wrong`, {number: status}, died of, as `_watch` returns it."""
         if self.asked_to_end:
-            return _STOPPED
-        rank, status = min(wrong.items())
+            return _STOPPED, None
+        number, status = min(wrong.items())
+        rank = self.asked.machine * self.asked + number
         said = folder / str(rank)
-        if said.exists():
+        lost = status == _LOST_CONTACT and self.starts <= self.asked.restarts  # whoever died first says why
+        if said.exists() and not lost:
             typer.echo(said.read_text(encoding="utf-8"), err=True)
-            return 2
-        if status < 0:
-            typer.echo(
-                f"error: process {rank + 1} of {self.size} was ended by {signal.Signals(-status).name}, so all were; "
-                "rerun the command to resume from the last checkpoint",
-                err=True,
-            )
-            return 2
-        return status
+            return 2, None
+        if status < 0 or lost:
+            by = "lost contact with the others" if lost else f"was ended by {signal.Signals(-status).name}"
+            return 2, f"process {rank + 1} of {self.asked.total} {by}, so all were"
+        return (
+            status,
+            f"process {rank + 1} of {self.asked.total} failed, so all were ended" if self.asked.restarts else None,
+        )
 
     @contextlib.contextmanager
     def _signals(self) -> Iterator[None]:

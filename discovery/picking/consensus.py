@@ -11,9 +11,10 @@ from dataclasses import replace
 
 import torch
 
+from discovery.picking.measuring import seen
 from discovery.picking.picker import Candidate
 from discovery.settings import SHORTER, PickSettings
-from generators.protocol import Generator, Latents, render_twins
+from generators.protocol import Generator, Latents
 from toolkit.compute.engine import Engine
 from toolkit.directions import DirectionSet
 from toolkit.masks.filters import large_components
@@ -41,14 +42,17 @@ def staple(votes: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tenso
     """
     votes = votes.float()
     truth = votes.mean(dim=0).clamp(1 - _SURE, _SURE)
+    marked, pixels = votes.sum(dim=1), votes.shape[1]
     for _ in range(_ROUNDS):
-        sensitivity = (votes @ truth / truth.sum()).clamp(1 - _SURE, _SURE)
-        specificity = ((1 - votes) @ (1 - truth) / (1 - truth).sum()).clamp(1 - _SURE, _SURE)
+        # Pixels that no rater marked follow from the others: all of them are looked at once a side, not twice.
+        found, true = votes @ truth, truth.sum()
+        sensitivity = (found / true).clamp(1 - _SURE, _SURE)
+        specificity = ((pixels - true - (marked - found)) / (pixels - true)).clamp(1 - _SURE, _SURE)
         for_it = torch.log(sensitivity / (1 - specificity))
         against = torch.log((1 - sensitivity) / specificity)
-        truth = torch.sigmoid(torch.logit(truth.mean()) + for_it @ votes + against @ (1 - votes))
+        truth = torch.sigmoid(torch.logit(truth.mean()) + against.sum() + (for_it - against) @ votes)
     agreed_pixels = votes @ truth
-    return truth, agreed_pixels / truth.sum().clamp_min(1e-6), agreed_pixels / votes.sum(dim=1).clamp_min(1)
+    return truth, agreed_pixels / truth.sum().clamp_min(1e-6), agreed_pixels / marked.clamp_min(1)
 
 
 def _overlap(sensitivity: float, precision: float) -> float:
@@ -63,28 +67,29 @@ def _agreement(sensitivity: float, precision: float) -> float:
 
 
 def _voted(
-    generator: Generator, directions: DirectionSet, candidate: Candidate, latents: Latents, engine: Engine, batch: int
+    generator: Generator,
+    directions: DirectionSet,
+    candidate: Candidate,
+    latents: Latents,
+    before: torch.Tensor,
+    engine: Engine,
 ) -> tuple[dict[str, torch.Tensor], dict[str, float]]:
-    """Return a rater's masks (N,), flat, by rule, and by rule their stability: mean IoU with a quarter less shift."""
+    """Return a rater's masks (N,), flat, by rule, and by rule their stability: mean IoU with a quarter less shift.
+
+    `before` are the unshifted images of the latents.
+    """
     # Opposed rules are omitted: they judge two shifts at once, and a finalist is one.
     rules = {name: rule for name, rule in MASK_RULES.items() if not rule.opposed}
     alphas = (candidate.alpha, SHORTER * candidate.alpha)
-    shifts = [candidate.sign * directions.shift(candidate.index, alpha).to(engine.device) for alpha in alphas]
-    votes: dict[str, list[torch.Tensor]] = {name: [] for name in rules}
-    overlaps: dict[str, list[torch.Tensor]] = {name: [] for name in rules}
-    for start in range(0, len(latents), batch):
-        rows = latents[start : start + batch].to(engine.device)
-        with torch.inference_mode(), engine.autocast():
-            before, *twins = (images.float() for images in render_twins(generator, rows, *shifts))
-        for name, rule in rules.items():
-            masks, shorter = (large_components(rule(before, after)) for after in twins)
-            union = (masks | shorter).sum(dim=(1, 2)).clamp_min(1)
-            votes[name].append(masks.flatten().cpu())
-            overlaps[name].append((masks & shorter).sum(dim=(1, 2)).cpu() / union.cpu())
-    return (
-        {name: torch.cat(parts) for name, parts in votes.items()},
-        {name: torch.cat(parts).mean().item() for name, parts in overlaps.items()},
-    )
+    moved = [latents.shifted(candidate.sign * directions.shift(candidate.index, alpha)) for alpha in alphas]
+    twins = [seen(generator, each, engine) for each in moved]
+    votes, stabilities = {}, {}
+    for name, rule in rules.items():
+        masks, shorter = (large_components(rule(before, after)) for after in twins)
+        union = (masks | shorter).sum(dim=(1, 2)).clamp_min(1)
+        votes[name] = masks.flatten().cpu()
+        stabilities[name] = ((masks & shorter).sum(dim=(1, 2)) / union).mean().item()
+    return votes, stabilities
 
 
 def _steady(stabilities: list[dict[str, float]]) -> list[str]:
@@ -99,7 +104,6 @@ def by_consensus(
     finalists: list[Candidate],
     settings: PickSettings,
     engine: Engine,
-    batch: int = 64,
 ) -> list[Candidate]:
     """Return the finalists, best first, each with its better mask rule, and that rule's sensitivity and precision.
 
@@ -110,10 +114,11 @@ def by_consensus(
     if len(raters) < _FEWEST:
         return [replace(c, reason="by its score alone: too few come near the best for a consensus") for c in finalists]
     latents = generator.sample(settings.compared_samples, Stream(settings.seed, "pick-consensus"), settings.truncation)
-    seen = [_voted(generator, directions, c, latents, engine, batch) for c in raters]
-    rules = _steady([stability for _, stability in seen])
+    before = seen(generator, latents, engine)
+    voted = [_voted(generator, directions, c, latents, before, engine) for c in raters]
+    rules = _steady([stability for _, stability in voted])
     _, sensitivity, precision = (
-        t.tolist() for t in staple(torch.stack([votes[name] for votes, _ in seen for name in rules]))
+        t.tolist() for t in staple(torch.stack([votes[name] for votes, _ in voted for name in rules]))
     )
     judged = []
     for position, candidate in enumerate(raters):

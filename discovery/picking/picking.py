@@ -4,7 +4,8 @@ from dataclasses import dataclass, replace
 
 from discovery.picking.bounds import Bounds
 from discovery.picking.consensus import by_consensus
-from discovery.picking.picker import Candidate, best_of_each, chosen, measure, with_operator_scores
+from discovery.picking.picker import Candidate, best_of_each, chosen, with_operator_scores
+from discovery.picking.stages import derived_bounds, measured
 from discovery.picking.verdict import weak_points
 from discovery.settings import PickSettings
 from generators.protocol import Generator, fitting
@@ -55,7 +56,7 @@ def judged(
     watch: Watch = SILENT,
     label: str = "judging",
 ) -> list[list[Candidate]]:
-    """Return each direction's candidates, both signs and all lengths, reporting direction after direction."""
+    """Return each direction's candidates: both signs, and all lengths of those in the running (see stages)."""
     return _within_bounds(generator, directions, settings, engine, watch, label)[0]
 
 
@@ -63,15 +64,10 @@ def _within_bounds(
     generator: Generator, directions: DirectionSet, settings: PickSettings, engine: Engine, watch: Watch, label: str
 ) -> tuple[list[list[Candidate]], Bounds, Bounds]:
     """Return each direction's candidates, the bounds they were judged within, and those that would be derived."""
-    with watch.bar(label, len(directions), unit="directions") as advance:
-        measured = []
-        for own in measure(generator, directions, settings, engine):
-            measured.append(own)
-            advance()
-    widest = Bounds.widest(settings)
-    needed = Bounds.derived(best_of_each([[one.judged(widest) for one in own] for own in measured]), settings)
+    seen = measured(generator, directions, settings, engine, watch, label)
+    needed = derived_bounds(seen, settings)
     bounds = needed.as_set(settings)
-    return [[one.judged(bounds) for one in own] for own in measured], bounds, needed
+    return [[one.judged(bounds) for one in own] for own in seen], bounds, needed
 
 
 def with_choice(

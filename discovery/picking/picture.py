@@ -1,12 +1,12 @@
 """A picture of why: candidates' images, their shifted twins and masks."""
 
 import numpy as np
-import torch
 
 from discovery.charts import labelled
-from discovery.picking.picker import Candidate, judged_latents
+from discovery.picking.measuring import judged_latents, seen
+from discovery.picking.picker import Candidate
 from discovery.settings import PickSettings
-from generators.protocol import Generator, render_twins
+from generators.protocol import Generator
 from toolkit.compute.engine import Engine
 from toolkit.directions import DirectionSet
 from toolkit.masks.filters import large_components
@@ -23,15 +23,13 @@ def candidates_picture(
     engine: Engine,
     columns: int = 10,
 ) -> np.ndarray:
-    """Return a picture with three rows a candidate: images, shifted images, masks over the images."""
-    latents = judged_latents(generator, settings)[:columns].to(engine.device)
-    rows = []
+    """Return a picture with three rows a candidate: images, shifted images, masks over the images, as it was judged."""
+    latents = judged_latents(generator, settings)[:columns]
+    before = seen(generator, latents, engine)
+    pictures, rows = to_bytes(before), []
     for c in candidates:
-        shift = directions.shift(c.index, c.sign * c.alpha).to(engine.device)
-        with torch.inference_mode():
-            before, after = render_twins(generator, latents, shift)
+        after = seen(generator, latents.shifted(directions.shift(c.index, c.sign * c.alpha)), engine)
         masks = large_components(MASK_RULES[c.mask_rule](before, after)).cpu().numpy()
-        pictures = to_bytes(before)
         block = grid(np.concatenate([pictures, to_bytes(after), overlay(pictures, masks)]), len(pictures))
         name = f"{directions.names[c.index]}  {c.sign * c.alpha:+.1f}  score {c.score:.3f}  {c.mask_rule}"
         rows.append(labelled(block, name))

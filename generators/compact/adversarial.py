@@ -24,7 +24,7 @@ def averaged(network: NetworkT) -> NetworkT:
 
 def adam(network: nn.Module, rate: float) -> torch.optim.Optimizer:
     """Return an optimiser without momentum, which would carry a step on after the opponent has answered it."""
-    return torch.optim.Adam(network.parameters(), rate, betas=_BETAS, foreach=True)
+    return torch.optim.Adam(network.parameters(), rate, betas=_BETAS, fused=True)
 
 
 def set_rates(rates: Mapping[torch.optim.Optimizer, float], step: int, settings: GeneratorSettings) -> None:

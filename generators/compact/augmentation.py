@@ -1,7 +1,10 @@
 """Differentiable augmentation (Zhao et al. 2020, 2006.10738): colour, translation and cutout of real and fake alike."""
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
+from torch.autograd.function import once_differentiable
 
 NUM_UNIFORMS = 7  # random numbers used per image
 
@@ -20,24 +23,45 @@ def augmented(images: torch.Tensor, uniforms: torch.Tensor, strength: float = 1.
 
 
 def _coloured(images: torch.Tensor, uniforms: torch.Tensor) -> torch.Tensor:
+    """Return images with their brightness b shifted, then saturation s and contrast c scaled.
+
+    That is c (s (x - g) + g - m) + m of x + b, g being the pixel's mean and m the picture's: one pass over x.
+    """
     brightness, saturation, contrast = (uniforms[:, i, None, None, None] for i in range(3))
-    images = images + (brightness - 0.5)
-    mean = images.mean(dim=1, keepdim=True)
-    images = (images - mean) * (saturation * 2) + mean
-    mean = images.mean(dim=(1, 2, 3), keepdim=True)
-    return (images - mean) * (contrast + 0.5) + mean
+    saturation, contrast = saturation * 2, contrast + 0.5
+    gray = images.mean(dim=1, keepdim=True)
+    level = (1 - contrast) * gray.mean(dim=(2, 3), keepdim=True) + (brightness - 0.5)
+    return torch.addcmul(torch.addcmul(level, gray, contrast * (1 - saturation)), images, contrast * saturation)
 
 
 def _translated(images: torch.Tensor, uniforms: torch.Tensor, strength: float) -> torch.Tensor:
-    side = images.shape[-1]
-    reach = int(strength * side / 8)
+    reach = int(strength * images.shape[-1] / 8)
     # Rounded to float32 a uniform number can be 1, hence the maximum.
     offsets = (uniforms * (2 * reach + 1)).floor().long().clamp_max(2 * reach)
-    padded = F.pad(images, (reach,) * 4)
-    steps = torch.arange(side, device=images.device)
-    rows, columns = offsets[:, 0, None] + steps, offsets[:, 1, None] + steps
-    batch = torch.arange(len(images), device=images.device)[:, None, None]
-    return padded.permute(0, 2, 3, 1)[batch, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
+    return _Moved.apply(images, offsets, reach)
+
+
+class _Moved(torch.autograd.Function):
+    """(images, offsets, reach) -> images moved; their gradients are moved back."""
+
+    @staticmethod
+    def forward(ctx: Any, images: torch.Tensor, offsets: torch.Tensor, reach: int) -> torch.Tensor:
+        ctx.save_for_backward(offsets)
+        ctx.reach = reach
+        return _windows(images, offsets, reach)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        (offsets,) = ctx.saved_tensors
+        return _windows(grad, 2 * ctx.reach - offsets, ctx.reach), None, None
+
+
+def _windows(images: torch.Tensor, offsets: torch.Tensor, reach: int) -> torch.Tensor:
+    """Return of each image with a border of `reach` zeros the window that starts at its offsets (B, 2), row, column."""
+    side = images.shape[-1]
+    every = F.pad(images, (reach,) * 4).unfold(2, side, 1).unfold(3, side, 1)
+    return every[torch.arange(len(images), device=images.device), :, offsets[:, 0], offsets[:, 1]]
 
 
 def _cutout(images: torch.Tensor, uniforms: torch.Tensor, strength: float) -> torch.Tensor:

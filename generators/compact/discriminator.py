@@ -1,12 +1,14 @@
 """The discriminator of a compact generator: images to scores, spectrally normalised."""
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import nn
-from torch.nn.utils.parametrizations import spectral_norm
-from torch.nn.utils.parametrize import register_parametrization
+from torch.autograd.function import once_differentiable
 
 from generators.compact.settings import GROUP
+from generators.compact.spectral import normed
 
 # SiLU and average pooling each fade small signals by about half. Without a gain that makes up for both the normalised
 # critic stays at chance: with 2, photos and fakes scored alike (gap 0.00) after 3,000 steps; with 10, 0.4 apart.
@@ -26,16 +28,16 @@ class Discriminator(nn.Module):
         channels, side = width, image_size // 2
         while side > 4:
             wider = min(4 * width, channels * 2)
-            stages += [nn.AvgPool2d(2), _conv(channels, wider), nn.SiLU()]
+            stages += [_Pooled(), _conv(channels, wider), nn.SiLU()]
             channels, side = wider, side // 2
         self.stages = nn.Sequential(*stages)
         self.last = _conv(channels + 1, channels)
         self.num_features = channels * side * side
-        self.score = spectral_norm(nn.Linear(self.num_features, 1))
+        self.score = normed(nn.Linear(self.num_features, 1))
 
     def features(self, images: torch.Tensor) -> torch.Tensor:
         """Return what the score is linear in, (B, num_features), of images (B, 3, S, S) as for `forward`."""
-        features = self.stages(images.to(memory_format=torch.channels_last))
+        features = self.stages(images)
         return F.silu(self.last(_with_spread(features))).flatten(1)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
@@ -43,20 +45,24 @@ class Discriminator(nn.Module):
         return self.score(self.features(images)).squeeze(1).float()
 
 
-class _Scaled(nn.Module):
-    def __init__(self, gain: float) -> None:
-        super().__init__()
-        self.gain = gain
+class _Pooled(nn.Module):
+    """Features (B, C, H, W) -> the mean of each square of four pixels, (B, C, H / 2, W / 2)."""
 
-    def forward(self, weight: torch.Tensor) -> torch.Tensor:
-        return self.gain * weight
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        return _Pool.apply(features)
 
 
-def normed(layer: nn.Module, gain: float) -> nn.Module:
-    """Return the layer with its weight kept at spectral norm `gain` (Miyato et al. 2018)."""
-    spectral_norm(layer)
-    register_parametrization(layer, "weight", _Scaled(gain))
-    return layer
+class _Pool(torch.autograd.Function):
+    """The backward pass of torch's own pooling fills its result with zeros, then adds to it: five times the work."""
+
+    @staticmethod
+    def forward(ctx: Any, features: torch.Tensor) -> torch.Tensor:
+        return F.avg_pool2d(features, 2)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: torch.Tensor) -> torch.Tensor:
+        return F.interpolate(grad / 4, scale_factor=2.0, mode="nearest")
 
 
 def _conv(inputs: int, outputs: int) -> nn.Module:
@@ -66,6 +72,7 @@ def _conv(inputs: int, outputs: int) -> nn.Module:
 def _with_spread(features: torch.Tensor) -> torch.Tensor:
     """Append each group's standard deviation as a channel (Karras et al. 2018, section 3): it shows lost variety."""
     groups = features.float().unflatten(0, (-1, min(GROUP, len(features))))
-    spread = (groups.var(dim=1, unbiased=False) + 1e-8).sqrt().mean(dim=(1, 2, 3))
+    var = (groups - groups.mean(dim=1, keepdim=True)).square().mean(dim=1)  # groups.var takes six times as long
+    spread = (var + 1e-8).sqrt().mean(dim=(1, 2, 3))
     spread = spread.repeat_interleave(groups.shape[1])[:, None, None, None]
     return torch.cat([features, spread.expand(-1, 1, *features.shape[2:]).to(features.dtype)], dim=1)

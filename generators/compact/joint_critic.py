@@ -7,7 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from generators.compact.discriminator import Discriminator, normed
+from generators.compact.discriminator import Discriminator
+from generators.compact.spectral import normed
 
 # A normalised layer and SiLU each about halve a signal: with this gain a residual branch starts at 0.3 of the size of
 # its input, with 1 it would start at 0.08.
@@ -55,10 +56,10 @@ class JointDiscriminator(nn.Module):
         super().__init__()
         self.images = Discriminator(image_size, width)
         self.latents = _perceptron(latent_dim, joint_width)
-        self.latent_score = normed(nn.Linear(joint_width, 1), 1.0)
-        self.projection = normed(nn.Linear(self.images.num_features, joint_width), 1.0)
+        self.latent_score = normed(nn.Linear(joint_width, 1))
+        self.projection = normed(nn.Linear(self.images.num_features, joint_width))
         self.pairs = _perceptron(2 * joint_width, joint_width)
-        self.pair_score = normed(nn.Linear(joint_width, 1), 1.0)
+        self.pair_score = normed(nn.Linear(joint_width, 1))
 
     def forward(self, images: torch.Tensor, z: torch.Tensor) -> Scores:
         """Return the scores of images (B, 3, S, S) in [-1, 1] and latents (B, D); B above 8 is a multiple of 8."""

@@ -169,8 +169,8 @@ def _critic_update(
     real, fake = (own.over(lambda values: joined(values, settings, engine)) for own in scores.chunk())
     loss = real.hinge(+1) + fake.hinge(-1)
     state.critic_optimiser.zero_grad()
-    loss.backward()
-    engine.team.sum_gradients(state.critic.parameters())
+    with engine.team.summing(state.critic.parameters()):
+        loss.backward()
     state.critic_optimiser.step()
     return {
         "critic_loss": loss.detach(),
@@ -195,8 +195,8 @@ def _players_update(
         generator_loss = -joined(judged.total(), settings, engine).mean()
     state.network_optimiser.zero_grad()
     state.encoder_optimiser.zero_grad()
-    (encoder_loss + generator_loss + settings.latent_weight * latent_loss).backward()
-    engine.team.sum_gradients([*state.network.parameters(), *state.encoder.parameters()])
+    with engine.team.summing([*state.network.parameters(), *state.encoder.parameters()]):
+        (encoder_loss + generator_loss + settings.latent_weight * latent_loss).backward()
     state.network_optimiser.step()
     state.encoder_optimiser.step()
     state.critic.requires_grad_(True)

@@ -7,9 +7,10 @@ last doubling is a pixel shuffle (Shi et al. 2016), since features at full size 
 
 import itertools
 import math
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import torch
 import torch.nn.functional as F
@@ -50,8 +51,49 @@ class LatentBatchNorm(nn.Module):
 
     def forward(self, features: torch.Tensor, z: torch.Tensor) -> torch.Tensor:
         """Return features (B, C, H, W), normalised and modulated by z (B, D)."""
-        normed = self.norm(features)
-        return normed * (1 + self.gain(z))[:, :, None, None] + self.bias(z)[:, :, None, None]
+        gain, bias = 1 + self.gain(z), self.bias(z)
+        if self.training:
+            features = self.norm(features)
+        else:  # what does not depend on the batch is the same everywhere in a picture: one pass over the features
+            mean, var = self.norm.running_mean, self.norm.running_var
+            assert mean is not None
+            assert var is not None
+            gain = gain * (var + self.norm.eps).rsqrt()
+            bias = bias - gain * mean
+        gain, bias = (values.to(features.dtype)[:, :, None, None] for values in (gain, bias))
+        return torch.addcmul(bias, features, gain)
+
+
+class DoublingConv(nn.Conv2d):
+    """Nearest doubling and a 3x3 convolution, as one 4x4 transposed convolution: 16 products a pixel, not 36."""
+
+    _kept: torch.Tensor | None = None
+
+    def __init__(self, channels: int, outputs: int) -> None:
+        super().__init__(channels, outputs, 3, padding=1, bias=False)
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        """Return features (B, C', 2H, 2W) of features (B, C, H, W)."""
+        kernel = merged(self.weight) if self._kept is None else self._kept
+        return F.conv_transpose2d(features, kernel.to(features.dtype), stride=2, padding=1)
+
+    def settle(self) -> None:
+        """Keep the merged kernel, of a weight that nobody changes any more."""
+        self._kept = merged(self.weight.detach())
+
+    def _apply(self, fn: Callable[[torch.Tensor], torch.Tensor], recurse: bool = True) -> Self:
+        super()._apply(fn, recurse)
+        self._kept = None if self._kept is None else fn(self._kept)
+        return self
+
+
+def merged(weight: torch.Tensor) -> torch.Tensor:
+    """Return the kernel (C, C', 4, 4) of the transposed convolution that doubles and convolves by (C', C, 3, 3)."""
+    spread = weight.new_tensor([[0, 0, 1], [0, 1, 1], [1, 1, 0], [1, 0, 0]])
+    taps = torch.einsum("ya,xb->yxab", spread, spread).reshape(16, 9)
+    kernels = taps @ weight.permute(2, 3, 0, 1).flatten(0, 1).flatten(1)
+    # In this order oneDNN takes it nearly as fast as in its own, and twice as fast as channels-last.
+    return kernels.view(4, 4, *weight.shape[:2]).permute(3, 2, 0, 1)
 
 
 class CompactNetwork(nn.Module):
@@ -64,7 +106,7 @@ class CompactNetwork(nn.Module):
         self.linear = nn.Linear(shape.latent_dim, channels[0] * 16)
         self.first_norm = LatentBatchNorm(channels[0], shape.latent_dim)
         pairs = list(itertools.pairwise(channels))
-        self.convs = nn.ModuleList(nn.Conv2d(a, b, 3, padding=1, bias=False) for a, b in pairs)
+        self.convs = nn.ModuleList(DoublingConv(a, b) for a, b in pairs)
         self.norms = nn.ModuleList(LatentBatchNorm(b, shape.latent_dim) for _, b in pairs)
         self.to_rgb = nn.Conv2d(channels[-1], 12, 3, padding=1)
 
@@ -73,9 +115,14 @@ class CompactNetwork(nn.Module):
         features = self.linear(z).unflatten(1, (-1, 4, 4)).to(memory_format=torch.channels_last)
         features = F.silu(self.first_norm(features, z))
         for conv, norm in zip(self.convs, self.norms, strict=True):
-            features = conv(F.interpolate(features, scale_factor=2.0, mode="nearest"))
-            features = F.silu(norm(features, z))
+            features = F.silu(norm(conv(features), z))
         return torch.tanh(F.pixel_shuffle(self.to_rgb(features).float(), 2))
+
+    def settle(self) -> None:
+        """Compute beforehand what depends on the weights alone, which nobody may change any more."""
+        for conv in self.convs:
+            assert isinstance(conv, DoublingConv)
+            conv.settle()
 
 
 class CompactGenerator:
@@ -120,4 +167,6 @@ class CompactGenerator:
 
 def load_compact(path: Path) -> CompactGenerator:
     """Return the generator in an artefact; UserError when the file is another kind, damaged or does not fit."""
-    return CompactGenerator(*load_network(path, KIND, CompactShape, CompactNetwork, "name"))
+    network, card = load_network(path, KIND, CompactShape, CompactNetwork, "name")
+    network.settle()
+    return CompactGenerator(network, card)

@@ -104,8 +104,8 @@ def _critic_update(
     real_scores, fake_scores = (joined(own, settings, engine) for own in scores.chunk(2))
     loss = F.relu(1 - real_scores).mean() + F.relu(1 + fake_scores).mean()
     state.critic_optimiser.zero_grad()
-    loss.backward()
-    engine.team.sum_gradients(state.critic.parameters())
+    with engine.team.summing(state.critic.parameters()):
+        loss.backward()
     state.critic_optimiser.step()
     return loss.detach(), real_scores.detach().mean(), fake_scores.detach().mean()
 
@@ -118,8 +118,8 @@ def _generator_update(
         scores = state.critic(shown(state.streams["augment-generator"], settings, engine, fake))
     loss = -joined(scores, settings, engine).mean()
     state.network_optimiser.zero_grad()
-    loss.backward()
-    engine.team.sum_gradients(state.network.parameters())
+    with engine.team.summing(state.network.parameters()):
+        loss.backward()
     state.network_optimiser.step()
     state.critic.requires_grad_(True)
     return loss.detach()

@@ -117,8 +117,8 @@ def train(
             prior_loss = moments.divergence(mean, log_spread.detach().exp())
             loss = loss + settings.photo_weight * photo_loss + settings.prior_weight * prior_loss
         state.optimiser.zero_grad()
-        loss.backward()
-        engine.team.sum_gradients(state.network.parameters())
+        with engine.team.summing(state.network.parameters()):
+            loss.backward()
         state.optimiser.step()
         state.step += 1
         yield EncoderStep(state.step, losses.detach().mean(), _detached(photo_loss), _detached(prior_loss))

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from generators.frozen import FixedConv, add_doubled, modulated, upsampled_conv
+from generators.layers.winograd import wide_conv
 
 Layer = tuple[torch.Tensor, torch.Tensor]  # weight and bias
 Affine = tuple[torch.Tensor, torch.Tensor]  # of a norm: see below
@@ -37,8 +38,9 @@ class DoublingBlock(nn.Module):
     def __init__(self, first: Layer, second: Layer, shortcut: Layer, side: int) -> None:
         super().__init__()
         self.conv1 = upsampled_conv(*first, side)
-        self.conv2 = FixedConv(*second)
-        self.shortcut = FixedConv(*shortcut)
+        # What the second convolution adds everywhere, the shortcut adds for it: of a quarter of the pixels.
+        self.conv2 = wide_conv(second[0], None, 2 * side)
+        self.shortcut = FixedConv(shortcut[0], shortcut[1] + second[1])
         self.channels = (first[0].shape[1], len(first[0]))
 
     def modulated(self, x: torch.Tensor, modulation: torch.Tensor) -> torch.Tensor:

@@ -23,6 +23,7 @@ from generators.frozen import (
     likeliest_size,
     upsampled_conv,
 )
+from generators.layers.winograd import wide_conv
 from generators.layouts import Family, Layout, Weights
 from toolkit.errors import UserError
 from toolkit.files.artefacts import Tensors
@@ -125,7 +126,7 @@ class ProgGANNetwork(FrozenNetwork):
             weight, bias = _layer(state, f"features.{i}")
             doubles = i % 2 == 0
             side = FIRST_SIDE * 2 ** (i // 2 - 1)
-            layers.append(upsampled_conv(weight, bias, side) if doubles else FixedConv(weight, bias))
+            layers.append(upsampled_conv(weight, bias, side) if doubles else wide_conv(weight, bias, 2 * side))
         self.features = nn.Sequential(*map(Feature, layers))
         weight, bias = _layer(state, "output")
         self.output = FixedConv(weight)

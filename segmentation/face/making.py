@@ -114,7 +114,7 @@ def segment(
     <Segmenter: U-Net of width 4, 53,134 parameters, for 64 pixels, on cpu>
     """
     chosen = SegmentationSettings.of(settings, preset, changes)
-    engine, watch = choose_engine(device, precision).for_training("auto", chosen.steps), watch_of(progress)
+    engine, watch = choose_engine(device, precision, out).for_training("auto", chosen.steps), watch_of(progress)
     source = _source(directions, generator, direction, alpha, layers, embeddings, chosen, watch)
     chosen = source.settled(chosen)
     gan = source.generator.to(engine.device)
@@ -152,7 +152,7 @@ def self_train(
     <Segmenter: U-Net of width 32, 3,352,290 parameters, for 128 pixels, on cpu>
     """
     chosen = SelfTrainingSettings.of(settings, None, changes)
-    engine, watch = choose_engine(device, precision), watch_of(progress)
+    engine, watch = choose_engine(device, precision, out), watch_of(progress)
     teacher = as_segmenter(segmenter).to(engine.device)
     pixels, inputs = _squares(photos, partial(chosen.side_for, teacher.image_size), out, watch)
     inputs = {"model": _named(segmenter), "model_digest": teacher.digest(), **inputs}

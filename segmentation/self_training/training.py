@@ -11,7 +11,7 @@ import torch
 from torch.optim.swa_utils import AveragedModel
 
 from segmentation.self_training.settings import SelfTrainingSettings
-from segmentation.synthesis.synthesizer import SyntheticBatch
+from segmentation.synthesis.synthesizer import Share, SyntheticBatch
 from segmentation.unet.augmentation import LIGHT_UNIFORMS, NUM_UNIFORMS, augmented, relit
 from segmentation.unet.network import UNet
 from segmentation.unet.training import SegmentationStep, fresh_network, update
@@ -126,7 +126,7 @@ def train(
         lights = state.streams["lights"].uniform(settings.batch, LIGHT_UNIFORMS)
         batch = relit(augmented(training[rows].to(engine.device), views), lights)
         rate = settings.rate * (1 if state.step < (1 - settings.decay_share) * settings.steps else 0.2)
-        loss = update(state.network, state.optimiser, batch, rate, engine)
+        loss = update(state.network, state.optimiser, Share.whole(batch), rate, engine)
         state.average.update_parameters(state.network)
         state.step += 1
         due = state.step % settings.validate_every == 0 or state.step == settings.steps

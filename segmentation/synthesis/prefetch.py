@@ -10,7 +10,7 @@ import torch
 
 from generators.protocol import Latents
 from segmentation.synthesis.acceptance import Acceptance
-from segmentation.synthesis.synthesizer import LatentSource, MaskSynthesizer, SyntheticBatch
+from segmentation.synthesis.synthesizer import LatentSource, MaskSynthesizer, Share, SyntheticBatch
 from toolkit.streams import Stream
 
 
@@ -53,6 +53,10 @@ class Prefetched:
             self.close()
             raise
         return batch
+
+    def share(self) -> Share:
+        """Return the next batch as the share of a process that works alone."""
+        return Share.whole(self.batch())
 
     def state_dict(self) -> dict[str, Any]:
         """Return the synthesizer's state after the last batch taken."""

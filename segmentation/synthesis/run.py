@@ -1,10 +1,11 @@
 """The run that writes synthetic pairs as a data set, with a manifest."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from segmentation.synthesis.acceptance import Acceptance
 from segmentation.synthesis.picture import advise, draw_samples
 from segmentation.synthesis.settings import SynthesizeSettings
 from segmentation.synthesis.shards import SynthesisState, SynthesisStep, synthesize, writer_of
@@ -42,11 +43,12 @@ class SynthesisRun(Work[SynthesisState, SynthesisStep]):
 
     def start(self, run: RunFolder, watch: Watch) -> SynthesisState:
         """Return the state before the first batch."""
-        device, masking = self.engine.device, self.settings.masking()
-        generator = self.source.generator.to(device)
-        shift = self.source.shift.to(device)
-        synthesizer = MaskSynthesizer(generator, shift, masking, self.latents, STREAM, self.engine)
-        return SynthesisState(synthesizer, writer_of(self.settings, run.path, self.engine.team))
+        return SynthesisState(self.synthesizer(), writer_of(self.settings, run.path, self.engine.team))
+
+    def synthesizer(self, name: str = STREAM) -> MaskSynthesizer:
+        """Return a synthesizer of the source's pairs whose random numbers a name and the seed decide."""
+        generator, shift = self.source.generator.to(self.engine.device), self.source.shift.to(self.engine.device)
+        return MaskSynthesizer(generator, shift, self.settings.masking(), self.latents, name, self.engine)
 
     def begin(self, state: SynthesisState, run: RunFolder, watch: Watch) -> None:
         """Draw some pairs."""
@@ -69,15 +71,16 @@ class SynthesisRun(Work[SynthesisState, SynthesisStep]):
         accepted = state.synthesizer.acceptance
         watch.say(f"synthetic pairs: {accepted.describe()}")
         advise(accepted, watch)
-        write_json(run.path / "manifest.json", self._manifest(state))
+        write_json(run.path / "manifest.json", self.manifest(state.writer.contents(), accepted))
         run.finish({"steps": state.step, "pairs": state.writer.pairs, **accepted.as_dict()})
 
-    def _manifest(self, state: SynthesisState) -> dict[str, Any]:
-        source, accepted = self.source, state.synthesizer.acceptance
+    def manifest(self, contents: Mapping[str, Any], accepted: Acceptance) -> dict[str, Any]:
+        """Return what the manifest says of pairs that lie where `contents` says."""
+        source = self.source
         return {
-            "count": state.writer.pairs,
+            "count": self.settings.samples,
             "layout": self.settings.layout,
-            **state.writer.contents(),
+            **contents,
             **source.inputs,
             **self.engine.identity(),
             "direction": source.index,

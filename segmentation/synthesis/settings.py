@@ -18,10 +18,11 @@ class SynthesizeSettings(Settings):
     samples: int = setting(10_000, "pairs of image and mask to write", minimum=1, maximum=1_000_000_000, was="count")
     layout: str = setting(
         "folder",
-        "how the pairs lie on disk (numbered files in images/ and masks/; WebDataset tar files)",
-        choices=("folder", "shards"),
+        "how the pairs lie on disk (numbered files in images/ and masks/; WebDataset tar files; the same, made by as "
+        "many commands at once, on any machines, as are given one folder)",
+        choices=("folder", "shards", "shared"),
     )
-    shard_size: int = setting(1000, "pairs in each tar file of the layout shards", minimum=1)
+    shard_size: int = setting(1000, "pairs in each tar file of the layouts shards and shared", minimum=1)
     batch: int = setting(32, "latents rendered at a time", minimum=1)
     mask_rule: str | None = same_as(SegmentationSettings, "mask_rule")
     connected_components: bool = same_as(SegmentationSettings, "connected_components")

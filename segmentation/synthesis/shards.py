@@ -4,7 +4,6 @@ A writer's state says how far it is; whatever lies on disk beyond a state that i
 """
 
 import contextlib
-import io
 import os
 import tarfile
 from collections.abc import Callable, Iterator
@@ -15,7 +14,6 @@ from typing import Any, Protocol
 
 import numpy as np
 import torch
-from PIL import Image
 
 from segmentation.synthesis.settings import SynthesizeSettings
 from segmentation.synthesis.synthesizer import MaskSynthesizer, SyntheticBatch
@@ -23,6 +21,7 @@ from toolkit.compute.team import SOLO, Team
 from toolkit.errors import OUT, UserError
 from toolkit.files.writing import replace, settle, sha256_of
 from toolkit.pictures.pixels import to_bytes
+from toolkit.pictures.png import png_bytes
 
 
 class PairWriter(Protocol):
@@ -92,13 +91,15 @@ class ShardWriter:
     """Pairs in tar files of `shard_size`: shard-000000.tar with 000000000.image.png, 000000000.mask.png and so on.
 
     The names are WebDataset's (the part before the first dot is the sample's key, the rest the field's). A shard grows
-    under a hidden name and gets its own when it is complete, so that memory does not depend on its size.
+    under a hidden name and gets its own when it is complete, so that memory does not depend on its size. `first` is the
+    number of the shard to begin with.
     """
 
-    def __init__(self, folder: Path, shard_size: int) -> None:
+    def __init__(self, folder: Path, shard_size: int, first: int = 0) -> None:
         self.folder = folder
         self.shard_size = shard_size
-        self.pairs = 0
+        self.first = first
+        self.pairs = first * shard_size
         self._digests: list[str] = []
         self._bytes = 0  # of the shard under way
 
@@ -125,7 +126,7 @@ class ShardWriter:
 
     def contents(self) -> dict[str, Any]:
         """Return each shard's name, number of pairs and SHA-256."""
-        starts = range(0, self.pairs, self.shard_size)
+        starts = range(self.first * self.shard_size, self.pairs, self.shard_size)
         return {
             "shards": [
                 {"file": self._shard(index).name, "pairs": min(self.shard_size, self.pairs - start), "sha256": digest}
@@ -167,7 +168,12 @@ class ShardWriter:
         return self.folder / f".{self._shard(len(self._digests)).name}.part"
 
     def _shard(self, index: int) -> Path:
-        return self.folder / f"shard-{index:06}.tar"
+        return self.folder / shard_name(self.first + index)
+
+
+def shard_name(index: int) -> str:
+    """Return the name of a shard's file."""
+    return f"shard-{index:06}.tar"
 
 
 @contextlib.contextmanager
@@ -264,7 +270,7 @@ def synthesize(state: SynthesisState, settings: SynthesizeSettings) -> Iterator[
     with ThreadPoolExecutor(torch.get_num_threads()) as pool:
         while state.step < settings.steps:
             batch = state.synthesizer.batch(settings.batch)[: settings.samples - state.writer.pairs]
-            for image, mask in _encoded(batch, state.synthesizer.engine.team, pool):
+            for image, mask in encoded(batch, state.synthesizer.engine.team, pool):
                 state.writer.write(image, mask)
             state.step += 1
             if state.step == settings.steps:
@@ -272,16 +278,10 @@ def synthesize(state: SynthesisState, settings: SynthesizeSettings) -> Iterator[
             yield SynthesisStep(state.step, state.writer.pairs)
 
 
-def _encoded(batch: SyntheticBatch, team: Team, pool: ThreadPoolExecutor) -> list[tuple[bytes, bytes]]:
+def encoded(batch: SyntheticBatch, team: Team, pool: ThreadPoolExecutor) -> list[tuple[bytes, bytes]]:
     """Return images and masks as PNG files, in order; each process encodes every `team.size`-th pair, in threads."""
     own = batch[team.rank :: team.size]
     images, masks = to_bytes(own.images), own.masks.cpu().numpy() * np.uint8(255)
-    pairs = list(zip(pool.map(_png, images), pool.map(_png, masks), strict=True))
+    pairs = list(zip(pool.map(png_bytes, images), pool.map(png_bytes, masks), strict=True))
     shares = team.together(lambda: pairs)
     return [shares[index % team.size][index // team.size] for index in range(len(batch))]
-
-
-def _png(pixels: np.ndarray) -> bytes:
-    encoded = io.BytesIO()
-    Image.fromarray(pixels).save(encoded, "png")
-    return encoded.getvalue()

@@ -9,10 +9,10 @@ from typing import Any, Protocol
 
 import torch
 
-from generators.protocol import Generator, Latents, layers_of, render_twins
+from generators.protocol import Generator, Latents, image_shape, layers_of, render_twins
 from segmentation.synthesis.acceptance import AREA_STEPS, Acceptance, UnfilledError, accepted, filters_on
 from segmentation.unet.settings import SegmentationSettings
-from toolkit.compute.batches import even_slices
+from toolkit.compute.batches import even_slices, rows_at_once
 from toolkit.compute.engine import Engine
 from toolkit.errors import UserError, named
 from toolkit.masks.filters import areas_within, large_components, mask_areas, multimodal
@@ -117,6 +117,26 @@ class SyntheticBatch:
         return SyntheticBatch(torch.cat([p.images for p in parts]), torch.cat([p.masks for p in parts]))
 
 
+@dataclass(frozen=True)
+class Share:
+    """This process's samples of a batch of `count`, and their places in it, (own,) int64, rising; alone, all."""
+
+    samples: SyntheticBatch
+    places: torch.Tensor
+    count: int
+
+    @staticmethod
+    def whole(batch: SyntheticBatch) -> "Share":
+        """Return all of a batch."""
+        return Share(batch, torch.arange(len(batch)), len(batch))
+
+    def parts(self, size: int | None) -> "Iterator[SyntheticBatch]":
+        """Yield this process's samples of each part of the batch, which has at most `size`, or of all at once."""
+        for rows in even_slices(self.count, size):
+            start, stop = torch.searchsorted(self.places, torch.tensor([rows.start, rows.stop])).tolist()
+            yield self.samples[start:stop]
+
+
 def _require_fit(shift: AnyShift, generator: Generator) -> None:
     """Raise UserError for a shift of latents that a generator has not."""
     one = (layers_of(generator) or 0, generator.latent_dim)
@@ -139,9 +159,9 @@ class MaskSynthesizer:
     same whatever the batch size. `shift` (D,), or by layer (1, L, D), decides the device; as (2, D) or (2, 1, L, D) it
     holds the shift towards light and the one towards dark, for the rule light-dark, which otherwise takes -`shift` for
     the latter. It may be a move too (toolkit.moves).
-    The processes of the `engine` render some rows each, `micro_batch` latents of the settings at a time, and get them
-    all. With a bf16 `engine` the images are rendered in it: on flowers64 0.2 % of the mask pixels then differ by the
-    rule mean_thr, 0.6 % by lighting.
+    The processes of the `engine` render some rows each, `micro_batch` latents of the settings at a time, or as many as
+    `rows_at_once` says, and get them all. With a bf16 `engine` the images are rendered in it: on flowers64 0.2 % of the
+    mask pixels then differ by the rule mean_thr, 0.6 % by lighting.
     """
 
     def __init__(
@@ -164,7 +184,8 @@ class MaskSynthesizer:
         light, dark = shift if isinstance(shift, torch.Tensor) and shift.dim() in (2, 4) else (shift, -shift)
         self._shifts = (light, dark) if self.rule.opposed else (light,)
         self.stream = Stream(settings.seed, name)
-        self._kept: SyntheticBatch | None = None
+        self._kept: tuple[SyntheticBatch, torch.Tensor] | None = None  # own samples left over, who holds each of all
+        self._last = (0, 0)  # the row of the stream and the number of latents that were rendered last
         self._counts: Counter[str] = Counter()
         self._areas: Counter[int] = Counter()
 
@@ -174,40 +195,64 @@ class MaskSynthesizer:
         return accepted(self._counts, self._areas, self.settings)
 
     def batch(self, count: int) -> SyntheticBatch:
-        """Return the next `count` accepted samples, on the device of the shift.
+        """Return the next `count` accepted samples, on the device of the shift; all processes get all.
 
         UnfilledError, a UserError that names the filter to ease, when `max_attempts` renderings of `count` latents do
         not suffice.
         """
+        own, holders = self._taken(count)
+        team = self.engine.team
+        return SyntheticBatch(team.gathered(own.images, holders), team.gathered(own.masks, holders))
+
+    def share(self, count: int, part: int | None = None) -> Share:
+        """Return this process's share of the next `count` accepted samples; errors as of `batch`.
+
+        Who rendered a sample keeps it, but for those few that change hands so that all processes have equally many, of
+        each part of at most `part` samples where a batch is cut.
+        """
+        own, holders = self._taken(count)
+        team = self.engine.team
+        evened = torch.cat([team.evened(holders[rows]) for rows in even_slices(count, part)])
+        moved = SyntheticBatch(team.moved(own.images, holders, evened), team.moved(own.masks, holders, evened))
+        return Share(moved, (evened == team.rank).nonzero()[:, 0], count)
+
+    def _taken(self, count: int) -> tuple[SyntheticBatch, torch.Tensor]:
+        """Return this process's samples of the next `count`, and who holds each of these, (count,) int64."""
         counts, areas = self._counts.copy(), self._areas.copy()
-        parts = [] if self._kept is None else [self._kept]
-        attempts = 0
-        while sum(map(len, parts)) < count:
+        parts, attempts = [self._kept] if self._kept is not None else [], 0
+        while (found := sum(len(holders) for _, holders in parts)) < count:
             if attempts == self.settings.max_attempts:
                 of_this = accepted(self._counts - counts, self._areas - areas, self.settings)
-                raise UnfilledError(sum(map(len, parts)), count, attempts, of_this)
+                raise UnfilledError(found, count, attempts, of_this)
             parts.append(self._attempt(max(count, self.engine.team.size)))
             attempts += 1
-        filled = SyntheticBatch.cat(parts)
-        self._kept = filled[count:].cloned() if len(filled) > count else None
-        return filled[:count]
+        filled, holders = SyntheticBatch.cat([own for own, _ in parts]), torch.cat([holders for _, holders in parts])
+        own = int((holders[:count] == self.engine.team.rank).sum())
+        self._kept = (filled[own:].cloned(), holders[count:]) if len(holders) > count else None
+        return filled[:own], holders[:count]
 
     @torch.no_grad()
-    def _attempt(self, count: int) -> SyntheticBatch:
-        """Return those of the next `count` samples that pass; each process renders some, and all get them all."""
+    def _attempt(self, count: int) -> tuple[SyntheticBatch, torch.Tensor]:
+        """Return those of this process's rows of the next `count` samples that pass, and who holds each that does.
+
+        Rows are dealt out like cards, so that wherever a batch ends all hold about as many of it.
+        """
         team = self.engine.team
-        latents = self.source.draw(count, self.stream)[team.rows(count)].to(self.shift.device)
-        parts = [self._rendered(latents[rows]) for rows in even_slices(len(latents), self.settings.micro_batch)]
+        self._last = (self.stream.position, count)
+        dealt = torch.arange(count) % team.size
+        latents = self.source.draw(count, self.stream)[dealt == team.rank].to(self.shift.device)
+        most = self.settings.micro_batch or rows_at_once(self._pixels, self.shift.device)
+        parts = [self._rendered(latents[rows]) for rows in even_slices(len(latents), most)]
         own = SyntheticBatch.cat([batch for batch, _ in parts])
-        drawn = SyntheticBatch(team.joined(own.images, count), team.joined(own.masks, count))
-        rejecting, areas = team.joined(torch.cat([numbers for _, numbers in parts]), count).unbind(dim=1)
+        own_numbers = torch.cat([numbers for _, numbers in parts])
+        rejecting, areas = team.dealt(own_numbers, count).cpu().unbind(dim=1)
         for number, name in enumerate(self._filters, start=1):
             self._counts[name] += int((rejecting == number).sum())
         passing = rejecting == 0
         self._counts["drawn"] += count
         self._counts["accepted"] += int(passing.sum())
-        self._areas.update((areas * AREA_STEPS // drawn.masks[0].numel()).tolist())
-        return drawn[passing]
+        self._areas.update((areas * AREA_STEPS // own.masks[0].numel()).tolist())
+        return own[own_numbers[:, 0] == 0], dealt[passing]
 
     def _rendered(self, latents: Latents) -> tuple[SyntheticBatch, torch.Tensor]:
         """Return the samples of `latents` and (B, 2): the first filter, from 1, that rejects it, else 0; its pixels."""
@@ -224,6 +269,11 @@ class MaskSynthesizer:
         return SyntheticBatch(before.clamp(-1, 1), masks), torch.stack([rejecting, areas], dim=1)
 
     @cached_property
+    def _pixels(self) -> int:
+        """Return the pixels of all images that are rendered of one latent."""
+        return (1 + len(self._shifts)) * math.prod(image_shape(self.generator))
+
+    @cached_property
     def _filters(self) -> dict[str, Callable[[torch.Tensor, torch.Tensor], torch.Tensor]]:
         """Return the filters by name, in order: (areas of masks, images after the shift) -> (B,) which pass."""
 
@@ -238,19 +288,36 @@ class MaskSynthesizer:
         return {name: filters[name] for name in filters_on(self.settings)}
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the stream's position, the surplus of accepted samples and the counts, on the CPU."""
-        kept = self._kept
-        surplus = None if kept is None else {"images": kept.images.cpu(), "masks": kept.masks.cpu()}
+        """Return the stream's position, the surplus of accepted samples and the counts, on the CPU.
+
+        Of several processes none has the whole surplus: they note how to render it again.
+        """
         counts = {"counts": dict(self._counts), "areas": dict(self._areas)}
-        return {"position": self.stream.position, "surplus": surplus, **counts}
+        return {"position": self.stream.position, "surplus": self._surplus(), **counts}
+
+    def _surplus(self) -> dict[str, Any] | None:
+        if self._kept is None:
+            return None
+        own, holders = self._kept
+        if self.engine.team.size == 1:
+            return {"images": own.images.cpu(), "masks": own.masks.cpu()}
+        position, count = self._last  # always the last samples of the last rendering
+        return {"position": position, "count": count, "samples": len(holders)}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Continue from a saved state."""
+        """Continue from a saved state, by however many processes."""
+        self._kept = None if state["surplus"] is None else self._restored(state["surplus"])
         self.stream.position = state["position"]
         self._counts = Counter(state["counts"])
         self._areas = Counter(state.get("areas", {}))  # saved states of before have none
-        surplus = state["surplus"]
-        device = self.shift.device
-        self._kept = (
-            None if surplus is None else SyntheticBatch(surplus["images"].to(device), surplus["masks"].to(device))
-        )
+
+    def _restored(self, surplus: dict[str, Any]) -> tuple[SyntheticBatch, torch.Tensor]:
+        rank = self.engine.team.rank
+        if "images" in surplus:
+            batch = SyntheticBatch(surplus["images"], surplus["masks"]).to(self.shift.device)
+            holders = torch.arange(len(batch)) % self.engine.team.size
+            return batch[holders == rank], holders
+        self.stream.position = surplus["position"]
+        batch, holders = self._attempt(surplus["count"])
+        holders, before = holders[-surplus["samples"] :], holders[: -surplus["samples"]]
+        return batch[int((before == rank).sum()) :], holders

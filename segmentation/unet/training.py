@@ -15,12 +15,13 @@ import torch.nn.functional as F
 
 from generators.protocol import Generator
 from segmentation.synthesis.prefetch import Prefetched
-from segmentation.synthesis.synthesizer import LatentSource, MaskSynthesizer, SyntheticBatch
+from segmentation.synthesis.synthesizer import LatentSource, MaskSynthesizer, Share
 from segmentation.unet.augmentation import NUM_UNIFORMS, augmented
 from segmentation.unet.network import UNet
 from segmentation.unet.settings import SegmentationSettings
 from segmentation.unet.validation import HeldOut, Validation, validate
 from toolkit.compute.batch_norm import synchronised
+from toolkit.compute.batches import even_slices, with_last
 from toolkit.compute.engine import Engine
 from toolkit.compute.memory import training_bytes
 from toolkit.moves import AnyShift
@@ -47,7 +48,12 @@ class SegmentationState:
         engine: Engine,
         source: LatentSource,
     ) -> "SegmentationState":
-        """Return the state before the first step, weights drawn from the settings' seed; shift (D,)."""
+        """Return the state before the first step, weights drawn from the settings' seed; shift (D,).
+
+        UserError where a batch is too small for the processes.
+        """
+        for rows in even_slices(settings.batch, settings.micro_batch):
+            engine.team.rows(rows.stop - rows.start)
         network = fresh_network(settings.width, settings.seed, engine)
         generator, shift = generator.to(engine.device), shift.to(engine.device)
         held_out = MaskSynthesizer(generator, shift, settings, source, "validation", replace(engine, compile=False))
@@ -102,15 +108,17 @@ def train(
     state.network.train()
     forward = engine.fast(state.network)
     with contextlib.ExitStack() as stack:
-        next_batch: Callable[[], SyntheticBatch] = partial(state.synthesizer.batch, settings.batch)
+        next_share: Callable[[], Share] = partial(state.synthesizer.share, settings.batch, settings.micro_batch)
         if ahead:
-            next_batch = stack.enter_context(Prefetched(state.synthesizer, settings.batch, ahead)).batch
+            rendered = stack.enter_context(Prefetched(state.synthesizer, settings.batch, ahead))
+            next_share = rendered.share
         while state.step < settings.steps:
-            batch = next_batch()
+            share = next_share()
             if settings.augment:
-                batch = augmented(batch, state.views.uniform(settings.batch, NUM_UNIFORMS))
+                uniforms = state.views.uniform(settings.batch, NUM_UNIFORMS)[share.places]
+                share = replace(share, samples=augmented(share.samples, uniforms))
             rate = rate_at(state.step, settings)
-            loss = update(state.network, state.optimiser, batch, rate, engine, settings.micro_batch, forward)
+            loss = update(state.network, state.optimiser, share, rate, engine, settings.micro_batch, forward)
             state.step += 1
             due = state.step % settings.validate_every == 0 or state.step == settings.steps
             validation = validate(state.network, state.held_out, engine) if due and state.held_out.count else None
@@ -148,7 +156,7 @@ def rate_at(step: int, settings: SegmentationSettings) -> float:
 def update(
     network: UNet,
     optimiser: torch.optim.Optimizer,
-    batch: SyntheticBatch,
+    batch: Share,
     rate: float,
     engine: Engine,
     micro_batch: int | None = None,
@@ -164,13 +172,12 @@ def update(
         group["lr"] = rate
     optimiser.zero_grad()
     losses = torch.zeros((), device=engine.device)
-    for part in batch.parts(micro_batch):
-        own = part[engine.team.rows(len(part))]
+    for own, last in with_last(batch.parts(micro_batch)):
         with engine.autocast():
             logits = forward(own.images)
-        loss = F.cross_entropy(logits.float(), own.masks.long()) * (len(own) / len(batch))
-        loss.backward()
+        loss = F.cross_entropy(logits.float(), own.masks.long()) * (len(own) / batch.count)
+        with engine.team.summing(network.parameters(), last):
+            loss.backward()
         losses += loss.detach()
-    engine.team.sum_gradients(network.parameters())
     optimiser.step()
     return engine.team.total(losses)

@@ -94,15 +94,17 @@ class _TeamNorm(torch.autograd.Function):
     def backward(ctx: Any, grad: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         features, weight, mean, var = ctx.saved_tensors
         scale = (var + ctx.eps).rsqrt()
-        # With figures held fixed; what the samples give weight and bias is summed over processes with other gradients.
-        back, along, plain = torch.ops.aten.native_batch_norm_backward(
-            grad, features, weight, mean, var, None, None, False, ctx.eps, [True, True, True]
+        # What the samples give weight and bias is summed over processes with other gradients.
+        _, along, plain = torch.ops.aten.native_batch_norm_backward(
+            grad, features, weight, mean, var, None, None, False, ctx.eps, [False, True, True]
         )
         mean_along, mean_plain = ctx.team.total(torch.stack([along.float(), plain.float()])) / ctx.count
         gain = scale if weight is None else scale * weight
         slope = -gain * scale * mean_along
         offset = -gain * mean_plain - slope * mean
-        back = back.addcmul_(features, _beside(slope, features)).add_(_beside(offset, features))
+        # slope * features + offset, for which batch norm is faster than arithmetic, then what figures held fixed give
+        back = F.batch_norm(features, torch.zeros_like(mean), torch.ones_like(var), slope, offset, eps=0.0)
+        back.addcmul_(grad, _beside(gain, grad))
         learnt = (None, None) if weight is None else (along, plain)
         return back, *learnt, None, None, None, None, None
 

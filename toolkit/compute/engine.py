@@ -1,16 +1,19 @@
 """Where and how tensors are computed: device, precision, threads and processes, chosen once at the edge."""
 
 import contextlib
+import os
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import torch
 
 from toolkit.compute.compilation import Work, compiled, pays
+from toolkit.compute.precision import cpu_gains_by_bf16
 from toolkit.compute.ranks import local_rank, world_size
 from toolkit.compute.team import SOLO, Team, join_team
-from toolkit.compute.torch_private import cpu_multiplies_bf16
 from toolkit.errors import UserError, named
+from toolkit.files.run_record import recorded_precision
 from toolkit.untrusted.text import whole_number
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
@@ -61,24 +64,28 @@ class Engine:
         )
 
 
-def choose_engine(device: str = "auto", precision: str = "fp32") -> Engine:
+def choose_engine(device: str = "auto", precision: str = "fp32", run: str | os.PathLike[str] | None = None) -> Engine:
     """Return the engine for names from DEVICES (or `cuda:1`) and PRECISIONS, with the processes the environment names.
 
-    `auto` takes the first of cuda, mps, cpu that is there, and bf16 where the hardware multiplies it faster. Of several
-    processes each takes the GPU of its number. UserError when the device is not there, or is one for all of them.
+    `auto` takes the first of cuda, mps, cpu that is there, and bf16 where it is faster for every process; of a `run`
+    that is resumed it takes what the run began with. Of several processes each takes the GPU of its number. UserError
+    when the device is not there, or is one for all of them.
     """
     name = device if device != "auto" else _best_device()
     if name.split(":")[0] not in DEVICES or not _available(name):
         raise UserError(f"no device {device!r} on this machine; use {named('device', 'cpu')}, or auto")
     if precision not in PRECISIONS:
         raise UserError(f"precision {precision!r} is unknown; choose one of {', '.join(PRECISIONS)}")
-    bf16 = precision == "bf16" or (precision == "auto" and _multiplies_bf16(name))
     if world_size() > 1:
         name = _own_device(name)
     chosen = torch.device(name)
     if chosen.type == "cuda":
         torch.cuda.set_device(chosen)
-    return Engine(chosen, bf16, join_team(chosen.type == "cuda"))
+    team = join_team(chosen.type == "cuda")
+    if precision == "auto":
+        begun = None if run is None else team.led(lambda: recorded_precision(Path(run)))
+        precision = begun or ("fp32" if team.any(not _gains_by_bf16(chosen)) else "bf16")
+    return Engine(chosen, precision == "bf16", team)
 
 
 def _own_device(name: str) -> str:
@@ -109,7 +116,7 @@ def _available(name: str) -> bool:
     return name == "cpu"
 
 
-def _multiplies_bf16(name: str) -> bool:
-    if name.startswith("cuda"):
+def _gains_by_bf16(device: torch.device) -> bool:
+    if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
-    return name == "cpu" and cpu_multiplies_bf16()
+    return device.type == "cpu" and cpu_gains_by_bf16()

@@ -6,6 +6,7 @@ A process alone exchanges nothing, and torch is imported only where there is som
 
 import contextlib
 import datetime
+import functools
 import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     import torch
 
 RENDEZVOUS = "TOOLKIT_RENDEZVOUS"  # where processes of one machine meet: a URL as init_process_group takes it
+_SMALL = 1 << 16  # bytes: below, an exchange costs what a way takes, and not what it carries
 _PATIENCE = datetime.timedelta(hours=6)  # the lead may draw and measure for long while the others wait
 T = TypeVar("T")
 
@@ -73,38 +75,102 @@ class Team:
         return torch.cat(rows)
 
     def _gathered(self, own: "torch.Tensor") -> "list[torch.Tensor]":
-        import torch
         import torch.distributed as dist
 
-        sent = own.contiguous().view(torch.uint8) if own.dtype == torch.bool else own.contiguous()
-        parts = [torch.empty_like(sent) for _ in range(self.size)]
+        sent = _sendable(own.contiguous())
+        parts = sent.new_empty(self.size, *sent.shape)
         with _contact():
-            dist.all_gather(parts, sent)
-        return [part.view(own.dtype) for part in parts]
+            if own.is_cpu and own.nbytes <= _SMALL:  # to all at once, where a ring takes a way for each process
+                dist.all_to_all_single(parts, sent.expand_as(parts).contiguous())
+            else:
+                dist.all_gather(list(parts), sent)
+        return list(parts.view(own.dtype))
+
+    def dealt(self, own: "torch.Tensor", count: int) -> "torch.Tensor":
+        """Return (count, ...), of which `own` are this process's rows rank, rank + size, and so on; no gradients."""
+        if self.size == 1:
+            return own
+        import torch
+
+        padded = own.new_zeros(-(-count // self.size), *own.shape[1:])
+        padded[: len(own)] = own
+        return torch.stack(self._gathered(padded), dim=1).flatten(0, 1)[:count]
+
+    def gathered(self, own: "torch.Tensor", holders: "torch.Tensor") -> "torch.Tensor":
+        """Return all rows (N, ...), row i being one of process `holders[i]`, which has its own in order; no gradients.
+
+        `holders` (N,) int64 on the CPU are the same in all processes.
+        """
+        if self.size == 1:
+            return own
+        import torch
+
+        numbers = torch.bincount(holders, minlength=self.size).tolist()
+        padded = own.new_zeros(max(numbers), *own.shape[1:])
+        padded[: len(own)] = own
+        parts = [part[:number] for part, number in zip(self._gathered(padded), numbers, strict=True)]
+        return torch.cat(parts)[_back(holders)]
+
+    def evened(self, holders: "torch.Tensor") -> "torch.Tensor":
+        """Return who is to hold each row, so that all have equally many (but for one) and few change hands."""
+        import torch
+
+        total, size = len(holders), self.size
+        numbers = torch.bincount(holders, minlength=size).tolist()
+        wanted = [total * (one + 1) // size - total * one // size for one in range(size)]
+        short = [one for one in range(size) for _ in range(wanted[one] - numbers[one])]
+        evened = holders.clone()
+        for row, holder in reversed(list(enumerate(holders.tolist()))):
+            if short and numbers[holder] > wanted[holder]:
+                numbers[holder] -= 1
+                evened[row] = short.pop()
+        return evened
+
+    def moved(self, own: "torch.Tensor", before: "torch.Tensor", after: "torch.Tensor") -> "torch.Tensor":
+        """Return the rows this process is to hold `after`, given those it holds `before`, in order; no gradients.
+
+        Both (N,) int64 on the CPU name the holder of each row, and are the same in all processes.
+        """
+        import torch
+
+        if self.size == 1 or torch.equal(before, after):
+            return own
+        import torch.distributed as dist
+
+        leaving, coming = after[before == self.rank], before[after == self.rank]
+        taken, given = (torch.bincount(others, minlength=self.size).tolist() for others in (coming, leaving))
+        sent = own[leaving.argsort(stable=True)].contiguous()
+        got = own.new_empty(len(coming), *own.shape[1:])
+        with _contact():
+            dist.all_to_all_single(_sendable(got), _sendable(sent), taken, given)
+        return got[_back(coming)]
 
     def total(self, values: "torch.Tensor") -> "torch.Tensor":
         """Return the sum of all processes' `values`, without gradient; these stay as they are."""
         if self.size == 1:
             return values
-        import torch.distributed as dist
-
-        summed = values.detach().clone()
-        with _contact():
-            dist.all_reduce(summed)
-        return summed
-
-    def sum_gradients(self, parameters: "Iterable[torch.nn.Parameter]") -> None:
-        """Replace every parameter's gradient by the sum over processes, in one exchange."""
-        if self.size == 1:
-            return
         import torch
 
-        from toolkit.compute.torch_private import copy_each
+        own = values.detach()
+        if own.is_cpu and own.nbytes <= _SMALL:
+            return torch.stack(self._gathered(own)).sum(dim=0)
+        summed = own.clone()
+        _begin_sum(summed)()
+        return summed
 
-        gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
-        summed = self.total(torch.cat([gradient.reshape(-1) for gradient in gradients]))
-        parts = summed.split([gradient.numel() for gradient in gradients])
-        copy_each(gradients, [p.view(g.shape) for p, g in zip(parts, gradients, strict=True)])
+    def summing(
+        self, parameters: "Iterable[torch.nn.Parameter]", last: bool = True
+    ) -> contextlib.AbstractContextManager[None]:
+        """Return a context for a backward pass, at the end of which each gradient is its sum over processes.
+
+        Gradients are sent in buckets while the pass still runs (toolkit.compute.gradients). Of passes whose gradients
+        add up, all but the last one exchange nothing.
+        """
+        if self.size == 1 or not last:
+            return contextlib.nullcontext()
+        from toolkit.compute.gradients import summing
+
+        return summing(parameters, _begin_sum)
 
     def any(self, flag: bool) -> bool:
         """Return whether `flag` is set in any process."""
@@ -140,6 +206,43 @@ class Team:
 
 
 SOLO = Team()
+
+
+def _sendable(values: "torch.Tensor") -> "torch.Tensor":
+    """Return the same memory, contiguous, in a type that processes exchange."""
+    import torch
+
+    return values.view(torch.uint8) if values.dtype == torch.bool else values
+
+
+def _back(holders: "torch.Tensor") -> "torch.Tensor":
+    """Return the indices that bring rows sorted by holder, stably, back into their order."""
+    return holders.argsort(stable=True).argsort()
+
+
+def _begin_sum(values: "torch.Tensor") -> Callable[[], None]:
+    """Begin to replace `values` by their sum over processes, and return what waits for it."""
+    import torch.distributed as dist
+
+    with _contact():
+        under_way = dist.all_reduce(values, group=_second_group() if values.is_cpu else None, async_op=True)
+
+    def wait() -> None:
+        with _contact():
+            under_way.wait()
+
+    return wait
+
+
+@functools.cache
+def _second_group() -> Any:
+    """Return a group for what takes long, so that short exchanges, such as batch norm's, do not wait behind it.
+
+    On a CPU alone: NCCL may not run two groups of a GPU side by side.
+    """
+    import torch.distributed as dist
+
+    return dist.new_group(backend="gloo", timeout=_PATIENCE)
 
 
 def _outcome(work: Callable[[], T]) -> tuple[T | None, str | None]:

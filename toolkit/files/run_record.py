@@ -1,5 +1,6 @@
 """run.json: which run a folder holds, what it reads, and where and when it was made."""
 
+import contextlib
 import datetime
 import platform
 import shlex
@@ -12,6 +13,8 @@ from toolkit import __version__
 from toolkit.errors import OUT, UserError
 from toolkit.files.writing import read_json, write_json
 from toolkit.settings import Settings
+
+RECORD = "run.json"
 
 
 @dataclass(frozen=True)
@@ -74,6 +77,16 @@ class RunRecord:
         preset = values.pop("preset")
         kind = values.pop("kind")
         write_json(path, {"kind": kind, **({"preset": preset} if with_preset else {}), **values})
+
+
+def recorded_precision(folder: Path) -> str | None:
+    """Return fp32 or bf16 as the run in `folder` began with, None where there is no run or it does not say."""
+    with contextlib.suppress(UserError):
+        record = read_json(folder / RECORD)
+        inputs = record.get("inputs") if isinstance(record, dict) else None
+        precision = inputs.get("precision") if isinstance(inputs, dict) else None
+        return precision if precision in ("fp32", "bf16") else None
+    return None
 
 
 def _now() -> str:

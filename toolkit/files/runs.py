@@ -20,13 +20,12 @@ from typing import Any
 from toolkit.compute.team import SOLO, Team
 from toolkit.errors import OUT, UserError, named
 from toolkit.files.locks import hold, let_go
-from toolkit.files.run_record import RunRecord
+from toolkit.files.run_record import RECORD, RunRecord
 from toolkit.files.workplace import holdings, sweep_below
 from toolkit.files.writing import read_json, writable_folder, write_json, write_text
 from toolkit.settings import Settings, read_toml
 from toolkit.untrusted.text import LARGEST_JSON, parse_json, read_text
 
-RECORD = "run.json"
 PLAN = "plan.json"
 PROGRESS = "progress.json"
 _OF_WORK = ("checkpoint.pt", "metrics.jsonl", "result.json", PLAN, PROGRESS)

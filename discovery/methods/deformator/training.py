@@ -18,7 +18,7 @@ from discovery.methods.deformator.reconstructors import make_reconstructor
 from discovery.settings import DiscoverySettings
 from generators.protocol import Generator, Inspectable, Latents, image_shape
 from toolkit.compute.batch_norm import synchronised
-from toolkit.compute.batches import even_slices
+from toolkit.compute.batches import even_slices, with_last
 from toolkit.compute.engine import Engine
 from toolkit.compute.memory import training_bytes
 from toolkit.directions import DirectionSet
@@ -181,13 +181,13 @@ def update(
         optimiser.zero_grad()
     learnt = [*state.deformator.parameters(), *_learnt(state.reconstructor)]
     figures = torch.zeros(4, device=engine.device)
-    for part in batch.parts(settings.micro_batch):
+    for part, last in with_last(batch.parts(settings.micro_batch)):
         share = len(part) / len(batch)
         loss, *others = _losses(state, calls or (generator, state.reconstructor), part, settings, engine)
         # Naming the inputs keeps the generator's weights out of it, even when they ask for gradients.
-        (share * loss).backward(inputs=learnt)
+        with engine.team.summing(learnt, last):
+            (share * loss).backward(inputs=learnt)
         figures += share * torch.stack([loss.detach(), *others])
-    engine.team.sum_gradients(learnt)
     for optimiser in optimisers:
         optimiser.step()
     state.step += 1

@@ -24,12 +24,11 @@ from generators.frozen import (
 )
 from generators.layers.attention import PooledAttention
 from generators.layers.spectral import HookedState
-from generators.layers.winograd import WinogradConv
+from generators.layers.winograd import wide_conv
 from generators.published.biggan_deep.layout import NORMS, BigGANDeepShape
 
-# On CPUs in 32 bits: 512 channels at side 8 take 5 ms by differences of neighbours, 9 in one; 256 at side 64, 30 ms by
-# Winograd's transform and 43 without, but 128 at side 128 as long.
-_DIFFERENCED, _TRANSFORMED, _TRANSFORMED_FROM = 512, 256, 8
+# On CPUs in 32 bits 512 channels at side 8 take 5 ms by differences of neighbours, 9 in one.
+_DIFFERENCED = 512
 _COLOURS = 3  # of the channels that the last convolution has in the file; the original computes and drops the others
 
 
@@ -112,10 +111,10 @@ class Block(nn.Module):
         self.norms = Norms(published, name, shape.eps)
         self.sizes = [len(published[f"{name}.{norm}.running_means"][0]) for norm in NORMS]
         first, wide, inner = (published.weight(f"{name}.conv_{k}") for k in range(len(NORMS) - 1))
-        widening = upsampled_conv(wide, None, side, _DIFFERENCED) if self.doubles else _wide_conv(wide, side)
+        widening = upsampled_conv(wide, None, side, _DIFFERENCED) if self.doubles else wide_conv(wide, None, side)
         last = FixedConv(*published.layer(f"{name}.conv_3"))
         after = side * 2 if self.doubles else side
-        self.convs = nn.ModuleList([FixedConv(first), widening, _wide_conv(inner, after), last])
+        self.convs = nn.ModuleList([FixedConv(first), widening, wide_conv(inner, None, after), last])
 
     def forward(self, x: torch.Tensor, condition: torch.Tensor) -> torch.Tensor:
         """Return features (B, C', H, W), or twice as high and wide, of x (B, C, H, W) and conditions (B, 2 D)."""
@@ -125,11 +124,6 @@ class Block(nn.Module):
             h = conv(modulated(h, scale, offset, overwrite=h is not x))
         kept = x[:, : self.kept]
         return add_doubled(h, kept) if self.doubles else h.add_(kept)
-
-
-def _wide_conv(weight: torch.Tensor, side: int) -> FixedConv:
-    """Return a 3x3 convolution without bias of features `side` pixels wide, in its cheaper form."""
-    return WinogradConv(weight) if side >= _TRANSFORMED_FROM and len(weight) >= _TRANSFORMED else FixedConv(weight)
 
 
 class LastNorm(nn.Module):

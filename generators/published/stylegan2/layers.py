@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from generators.frozen import FrozenLayer
+from generators.layers import winograd
 from generators.mapping import equalised, in_float32
 
 State = Mapping[str, torch.Tensor]
@@ -60,7 +61,8 @@ class StyledConv(FrozenLayer):
             gain = self.gain * (scale.square() @ self.energy + _EPS).rsqrt()
             added = self._noise(noise)
         trains = scale.requires_grad or features.requires_grad or (added is not None and added.requires_grad)
-        if not trains and len(features) == 1 and features.numel() > self.weight.numel():
+        alone = not trains and len(features) == 1 and features.numel() > self.weight.numel()
+        if alone and not self._transforms(features):
             h = self._own(features, scale, gain)
         else:
             h = self._shared(features * _spatial(scale, features))
@@ -76,8 +78,14 @@ class StyledConv(FrozenLayer):
     def _register_weight(self, weight: torch.Tensor) -> None:
         self.register_buffer("weight", weight.contiguous(memory_format=torch.channels_last))
 
+    def _transforms(self, features: torch.Tensor) -> bool:
+        """Return whether the weights of all samples are those of tiles, which are quicker than a sample's own."""
+        return winograd.is_wide(self.weight, features.shape[2]) and winograd.pays(features, self.weight)
+
     def _shared(self, features: torch.Tensor) -> torch.Tensor:
         """Return features convolved with the weights of all samples."""
+        if self._transforms(features):
+            return winograd.convolved(features, self.derived("weight", winograd.transformed))
         return F.conv2d(features, self.cast("weight"), padding=1)
 
     def _own(self, features: torch.Tensor, scale: torch.Tensor, gain: torch.Tensor) -> torch.Tensor:
@@ -97,6 +105,9 @@ class UpsampledStyledConv(StyledConv):
     def _register_weight(self, weight: torch.Tensor) -> None:
         self.register_buffer("weight", weight.transpose(0, 1).contiguous(memory_format=torch.channels_last))
         self.register_buffer("filter", FILTER.repeat(len(weight), 1, 1, 1))
+
+    def _transforms(self, features: torch.Tensor) -> bool:
+        return False
 
     def _shared(self, features: torch.Tensor) -> torch.Tensor:
         return self._filtered(F.conv_transpose2d(features, self.cast("weight"), stride=2))

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
+from generators.frozen import written_down
 from generators.mapping import MAPPING_RATE, mapping_of
 from generators.published.stylegan2.layers import FILTER, ByPass, State, StyledConv, ToRGB, UpsampledStyledConv
 from generators.published.stylegan2.shape import RESNET, StyleGAN2Shape, block_name
@@ -69,7 +70,8 @@ class StyleGAN2Network(StyledNetwork):
         """
         ws, num_blocks = self.by_layer(w), len(self.shape.channels)
         trains = torch.is_grad_enabled() and any(values.requires_grad for values in (w, *(noises or ())))
-        alone = num_blocks if trains or len(w) == 1 or w.device.type != "cpu" else self._alone_from
+        together = trains or len(w) == 1 or w.device.type != "cpu" or written_down()
+        alone = num_blocks if together else self._alone_from
         h = self.constant.expand(w.shape[0], -1, -1, -1).contiguous(memory_format=torch.channels_last)
         passed = self._through(range(alone), (h, None), ws, noises)
         if alone == num_blocks:

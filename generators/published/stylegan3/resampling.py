@@ -14,7 +14,7 @@ from itertools import pairwise
 import torch
 import torch.nn.functional as F
 
-from generators.frozen import FrozenLayer
+from generators.frozen import FrozenLayer, written_down
 from generators.published.stylegan3.geometry import LayerGeometry
 
 SLOPE = 0.2
@@ -103,7 +103,8 @@ class FilteredLeakyReLU(FrozenLayer):
     def forward(self, features: torch.Tensor) -> torch.Tensor:
         """Return features (B, C, size, size), channels-last."""
         clamp = self._clamp_of(features)
-        if torch.is_grad_enabled() and features.requires_grad:  # whose backward pass needs all of it in any case
+        # A backward pass needs all of it in any case, and a program has to hold for other batches.
+        if written_down() or (torch.is_grad_enabled() and features.requires_grad):
             return self._rows(features, (0, self.size), self.phases.steps, clamp)
         batch, channels = features.shape[:2]
         row = self.phases.steps * self.phases.up * channels * features.element_size()
@@ -126,7 +127,7 @@ class FilteredLeakyReLU(FrozenLayer):
 
     def _clamp_of(self, features: torch.Tensor) -> float | None:
         """Return the bound of activated features, None where no feature can come so far."""
-        if self.clamp is None or features.device.type != "cpu" or torch.compiler.is_compiling():
+        if self.clamp is None or features.device.type != "cpu" or written_down():
             return self.clamp  # to look would wait for the device
         low, high = torch.aminmax(features.detach().permute(0, 2, 3, 1))  # in the order of memory, 20 times as fast
         return None if max(float(high), -float(low)) * self.reach < self.clamp else self.clamp
