@@ -2,7 +2,9 @@
 
 Features near a picture's border, and where halved sides do not come out even, differ by its shape, whatever it shows:
 of flowers 8 pixels in 64 wider than high, 28% looked unlike square flowers for that alone. So training photos, which
-are squares, are looked at cut to other shapes too, and the mean difference that a shape makes is taken off.
+are squares, are looked at cut to other shapes too, and the mean difference that a shape makes is taken off. Between two
+of them what it adds is not always in between: of 32 x 45 pixels, whose halves are odd at every stage, a network of
+random weights still calls 21% unlike.
 """
 
 import math
