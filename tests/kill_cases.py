@@ -59,6 +59,7 @@ def cases(shared: Path) -> dict[str, Case]:
             "--validate-every", 3, "--checkpoint-every", 2, "--log-every", 1, "--augment", *FP32, "--out", "out")),
         "pairs": Case(("synthesize", chosen, *_PAIRS, "--out", "out")),
         "shards": Case(("synthesize", chosen, *_PAIRS, "--layout", "shards", "--shard-size", 7, "--out", "out")),
+        "shared": Case(("synthesize", chosen, *_PAIRS, "--layout", "shared", "--shard-size", 7, "--out", "out")),
         "self-train": Case(("self-train", photos, "--segmenter", shared / "teacher.safetensors",
             "--rounds", 2, "--steps", 4,
             "--batch", 8, "--image-size", 32, "--width", 4, "--min-area",
