@@ -117,7 +117,7 @@ def test_pick_saves_the_layers_that_directions_are_judged_on(a_set):
 
 
 def test_pick_judges_anew(a_set, monkeypatch):
-    monkeypatch.setattr("discovery.picking.picker._score", lambda figures, bounds: 0.5 + figures["centre"] / 10)
+    monkeypatch.setattr("discovery.picking.measuring.score_of", lambda figures, bounds: 0.5 + figures["centre"] / 10)
     small = ("--samples", 4, "--num-alphas", 1, "--compared-samples", 4, "--finalists", 2)
     ran("pick", "set", "--layers", "0-1", *small, *CPU)
     assert layers("set") == 4 * [[1, 1, 0, 0, 0, 0, 0, 0]]

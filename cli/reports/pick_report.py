@@ -1,5 +1,6 @@
 """What toolkit pick shows: the table of its finalists."""
 
+from collections import defaultdict
 from typing import TYPE_CHECKING
 
 from cli.runs.progress import console
@@ -10,21 +11,24 @@ if TYPE_CHECKING:
     from discovery.picking.picking import Picked
 
 
+_SHOWN = ("border", "area", "agreement")  # of the figures: what fits 80 columns; pick.csv and pick.json have all
+
+
 def show_table(picked: "Picked") -> None:
-    """Print the finalists and their figures."""
+    """Print the finalists with their main figures, and why each stands where it does."""
     from rich.table import Table
 
     from discovery.picking.consensus import ORDER
-    from discovery.picking.picker import OF_FINALISTS
 
-    columns = ["border", "centre", "area", "border_share", "stability", "separation", *OF_FINALISTS]
-    table = Table("place", "direction", "sign", "alpha", "score", *columns, "mask rule", "why it stands here", box=None)
-    names = picked.directions.names
+    table = Table("place", "direction", "shift", "score", *_SHOWN, "mask rule", box=None)
+    names, places = picked.directions.names, defaultdict[str, list[str]](list)
     for place, c in enumerate(picked.finalists, start=1):
-        figures = [_figure(c, name) for name in columns]
-        signed = [f"{c.sign:+d}", f"{c.alpha:.1f}", f"{c.score:.3f}"]
-        table.add_row(str(place), names[c.index], *signed, *figures, c.mask_rule, c.reason)
+        figures = [_figure(c, name) for name in _SHOWN]
+        table.add_row(str(place), names[c.index], f"{c.sign * c.alpha:+.1f}", f"{c.score:.3f}", *figures, c.mask_rule)
+        places[c.reason].append(str(place))
     console.print(table)
+    for reason, found in places.items():
+        console.print(f"{'place' if len(found) == 1 else 'places'} {', '.join(found)}: {reason}")
     console.print(f"order: {ORDER}")
     bounds = picked.bounds
     console.print(
@@ -47,4 +51,4 @@ def show_table(picked: "Picked") -> None:
 def _figure(candidate: "Candidate", name: str) -> str:
     if name not in candidate.figures:
         return "-"
-    return f"{candidate.figures[name]:{'+.2f' if name in ('border', 'centre') else '.2f'}}"
+    return f"{candidate.figures[name]:{'+.2f' if name == 'border' else '.2f'}}"

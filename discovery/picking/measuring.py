@@ -16,7 +16,9 @@ from toolkit.masks.filters import areas_within, large_components, multimodal
 from toolkit.pictures.pixels import gray, resized_to
 from toolkit.streams import Stream
 
-_SIDE = 128  # pixels at which images are judged; scene of 256 pixels gives the choice and the finalists of its full size
+_SIDE = (
+    128  # pixels at which images are judged; scene of 256 pixels gives the choice and the finalists of its full size
+)
 _FEWEST = 4  # samples that have to pass before the others are left out of the figures
 
 
