@@ -1,6 +1,6 @@
 """Statistics of training photos made anew, and how many photos of other folders look unlike them: no mask is read.
 
-    python -m benchmarks.familiarity SEGMENTER TRAINING_PHOTOS --out FILE [--look-at FOLDER ...]
+    python -m benchmarks.familiarity SEGMENTER TRAINING_PHOTOS --out FILE [--look-at FOLDER ...] [--json FILE]
 
 The segmenter's weights stay; `--out` gets them with the new statistics. Of each folder the share of photos is printed
 that are unlike (segmentation.predict.unlike), as they are and cut to other shapes, which should change little.
@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks import record
 from segmentation.predict.aspects import cut_to
 from segmentation.predict.segmenter import Segmenter
 from segmentation.predict.unlike import is_unlike
@@ -38,18 +39,22 @@ def main() -> None:
     parser.add_argument("photos", type=Path)
     parser.add_argument("--out", type=Path)
     parser.add_argument("--look-at", type=Path, nargs="*", default=[])
+    record.add_flag(parser)
     given = parser.parse_args()
     segmenter = Segmenter.load(given.segmenter)
     if given.out is not None:
         half = stored_in_half(given.segmenter)
         segmenter = segmenter.familiar_with([read_photo(path) for path in list_photos(given.photos)], watch_of(True))
         segmenter.save(given.out, half)
+    rows: record.Rows = {}
     for folder in given.look_at:
         photos = [read_photo(path) for path in list_photos(folder)]
         shares = {"as they are": unlike_share(segmenter, photos)}
         for name, aspect in (("4:3", 4 / 3), ("2:3", 2 / 3), ("7:5", 7 / 5)):
             shares[name] = unlike_share(segmenter, [np.ascontiguousarray(cut_to(photo, aspect)) for photo in photos])
         print(folder, ", ".join(f"{name} {share:.1%}" for name, share in shares.items()), flush=True)
+        rows[str(folder)] = {name: {"unlike": [share]} for name, share in shares.items()}
+    record.write(given.json, "familiarity", rows)
 
 
 if __name__ == "__main__":
