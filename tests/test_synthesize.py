@@ -303,6 +303,18 @@ def test_a_shard_that_is_not_whole_is_made_again_to_the_same_bytes(scene_set, sh
     assert "is finished already" in ran(*arguments(scene_set, tmp_path / "killed", *SHARED))
 
 
+@pytest.mark.parametrize("harm", ["lost", "damaged"])
+def test_a_finished_folder_whose_shard_was_harmed_is_mended(scene_set, shared, tmp_path, harm):
+    before, out = made_of(shared[0]), tmp_path / "pairs"
+    shutil.copytree(shared[0], out)
+    if harm == "lost":
+        (out / "shard-000001.tar").unlink()
+    else:
+        (out / "shard-000001.tar").write_bytes(b"junk")
+    assert "1 of the shards are lost or damaged" in ran(*arguments(scene_set, out, *SHARED))
+    assert made_of(out) == before
+
+
 def test_a_shard_that_another_command_is_at_is_left_to_it(scene_set, shared, tmp_path):
     out = tmp_path / "pairs"
     out.mkdir()

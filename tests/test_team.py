@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -16,9 +17,9 @@ from test_stylegan2 import filled
 from generators.published.stylegan2.shape import StyleGAN2Shape
 from generators.scene import SceneGenerator
 from toolkit.compute.engine import choose_engine
-from toolkit.compute.team import SOLO, Team
+from toolkit.compute.team import SOLO, Team, _within
 from toolkit.directions import Choice, DirectionSet
-from toolkit.errors import UserError
+from toolkit.errors import TeamError, UserError
 from toolkit.pictures.photos import write_picture
 from toolkit.pictures.pixels import to_bytes
 from toolkit.streams import Stream
@@ -180,3 +181,16 @@ def test_alone_everything_returns_at_once():
     assert SOLO.led(lambda: 5) == 5
     assert SOLO.together(lambda: 5) == [5]
     assert SOLO.rows(7) == slice(0, 7)
+
+
+def test_a_meeting_that_others_do_not_come_to_ends():
+    with pytest.raises(TeamError, match="not all came within 0 minutes; start all of them"):
+        _within(threading.Event().wait, 0.05, "not all came")
+
+
+def test_what_keeps_processes_from_meeting_is_said_in_a_line():
+    def refused() -> None:
+        raise RuntimeError("connection refused\nat line 3")
+
+    with pytest.raises(TeamError, match=r"no contact with the other processes of this run \(connection refused\)"):
+        _within(refused, 5, "not all came")

@@ -25,7 +25,7 @@ from toolkit.files.driving import is_finished, open_run
 from toolkit.files.locks import PATIENCE, claimed, take
 from toolkit.files.runs import PLAN
 from toolkit.files.workplace import workplace
-from toolkit.files.writing import read_json, settle, writable_folder, write_json
+from toolkit.files.writing import read_json, settle, sha256_of, writable_folder, write_json
 from toolkit.watch import SILENT, Stopped, Watch
 
 
@@ -36,8 +36,13 @@ def make_shared(work: SynthesisRun, out: Path, watch: Watch = SILENT) -> int:
     settings, precision or inputs; Stopped where `watch` asked for a stop.
     """
     if _begun(work, out):
-        watch.say(f"{out} is finished already")
-        return 0
+        damaged = [index for index in range(_count(work.settings)) if not _is_as_noted(out, index)]
+        if not damaged:
+            watch.say(f"{out} is finished already")
+            return 0
+        watch.say(f"{len(damaged)} of the shards are lost or damaged, and made again")
+        for index in damaged:
+            _note(out, index).unlink(missing_ok=True)
     if not (out / "samples.png").exists():
         draw_samples(work.synthesizer(), out / "samples.png", watch=watch)
     _fill(work, out, watch)
@@ -139,6 +144,11 @@ def _size(settings: SynthesizeSettings, index: int) -> int:
 
 def _note(out: Path, index: int) -> Path:
     return out / Path(shard_name(index)).with_suffix(".json")
+
+
+def _is_as_noted(out: Path, index: int) -> bool:
+    """Return whether a shard holds the bytes that its note says, as training on a finished folder relies on."""
+    return _is_whole(out, index) and sha256_of(out / shard_name(index)) == read_json(_note(out, index)).get("sha256")
 
 
 def _is_whole(out: Path, index: int) -> bool:

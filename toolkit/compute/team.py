@@ -8,6 +8,8 @@ import contextlib
 import datetime
 import functools
 import os
+import threading
+import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 
 RENDEZVOUS = "TOOLKIT_RENDEZVOUS"  # where processes of one machine meet: a URL as init_process_group takes it
 _SMALL = 1 << 16  # bytes: below, an exchange costs what a way takes, and not what it carries
+_MEETING = 600.0  # seconds within which all processes have to have started
 _PATIENCE = datetime.timedelta(hours=6)  # the lead may draw and measure for long while the others wait
 T = TypeVar("T")
 
@@ -279,12 +282,36 @@ def join_team(cuda: bool) -> Team:
     import torch.distributed as dist
 
     if not dist.is_initialized():
-        with _contact():
+        meeting = os.environ.get(RENDEZVOUS, "env://")
+
+        def meet() -> None:
+            backend = "cpu:gloo,cuda:nccl" if cuda else "gloo"
             dist.init_process_group(
-                "cpu:gloo,cuda:nccl" if cuda else "gloo",
-                init_method=os.environ.get(RENDEZVOUS, "env://"),
-                rank=rank(),
-                world_size=world_size(),
-                timeout=_PATIENCE,
+                backend, init_method=meeting, rank=rank(), world_size=world_size(), timeout=_PATIENCE
             )
+
+        _within(meet, _MEETING, f"not all of the {world_size()} processes came to {meeting}")
     return Team(rank(), world_size())
+
+
+def _within(meet: Callable[[], None], seconds: float, otherwise: str) -> None:
+    """Run what waits in C++, beside this thread, which signals reach meanwhile; TeamError where it takes too long."""
+    outcome: list[BaseException | None] = []
+
+    def run() -> None:
+        try:
+            meet()
+        except BaseException as error:
+            outcome.append(error)
+        else:
+            outcome.append(None)
+
+    threading.Thread(target=run, daemon=True).start()
+    ends = time.monotonic() + seconds
+    while not outcome:
+        if time.monotonic() > ends:
+            raise TeamError(f"{otherwise} within {seconds / 60:.0f} minutes; start all of them, by the same address")
+        time.sleep(0.02)
+    with _contact():
+        if outcome[0] is not None:
+            raise outcome[0]
