@@ -284,6 +284,13 @@ def test_train_generator_makes_a_generator_that_opens(photos, tmp_path):
     assert np.load(tmp_path / "s.npy").shape == (2, 3, 32, 32)
 
 
+def test_demo_leaves_other_files_alone(tmp_path):
+    (tmp_path / "notes.txt").write_text("mine")
+    message = refused("demo", "--generator", "scene", "--smoke", "--out", tmp_path)
+    assert "holds other files and no demo; choose an empty or new --out" in message
+    assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
+
+
 def test_demo_leaves_one_self_contained_page(tmp_path):
     text = ran("demo", "--generator", "scene", "--smoke", "--out", tmp_path / "demo")
     page = (tmp_path / "demo" / "report.html").read_text()

@@ -107,6 +107,8 @@ def test_of_like_finalists_one_without_ground_is_chosen():
     assert judged[0].index != 0
     assert sorted(c.index for c in judged) == [0, 1, 2, 3, 4]
     assert judged[0].figures["precision"] > 0.9
+    truth = generator.masks(generator.sample(128, Stream(0, "pick-consensus"))).float().mean().item()
+    assert judged[0].figures["rule_area"] == pytest.approx(truth, rel=0.35)
     assert judged[0].figures["sensitivity"] > 0.5
     agreements = [c.figures["agreement"] for c in judged]
     assert max(agreements) - agreements[0] < 0.03
@@ -133,6 +135,7 @@ def test_of_the_two_rules_the_one_that_overlaps_the_consensus_more_is_named(monk
     monkeypatch.setattr(consensus, "staple", lambda votes: (votes.float().mean(dim=0), *told))
     judged = by_consensus(generator, directions, finalists, SETTINGS, ENGINE)
     assert {c.mask_rule for c in judged} == {"mean_thr"}
+    assert all(0 < c.figures["rule_area"] < 1 for c in judged)
     assert judged[0].figures["precision"] == pytest.approx(0.95)
 
 

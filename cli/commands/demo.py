@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli.inputs.options import DeviceOption, PrecisionOption
+from cli.inputs.options import DeviceOption, PrecisionOption, require
 from cli.listing import START, listed_in
 from cli.reports.hints import command
 from cli.runs.progress import console, terminal
@@ -52,6 +52,10 @@ def demo(
 
     engine = choose_engine(device, precision)
     opened = open_typed(generator).to(engine.device)
+    require(
+        not out.is_dir() or not any(out.iterdir()) or (out / "directions" / "run.json").is_file(),
+        f"{out} holds other files and no demo; choose an empty or new --out",
+    )
     writable_folder(out)
     method, discovery = _search(opened, smoke, seed)
     picking, segmenting = _settings(smoke, seed)

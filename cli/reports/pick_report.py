@@ -49,6 +49,6 @@ def show_table(picked: "Picked") -> None:
 
 
 def _figure(candidate: "Candidate", name: str) -> str:
-    if name not in candidate.figures:
-        return "-"
-    return f"{candidate.figures[name]:{'+.2f' if name == 'border' else '.2f'}}"
+    """Return a figure as the table shows it; the area is that of the mask rule which stands beside it."""
+    value = candidate.figures.get("rule_area" if name == "area" else name, candidate.figures.get(name))
+    return "-" if value is None else f"{value:{'+.2f' if name == 'border' else '.2f'}}"

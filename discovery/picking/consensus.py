@@ -127,6 +127,7 @@ def by_consensus(
         agreement = _agreement(sensitivity[best], precision[best])
         figures = {"sensitivity": sensitivity[best], "precision": precision[best], "agreement": agreement}
         mask_rule = rules[best - rows_of.start]
+        figures["rule_area"] = voted[position][0][mask_rule].float().mean().item()
         judged.append(replace(candidate, mask_rule=mask_rule, figures={**candidate.figures, **figures}))
     bar = max(c.figures["agreement"] for c in judged) - _EQUAL
     # Sorting keeps the order among equals, and finalists come by score.

@@ -31,11 +31,12 @@ FIGURES = {
     "change": "mean size of the colour change, which the operator's error is divided by",
     "judged_on": "samples that the figures rest on: few where a direction, or this way along it, fell behind early",
     "operator": "error of the best two affine colour maps, over the size of the change (lower is better)",
+    "rule_area": "mean area of all masks by the better rule; the other shares and areas are of the rule lighting",
     "sensitivity": "share of the finalists' consensus that the mask, by the better rule, finds",
     "precision": "share of the mask that lies in the finalists' consensus",
     "agreement": "F-measure of both, in which precision weighs twice as much",
 }
-OF_FINALISTS = ("operator", "sensitivity", "precision", "agreement")  # figures that the others have not
+OF_FINALISTS = ("operator", "rule_area", "sensitivity", "precision", "agreement")  # figures that the others have not
 _NUM_PARTS = 8  # factors of the score before the operator score joins
 _NEUTRAL_CHANGE = 0.15  # brightness change, in units of [-1, 1], that counts as half convincing
 

@@ -130,12 +130,18 @@ Outcome = PhotoResult | UserError
 
 
 def predict_photos(
-    segmenter: Predictor, targets: Mapping[Source, Path], pictures: Pictures, refine: bool = False, bf16: bool = False
+    segmenter: Predictor,
+    targets: Mapping[Source, Path],
+    pictures: Pictures,
+    refine: bool = False,
+    bf16: bool = False,
+    go_on: bool = True,
 ) -> Generator[tuple[Source, Outcome], None, None]:
     """Write the pictures of photos, {photo: output path without ending}; yield each with its result, or what is wrong.
 
     The next photos are read, and pictures written, by threads while the segmenter predicts. A photo that cannot be
-    read may be reported before those ahead of it in the same window are written.
+    read may be reported before those ahead of it in the same window are written. Unless to `go_on`, the first such
+    photo ends the reading, and comes last, so that the result of everything that was written is known.
     """
     faults: deque[tuple[Source, UserError]] = deque()
 
@@ -143,6 +149,8 @@ def predict_photos(
         for each in found:
             if isinstance(each[1], UserError):
                 faults.append((each[0], each[1]))
+                if not go_on:
+                    return
             else:
                 yield each[0], each[1]
             del each
@@ -163,7 +171,7 @@ def predict_photos(
 
         predictions = segmenter.judged_predictions(readable(found), refine=refine, bf16=bf16)
         for written in in_threads(writing, write, predictions, _UNWRITTEN_PIXELS, lambda each: each[2].size):
-            while faults:
+            while faults and go_on:
                 yield faults.popleft()
             yield written
     yield from faults

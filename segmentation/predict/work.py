@@ -91,7 +91,9 @@ class PredictionWork:
         own = dict(list(waiting.items())[self.team.rank :: self.team.size])
         with workplace(self.out) as place, self._saving(results) as save:
             pictures = replace(self.pictures, place=place)
-            job = predict_photos(self.segmenter, own, pictures, self.making.refine, self.bf16)
+            job = predict_photos(
+                self.segmenter, own, pictures, self.making.refine, self.bf16, go_on=self.skip_unreadable
+            )
             bar = self.watch.bar("predicting", len(own), unit="photos")
             with bar as advance, contextlib.closing(job):  # waits for its threads
                 for source, outcome in job:
